@@ -1,0 +1,1 @@
+"""Finds the best configuration of a model on this machine."""

@@ -1,0 +1,1 @@
+"""Runs models: the repository, the backends, the batching scheduler and the V2 protocols."""

@@ -1,0 +1,3 @@
+"""The `tcli` command."""
+
+__version__ = "0.1.0"

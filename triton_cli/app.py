@@ -1,0 +1,15 @@
+"""The command line: one Typer app, each command in a file of its own."""
+
+import typer
+
+app = typer.Typer(
+    name="tcli",
+    help="NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def root() -> None:
+    """NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it."""

@@ -1,0 +1,44 @@
+"""How every command talks: answers on stdout, everything else on stderr, one message per mistake."""
+
+from functools import cache
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def out() -> "Console":
+    """The console for a command's answer (stdout)."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+@cache
+def err() -> "Console":
+    """The console for progress, warnings and errors (stderr)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print one warning line to stderr."""
+    err().print("[yellow]warning:[/]", message, markup=True)
+
+
+def fail(message: str, fix: str | None = None) -> NoReturn:
+    """Print one error, and how to fix it, to stderr and end the command with exit status 1.
+
+    Raises:
+        typer.Exit: always, with code 1.
+    """
+    console = err()
+    console.print("[bold red]error:[/]", end=" ")
+    console.print(message, markup=False)
+    if fix:
+        console.print("  fix:", fix, markup=False)
+    raise typer.Exit(1)
