@@ -35,8 +35,9 @@ class InferenceRequest:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     reply: Reply = _no_reply
 
-    # Set by the engine on the way; nanoseconds of time.monotonic_ns().
+    # Set by the engine on the way. Only requests of equal `shape_key` can share a batch; times are time.monotonic_ns().
     batch_size: int = 1
+    shape_key: tuple[tuple[str, tuple[int, ...]], ...] = ()
     arrival_ns: int = 0
     queue_ns: int = 0
 

@@ -1,0 +1,62 @@
+"""Which handler answers a path."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from tcli_server.protocols.http.connection import Exchange
+
+RouteHandler = Callable[[Exchange, str, str], None]
+"""Called with the exchange, the model's name and its version (both empty where the path has none)."""
+
+_CACHED_PATHS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table: `pattern` matches the whole path and may name groups `model` and `version`."""
+
+    method: bytes
+    pattern: re.Pattern[str]
+    handler: RouteHandler
+
+
+def route(method: str, pattern: str, handler: RouteHandler) -> Route:
+    """A row; in `pattern`, `{model}` stands for a model's name with an optional version behind it."""
+    expanded = pattern.replace("{model}", r"(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?")
+    return Route(method.encode(), re.compile(expanded), handler)
+
+
+class Router:
+    """Finds the first route whose pattern matches; 405 where only the method is wrong, 404 where nothing matches."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = routes
+        self._cache: dict[tuple[bytes, bytes], tuple[RouteHandler, str, str]] = {}
+
+    def __call__(self, exchange: Exchange) -> None:
+        key = (exchange.method, exchange.path)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._match(exchange)
+            if found is None:
+                return
+            if len(self._cache) < _CACHED_PATHS:
+                self._cache[key] = found
+        handler, model, version = found
+        handler(exchange, model, version)
+
+    def _match(self, exchange: Exchange) -> tuple[RouteHandler, str, str] | None:
+        path = exchange.path.partition(b"?")[0].decode("latin-1")
+        known = False
+        for candidate in self._routes:
+            match = candidate.pattern.fullmatch(path)
+            if match is None:
+                continue
+            known = True
+            if candidate.method == exchange.method:
+                groups = match.groupdict()
+                return candidate.handler, unquote(groups.get("model") or ""), groups.get("version") or ""
+        exchange.fail(*((405, "Method Not Allowed") if known else (404, "Not Found")))
+        return None

@@ -1,0 +1,36 @@
+"""From worker threads back to an event loop, waking the loop once for a whole batch of responses."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class ReplyMailbox:
+    """Runs callbacks in the loop, in the order in which they were posted.
+
+    Waking a loop from another thread costs a system call, so posts between two turns of the loop share one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._posts: deque[tuple[Callable[..., None], Any]] = deque()
+        self._woken = False
+
+    def post(self, callback: Callable[[Any], None], argument: Any) -> None:
+        """Have the loop call `callback(argument)`; from any thread. Dropped if the loop is closed."""
+        self._posts.append((callback, argument))
+        if not self._woken:
+            self._woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is closed: nobody is left to answer
+                self._posts.clear()
+
+    def _deliver(self) -> None:
+        # Cleared first: a post that arrives from here on wakes the loop again.
+        self._woken = False
+        posts = self._posts
+        while posts:
+            callback, argument = posts.popleft()
+            callback(argument)

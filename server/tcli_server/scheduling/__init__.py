@@ -1,0 +1,1 @@
+"""Who runs when: the queue, the dynamic batcher and the order of responses."""

@@ -1,0 +1,102 @@
+"""What a loaded model takes and gives, read once from its configuration so that requests need not read it again."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelTensorReshape
+
+from tcli_server.datatypes import BY_CONFIG_TYPE, DataType
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        dims: as clients see it, without the batch dimension; -1 is any size.
+        backend_dims: as the model file sees it, without the batch dimension: `reshape.shape` where given, else `dims`.
+        optional: an input that a request may leave out.
+    """
+
+    name: str
+    datatype: DataType
+    dtype: np.dtype
+    dims: Shape
+    backend_dims: Shape
+    optional: bool = False
+
+    @property
+    def reshaped(self) -> bool:
+        return self.dims != self.backend_dims
+
+    @property
+    def fixed(self) -> bool:
+        return -1 not in self.dims
+
+    def to_backend(self, shape: Shape) -> Shape:
+        """The model's shape for a client's shape (both without the batch dimension)."""
+        return _substitute(self.dims, self.backend_dims, shape)
+
+    def to_client(self, shape: Shape) -> Shape:
+        """The client's shape for a model's shape (both without the batch dimension)."""
+        return _substitute(self.backend_dims, self.dims, shape)
+
+
+def _substitute(source: Shape, target: Shape, actual: Shape) -> Shape:
+    """Fill the target's variable dimensions, in order, with the sizes that the source's have in `actual`."""
+    if -1 not in target:
+        return target
+    variable = iter([size for declared, size in zip(source, actual, strict=True) if declared == -1])
+    return tuple(next(variable) if dim == -1 else dim for dim in target)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model's inputs and outputs by name, in the configuration's order.
+
+    Attributes:
+        max_batch_size: 0 where the model has no batch dimension.
+        uniform: every input is required and of fixed shape, so any two valid requests can share a batch.
+    """
+
+    name: str
+    version: str
+    max_batch_size: int
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    uniform: bool
+
+    @property
+    def required(self) -> list[str]:
+        return [spec.name for spec in self.inputs.values() if not spec.optional]
+
+    def full_dims(self, spec: TensorSpec) -> Shape:
+        """`dims` with the batch dimension as -1 where the model batches: the shape that metadata shows."""
+        return (-1, *spec.dims) if self.max_batch_size else spec.dims
+
+
+def _backend_dims(dims: Shape, has_reshape: bool, reshape: ModelTensorReshape) -> Shape:
+    return tuple(reshape.shape) if has_reshape else dims
+
+
+def read_spec(config: ModelConfig, version: int) -> ModelSpec:
+    """The specification of a complete, valid configuration."""
+    inputs, outputs = {}, {}
+    for item in config.input:
+        datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
+        backend_dims = _backend_dims(dims, item.HasField("reshape"), item.reshape)
+        inputs[item.name] = TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims, item.optional)
+    for item in config.output:
+        datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
+        backend_dims = _backend_dims(dims, item.HasField("reshape"), item.reshape)
+        outputs[item.name] = TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims)
+    uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
+    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform)
+
+
+def element_count(shape: Shape) -> int:
+    """Elements of a tensor; Triton counts an empty shape as no elements, so scalars travel as [1]."""
+    return prod(shape) if shape else 0

@@ -1,0 +1,52 @@
+"""Small ONNX models for the tests, built in memory."""
+
+import onnx
+from onnx import TensorProto, helper
+
+OPSET = [helper.make_opsetid("", 17)]
+
+
+def _model(nodes: list[onnx.NodeProto], inputs: dict, outputs: dict, kind: int, initializers: tuple = ()) -> bytes:
+    def infos(tensors: dict) -> list[onnx.ValueInfoProto]:
+        return [helper.make_tensor_value_info(name, kind, shape) for name, shape in tensors.items()]
+
+    graph = helper.make_graph(nodes, "test", infos(inputs), infos(outputs), initializer=list(initializers))
+    return helper.make_model(graph, ir_version=8, opset_imports=OPSET).SerializeToString()
+
+
+def add_sub(kind: int = TensorProto.FLOAT, shape: tuple = ("N", 16)) -> bytes:
+    """OUTPUT0 = INPUT0 + INPUT1, OUTPUT1 = INPUT0 - INPUT1."""
+    nodes = [
+        helper.make_node("Add", ["INPUT0", "INPUT1"], ["OUTPUT0"]),
+        helper.make_node("Sub", ["INPUT0", "INPUT1"], ["OUTPUT1"]),
+    ]
+    shape = list(shape)
+    return _model(nodes, {"INPUT0": shape, "INPUT1": shape}, {"OUTPUT0": shape, "OUTPUT1": shape}, kind)
+
+
+def identity(kind: int = TensorProto.FLOAT, shape: tuple = ("N", 4)) -> bytes:
+    """OUTPUT0 = INPUT0."""
+    return _model(
+        [helper.make_node("Identity", ["INPUT0"], ["OUTPUT0"])],
+        {"INPUT0": list(shape)},
+        {"OUTPUT0": list(shape)},
+        kind,
+    )
+
+
+def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
+    """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
+    ones = helper.make_tensor("EYE", TensorProto.FLOAT, [width, width], [float(i % (width + 1) == 0) for i in range(width * width)])
+    names = ["EYE", *(f"P{index}" for index in range(rounds))]
+    nodes = [helper.make_node("MatMul", [names[i], "BASE"], [names[i + 1]]) for i in range(rounds)]
+    # BASE depends on the input, so that no optimizer computes the products at load time.
+    nodes = [
+        helper.make_node("ReduceSum", ["INPUT0"], ["SUM"], keepdims=0),
+        helper.make_node("Mul", ["SUM", "ZERO"], ["NOTHING"]),
+        helper.make_node("Add", ["EYE", "NOTHING"], ["BASE"]),
+        *nodes,
+        helper.make_node("ReduceMax", [names[-1]], ["ONE"], keepdims=0),
+        helper.make_node("Mul", ["INPUT0", "ONE"], ["OUTPUT0"]),
+    ]
+    zero = helper.make_tensor("ZERO", TensorProto.FLOAT, [], [0.0])
+    return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (ones, zero))
