@@ -1,1 +1,13 @@
-"""Runs models: the repository, the backends, the batching scheduler and the V2 protocols."""
+"""Runs models: the repository, the backends, the batching scheduler and the V2 protocols.
+
+    from tcli_server import Engine
+
+    with Engine("model_repository") as engine:
+        response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
+"""
+
+from tcli_server.engine import Engine, EngineOptions
+from tcli_server.errors import ErrorKind, ServerError
+from tcli_server.request import InferenceRequest, InferenceResponse
+
+__all__ = ["Engine", "EngineOptions", "ErrorKind", "InferenceRequest", "InferenceResponse", "ServerError"]

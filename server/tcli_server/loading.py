@@ -17,11 +17,12 @@ from tcli_server.model import Model, PlacedInstance
 from tcli_server.observability.gpu import gpu_count
 from tcli_server.repository import (
     ModelFolder,
+    Positions,
     choose_versions,
     complete_config,
     config_problems,
     infer_backend,
-    read_config,
+    read_config_file,
     read_labels,
     signature_problems,
     unsupported_problems,
@@ -63,12 +64,13 @@ def plan_load(
         ConfigError: every problem found in the configuration.
         ServerError: the folder has no configuration and cannot do without, or no version to serve.
     """
-    config = _read(folder, override, auto_complete)
-    problems = [*config_problems(config, folder), *unsupported_problems(config, folder)]
+    config, positions = _read(folder, override, auto_complete)
+    problems = [*config_problems(config, folder, positions), *unsupported_problems(config, folder, positions)]
     if problems:
         raise ConfigError(problems)
     if auto_complete:
         infer_backend(config, folder)
+    config.name = config.name or folder.name
     runner = backend(config.backend or _backend_of_platform(config.platform))
     versions = choose_versions(config.version_policy, folder.versions())
     if not versions:
@@ -81,8 +83,7 @@ def plan_load(
         settings = backend_config.get(runner.name, {})
         default_max_batch_size = _whole_number(runner.name, settings, "default-max-batch-size", 4)
         complete_config(config, folder, signature, default_max_batch_size)
-        problems = config_problems(config, folder)
-    problems += signature_problems(config, signature, folder)
+    problems = signature_problems(config, signature, folder, positions)
     if problems:
         raise ConfigError(problems)
     _normalise(config, runner)
@@ -144,21 +145,24 @@ def placements(config: ModelConfig) -> list[Placement]:
     return result
 
 
-def _read(folder: ModelFolder, override: ModelConfig | None, auto_complete: bool) -> ModelConfig:
+def _read(
+    folder: ModelFolder, override: ModelConfig | None, auto_complete: bool
+) -> tuple[ModelConfig, Positions | None]:
+    """The configuration as given, and the line of each field where it comes from a file."""
     if override is not None:
         config = ModelConfig()
         config.CopyFrom(override)
-    elif folder.config_path.exists():
-        config = read_config(folder.config_path)
-    elif auto_complete:
-        config = ModelConfig()
-    else:
-        raise InvalidArgumentError(
-            f"{folder.config_path} is missing, and auto-completion is off (--disable-auto-complete-config)"
-        )
-    if not config.name:
-        config.name = folder.name
-    return config
+        return config, None
+    if folder.config_path.exists():
+        file = read_config_file(folder.config_path)
+        if file.problems:
+            raise ConfigError(file.problems)
+        return file.config, file.positions
+    if auto_complete:
+        return ModelConfig(), None
+    raise InvalidArgumentError(
+        f"{folder.config_path} is missing, and auto-completion is off (--disable-auto-complete-config)"
+    )
 
 
 def _backend_of_platform(platform: str) -> str:

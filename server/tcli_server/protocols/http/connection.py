@@ -7,7 +7,7 @@ inference does (see benchmarks/).
 import asyncio
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -83,8 +83,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio's callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self._connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002

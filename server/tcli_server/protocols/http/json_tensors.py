@@ -90,9 +90,25 @@ def _parse_numbers(body: bytes, start: int, end: int) -> np.ndarray:
         cut = end if end - position <= _CHUNK else body.find(b",", position + _CHUNK, end)
         cut = end if cut < 0 else cut
         numbers = body[position:cut].translate(None, b"[]")
-        parts.append(np.array(_parse(b"[" + numbers + b"]")))
+        parts.append(_numbers(_parse(b"[" + numbers + b"]")))
         position = cut + 1
+    if {part.dtype.kind for part in parts} == {"i", "u"}:  # numpy's common type of these is a float
+        parts = [part.astype(np.object_) for part in parts]
     return np.concatenate(parts)
+
+
+def _numbers(values: list[Any]) -> np.ndarray:
+    """An array of JSON numbers; integers that 64 bits cannot hold together stay Python's own, instead of floats.
+
+    Raises:
+        ValueError: nested unevenly.
+    """
+    array = np.array(values)
+    if array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2**63:
+        exact = np.array(values, np.object_)
+        if all(type(item) is int for item in exact.flat):
+            return exact
+    return array
 
 
 def decode_json(data: Any, kind: DataType, shape: tuple[int, ...], tensor: str, model: str) -> np.ndarray:
@@ -121,15 +137,9 @@ def _as_array(data: Any, tensor: str) -> np.ndarray:
     if not isinstance(data, list):
         raise InternalError(f"Unable to parse 'data' of input '{tensor}': expected an array")
     try:
-        array = np.array(data)
-        if array.ndim <= 1 or array.ndim < _NUMPY_MAX_DIMS:
-            return array.reshape(-1)
-    except (ValueError, OverflowError):
-        pass
-    return np.array(_flatten(data, tensor))  # ragged nesting: row-major order of the leaves
-
-
-_NUMPY_MAX_DIMS = 32
+        return _numbers(data).reshape(-1)
+    except ValueError:  # nested unevenly, or deeper than numpy goes: row-major order of the leaves
+        return _numbers(_flatten(data, tensor))
 
 
 def _flatten(data: list[Any], tensor: str) -> list[Any]:
