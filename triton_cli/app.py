@@ -2,6 +2,8 @@
 
 import typer
 
+from triton_cli.demo import demo
+
 app = typer.Typer(
     name="tcli",
     help="NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it.",
@@ -13,3 +15,6 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it."""
+
+
+app.command()(demo)

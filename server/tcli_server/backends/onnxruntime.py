@@ -18,6 +18,9 @@ from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedE
 from tcli_server.observability.gpu import gpu_count
 from tcli_server.repository.signature import ModelSignature
 
+# Released builds may write usage events to a database in the user's cache folder; a server has no business there.
+ort.disable_telemetry_events()
+
 # `optimization.graph.level` as Triton's ONNX Runtime backend maps it; every other value means all optimizations.
 _GRAPH_LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
