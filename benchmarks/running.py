@@ -1,0 +1,86 @@
+"""Starts and stops the programs that the benchmarks measure."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a server listens on loopback."""
+
+    http: int
+    grpc: int
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.contextmanager
+def tcli_serve(repository: Path, *options: str) -> Iterator[Ports]:
+    """`tcli serve` on free ports, ready."""
+    http, grpc, metrics = free_ports(3)
+    command = [
+        *(sys.executable, "-m", "triton_cli", "serve", f"--model-repository={repository}"),
+        *(f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"),
+        *("--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"),
+        *options,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until_ready(process, http)
+            yield Ports(http, grpc)
+        finally:
+            process.terminate()
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", http_port: int, seconds: float = 60) -> None:
+    """Poll the readiness endpoint.
+
+    Raises:
+        RuntimeError: the server ended, or took too long.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{http_port}/v2/health/ready", timeout=5).close()
+            return
+        time.sleep(0.01)
+    raise RuntimeError("the server did not become ready")
+
+
+@contextlib.contextmanager
+def floor_server() -> Iterator[Ports]:
+    """`benchmarks/floor.py`."""
+    with subprocess.Popen([sys.executable, str(HERE / "floor.py")], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            ports = json.loads(process.stdout.readline())
+            yield Ports(ports["http"], ports["grpc"])
+        finally:
+            process.terminate()
+
+
+def load(protocol: str, port: int, model: str, inputs: list[str], concurrency: int, seconds: float) -> dict[str, float]:
+    """Run `benchmarks/load.py` in a process of its own."""
+    command = [
+        *(sys.executable, str(HERE / "load.py"), protocol, f"127.0.0.1:{port}", model),
+        *("--concurrency", str(concurrency), "--seconds", str(seconds), "--inputs", *inputs),
+    ]
+    return dict(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
