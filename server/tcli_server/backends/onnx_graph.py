@@ -1,0 +1,85 @@
+"""Reads what an ONNX file takes and gives, without loading it into ONNX Runtime."""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.file_kind import HEAD_BYTES, mistaken_content
+from tcli_server.repository.signature import ModelSignature, TensorSignature
+
+_DATATYPES = {
+    onnx.TensorProto.FLOAT: "FP32",
+    onnx.TensorProto.FLOAT16: "FP16",
+    onnx.TensorProto.DOUBLE: "FP64",
+    onnx.TensorProto.STRING: "BYTES",
+    onnx.TensorProto.BFLOAT16: "BF16",
+}
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """The model of an ONNX file, tensors in external files not loaded.
+
+    Raises:
+        InvalidArgumentError: the file is missing, or is no ONNX model; says what it is instead where that is known.
+    """
+    try:
+        with path.open("rb") as file:
+            mistaken = mistaken_content(file.read(HEAD_BYTES))
+    except OSError as error:
+        raise InvalidArgumentError(f"model file {path} cannot be read: {error.strerror}") from None
+    if mistaken is not None:
+        raise InvalidArgumentError(f"{path} is {mistaken}, expected an ONNX model: fetch the file again")
+    try:
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except DecodeError:
+        raise InvalidArgumentError(
+            f"{path} is not an ONNX model, or is truncated ({path.stat().st_size:,} bytes): "
+            "export or fetch the file again"
+        ) from None
+    if not model.opset_import or not model.graph.output:
+        raise InvalidArgumentError(
+            f"{path} is not an ONNX model: it has no graph with outputs; export or fetch the file again"
+        )
+    return model
+
+
+def read_signature(path: Path) -> ModelSignature:
+    """What an ONNX file takes and gives; dimensions that are named or unknown are -1.
+
+    Inputs that have an initializer are `overridable`, as requests may leave them out.
+
+    Raises:
+        InvalidArgumentError: the file is missing or is no ONNX model.
+    """
+    return graph_signature(load_graph(path).graph)
+
+
+def graph_signature(graph: onnx.GraphProto) -> ModelSignature:
+    """What a graph takes and gives, see `read_signature`."""
+    initialized = {tensor.name for tensor in graph.initializer}
+    initialized.update(tensor.values.name for tensor in graph.sparse_initializer)
+    tensors = [_tensor(value) for value in graph.input]
+    return ModelSignature(
+        inputs=tuple(tensor for tensor in tensors if tensor.name not in initialized),
+        outputs=tuple(_tensor(value) for value in graph.output),
+        overridable=tuple(tensor for tensor in tensors if tensor.name in initialized),
+    )
+
+
+def _tensor(value: onnx.ValueInfoProto) -> TensorSignature:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return TensorSignature(value.name, str(kind or "UNKNOWN").removesuffix("_type").upper(), (), rank_known=False)
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return TensorSignature(value.name, _datatype(tensor.elem_type), (), rank_known=False)
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else -1 for dim in tensor.shape.dim)
+    return TensorSignature(value.name, _datatype(tensor.elem_type), shape)
+
+
+def _datatype(elem_type: int) -> str:
+    if elem_type in _DATATYPES:
+        return _DATATYPES[elem_type]
+    return str(onnx.TensorProto.DataType.Name(elem_type))

@@ -1,0 +1,23 @@
+"""Class labels: a text file with one name a line."""
+
+from pathlib import Path
+
+from tcli_server.errors import InvalidArgumentError
+
+
+def read_labels(path: Path) -> list[str]:
+    """The labels of a file, line i for class i; empty lines in between count, those at the end do not.
+
+    Raises:
+        InvalidArgumentError: the file is missing, a folder, or not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidArgumentError(f"label file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidArgumentError(f"label file {path} is not UTF-8 text: save it as UTF-8") from None
+    labels = [line.rstrip() for line in text.split("\n")]
+    while labels and not labels[-1]:
+        labels.pop()
+    return labels

@@ -1,0 +1,215 @@
+"""What a model file takes and gives, and whether a configuration says the same."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+
+from tcli_server.datatypes import BY_CONFIG_TYPE, BY_NAME
+from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.positions import Positions
+from tcli_server.repository.problem import Problem
+from tcli_server.repository.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSignature:
+    """One input or output of a model file.
+
+    Attributes:
+        datatype: V2 name (`FP32`); the file's own word where V2 has none.
+        shape: every dimension, the batch dimension included; -1 where it varies or has only a name.
+        rank_known: False where the file does not even say how many dimensions there are (`shape` is then empty).
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    rank_known: bool = True
+
+    @property
+    def batchable(self) -> bool:
+        """Whether the first dimension varies."""
+        return bool(self.shape) and self.shape[0] == -1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSignature:
+    """What a model file takes and gives, in the file's order.
+
+    Attributes:
+        overridable: inputs that the file has a value for, so that requests may leave them out.
+    """
+
+    inputs: tuple[TensorSignature, ...]
+    outputs: tuple[TensorSignature, ...]
+    overridable: tuple[TensorSignature, ...] = ()
+
+    @property
+    def batchable(self) -> bool:
+        """Triton's "can batch": the first dimension of every input and output varies."""
+        return all(tensor.batchable for tensor in (*self.inputs, *self.outputs))
+
+
+def signature_problems(
+    config: ModelConfig, signature: ModelSignature, folder: ModelFolder, positions: Positions | None = None
+) -> list[Problem]:
+    """Everything in which a complete configuration and a model file contradict each other.
+
+    As Triton's ONNX Runtime backend: names must exist, types be equal, every input of the file be listed; a fixed
+    dimension of the file must be listed as it is, one that varies may be listed as fixed for an input and must be -1
+    for an output; `reshape` replaces `dims`.
+    """
+    report = Report(folder.config_path, positions)
+    takes = {tensor.name: tensor for tensor in (*signature.inputs, *signature.overridable)}
+    gives = {tensor.name: tensor for tensor in signature.outputs}
+    _compare("input", config.input, takes, config.max_batch_size, report)
+    _compare("output", config.output, gives, config.max_batch_size, report)
+    listed = {tensor.name for tensor in config.input}
+    for tensor in signature.inputs:
+        if config.input and tensor.name not in listed:
+            report.add(
+                "input",
+                f"no input '{tensor.name}'",
+                f"every input of the model file: {_names(signature.inputs)}",
+                f"add an input '{tensor.name}' with data_type {_config_type(tensor)} and dims "
+                f"{_listed_dims(tensor, config.max_batch_size)}",
+            )
+    return report.problems
+
+
+def _compare(
+    kind: str,
+    listed: Iterable[ModelInput] | Iterable[ModelOutput],
+    tensors: dict[str, TensorSignature],
+    max_batch_size: int,
+    report: Report,
+) -> None:
+    for index, io in enumerate(listed):
+        path = f"{kind}[{index}]"
+        tensor = tensors.get(io.name)
+        if tensor is None:
+            close = difflib.get_close_matches(io.name, tensors, 1, 0.5)
+            name = close[0] if close else next(iter(tensors)) if len(tensors) == 1 else ""
+            report.add(
+                f"{path}.name",
+                f"'{io.name}'",
+                f"an {kind} of the model file: {_names(tensors.values())}",
+                f'write name: "{name}"' if name else "use one of these names",
+            )
+            continue
+        if io.data_type in BY_CONFIG_TYPE and BY_CONFIG_TYPE[io.data_type].name != tensor.datatype:
+            report.add(
+                f"{path}.data_type",
+                f"TYPE_{_short(io.data_type)} for '{io.name}'",
+                f"{_config_type(tensor)}, as in the model file",
+                f"write data_type: {_config_type(tensor)}",
+            )
+        if tensor.rank_known and (io.dims or io.HasField("reshape")):
+            _compare_dims(path, kind, io, tensor, max_batch_size, report)
+
+
+def _compare_dims(
+    path: str, kind: str, io: ModelInput | ModelOutput, tensor: TensorSignature, max_batch_size: int, report: Report
+) -> None:
+    reshaped = io.HasField("reshape")
+    field = f"{path}.reshape.shape" if reshaped else f"{path}.dims"
+    dims = tuple(io.reshape.shape if reshaped else io.dims)
+    found = f"{list(dims)} for '{io.name}'"
+    if not tensor.shape:
+        if max_batch_size > 0:
+            _no_batch_dimension(tensor, max_batch_size, report)
+        elif any(dim != 1 for dim in dims):
+            report.add(field, found, "[ 1 ], as the model file has a scalar here", "write dims: [ 1 ]")
+        return
+    if max_batch_size > 0 and not tensor.batchable:
+        _no_batch_dimension(tensor, max_batch_size, report)
+        return
+    expected = tensor.shape[1:] if max_batch_size > 0 else tensor.shape
+    if _fits(dims, expected, exact=kind == "output"):
+        return
+    right = _dims_text(_merged(dims, expected, kind))
+    file_shape = f"the model file has shape {_dims_text(tensor.shape)}"
+    short = field.rsplit(".", 1)[1]
+    if max_batch_size > 0 and len(dims) == len(tensor.shape) and _fits(dims[1:], expected, exact=False):
+        right = _dims_text(_merged(dims[1:], expected, kind))
+        report.add(
+            field,
+            f"{found} with max_batch_size: {max_batch_size}, so the batch dimension is there twice",
+            f"{right}: with max_batch_size > 0 the batch dimension is not listed ({file_shape})",
+            f"leave out the first dimension: {short}: {right}",
+        )
+    elif max_batch_size == 0 and tensor.batchable and _fits(dims, tensor.shape[1:], exact=False):
+        report.add(
+            field,
+            f"{found} without the batch dimension although max_batch_size is 0",
+            f"all dimensions: {_dims_text(tensor.shape)} ({file_shape})",
+            f"set max_batch_size to 1 or more, or list the batch dimension too: {short}: {_dims_text((-1, *dims))}",
+        )
+    elif max_batch_size == 0 and not reshaped and _count(dims) == _count(expected) != -1:
+        report.add(
+            field,
+            found,
+            f"{_dims_text(expected)} ({file_shape})",
+            f"add reshape {{ shape: {_dims_text(expected)} }} to '{io.name}' to keep these dims for clients, "
+            f"or write dims: {_dims_text(expected)}",
+        )
+    else:
+        batch = " after the batch dimension" if max_batch_size > 0 else ""
+        report.add(field, found, f"{_dims_text(expected)}{batch} ({file_shape})", f"write {short}: {right}")
+
+
+def _no_batch_dimension(tensor: TensorSignature, max_batch_size: int, report: Report) -> None:
+    report.add(
+        "max_batch_size",
+        f"{max_batch_size}, although the model file cannot batch: '{tensor.name}' has shape {_dims_text(tensor.shape)}",
+        "0, or a model file whose inputs and outputs all have a first dimension that varies",
+        f"write max_batch_size: 0 and list all dimensions ('{tensor.name}': dims: {_dims_text(tensor.shape or (1,))}), "
+        "or export the model with a dynamic batch dimension",
+    )
+
+
+def _fits(dims: tuple[int, ...], expected: tuple[int, ...], exact: bool) -> bool:
+    if len(dims) != len(expected):
+        return False
+    return all(dim == want or (want == -1 and not exact) for dim, want in zip(dims, expected, strict=True))
+
+
+def _merged(dims: tuple[int, ...], expected: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """The right dims that are nearest to what the user wrote: an input may fix what the model file leaves open."""
+    if kind == "output" or len(dims) != len(expected):
+        return expected
+    return tuple(dim if want == -1 else want for dim, want in zip(dims, expected, strict=True))
+
+
+def _count(dims: tuple[int, ...]) -> int:
+    product = 1
+    for dim in dims:
+        if dim < 0:
+            return -1
+        product *= dim
+    return product
+
+
+def _listed_dims(tensor: TensorSignature, max_batch_size: int) -> str:
+    return _dims_text((tensor.shape[1:] if max_batch_size > 0 else tensor.shape) or (1,))
+
+
+def _dims_text(dims: tuple[int, ...]) -> str:
+    return f"[ {', '.join(map(str, dims))} ]" if dims else "[ ]"
+
+
+def _names(tensors: Iterable[TensorSignature]) -> str:
+    return ", ".join(f"'{tensor.name}'" for tensor in tensors) or "none"
+
+
+def _config_type(tensor: TensorSignature) -> str:
+    if tensor.datatype not in BY_NAME:
+        return f"{tensor.datatype} (which Triton has no type for)"
+    return f"TYPE_{_short(BY_NAME[tensor.datatype].config_type)}"
+
+
+def _short(config_type: int) -> str:
+    name = BY_CONFIG_TYPE[config_type].name
+    return "STRING" if name == "BYTES" else name

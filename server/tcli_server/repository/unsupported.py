@@ -1,0 +1,120 @@
+"""What Triton's configuration can say and this server cannot do yet: refused by name, never ignored."""
+
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.positions import Positions
+from tcli_server.repository.problem import Problem
+from tcli_server.repository.report import Report
+
+SUPPORTED_BACKENDS = ("onnxruntime",)
+SUPPORTED_PLATFORMS = ("onnxruntime_onnx",)
+
+_SUPPORTED = frozenset(
+    {
+        "name",
+        "platform",
+        "backend",
+        "version_policy",
+        "max_batch_size",
+        "input.name",
+        "input.data_type",
+        "input.format",
+        "input.dims",
+        "input.reshape",
+        "input.optional",
+        "output.name",
+        "output.data_type",
+        "output.dims",
+        "output.reshape",
+        "output.label_filename",
+        "instance_group.name",
+        "instance_group.kind",
+        "instance_group.count",
+        "instance_group.gpus",
+        "dynamic_batching.preferred_batch_size",
+        "dynamic_batching.max_queue_delay_microseconds",
+        "dynamic_batching.preserve_ordering",
+        "default_model_filename",
+        "parameters",
+        "metric_tags",
+        "optimization.graph",
+        "optimization.input_pinned_memory",
+        "optimization.output_pinned_memory",
+        "optimization.execution_accelerators.gpu_execution_accelerator",
+    }
+)
+_ACCELERATORS = ("cuda",)
+_BATCH_STRATEGY = "TRITON_BATCH_STRATEGY_PATH"
+
+
+def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Positions | None = None) -> list[Problem]:
+    """Every field that is set to something this server does not do yet, by its full path."""
+    report = Report(folder.config_path, positions)
+    for path, value in _set_fields(config, "", ""):
+        report.add(
+            path,
+            value,
+            "nothing: tcli does not support this field yet",
+            "remove it, or serve this model with NVIDIA Triton",
+        )
+    if config.backend and config.backend not in SUPPORTED_BACKENDS:
+        _one_of("backend", config.backend, SUPPORTED_BACKENDS, report)
+    elif not config.backend and config.platform and config.platform not in SUPPORTED_PLATFORMS:
+        _one_of("platform", config.platform, SUPPORTED_PLATFORMS, report)
+    for index, group in enumerate(config.instance_group):
+        if group.kind == ModelInstanceGroup.KIND_MODEL:
+            _one_of(f"instance_group[{index}].kind", "KIND_MODEL", ("KIND_AUTO", "KIND_CPU", "KIND_GPU"), report)
+    for index, accelerator in enumerate(config.optimization.execution_accelerators.gpu_execution_accelerator):
+        if accelerator.name not in _ACCELERATORS:
+            _one_of(
+                f"optimization.execution_accelerators.gpu_execution_accelerator[{index}].name",
+                accelerator.name,
+                _ACCELERATORS,
+                report,
+            )
+    if _BATCH_STRATEGY in config.parameters:
+        _one_of(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", ("no custom batching",), report)
+    return report.problems
+
+
+def _one_of(field: str, found: str, supported: tuple[str, ...], report: Report) -> None:
+    report.add(
+        field,
+        f"'{found}'",
+        f"{' or '.join(supported)}: tcli does not support anything else yet",
+        f"write {supported[0]} where that fits, or serve this model with NVIDIA Triton",
+    )
+
+
+def _set_fields(message: Message, path: str, pattern: str) -> Iterator[tuple[str, str]]:
+    """Path and value of each unsupported field that is set."""
+    for field, value in message.ListFields():
+        field_path = f"{path}{field.name}"
+        field_pattern = f"{pattern}{field.name}"
+        if field_pattern in _SUPPORTED:
+            continue
+        if field.message_type is None or _is_map(field):
+            yield field_path, _short(field, value)
+        elif any(supported.startswith(field_pattern + ".") for supported in _SUPPORTED):
+            for index, item in enumerate(value if field.is_repeated else [value]):
+                item_path = f"{field_path}[{index}]" if field.is_repeated else field_path
+                yield from _set_fields(item, item_path + ".", field_pattern + ".")
+        elif field.is_repeated or field.containing_oneof is not None or value.ListFields():
+            yield field_path, "a setting"
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return bool(field.message_type is not None and field.message_type.GetOptions().map_entry)
+
+
+def _short(field: FieldDescriptor, value: object) -> str:
+    if field.message_type is not None or field.is_repeated:
+        return "a setting"
+    if field.enum_type is not None:
+        return str(field.enum_type.values_by_number[int(str(value))].name)
+    return str(value).lower() if isinstance(value, bool) else f"'{value}'"
