@@ -8,7 +8,8 @@ app = typer.Typer(
     name="tcli",
     help="NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # rich's help takes three times as long to appear, most of it importing a Markdown parser
+    pretty_exceptions_enable=False,
 )
 
 

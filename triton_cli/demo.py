@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -34,11 +32,10 @@ def demo(
 
     Needs no network and no GPU. A second run reuses what is there.
 
-    [bold]Examples[/]
-
-        tcli demo
-
-        tcli demo --dir /tmp/demo
+    \b
+    Examples:
+      tcli demo
+      tcli demo --dir /tmp/demo
     """
     signal.signal(signal.SIGTERM, _interrupt)
     directory.mkdir(parents=True, exist_ok=True)
@@ -114,11 +111,13 @@ def _server(repository: Path, http: int, grpc: int, metrics: int) -> Iterator[No
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    from urllib.request import urlopen  # slow to import, and only needed here
+
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             fail(f"the server ended with exit status {process.returncode}; its message is above")
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
+        with contextlib.suppress(OSError), urlopen(url, timeout=5):  # URLError is an OSError
             return
         time.sleep(0.05)
     fail(f"the server was not ready within {_READY_SECONDS} s")
