@@ -2,6 +2,7 @@
 
 import typer
 
+from triton_cli.analyze import analyze
 from triton_cli.demo import demo
 
 app = typer.Typer(
@@ -18,4 +19,5 @@ def root() -> None:
     """NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it."""
 
 
+app.command()(analyze)
 app.command()(demo)

@@ -1,0 +1,185 @@
+"""Proves on numbers that a batch of n gives what n batches of 1 give."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from tcli_server.cores import usable_cores
+from tcli_server.datatypes import BY_DTYPE, BY_NAME
+
+from tcli_analyzer.batching.graph_edit import NotBatchableError
+from tcli_analyzer.inputs import Inputs, random_tensor
+
+TOLERANCE = 1e-3
+HALF_TOLERANCE = 2e-2
+
+
+@dataclass(frozen=True)
+class BatchCheck:
+    """What was compared.
+
+    Attributes:
+        sizes: the batch sizes that were run.
+        difference: the largest difference between a batch and its single items, relative to the largest value of
+            that output.
+    """
+
+    sizes: tuple[int, ...]
+    difference: float
+
+
+def check_batching(
+    original: Path, candidate: Path, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int] = (2, 3, 8)
+) -> BatchCheck:
+    """Compare batches run by `candidate` with single items run by `original`, on random inputs.
+
+    Args:
+        shapes: shape of each input without the batch dimension.
+        sizes: batch sizes to try.
+
+    Raises:
+        NotBatchableError: with the node that fails or mixes items, where it can be found.
+    """
+    single, batched = _session(original), _session(candidate)
+    items = _items(single, shapes, max(sizes))
+    expected = [_run(single, item) for item in items]
+    if not _repeatable(expected[0], _run(single, items[0])):
+        raise NotBatchableError("two runs on the same input give different answers, so batches cannot be checked")
+    if not _tell_items_apart(expected):
+        raise NotBatchableError("the answers to different random inputs are the same, so batches cannot be checked")
+    worst = 0.0
+    for size in (1, *sizes):
+        together = _run(batched, _join(items[:size]))
+        for name, answer in together.items():
+            wanted = np.concatenate([one[name] for one in expected[:size]]) if expected[0][name].ndim else answer
+            difference = _difference(answer, wanted)
+            if not difference <= _tolerance(answer):
+                raise NotBatchableError(_explain(candidate, items, name, size))
+            worst = max(worst, difference)
+    return BatchCheck(tuple(sizes), worst)
+
+
+def _session(path: Path | bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = usable_cores()
+    try:
+        return ort.InferenceSession(
+            path if isinstance(path, bytes) else str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise NotBatchableError(_reason(error)) from None
+
+
+def _run(session: ort.InferenceSession, inputs: Inputs) -> Inputs:
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(names, inputs), strict=True))
+    except Exception as error:
+        raise NotBatchableError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's message, with the node first if it names one."""
+    text = " ".join(str(error).split())
+    node = re.search(r"running (\w+) node\. Name:\s?'([^']*)'", text) or re.search(
+        r"Node \(([^)]*)\) Op \((\w+)\)", text
+    )
+    if node is None:
+        return text
+    operator, name = node.groups() if "running" in node[0] else reversed(node.groups())
+    detail = text[node.end() :].removeprefix(" Status Message: ").strip(" .:")
+    detail = re.sub(r"\S*\.(?:cc|h):\d+ \S+ ", "", detail)
+    return f"node '{name}' ({operator}) does not take a batch: {detail}"
+
+
+def _items(session: ort.InferenceSession, shapes: Mapping[str, Sequence[int]], count: int) -> list[Inputs]:
+    random = np.random.default_rng(20)
+    items: list[Inputs] = []
+    for index in range(count):
+        item: Inputs = {}
+        for node in session.get_inputs():
+            tensor = random_tensor(_v2_name(node.type), (1, *shapes[node.name]), random)
+            if tensor.dtype.kind == "f":
+                tensor = (tensor * (1 + index)).astype(tensor.dtype)  # items that differ in size, too
+            item[node.name] = tensor
+        items.append({n: _as_text(a) for n, a in item.items()})
+    return items
+
+
+def _v2_name(onnx_type: str) -> str:
+    name = onnx_type.removeprefix("tensor(").removesuffix(")")
+    names = {"string": "BYTES", "float": "FP32", "double": "FP64", "float16": "FP16"}
+    v2 = names.get(name, name.upper())
+    if v2 not in BY_NAME:
+        raise NotBatchableError(f"inputs of type {onnx_type} cannot be checked")
+    return v2
+
+
+def _as_text(array: np.ndarray) -> np.ndarray:
+    if not array.dtype.hasobject:
+        return array
+    return np.array([item.decode() for item in array.ravel()], np.object_).reshape(array.shape)
+
+
+def _join(items: Sequence[Inputs]) -> Inputs:
+    return {name: np.concatenate([item[name] for item in items]) for name in items[0]}
+
+
+def _repeatable(one: Inputs, other: Inputs) -> bool:
+    return all(_difference(one[name], other[name]) <= _tolerance(one[name]) for name in one)
+
+
+def _tell_items_apart(answers: Sequence[Inputs]) -> bool:
+    """Without this, a model that answers every item with item 0's answer would pass."""
+    first, second = answers[0], answers[1]
+    return any(_difference(first[name], second[name]) > 10 * _tolerance(first[name]) for name in first)
+
+
+def _tolerance(array: np.ndarray) -> float:
+    if array.dtype.kind != "f":
+        return 0.0
+    return HALF_TOLERANCE if array.dtype.itemsize < 4 else TOLERANCE
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Largest difference, relative to the largest value; 1 for unequal values that are not numbers, inf for shapes."""
+    if one.shape != other.shape:
+        return float("inf")
+    if one.dtype.kind != "f":
+        return float(not np.array_equal(one, other))
+    if not one.size:
+        return 0.0
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        differences = np.where(same, 0.0, np.abs(one.astype(np.float64) - other.astype(np.float64)))
+    finite = np.abs(other[np.isfinite(other)], dtype=np.float64)
+    scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    worst = float(differences.max()) / scale
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _explain(candidate: Path, items: Sequence[Inputs], output: str, size: int) -> str:
+    """Find the first node whose answer to two items is not the two answers."""
+    what = f"output '{output}' for a batch of {size} is not what {size} single items give"
+    model = onnx.load(candidate, load_external_data=False)
+    producers = {name: node for node in model.graph.node for name in node.output if name}
+    have = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in producers if name not in have)
+    try:
+        session = _session(model.SerializeToString())
+        singles = [_run(session, items[0]), _run(session, items[1])]
+        together = _run(session, _join(items[:2]))
+    except (NotBatchableError, ValueError):  # external weights or 2 GiB: do without the name
+        return what
+    for name, node in producers.items():
+        one, two = singles[0][name], singles[1][name]
+        if one.dtype not in BY_DTYPE or one.dtype.kind != "f" or not one.ndim or _difference(one, two) == 0:
+            continue
+        if _difference(together[name], np.concatenate([one, two])) > _tolerance(one):
+            return f"{what}: node '{node.name or node.output[0]}' ({node.op_type}) does not keep the items apart"
+    return what

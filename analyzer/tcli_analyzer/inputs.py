@@ -1,0 +1,76 @@
+"""Random requests shaped by a model's configuration."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tcli_server.datatypes import BY_CONFIG_TYPE, BY_NAME
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+Inputs = dict[str, np.ndarray]
+
+
+class UnknownInputError(Exception):
+    """A shape was given for an input that the model does not have, or of another rank."""
+
+
+def random_tensor(datatype: str, shape: Sequence[int], random: np.random.Generator) -> np.ndarray:
+    """A tensor of V2 type `datatype` with values that no model stumbles over.
+
+    Floats are standard normal, UINT8 is a picture (0 to 255), other integers are 0 or 1, so that they index the
+    smallest embedding table; BYTES elements are short ASCII strings.
+    """
+    dtype = BY_NAME[datatype].dtype
+    if datatype == "BYTES":
+        words = np.array([b"alpha", b"beta", b"gamma", b"delta"], dtype=np.object_)
+        return words[random.integers(0, len(words), size=shape)].reshape(shape)
+    if datatype == "BOOL":
+        return random.integers(0, 2, size=shape).astype(np.bool_)
+    if datatype == "UINT8":
+        return random.integers(0, 256, size=shape, dtype=np.uint8)
+    if dtype.kind in "iu":
+        return random.integers(0, 2, size=shape).astype(dtype)
+    return random.standard_normal(size=shape, dtype=np.float32).astype(dtype)
+
+
+def resolve_shapes(
+    config: ModelConfig, given: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """The shape of each input without the batch dimension, and the inputs whose -1 dimensions were taken as 1.
+
+    Args:
+        config: complete configuration.
+        given: shapes by input name, without the batch dimension, all dimensions positive.
+
+    Raises:
+        UnknownInputError: `given` names no input of the model, or does not fit its `dims`.
+    """
+    dims = {tensor.name: list(tensor.dims) for tensor in config.input}
+    for name, shape in given.items():
+        if name not in dims:
+            raise UnknownInputError(f"model '{config.name}' has no input '{name}'; its inputs are {', '.join(dims)}")
+        fits = len(shape) == len(dims[name]) and all(d in (-1, s) for d, s in zip(dims[name], shape, strict=True))
+        if not fits:
+            raise UnknownInputError(f"shape {list(shape)} does not fit input '{name}', whose dims are {dims[name]}")
+    shapes = {n: tuple(given[n]) if n in given else tuple(d if d > 0 else 1 for d in ds) for n, ds in dims.items()}
+    guessed = [name for name, ds in dims.items() if name not in given and any(d < 0 for d in ds)]
+    return shapes, guessed
+
+
+def random_requests(
+    config: ModelConfig, shapes: Mapping[str, Sequence[int]], count: int, seed: int = 0
+) -> list[Inputs]:
+    """`count` different requests of one item each, as a client of this configuration sends them.
+
+    Args:
+        config: complete configuration; with `max_batch_size` > 0 every tensor gets a leading dimension of 1.
+        shapes: shape of each input without the batch dimension.
+    """
+    random = np.random.default_rng(seed)
+    batch = (1,) if config.max_batch_size else ()
+    return [
+        {
+            tensor.name: random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, (*batch, *shapes[tensor.name]), random)
+            for tensor in config.input
+        }
+        for _ in range(count)
+    ]

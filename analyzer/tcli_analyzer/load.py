@@ -1,0 +1,86 @@
+"""Closed-loop load: a fixed number of requests is always outstanding; each reply sends the next request."""
+
+import threading
+from collections.abc import Sequence
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Self
+
+from tcli_server.errors import ServerError
+
+from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.target import Target
+
+DRAIN_SECONDS = 120.0
+
+
+class ClosedLoop:
+    """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
+
+    Attributes:
+        replies: (time of the reply, latency), both in ns of `perf_counter_ns`, in the order of the replies; only grows.
+        error: the first refused or failed request, which ends the load; None while all is well.
+    """
+
+    def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int) -> None:
+        self.replies: list[tuple[int, int]] = []
+        self.error: ServerError | None = None
+        self._target = target
+        self._requests = requests
+        self._concurrency = concurrency
+        self._stopping = False
+        self._active = concurrency
+        self._lock = threading.Lock()
+        self._drained = threading.Event()
+
+    def __enter__(self) -> Self:
+        for caller in range(self._concurrency):
+            _Caller(self, self._requests, first=caller).send()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping = True
+        self._drained.wait(DRAIN_SECONDS)
+
+    def _caller_ended(self, error: ServerError | None) -> None:
+        with self._lock:
+            self.error = self.error or error
+            self._stopping = self._stopping or error is not None
+            self._active -= 1
+            if not self._active:
+                self._drained.set()
+
+
+class _Caller:
+    """One of the outstanding requests."""
+
+    __slots__ = ("_load", "_next", "_requests", "_sent")
+
+    def __init__(self, load: ClosedLoop, requests: Sequence[Inputs], first: int) -> None:
+        self._load = load
+        self._requests = requests
+        self._next = first
+        self._sent = 0
+
+    def send(self) -> None:
+        inputs = self._requests[self._next % len(self._requests)]
+        self._next += 1
+        self._sent = perf_counter_ns()
+        try:
+            self._load._target.submit(inputs, self._reply)
+        except ServerError as error:
+            self._load._caller_ended(error)
+
+    def _reply(self, error: ServerError | None) -> None:
+        now = perf_counter_ns()
+        load = self._load
+        if error is not None:
+            load._caller_ended(error)
+            return
+        load.replies.append((now, now - self._sent))
+        if load._stopping:
+            load._caller_ended(None)
+        else:
+            self.send()

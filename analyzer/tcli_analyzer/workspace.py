@@ -1,0 +1,49 @@
+"""Working copies, so that the user's repository is only ever read."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tcli_server.repository import ModelFolder
+
+from tcli_analyzer.batching.rewrite import link_or_copy
+
+
+class Workspace:
+    """A temporary folder with two repositories of one model each; it is deleted on exit.
+
+    Attributes:
+        current: the model as it is (a link to its folder: configurations are loaded from memory, not from there).
+        rewritten: the model with a batchable model file, once `add_rewritten` has made its folder.
+    """
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self._model = folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="tcli-analyze-")
+        root = Path(self._temporary.name)
+        self.current = root / "current"
+        self.rewritten = root / "rewritten"
+
+    def __enter__(self) -> Self:
+        self.current.mkdir()
+        (self.current / self._model.name).symlink_to(self._model.path.resolve(), target_is_directory=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    def add_rewritten(self) -> Path:
+        """Make the second repository's model folder (labels and the like, no configuration) and an empty version 1.
+
+        Returns:
+            The version's folder.
+        """
+        version = self.rewritten / self._model.name / "1"
+        version.mkdir(parents=True)
+        for file in self._model.path.iterdir():
+            if file.is_file() and file != self._model.config_path and not file.name.startswith("."):
+                link_or_copy(file, version.parent / file.name)
+        return version
