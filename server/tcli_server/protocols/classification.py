@@ -38,7 +38,8 @@ def classify(array: np.ndarray, k: int, labels: Sequence[str], batched: bool, ou
     form = "%f" if name.startswith("FP") else "%d"
     result = np.empty((len(rows), min(k, rows.shape[1])), np.object_)
     for row, values in enumerate(rows):
-        order = np.argsort(values, kind="stable")[::-1][:k]
+        # Sorted backwards and read backwards: largest first and, of equal values, the first class first.
+        order = len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1][:k]
         result[row] = [_element(form % values[index], int(index), labels) for index in order]
     return result if batched else result[0]
 

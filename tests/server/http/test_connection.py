@@ -43,6 +43,14 @@ def test_pipelined_requests_are_answered_in_order(wire: socket.socket):
     assert data.index(b"OUTPUT0") < data.index(b"extensions") < data.index(b"404 Not Found")
 
 
+def test_head_is_answered_without_a_body(wire: socket.socket):
+    wire.sendall(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\n\r\nGET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    data = b""
+    while data.count(b"HTTP/1.1 ") < 2:
+        data += wire.recv(65536)
+    assert data.index(b"\r\n\r\nHTTP/1.1 200 OK") > data.index(b"405 Method Not Allowed")
+
+
 def test_chunked_requests(wire: socket.socket):
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (BODY[:7], BODY[7:]))
     wire.sendall(INFER + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")

@@ -170,6 +170,8 @@ class Connection(asyncio.Protocol):
         head = b"%s%s%sContent-Length: %d\r\n\r\n" % (
             _STATUS_LINES[status], headers, _CLOSE if close else b"", length
         )
+        if exchange.method == b"HEAD":  # answered by its headers alone
+            parts = ()
         if length < 65536:
             transport.write(b"".join((head, *parts)))
         else:  # large bodies are not copied together

@@ -177,10 +177,10 @@ def _only_one(name: str) -> InvalidArgumentError:
 
 
 def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
+    if outputs is not None and not isinstance(outputs, list):
+        raise InternalError("Unable to parse 'outputs': expected an array")
     if not outputs:
         return ResponseForm(_BINARY_FORM if binary_output else _JSON_FORM)
-    if not isinstance(outputs, list):
-        raise InternalError("Unable to parse 'outputs': expected an array")
     by_name: dict[str, OutputForm] = {}
     for item in outputs:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
