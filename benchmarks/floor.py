@@ -22,7 +22,9 @@ NAMES = ("INPUT0", "INPUT1"), ("OUTPUT0", "OUTPUT1")
 
 def add_sub() -> bytes:
     """The model, as bytes of an ONNX file."""
-    inputs, outputs = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 16]) for n in names] for names in NAMES)
+    inputs, outputs = (
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 16]) for n in names] for names in NAMES
+    )
     nodes = [helper.make_node("Add", NAMES[0], ["OUTPUT0"]), helper.make_node("Sub", NAMES[0], ["OUTPUT1"])]
     graph = helper.make_graph(nodes, "add_sub", inputs, outputs)
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()

@@ -47,7 +47,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="length of one measurement")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root, floor_server() as floor, tcli_serve(write_repository(Path(root))) as ours:
+    with (
+        tempfile.TemporaryDirectory() as root,
+        floor_server() as floor,
+        tcli_serve(write_repository(Path(root))) as ours,
+    ):
         print(f"{'protocol':>8} {'concurrency':>11} {'floor req/s':>12} {'tcli req/s':>12} {'ratio':>6}   (medians)")
         for protocol in ("http", "grpc"):
             for concurrency in (1, 16):

@@ -107,7 +107,9 @@ def grpc_request(model: str, inputs: dict[str, np.ndarray]) -> bytes:
     return message.SerializeToString()
 
 
-def measure(protocol: str, url: str, model: str, inputs: dict[str, np.ndarray], concurrency: int, seconds: float) -> dict:
+def measure(
+    protocol: str, url: str, model: str, inputs: dict[str, np.ndarray], concurrency: int, seconds: float
+) -> dict:
     """Load a server for `seconds` after a warm-up of a quarter of that."""
     warm_up = seconds / 4
     record = Record(time.perf_counter() + warm_up)
@@ -134,7 +136,9 @@ def main() -> None:
     parser.add_argument("protocol", choices=["http", "grpc"])
     parser.add_argument("url", help="host:port")
     parser.add_argument("model")
-    parser.add_argument("--inputs", nargs="+", required=True, metavar="NAME:SHAPE", help="FP32 inputs, for example x:1,16")
+    parser.add_argument(
+        "--inputs", nargs="+", required=True, metavar="NAME:SHAPE", help="FP32 inputs, for example x:1,16"
+    )
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=4)
     args = parser.parse_args()

@@ -38,7 +38,7 @@ def engine_alone(model_file: Path, batch: int, threads: int, seconds: float) -> 
     return runs * batch / (time.perf_counter() - start)
 
 
-def alone_in_a_process(args: argparse.Namespace, batch: int) -> float:
+def alone_in_a_process(batch: int) -> float:
     command = [sys.executable, __file__, "--alone", str(batch), *sys.argv[1:]]
     return float(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
 
@@ -68,7 +68,7 @@ def main() -> None:
             for concurrency in args.concurrency:
                 pairs = []
                 for _ in range(args.rounds):
-                    alone = max(alone_in_a_process(args, batch) for batch in (1, args.batch))
+                    alone = max(alone_in_a_process(batch) for batch in (1, args.batch))
                     inputs = [f"{name}:1,{args.shape}"]
                     served = load(protocol, getattr(ports, protocol), args.model, inputs, concurrency, args.seconds)
                     pairs.append((alone, served["requests_per_second"]))

@@ -1,6 +1,6 @@
 """How long a user waits: `tcli --help` against the import of its libraries, and `tcli serve` until it is ready.
 
-    python benchmarks/startup.py [--repository model_repository] [--rounds 5]
+python benchmarks/startup.py [--repository model_repository] [--rounds 5]
 """
 
 import argparse
@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument("--repository", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    pairs = [
-        (seconds("-c", "import typer, rich"), seconds("-m", "triton_cli", "--help")) for _ in range(args.rounds)
-    ]
+    pairs = [(seconds("-c", "import typer, rich"), seconds("-m", "triton_cli", "--help")) for _ in range(args.rounds)]
     imports, helps = median(p[0] for p in pairs), median(p[1] for p in pairs)
     ratio = median(p[1] / p[0] for p in pairs)
     print(f"import typer, rich: {imports:.3f} s; tcli --help: {helps:.3f} s; ratio {ratio:.2f}")

@@ -36,7 +36,9 @@ def identity(kind: int = TensorProto.FLOAT, shape: tuple = ("N", 4)) -> bytes:
 
 def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
-    ones = helper.make_tensor("EYE", TensorProto.FLOAT, [width, width], [float(i % (width + 1) == 0) for i in range(width * width)])
+    ones = helper.make_tensor(
+        "EYE", TensorProto.FLOAT, [width, width], [float(i % (width + 1) == 0) for i in range(width * width)]
+    )
     names = ["EYE", *(f"P{index}" for index in range(rounds))]
     nodes = [helper.make_node("MatMul", [names[i], "BASE"], [names[i + 1]]) for i in range(rounds)]
     # BASE depends on the input, so that no optimizer computes the products at load time.

@@ -1,9 +1,9 @@
 """Runs models: the repository, the backends, the batching scheduler and the V2 protocols.
 
-    from tcli_server import Engine
+from tcli_server import Engine
 
-    with Engine("model_repository") as engine:
-        response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
+with Engine("model_repository") as engine:
+    response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
 """
 
 from tcli_server.engine import Engine, EngineOptions

@@ -96,9 +96,7 @@ class ModelControl:
             self._record_failure(name, str(error))
             if isinstance(error, InvalidArgumentError) and not _is_config_mistake(error):
                 raise InvalidArgumentError(f"load failed for model '{name}': {error}") from None
-            raise InternalError(
-                f"failed to load '{name}', failed to poll from model repository: {error}"
-            ) from None
+            raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from None
         loaded, failed = _load_versions(plan)
         if failed:
             self._record_failed_versions(name, loaded, failed)
@@ -142,9 +140,9 @@ class ModelControl:
 
     def _swap(self, name: str, loaded: Sequence[Model], modified_ns: int, override: ModelConfig | None) -> None:
         old = self.registry.entries.get(name, Entry())
-        versions = {
-            number: Version(State.UNAVAILABLE, UNLOADED) for number in old.versions
-        } | {model.version: Version(State.READY, "", model) for model in loaded}
+        versions = {number: Version(State.UNAVAILABLE, UNLOADED) for number in old.versions} | {
+            model.version: Version(State.READY, "", model) for model in loaded
+        }
         self.registry.entries[name] = Entry(versions, modified_ns, override)
         self.registry.publish()
         for model in old.ready():
@@ -170,7 +168,7 @@ class ModelControl:
         models = list(self.registry.models())
         for model in models:
             model.close(timeout=0)
-        drained = all([model.close(max(0.0, deadline - time.monotonic())) for model in models])
+        drained = all(model.close(max(0.0, deadline - time.monotonic())) for model in models)
         for name in list(self.registry.entries):
             self.unload(name)
         return drained

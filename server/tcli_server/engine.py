@@ -1,8 +1,8 @@
 """The in-process server: loads and unloads models, and runs inferences. The protocols are thin layers over it.
 
-    with Engine("model_repository") as engine:
-        response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
-        print(response.outputs["OUTPUT0"])
+with Engine("model_repository") as engine:
+    response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
+    print(response.outputs["OUTPUT0"])
 """
 
 import asyncio
@@ -71,9 +71,7 @@ class Engine:
         InvalidArgumentError: `load_models` without explicit mode.
     """
 
-    def __init__(
-        self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None
-    ) -> None:
+    def __init__(self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
         self.repositories = [Path(path) for path in model_repositories]
         for path in self.repositories:
@@ -81,9 +79,7 @@ class Engine:
                 raise NotFoundError(f"model repository '{path}' is not a folder that exists")
         if self.options.load_models and self.options.model_control_mode != "explicit":
             raise InvalidArgumentError("--load-model needs --model-control-mode=explicit")
-        self._control = ModelControl(
-            self.repositories, self.options.auto_complete_config, self.options.backend_config
-        )
+        self._control = ModelControl(self.repositories, self.options.auto_complete_config, self.options.backend_config)
         self._registry = self._control.registry
         self._started = False
         self._stopping = False
@@ -183,9 +179,7 @@ class Engine:
 
     def server_metadata(self) -> service_pb2.ServerMetadataResponse:
         """Name, version and extensions."""
-        return service_pb2.ServerMetadataResponse(
-            name=self.options.server_id, version=VERSION, extensions=EXTENSIONS
-        )
+        return service_pb2.ServerMetadataResponse(name=self.options.server_id, version=VERSION, extensions=EXTENSIONS)
 
     def model_metadata(self, name: str, version: str = "") -> service_pb2.ModelMetadataResponse:
         """Inputs and outputs as clients see them: batch dimension as -1, without `reshape`. Raises as `model`."""
@@ -261,7 +255,7 @@ class Engine:
         *,
         outputs: Sequence[str] = (),
         model_version: str = "",
-        id: str = "",
+        request_id: str = "",
         parameters: Mapping[str, Parameter] | None = None,
     ) -> InferenceResponse:
         """Run one inference and wait for it.
@@ -274,7 +268,7 @@ class Engine:
             ServerError: the request is refused or the model failed on it.
         """
         answers: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
-        self.submit(_request(model_name, inputs, outputs, model_version, id, parameters, answers.put))
+        self.submit(_request(model_name, inputs, outputs, model_version, request_id, parameters, answers.put))
         return _unwrap(answers.get())
 
     async def infer_async(
@@ -284,7 +278,7 @@ class Engine:
         *,
         outputs: Sequence[str] = (),
         model_version: str = "",
-        id: str = "",
+        request_id: str = "",
         parameters: Mapping[str, Parameter] | None = None,
     ) -> InferenceResponse:
         """Like `infer`, for asyncio."""
@@ -298,7 +292,7 @@ class Engine:
         def reply(response: InferenceResponse) -> None:
             loop.call_soon_threadsafe(resolve, response)
 
-        self.submit(_request(model_name, inputs, outputs, model_version, id, parameters, reply))
+        self.submit(_request(model_name, inputs, outputs, model_version, request_id, parameters, reply))
         return _unwrap(await answer)
 
 
@@ -307,14 +301,12 @@ def _request(
     inputs: Mapping[str, np.ndarray],
     outputs: Sequence[str],
     model_version: str,
-    id: str,
+    request_id: str,
     parameters: Mapping[str, Parameter] | None,
     reply: Callable[[InferenceResponse], None],
 ) -> InferenceRequest:
     arrays = {name: np.asarray(array) for name, array in inputs.items()}
-    return InferenceRequest(
-        model_name, arrays, tuple(outputs), model_version, id, dict(parameters or {}), reply
-    )
+    return InferenceRequest(model_name, arrays, tuple(outputs), model_version, request_id, dict(parameters or {}), reply)
 
 
 def _unwrap(response: InferenceResponse) -> InferenceResponse:

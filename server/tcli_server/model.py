@@ -101,9 +101,7 @@ def _batcher(config: ModelConfig) -> Batcher:
     if not config.HasField("dynamic_batching"):
         return Batcher(1)
     batching = config.dynamic_batching
-    return Batcher(
-        config.max_batch_size, batching.preferred_batch_size, batching.max_queue_delay_microseconds * 1000
-    )
+    return Batcher(config.max_batch_size, batching.preferred_batch_size, batching.max_queue_delay_microseconds * 1000)
 
 
 __all__ = ["Model", "PlacedInstance", "SchedulerStopped"]

@@ -46,9 +46,9 @@ def states(engine: Engine) -> dict[str, str]:
 SAMPLES = {
     "BOOL": [True, False],
     "BYTES": ["é".encode(), b"a\x00b"],
-    **dict.fromkeys(("UINT8", "UINT16", "UINT32", "UINT64"), [0, 200]),
-    **dict.fromkeys(("INT8", "INT16", "INT32", "INT64"), [-100, 100]),
-    **dict.fromkeys(("FP16", "FP32", "FP64", "BF16"), [-0.5, np.inf]),
+    **{key: [0, 200] for key in ("UINT8", "UINT16", "UINT32", "UINT64")},
+    **{key: [-100, 100] for key in ("INT8", "INT16", "INT32", "INT64")},
+    **{key: [-0.5, np.inf] for key in ("FP16", "FP32", "FP64", "BF16")},
 }
 
 
@@ -122,7 +122,9 @@ def test_statistics_count_what_ran(tmp_path: Path):
 
 
 def test_preserved_order_across_instances(tmp_path: Path):
-    config = add_sub_config(more="dynamic_batching { preserve_ordering: true } instance_group { count: 3 kind: KIND_CPU }")
+    config = add_sub_config(
+        more="dynamic_batching { preserve_ordering: true } instance_group { count: 3 kind: KIND_CPU }"
+    )
     with Engine(repository(tmp_path, config)) as engine:
         answered: list[str] = []
         done = threading.Event()
@@ -182,7 +184,7 @@ def test_a_model_that_fails_at_run_time_answers_with_the_reason(tmp_path: Path):
     write_model(tmp_path, "picky", model.SerializeToString())
     with Engine(tmp_path) as engine:
         with pytest.raises(InternalError, match="onnx runtime error"):
-            engine.infer("picky", {"INPUT0": np.ones((1, 5), np.float32)}, id="7")
+            engine.infer("picky", {"INPUT0": np.ones((1, 5), np.float32)}, request_id="7")
         assert engine.infer("picky", {"INPUT0": np.ones((1, 3), np.float32)}).outputs["OUTPUT0"].tolist() == [[2, 3, 4]]
         statistics = engine.model("picky").statistics
         assert statistics.failure_count["BACKEND"] == 1
@@ -260,9 +262,10 @@ def test_load_failures_tell_the_reason(tmp_path: Path):
 
 
 def test_what_is_not_supported_yet_is_refused_by_name(tmp_path: Path):
-    with Engine(repository(tmp_path, add_sub_config(more="response_cache { enable: true }")), options=EXPLICIT) as engine:
-        with pytest.raises(InternalError, match=r"response_cache"):
-            engine.load("add_sub")
+    with Engine(
+        repository(tmp_path, add_sub_config(more="response_cache { enable: true }")), options=EXPLICIT
+    ) as engine, pytest.raises(InternalError, match=r"response_cache"):
+        engine.load("add_sub")
 
 
 def test_kind_gpu_without_a_gpu_is_a_clear_error(tmp_path: Path):
@@ -336,7 +339,9 @@ def test_files_make_a_model_from_nothing(tmp_path: Path):
 
 def test_version_policy(tmp_path: Path):
     for version in (1, 2, 3):
-        write_model(tmp_path, "many", onnx_models.identity(), "version_policy { specific { versions: [1, 3] } }", version)
+        write_model(
+            tmp_path, "many", onnx_models.identity(), "version_policy { specific { versions: [1, 3] } }", version
+        )
     with Engine(tmp_path) as engine:
         assert states(engine) == {"many/1": "READY", "many/3": "READY"}
         array = np.ones((1, 4), np.float32)

@@ -7,9 +7,7 @@ import numpy as np
 from tcli_server.datatypes import datatype_of
 from tcli_server.errors import InvalidArgumentError
 
-_SUPPORTED = frozenset(
-    ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64")
-)
+_SUPPORTED = frozenset(("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64"))
 _MAX_ELEMENTS = 1_000_000
 
 

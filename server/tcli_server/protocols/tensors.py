@@ -51,9 +51,7 @@ def element_count(shape: tuple[int, ...], tensor: str, model: str) -> int:
     return count
 
 
-def decode_raw(
-    data: bytes | memoryview, kind: DataType, shape: tuple[int, ...], tensor: str, model: str
-) -> np.ndarray:
+def decode_raw(data: bytes | memoryview, kind: DataType, shape: tuple[int, ...], tensor: str, model: str) -> np.ndarray:
     """A tensor from its bytes: a view of `data`, without a copy, for all types but BYTES.
 
     Raises:
@@ -80,9 +78,7 @@ def _explain_size(
     )
 
 
-def decode_bytes(
-    data: bytes | memoryview, count: int, shape: tuple[int, ...], tensor: str, model: str
-) -> np.ndarray:
+def decode_bytes(data: bytes | memoryview, count: int, shape: tuple[int, ...], tensor: str, model: str) -> np.ndarray:
     """A BYTES tensor: an object array of `bytes`.
 
     Raises:
@@ -127,7 +123,7 @@ def bytes_array(elements: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
 def encode_raw(array: np.ndarray) -> bytes:
     """A tensor's bytes as they travel."""
     if array.dtype.hasobject:
-        parts = []
+        parts: list[bytes] = []
         for element in array.ravel():
             parts += (_LENGTH.pack(len(element)), element)
         return b"".join(parts)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Worker:
             if self._order is None:
                 _reply(batch, responses)
             else:
-                self._order.send(number, lambda batch=batch, responses=responses: _reply(batch, responses))
+                self._order.send(number, partial(_reply, batch, responses))
         self._instance.close()
 
     def _execute(self, batch: Batch) -> Sequence[InferenceResponse]:
@@ -115,9 +116,7 @@ class Worker:
             return array.reshape(array.shape[0], *spec.to_backend(array.shape[1:]))
         return array.reshape(spec.to_backend(array.shape))
 
-    def _scatter(
-        self, batch: Batch, names: Sequence[str], arrays: Sequence[np.ndarray]
-    ) -> Sequence[InferenceResponse]:
+    def _scatter(self, batch: Batch, names: Sequence[str], arrays: Sequence[np.ndarray]) -> Sequence[InferenceResponse]:
         spec = self._spec
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs[name], a) for name, a in zip(names, arrays, strict=True)]

@@ -65,13 +65,13 @@ def test_the_version_can_be_named(http: httpx.Client):
 def test_binary_input_and_output(http: httpx.Client):
     values = np.arange(16, dtype=np.float32)
     tensor = {"datatype": "FP32", "shape": [1, 16], "parameters": {"binary_data_size": 64}}
-    head = json.dumps({
-        "inputs": [{"name": "INPUT0", **tensor}, {"name": "INPUT1", **tensor}],
-        "outputs": [{"name": "OUTPUT0", "parameters": {"binary_data": True}}, {"name": "OUTPUT1"}],
-    }).encode()
-    response = infer(
-        http, head + values.tobytes() * 2, headers={"Inference-Header-Content-Length": str(len(head))}
-    )
+    head = json.dumps(
+        {
+            "inputs": [{"name": "INPUT0", **tensor}, {"name": "INPUT1", **tensor}],
+            "outputs": [{"name": "OUTPUT0", "parameters": {"binary_data": True}}, {"name": "OUTPUT1"}],
+        }
+    ).encode()
+    response = infer(http, head + values.tobytes() * 2, headers={"Inference-Header-Content-Length": str(len(head))})
     assert response.headers["content-type"] == "application/octet-stream"
     length = int(response.headers["inference-header-content-length"])
     document = json.loads(response.content[:length])
@@ -119,7 +119,13 @@ def test_compressed_requests(http: httpx.Client, coding: str, encode):
 
 @pytest.mark.parametrize(
     ("accept", "coding"),
-    [("gzip", "gzip"), ("deflate", "deflate"), ("gzip;q=0.5, deflate;q=0.9", "deflate"), ("gzip;q=0", None), ("br", None)],
+    [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("gzip;q=0.5, deflate;q=0.9", "deflate"),
+        ("gzip;q=0", None),
+        ("br", None),
+    ],
 )
 def test_compressed_responses(http: httpx.Client, accept: str, coding: str | None):
     response = infer(http, add_sub(), headers={"Accept-Encoding": accept})
@@ -159,7 +165,11 @@ WRONG = {
     "reserved parameter": (add_sub(parameters={"triton_x": 1}), 400, "'triton_x' is reserved"),
     "object as parameter": (add_sub(parameters={"x": {}}), 400, "invalid type for request parameter 'x'"),
     "shared memory": (
-        {"inputs": [{"name": "INPUT0", "datatype": "FP32", "shape": [1, 16], "parameters": {"shared_memory_region": "r"}}]},
+        {
+            "inputs": [
+                {"name": "INPUT0", "datatype": "FP32", "shape": [1, 16], "parameters": {"shared_memory_region": "r"}}
+            ]
+        },
         501,
         "shared memory",
     ),
@@ -173,9 +183,17 @@ def test_wrong_requests(http: httpx.Client, document: object, status: int, messa
 
 
 WRONG_INPUTS = {
-    "data type": ({"datatype": "INT32", "data": [1] * 16}, 400, "data-type is 'INT32', but model 'add_sub' expects 'FP32'"),
+    "data type": (
+        {"datatype": "INT32", "data": [1] * 16},
+        400,
+        "data-type is 'INT32', but model 'add_sub' expects 'FP32'",
+    ),
     "unknown data type": ({"datatype": "FP31"}, 400, "invalid datatype 'FP31'"),
-    "shape": ({"shape": [1, 8], "data": ONES[:8]}, 400, "Expected [-1,16], got [1,8]. NOTE: the model's max_batch_size"),
+    "shape": (
+        {"shape": [1, 8], "data": ONES[:8]},
+        400,
+        "Expected [-1,16], got [1,8]. NOTE: the model's max_batch_size",
+    ),
     "no batch dimension": ({"shape": [16]}, 400, "batch size does not match"),
     "batch too large": ({"shape": [9, 16], "data": ONES * 9}, 400, "batch size does not match"),
     "too few elements": ({"data": ONES[:3]}, 500, "Failed to parse 'data' field"),

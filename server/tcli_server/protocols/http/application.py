@@ -46,12 +46,14 @@ class HttpApplication:
         # Loading blocks for as long as a model takes, so it has threads of its own.
         self._control_pool = ThreadPoolExecutor(engine.options.model_load_thread_count, "http-load")
         infer = InferHandler(engine, loop, self._pool, max_input_size, self._in_loop)
-        self._router = Router([
-            route("POST", "/v2/models/{model}/infer", infer),
-            *self._status_routes(),
-            *self._repository_routes(),
-            *_routes_not_supported_yet(),
-        ])
+        self._router = Router(
+            [
+                route("POST", "/v2/models/{model}/infer", infer),
+                *self._status_routes(),
+                *self._repository_routes(),
+                *_routes_not_supported_yet(),
+            ]
+        )
         self._metadata = orjson.dumps(to_json(engine.server_metadata()))
 
     def __call__(self, exchange: Exchange) -> None:
@@ -201,7 +203,7 @@ def _decode_base64(key: str, value: str) -> bytes:
         raise InternalError(f"load parameter '{key}' is not base64: {error}") from None
 
 
-def _refuse_repository(exchange: Exchange, *_: str) -> None:
+def _refuse_repository(*_: Exchange | str) -> None:
     raise UnsupportedError("'repository_name' specification is not supported")
 
 

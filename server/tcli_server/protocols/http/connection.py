@@ -17,9 +17,7 @@ MAX_CHUNKS = 65536
 """Chunks of a request body, as Triton limits them."""
 
 _MAX_HEADER_BYTES = 1 << 16
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _JSON = b"Content-Type: application/json\r\n"
 _CLOSE = b"Connection: close\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -167,9 +165,7 @@ class Connection(asyncio.Protocol):
         if transport is None or exchange is not self._current:  # the client is gone
             return
         close = self._closing or not exchange.keep_alive
-        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (
-            _STATUS_LINES[status], headers, _CLOSE if close else b"", length
-        )
+        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], headers, _CLOSE if close else b"", length)
         if exchange.method == b"HEAD":  # answered by its headers alone
             parts = ()
         if length < 65536:

@@ -62,9 +62,7 @@ def decode_request(
     if json_length is None:
         json_length = len(body)
     elif not 0 < json_length <= len(body):
-        raise InvalidArgumentError(
-            f"inference header size should be in range (0, {len(body)}), got: {json_length}"
-        )
+        raise InvalidArgumentError(f"inference header size should be in range (0, {len(body)}), got: {json_length}")
     if json_length > max_input_size:
         raise InvalidArgumentError(
             f"request JSON of {json_length} bytes is larger than the limit of {max_input_size} bytes. Use "

@@ -105,8 +105,8 @@ def _numbers(values: list[Any]) -> np.ndarray:
     """
     array = np.array(values)
     if array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2**63:
-        exact = np.array(values, np.object_)
-        if all(type(item) is int for item in exact.flat):
+        exact: np.ndarray = np.array(values, np.object_)
+        if all(isinstance(item, int) for item in exact.ravel().tolist()):
             return exact
     return array
 
@@ -177,7 +177,7 @@ def _narrow(values: np.ndarray, kind: DataType, tensor: str) -> np.ndarray:
     allowed = {"b": "b", "f": "iuf", "i": "iu", "u": "iu"}[kind.dtype.kind]
     if not values.size:
         return np.empty(values.shape, kind.dtype)
-    if values.dtype == np.object_ and kind.dtype.kind in "iu" and all(type(item) is int for item in values.flat):
+    if values.dtype == np.object_ and kind.dtype.kind in "iu" and all(isinstance(item, int) for item in values.tolist()):
         mask = (1 << (8 * kind.size)) - 1
         wrapped = np.array([item & mask for item in values.flat], np.uint64)
         return wrapped.astype(kind.dtype)
