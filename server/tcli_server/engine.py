@@ -24,7 +24,7 @@ from tcli_server.control import ModelControl
 from tcli_server.errors import InvalidArgumentError, NotFoundError
 from tcli_server.lifecycle import State
 from tcli_server.loading import BackendConfig, parse_config_json
-from tcli_server.model import Model, SchedulerStopped
+from tcli_server.model import Model, SchedulerStoppedError
 from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
 from tcli_server.version import VERSION
 
@@ -238,7 +238,7 @@ class Engine:
         while True:
             try:
                 model.submit(request)
-            except SchedulerStopped:
+            except SchedulerStoppedError:
                 # A reload put a new copy into the table between our look and our call: that one takes the request.
                 current = None if self._stopping else self._registry.find(request.model_name, request.model_version)
                 if current is None or current is model:
@@ -306,7 +306,9 @@ def _request(
     reply: Callable[[InferenceResponse], None],
 ) -> InferenceRequest:
     arrays = {name: np.asarray(array) for name, array in inputs.items()}
-    return InferenceRequest(model_name, arrays, tuple(outputs), model_version, request_id, dict(parameters or {}), reply)
+    return InferenceRequest(
+        model_name, arrays, tuple(outputs), model_version, request_id, dict(parameters or {}), reply
+    )
 
 
 def _unwrap(response: InferenceResponse) -> InferenceResponse:

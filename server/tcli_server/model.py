@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import Instance, Placement
 from tcli_server.observability.statistics import FailureReason, InferenceStatistics
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling.batcher import Batcher, SchedulerStopped
+from tcli_server.scheduling.batcher import Batcher, SchedulerStoppedError
 from tcli_server.scheduling.execution import Worker
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, read_spec
@@ -72,7 +72,7 @@ class Model:
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
-            SchedulerStopped: the model is closed.
+            SchedulerStoppedError: the model is closed.
         """
         request.arrival_ns = time.monotonic_ns()
         validate(request, self.spec)
@@ -104,4 +104,3 @@ def _batcher(config: ModelConfig) -> Batcher:
     return Batcher(config.max_batch_size, batching.preferred_batch_size, batching.max_queue_delay_microseconds * 1000)
 
 
-__all__ = ["Model", "PlacedInstance", "SchedulerStopped"]

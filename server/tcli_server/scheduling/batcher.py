@@ -13,7 +13,7 @@ from tcli_server.errors import UnavailableError
 from tcli_server.request import InferenceRequest
 
 
-class SchedulerStopped(UnavailableError):
+class SchedulerStoppedError(UnavailableError):
     """The model is being unloaded or the server is going down."""
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ class Batcher:
         """Queue a request.
 
         Raises:
-            SchedulerStopped: after `stop`.
+            SchedulerStoppedError: after `stop`.
         """
         with self._changed:
             if self._stopped:
-                raise SchedulerStopped
+                raise SchedulerStoppedError
             request.queue_ns = time.monotonic_ns()
             self._queue.append(request)
             self._queued_inferences += request.batch_size

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling.batcher import Batcher, SchedulerStopped
+from tcli_server.scheduling.batcher import Batcher, SchedulerStoppedError
 
 HOUR_NS = 3_600 * 10**9
 
@@ -80,7 +80,7 @@ def test_a_stopped_batcher_refuses_but_gives_out_what_it_has():
     batcher = Batcher(4)
     batcher.put(request())
     batcher.stop()
-    with pytest.raises(SchedulerStopped, match="stopped accepting"):
+    with pytest.raises(SchedulerStoppedError, match="stopped accepting"):
         batcher.put(request())
     assert batcher.pending == 1
     assert len(batcher.take()[1]) == 1
