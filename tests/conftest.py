@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from repositories import write_standard_models
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import onnx_models
 from onnx import TensorProto
+
+import onnx_models
 
 V2_NAMES = {
     TensorProto.BOOL: "BOOL",

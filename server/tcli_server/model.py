@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import Instance, Placement
 from tcli_server.observability.statistics import FailureReason, InferenceStatistics
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling.batcher import Batcher, SchedulerStoppedError
+from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.execution import Worker
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, read_spec

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-import onnx_models
 import pytest
 from google.protobuf import json_format
 from onnx import TensorProto
+
+import onnx_models
 from repositories import V2_NAMES, add_sub_config, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.errors import (

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import orjson
 import pytest
+
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.protocols.http.json_tensors import LARGE, decode_json, encode_json, loads

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling.batcher import Batcher, SchedulerStoppedError
 
