@@ -24,8 +24,9 @@ from tcli_server.control import ModelControl
 from tcli_server.errors import InvalidArgumentError, NotFoundError
 from tcli_server.lifecycle import State
 from tcli_server.loading import BackendConfig, parse_config_json
-from tcli_server.model import Model, SchedulerStoppedError
+from tcli_server.model import Model
 from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
+from tcli_server.scheduling.batcher import SchedulerStoppedError
 from tcli_server.version import VERSION
 
 EXTENSIONS = (
