@@ -1,5 +1,6 @@
 """Reads what an ONNX file takes and gives, without loading it into ONNX Runtime."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -18,31 +19,45 @@ _DATATYPES = {
 }
 
 
+class ModelFileError(InvalidArgumentError):
+    """A file is not the ONNX model that it should be: `found` says what it is, `fix` what to do."""
+
+    def __init__(self, path: Path, found: str, fix: str) -> None:
+        super().__init__(f"{path} is {found}, expected an ONNX model: {fix}")
+        self.found = found
+        self.fix = fix
+
+
 def load_graph(path: Path) -> onnx.ModelProto:
     """The model of an ONNX file, tensors in external files not loaded.
 
     Raises:
-        InvalidArgumentError: the file is missing, or is no ONNX model; says what it is instead where that is known.
+        ModelFileError: the file is missing, or is no ONNX model; says what it is instead where that is known.
     """
     try:
         with path.open("rb") as file:
             mistaken = mistaken_content(file.read(HEAD_BYTES))
     except OSError as error:
-        raise InvalidArgumentError(f"model file {path} cannot be read: {error.strerror}") from None
+        raise ModelFileError(path, f"unreadable ({error.strerror})", "put a file there that can be read") from None
     if mistaken is not None:
-        raise InvalidArgumentError(f"{path} is {mistaken}, expected an ONNX model: fetch the file again")
+        raise ModelFileError(path, mistaken, "fetch the file again")
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:
-        raise InvalidArgumentError(
-            f"{path} is not an ONNX model, or is truncated ({path.stat().st_size:,} bytes): "
-            "export or fetch the file again"
-        ) from None
+        size = f"{path.stat().st_size:,} bytes"
+        raise ModelFileError(path, f"no ONNX file, or a truncated one ({size})", "export or fetch it again") from None
     if not model.opset_import or not model.graph.output:
-        raise InvalidArgumentError(
-            f"{path} is not an ONNX model: it has no graph with outputs; export or fetch the file again"
-        )
+        raise ModelFileError(path, "no ONNX file: it has no graph with outputs", "export or fetch it again")
     return model
+
+
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """The files that hold weights beside the model file, relative to its folder, as the file names them."""
+    names: dict[str, None] = {}
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            names.update((entry.value, None) for entry in tensor.external_data if entry.key == "location")
+    return list(names)
 
 
 def read_signature(path: Path) -> ModelSignature:
@@ -51,7 +66,7 @@ def read_signature(path: Path) -> ModelSignature:
     Inputs that have an initializer are `overridable`, as requests may leave them out.
 
     Raises:
-        InvalidArgumentError: the file is missing or is no ONNX model.
+        ModelFileError: the file is missing or is no ONNX model.
     """
     return graph_signature(load_graph(path).graph)
 
@@ -83,3 +98,15 @@ def _datatype(elem_type: int) -> str:
     if elem_type in _DATATYPES:
         return _DATATYPES[elem_type]
     return str(onnx.TensorProto.DataType.Name(elem_type))
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every weight and constant of a graph and the graphs inside it."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _tensors(inner)

@@ -78,13 +78,18 @@ def complete_config(
         )
     if not config.input and not config.batch_input:
         for tensor in signature.inputs:
-            _fill(config.input.add(), tensor, config.max_batch_size)
+            describe_tensor(config.input.add(), tensor, config.max_batch_size)
     if not config.output:
         for tensor in signature.outputs:
-            _fill(config.output.add(), tensor, config.max_batch_size)
+            describe_tensor(config.output.add(), tensor, config.max_batch_size)
 
 
-def _fill(io: ModelInput | ModelOutput, tensor: TensorSignature, max_batch_size: int) -> None:
+def describe_tensor(io: ModelInput | ModelOutput, tensor: TensorSignature, max_batch_size: int) -> None:
+    """Fill name, data type and dims of an input or output; the batch dimension is left out where the model batches.
+
+    Raises:
+        InvalidArgumentError: the tensor has a type that Triton's protocol does not know.
+    """
     if tensor.datatype not in BY_NAME:
         raise InvalidArgumentError(
             f"tensor '{tensor.name}' of the model file has type {tensor.datatype}, which Triton's protocol has no "

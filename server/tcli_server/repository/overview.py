@@ -1,0 +1,88 @@
+"""What a model repository holds, at a glance."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+
+from tcli_server.backends.onnx_graph import read_signature
+from tcli_server.datatypes import BY_CONFIG_TYPE
+from tcli_server.errors import ServerError
+from tcli_server.repository.autocomplete import complete_config, infer_backend
+from tcli_server.repository.check import check_model
+from tcli_server.repository.config_file import read_config_file
+from tcli_server.repository.layout import ModelFolder, model_folders
+
+
+@dataclass(frozen=True, slots=True)
+class TensorOverview:
+    """One input or output as clients see it; `datatype` is the V2 name, empty where it is not known."""
+
+    name: str
+    datatype: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOverview:
+    """One model of a repository, its configuration completed as far as possible.
+
+    Attributes:
+        backend: empty where nothing tells what runs the model.
+        placeholder: whether its weights are random because the real ones could not be had.
+        problem_count: how many problems `check_model` finds.
+    """
+
+    name: str
+    path: Path
+    versions: tuple[int, ...]
+    backend: str
+    max_batch_size: int
+    inputs: tuple[TensorOverview, ...]
+    outputs: tuple[TensorOverview, ...]
+    placeholder: bool
+    problem_count: int
+
+
+def model_overviews(repository: str | os.PathLike[str]) -> list[ModelOverview]:
+    """Every model of a repository by name.
+
+    Raises:
+        NotFoundError: the repository is not there.
+    """
+    return [_overview(folders[0]) for folders in model_folders([repository]).values()]
+
+
+def _overview(folder: ModelFolder) -> ModelOverview:
+    config = _completed(folder)
+    return ModelOverview(
+        name=folder.name,
+        path=folder.path,
+        versions=tuple(folder.versions()),
+        backend=config.backend,
+        max_batch_size=config.max_batch_size,
+        inputs=tuple(_tensor(tensor) for tensor in config.input),
+        outputs=tuple(_tensor(tensor) for tensor in config.output),
+        placeholder="tcli_placeholder" in config.parameters,
+        problem_count=len(check_model(folder)),
+    )
+
+
+def _completed(folder: ModelFolder) -> ModelConfig:
+    """The configuration, completed where that works; what does not work is `check_model`'s to tell."""
+    config = read_config_file(folder.config_path).config if folder.config_path.exists() else ModelConfig()
+    try:
+        infer_backend(config, folder)
+        versions = folder.versions()
+        if versions and config.backend == "onnxruntime" and not (config.input and config.output):
+            path = folder.version_path(versions[-1]) / config.default_model_filename
+            complete_config(config, folder, read_signature(path / path.name if path.is_dir() else path))
+    except ServerError:
+        return config
+    return config
+
+
+def _tensor(tensor: ModelInput | ModelOutput) -> TensorOverview:
+    known = BY_CONFIG_TYPE.get(tensor.data_type)
+    return TensorOverview(tensor.name, known.name if known else "", tuple(tensor.dims))

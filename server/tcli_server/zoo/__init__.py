@@ -1,0 +1,17 @@
+"""Models that a repository can be started with, and model folders from any ONNX file."""
+
+from tcli_server.zoo.download import DownloadError, RemoteFile, cache_folder, fetch
+from tcli_server.zoo.from_onnx import AddedModel, add_onnx_model
+from tcli_server.zoo.scaffold import Scaffold, scaffold_densenet_onnx, scaffold_efficientnet_lite0
+
+__all__ = [
+    "AddedModel",
+    "DownloadError",
+    "RemoteFile",
+    "Scaffold",
+    "add_onnx_model",
+    "cache_folder",
+    "fetch",
+    "scaffold_densenet_onnx",
+    "scaffold_efficientnet_lite0",
+]

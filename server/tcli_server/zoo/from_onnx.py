@@ -1,0 +1,193 @@
+"""Makes a model folder from an ONNX file."""
+
+import math
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import onnx
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
+
+from tcli_server.backends.onnx_graph import external_files, graph_signature, load_graph
+from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.repository.autocomplete import ONNX_FILE, describe_tensor
+from tcli_server.repository.config_text import format_config
+from tcli_server.repository.labels import read_labels
+from tcli_server.repository.signature import ModelSignature
+from tcli_server.repository.staging import staged_folder
+
+DEFAULT_MAX_BATCH_SIZE = 8
+LABEL_FILE = "labels.txt"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_IMAGE_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedModel:
+    """A model that was added: its folder, its configuration, and what the reader of it should know."""
+
+    path: Path
+    config: ModelConfig
+    notes: tuple[str, ...]
+
+
+def add_onnx_model(
+    file: Path,
+    repository: Path,
+    name: str | None = None,
+    labels: Path | None = None,
+    max_batch_size: int | None = None,
+    force: bool = False,
+) -> AddedModel:
+    """Write `<repository>/<name>/` with the file as version 1 and a configuration read off its graph.
+
+    Without a `max_batch_size` a model whose inputs and outputs all have a first dimension that varies gets 8, any other
+    0. Weights in files of their own are copied along.
+
+    Raises:
+        ServerError: the file is no ONNX model, cannot be served as asked, or the folder exists and `force` is not given.
+    """
+    name = _model_name(file, name)
+    model = load_graph(file)
+    signature = _known_signature(model, file)
+    notes: list[str] = []
+    config = ModelConfig(name=name, platform="onnxruntime_onnx")
+    config.max_batch_size = _max_batch_size(model, signature, max_batch_size, notes)
+    for tensor in signature.inputs:
+        listed = config.input.add()
+        describe_tensor(listed, tensor, config.max_batch_size)
+        listed.format = _image_format(listed)
+    for tensor in signature.outputs:
+        describe_tensor(config.output.add(), tensor, config.max_batch_size)
+    if signature.overridable:
+        left_out = ", ".join(tensor.name for tensor in signature.overridable)
+        notes.append(f"inputs that the file has values for are left out: {left_out}")
+    if config.max_batch_size > 1:
+        config.dynamic_batching.SetInParent()
+    if labels is not None:
+        _attach_labels(config, labels)
+    externals = [_external(file, location) for location in external_files(model)]
+    if (repository / name).exists() and not force:
+        raise AlreadyExistsError(f"{repository / name} already exists")
+    with staged_folder(repository / name, force) as folder:
+        version = folder / "1"
+        version.mkdir()
+        shutil.copyfile(file, version / ONNX_FILE)
+        for location, source in externals:
+            (version / location).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, version / location)
+        if labels is not None:
+            shutil.copyfile(labels, folder / LABEL_FILE)
+        (folder / "config.pbtxt").write_text(_config_text(config, file), "utf-8")
+    return AddedModel(repository / name, config, tuple(notes))
+
+
+def _model_name(file: Path, name: str | None) -> str:
+    if name is not None:
+        if not _NAME.fullmatch(name):
+            raise InvalidArgumentError(
+                f"'{name}' cannot name a model: use letters, digits, '_', '-' and '.', not a '.' or '-' in front"
+            )
+        return name
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem).strip("._-") or "model"
+
+
+def _known_signature(model: onnx.ModelProto, file: Path) -> ModelSignature:
+    """The signature with every rank known, worked out by ONNX where the file does not say it."""
+    signature = graph_signature(model.graph)
+    if not all(tensor.rank_known for tensor in (*signature.inputs, *signature.outputs)):
+        signature = graph_signature(onnx.shape_inference.infer_shapes(model).graph)
+    for tensor in (*signature.inputs, *signature.outputs):
+        if not tensor.rank_known:
+            raise InvalidArgumentError(
+                f"{file} does not say how many dimensions '{tensor.name}' ({tensor.datatype}) has: "
+                "export it with shapes of its inputs and outputs"
+            )
+    return signature
+
+
+def _max_batch_size(model: onnx.ModelProto, signature: ModelSignature, wanted: int | None, notes: list[str]) -> int:
+    if wanted is not None and wanted < 0:
+        raise InvalidArgumentError(f"max_batch_size is {wanted}: use 0 for no batching, or the largest batch")
+    if wanted == 0:
+        return 0
+    fixed = next((tensor for tensor in (*signature.inputs, *signature.outputs) if not tensor.batchable), None)
+    if fixed is not None:
+        reason = f"'{fixed.name}' has shape {list(fixed.shape)}, its first dimension does not vary"
+        if wanted is not None:
+            raise InvalidArgumentError(f"the model cannot batch: {reason}. Leave --max-batch-size out or give 0")
+        notes.append(f"max_batch_size is 0: {reason}")
+        return 0
+    names = _first_dimension_names(model.graph, signature)
+    if len(names) > 1 and wanted is None:
+        notes.append(
+            f"max_batch_size is 0: the inputs' first dimensions have different names ({', '.join(names)}), "
+            "so they are probably no batch dimension; --max-batch-size says otherwise"
+        )
+        return 0
+    return DEFAULT_MAX_BATCH_SIZE if wanted is None else wanted
+
+
+def _first_dimension_names(graph: onnx.GraphProto, signature: ModelSignature) -> list[str]:
+    inputs = {tensor.name for tensor in signature.inputs}
+    names = {
+        value.type.tensor_type.shape.dim[0].dim_param
+        for value in graph.input
+        if value.name in inputs and value.type.tensor_type.shape.dim
+    }
+    return sorted(names - {""})
+
+
+def _image_format(tensor: ModelInput) -> ModelInput.Format:
+    """NCHW or NHWC where the dims look like a picture's."""
+    if len(tensor.dims) == 3:
+        first, middle, last = tensor.dims
+        if first in _IMAGE_CHANNELS and last not in _IMAGE_CHANNELS and middle not in _IMAGE_CHANNELS:
+            return ModelInput.FORMAT_NCHW
+        if last in _IMAGE_CHANNELS and first not in _IMAGE_CHANNELS and middle not in _IMAGE_CHANNELS:
+            return ModelInput.FORMAT_NHWC
+    return ModelInput.FORMAT_NONE
+
+
+def _attach_labels(config: ModelConfig, labels: Path) -> None:
+    """Name the label file at the one output that has as many classes as there are labels."""
+    count = len(read_labels(labels))
+    classes = {output.name: math.prod(output.dims) for output in config.output}
+    fitting = [output for output in config.output if classes[output.name] == count]
+    if not fitting and len(config.output) == 1 and classes[config.output[0].name] < 0:
+        fitting = [config.output[0]]
+    if not fitting:
+        told = ", ".join(f"'{name}' has {size if size > 0 else 'a varying number'}" for name, size in classes.items())
+        raise InvalidArgumentError(f"{labels} has {count} labels, but no output has as many classes: {told}")
+    fitting[0].label_filename = LABEL_FILE
+
+
+def _external(file: Path, location: str) -> tuple[str, Path]:
+    path = PurePosixPath(location)
+    if path.is_absolute() or ".." in path.parts:
+        raise InvalidArgumentError(f"{file} keeps weights in '{location}', outside of its own folder: export it again")
+    source = file.parent / location
+    if not source.is_file():
+        raise InvalidArgumentError(f"{file} keeps weights in '{location}', which is not beside it: put it there")
+    return location, source
+
+
+def _config_text(config: ModelConfig, file: Path) -> str:
+    batching = config.max_batch_size > 0
+    return format_config(
+        config,
+        header_comment=f"Written by 'tcli repo add' from {file.name}. Edit it freely, then run 'tcli repo check'.",
+        comments={
+            "name": "Must be the name of the model's folder.",
+            "platform": "What runs the model: an ONNX file with ONNX Runtime.",
+            "max_batch_size": (
+                "The largest batch. Every input and output has a batch dimension in front that 'dims' does not list."
+                if batching
+                else "0: the model does not batch, so 'dims' lists every dimension."
+            ),
+            "input": "As the model file has them; -1 is a dimension that varies.",
+            "dynamic_batching": "Joins waiting requests into batches of up to max_batch_size.",
+        },
+    )
