@@ -8,6 +8,7 @@ import argparse
 import asyncio
 
 import numpy as np
+
 from tcli_server import Engine
 
 MODEL = "efficientnet_lite0"
