@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.lifecycle import UNLOADED, Entry, Registry, State, Version
 from tcli_server.loading import BackendConfig, LoadPlan, load_version, plan_load
+from tcli_server.memory import return_freed_memory
 from tcli_server.model import Model
 from tcli_server.repository import ModelFolder, model_folders
 
@@ -258,4 +259,9 @@ def _duplicates(name: str, folders: Sequence[ModelFolder]) -> str:
 
 
 def _close_in_background(model: Model) -> None:
-    threading.Thread(target=model.close, name=f"close {model.name}", daemon=True).start()
+    threading.Thread(target=_close, args=(model,), name=f"close {model.name}", daemon=True).start()
+
+
+def _close(model: Model) -> None:
+    model.close()
+    return_freed_memory()
