@@ -181,14 +181,13 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
     from tcli_server.errors import NotFoundError, ServerError
-
     from triton_cli.analyze_view import live_or_plain, show_result
 
     console = err() if json else out()
     try:
         model_folder = find_model(options.repositories, options.model)
         with Workspace(model_folder) as workspace:
-            with live_or_plain(console, options.model) as observer:
+            with live_or_plain(console) as observer:
                 analysis = run_analysis(options, workspace, observer, stop)
             if not analysis.points:
                 _nothing_measured(analysis)

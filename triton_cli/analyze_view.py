@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
+
     from tcli_analyzer.analysis import Analysis, Failure
     from tcli_analyzer.configuration import Configuration
     from tcli_analyzer.output import Written
@@ -67,8 +68,7 @@ class PlainView:
 class LiveView:
     """The points so far as a table that grows, with what is being measured and the time left below."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self) -> None:
         self._notes: list[str] = []
         self._points: list[Point] = []
         self._total = 0
@@ -109,8 +109,7 @@ class LiveView:
         height = options.max_height if options.max_height < 10_000 else console.height
         rows = max(3, height - len(self._notes) * 2 - 7)
         if self._points:
-            best = max(self._points, key=lambda p: p.measurement.throughput)
-            yield _points_table(self._points[-rows:], best)
+            yield _points_table(self._points[-rows:])
         if not self._total:
             yield Text(self._now, style="dim")
             return
@@ -128,15 +127,17 @@ View = Union[PlainView, LiveView]  # noqa: UP007 - evaluated at run time
 
 
 @contextmanager
-def live_or_plain(console: "Console", model: str) -> Iterator[View]:
+def live_or_plain(console: "Console") -> Iterator[View]:
     """A live table on a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield PlainView(console)
         return
+    from rich.console import Console
     from rich.live import Live
 
-    view = LiveView(model)
-    with Live(view, console=console, refresh_per_second=4):
+    view = LiveView()
+    wrapping = Console(file=console.file, highlight=False)
+    with Live(view, console=wrapping, refresh_per_second=4, transient=True):
         yield view
 
 
@@ -160,15 +161,16 @@ def show_result(console: "Console", analysis: "Analysis", written: "Written") ->
     console.print(f"results       {written.csv}, {written.json.name}", markup=False)
 
 
-def _points_table(points: "list[Point]", best: "Point", equal: "tuple[Point, ...]" = ()) -> "Table":
+def _points_table(points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = ()) -> "Table":
     from rich import box
     from rich.table import Table
+
     from tcli_analyzer.numbers import short
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(" ", min_width=1)
-    for name in ("max batch", "instances", "conc", "infer/s", "±%", "p50 ms", "p99 ms", "ran batch", "stable"):
-        table.add_column(name, justify="right", no_wrap=True, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column(" ", no_wrap=True)
+    for name in ("max batch", "instances", "conc", "infer/s", "±%", "p50 ms", "p99 ms", "avg batch", "stable"):
+        table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         m = point.measurement
         mark = "*" if point is best else "=" if any(point is other for other in equal) else ""

@@ -9,9 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from tcli_server.cores import usable_cores
-from tcli_server.errors import ServerError
-
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Inputs, random_requests
 from tcli_analyzer.machine import Machine, this_machine
@@ -21,6 +18,8 @@ from tcli_analyzer.search import Grid, Plan, PlannedPoint, make_plan, planned_or
 from tcli_analyzer.subject import Subject, examine, find_model
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.workspace import Workspace
+from tcli_server.cores import usable_cores
+from tcli_server.errors import ServerError
 
 DIFFERENT_REQUESTS = 8
 PROBE_REQUESTS = 5
@@ -289,10 +288,9 @@ def _model_notes(subject: Subject) -> list[str]:
             if subject.batchable.edits
             else "takes batches although its config does not"
         )
-        notes.append(
-            f"the model is {how}; checked: batches of {sizes} give what single items give "
-            f"(largest difference {subject.batchable.check.difference:.1g} of the largest value)"
-        )
+        worst = subject.batchable.check.difference
+        difference = f"within {worst:.1g} of the largest value" if worst else "to the last bit"
+        notes.append(f"the model is {how}; checked: batches of {sizes} give what single items give, {difference}")
     if subject.not_batchable:
         notes.append(f"batch sizes are not swept, the model cannot be made batchable: {subject.not_batchable}")
     if subject.guessed:

@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
-from tcli_server.repository import ModelFolder
-
 from tcli_analyzer.output import write_atomically
+from tcli_server.repository import ModelFolder
 
 
 def apply_recommendation(folder: ModelFolder, config_text: str, version_folder: Path | None) -> list[str]:

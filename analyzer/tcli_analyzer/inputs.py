@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tcli_server.datatypes import BY_CONFIG_TYPE, BY_NAME
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.datatypes import BY_CONFIG_TYPE, BY_NAME
 
 Inputs = dict[str, np.ndarray]
 

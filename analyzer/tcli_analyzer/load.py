@@ -6,10 +6,9 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Self
 
-from tcli_server.errors import ServerError
-
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.target import Target
+from tcli_server.errors import ServerError
 
 DRAIN_SECONDS = 120.0
 

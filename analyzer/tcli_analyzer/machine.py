@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-from tcli_server.cores import usable_cores
 
 from tcli_analyzer.resources import gpu_handles
+from tcli_server.cores import usable_cores
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from tcli_server.cores import usable_cores
-from tcli_server.repository import format_config
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tcli_analyzer.analysis import Analysis
@@ -18,6 +16,8 @@ from tcli_analyzer.recommendation import Recommendation
 from tcli_analyzer.report import render_report
 from tcli_analyzer.results import results_document, results_frame
 from tcli_analyzer.workspace import Workspace
+from tcli_server.cores import usable_cores
+from tcli_server.repository import format_config
 
 
 @dataclass(frozen=True)

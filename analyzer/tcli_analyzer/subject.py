@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tcli_server.errors import NotFoundError
-from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.batching import BatchableModel, NotBatchableError, make_batchable
@@ -19,6 +17,8 @@ from tcli_analyzer.configuration import (
 )
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
+from tcli_server.errors import NotFoundError
+from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tcli_server.engine import Engine, EngineOptions
 from tcli_server.errors import ServerError
 from tcli_server.request import InferenceRequest, InferenceResponse
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 Reply = Callable[[ServerError | None], None]
 

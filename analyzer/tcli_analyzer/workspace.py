@@ -5,9 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tcli_server.repository import ModelFolder
-
 from tcli_analyzer.batching.rewrite import link_or_copy
+from tcli_server.repository import ModelFolder
 
 
 class Workspace:

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import fixed_batch_models as graphs
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, external_data_helper, helper
+
+import fixed_batch_models as graphs
 from tcli_analyzer.batching import NotBatchableError, make_batchable
 
 
@@ -81,6 +82,19 @@ def test_external_weights_come_along(tmp_path, folder):
     result = make_batchable(source, folder, {"x": (2, 4, 4)})
     assert (folder / "weights.bin").is_file()
     assert run(result.path, np.ones((3, 2, 4, 4), np.float32)).shape == (3, 5, 1, 1)
+
+
+def test_an_old_file_that_lists_its_weights_as_inputs(tmp_path, folder):
+    source = graphs.classifier(tmp_path / "model.onnx")
+    model = onnx.load(source)
+    model.ir_version = 3
+    model.opset_import[0].version = 7
+    for tensor in model.graph.initializer:
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(info)
+    onnx.save(model, source)
+    result = make_batchable(source, folder, {"x": (2, 4, 4)})
+    onnx.checker.check_model(onnx.load(result.path))
 
 
 def test_not_an_onnx_file(tmp_path, folder):

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-from tcli_server.cores import usable_cores
-from tcli_server.datatypes import BY_DTYPE, BY_NAME
 
 from tcli_analyzer.batching.graph_edit import NotBatchableError
 from tcli_analyzer.inputs import Inputs, random_tensor
+from tcli_server.cores import usable_cores
+from tcli_server.datatypes import BY_DTYPE, BY_NAME
 
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 2e-2

@@ -174,7 +174,10 @@ class _Editor:
         return self._add(f"{node.output[0]}/{what}", values)
 
     def _add(self, name: str, values: Sequence[int]) -> str:
-        self.model.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        graph = self.model.graph
+        graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        if self.model.ir_version < 4:  # until then every initializer has to be listed as an input
+            graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [len(values)]))
         return name
 
     def _say(self, node: onnx.NodeProto, old: Sequence[int], new: str) -> None:

@@ -1,0 +1,180 @@
+"""A whole analysis on the real engine."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fixed_batch_models
+import onnx_models
+from analysis_runs import Recorder, run, write_fixed_model
+from repositories import add_sub_config, write_model
+from tcli_analyzer.analysis import AnalysisOptions, analyze
+from tcli_analyzer.measurement import MeasurementOptions
+from tcli_analyzer.output import recommended_config, write_output
+from tcli_analyzer.recommendation import Goal, Point, recommend
+from tcli_analyzer.search import Grid
+from tcli_analyzer.subject import find_model
+from tcli_analyzer.workspace import Workspace
+from tcli_server.engine import Engine, EngineOptions
+from tcli_server.errors import NotFoundError
+
+FAST = MeasurementOptions(interval_ms=20, max_trials=3)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_planned_point_is_measured_and_the_best_twice(done):
+    labels = [(point.configuration.label, point.concurrency) for point in done.analysis.points]
+    assert labels[:2] == [("current (no batching, 1 instance)", 1), ("current (no batching, 1 instance)", 4)]
+    assert len(labels) == len(set(labels)) == done.recorder.plans[0][0] == 2 + 2 * 3
+    assert done.recorder.repeated == 3
+    assert not done.recorder.failures
+    assert done.recorder.plans[0][1] > 0
+
+
+def test_batches_really_form(done):
+    batched = [p for p in done.analysis.points if p.configuration.max_batch_size == 4 and p.concurrency == 4]
+    assert batched
+    assert all(point.measurement.batch_avg > 1 for point in batched)
+
+
+def test_the_model_was_made_batchable_and_that_is_said(done):
+    assert done.analysis.subject.batchable.edits
+    assert any("made batchable in a working copy" in note for note in done.recorder.notes)
+    assert any("placeholder weights" in note and "timings are right" in note for note in done.recorder.notes)
+
+
+def test_the_results_are_complete(done):
+    frame = pd.read_csv(done.written.csv)
+    document = json.loads(done.written.json.read_text())
+    assert len(frame) == len(document["points"]) == len(done.analysis.points)
+    assert frame["recommended"].sum() == 1
+    for name in (
+        "throughput_infer_per_s",
+        "latency_p99_ms",
+        "queue_ms",
+        "compute_infer_ms",
+        "memory_mib",
+        "cpu_percent",
+    ):
+        assert (frame[name] >= 0).all()
+    assert set(frame.columns) == set(document["points"][0])
+    assert document["recommendation"]["configuration"] in set(frame["configuration"])
+    assert document["placeholder_weights"] is True
+    assert document["machine"]["cores"] >= 1
+
+
+def test_the_users_repository_is_not_touched_and_no_working_copy_stays(tmp_path):
+    repository = write_fixed_model(tmp_path / "models")
+    before = files_of(repository)
+    finished = run(repository, "fixed", tmp_path / "output")
+    assert files_of(repository) == before
+    assert not finished.temporary.exists()
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 4])
+def test_the_recommended_folder_serves_the_same_answers(done, tmp_path, max_batch_size):
+    # Whatever won here, write the output as if this configuration had.
+    point = next(p for p in done.analysis.points if p.configuration.max_batch_size == max_batch_size)
+    analysis = replace(done.analysis, points=[point])
+    with Workspace(find_model([done.repository], "fixed")) as workspace:
+        version = workspace.add_rewritten()
+        (version / "model.onnx").write_bytes(done.written.model_file.read_bytes())
+        written = write_output(analysis, workspace, tmp_path)
+    assert written.recommends_model_file
+    assert written.model_file == tmp_path / "recommended" / "fixed" / "1" / "model.onnx"
+    text = written.config.read_text()
+    assert text.startswith("# Recommended by tcli analyze on ")
+    assert "Requests now carry a batch dimension: x [n, 2, 4, 4]." in text
+    x = np.random.default_rng(3).standard_normal((max_batch_size, 2, 4, 4)).astype(np.float32)
+    with Engine(done.repository) as before, Engine(tmp_path / "recommended") as after:
+        assert after.ready(), after.repository_index()
+        assert after.model_config("fixed").max_batch_size == max_batch_size
+        together = after.infer("fixed", {"x": x}).outputs["y"]
+        singles = np.stack([before.infer("fixed", {"x": item}).outputs["y"] for item in x])
+        assert after.model("fixed").labels["y"] == list("abcde")
+    np.testing.assert_allclose(together, singles, rtol=1e-4, atol=1e-5)
+
+
+def test_every_configuration_of_the_sweep_loads_from_its_text(done, tmp_path):
+    repository = write_fixed_model(tmp_path / "models")
+    options = EngineOptions(model_control_mode="explicit")
+    for point in {p.configuration: p for p in done.analysis.points}.values():
+        text = recommended_config(done.analysis, recommend([point], Goal()))
+        (repository / "fixed" / "config.pbtxt").write_text(text)
+        model = done.written.model_file if point.configuration.rewritten_model else None
+        if model:
+            (repository / "fixed" / "1" / "model.onnx").write_bytes(model.read_bytes())
+        with Engine(repository, options=options) as engine:
+            engine.load("fixed")
+            assert len(engine.model("fixed").placements) == point.configuration.instances
+
+
+def test_a_model_that_batches_is_swept_as_it_is(tmp_path):
+    config = add_sub_config(max_batch_size=4)
+    write_model(tmp_path / "models", "add_sub", onnx_models.add_sub(), config, **{"labels.txt": "a\n" * 16})
+    finished = run(tmp_path / "models", "add_sub", tmp_path / "output")
+    labels = {point.configuration.label for point in finished.analysis.points}
+    assert labels == {
+        "current (batch 4, 1 instance)",
+        "batch 1, 1 instance",
+        "batch 1, 2 instances",
+        "batch 4, 2 instances",
+    }
+    assert finished.written.model_file is None
+
+
+def test_a_model_without_a_configuration_gets_a_complete_one(tmp_path):
+    write_model(tmp_path / "models", "identity", onnx_models.identity())
+    finished = run(tmp_path / "models", "identity", tmp_path / "output")
+    assert "data_type: TYPE_FP32" in finished.written.config.read_text()
+
+
+def test_a_model_that_cannot_be_made_batchable_is_swept_without_batches(tmp_path):
+    fixed_batch_models.mixes_items(tmp_path / "models" / "mixer" / "1" / "model.onnx")
+    finished = run(tmp_path / "models", "mixer", tmp_path / "output")
+    assert {p.configuration.max_batch_size for p in finished.analysis.points} == {0}
+    assert {p.configuration.instances for p in finished.analysis.points} == {1, 2}
+    assert any("over_the_batch" in note and "cannot be made batchable" in note for note in finished.recorder.notes)
+    assert finished.written.model_file is None
+
+
+def test_stopping_keeps_what_was_measured(tmp_path):
+    repository = write_fixed_model(tmp_path / "models")
+    stop = threading.Event()
+
+    class StopAfterTwo(Recorder):
+        def measured(self, point: Point, seconds_left: float) -> None:
+            super().measured(point, seconds_left)
+            if len(self.points) == 2:
+                stop.set()
+
+    options = AnalysisOptions("fixed", (repository,), Grid((1, 4), (1,), (1, 2, 4)), measurement=FAST)
+    with Workspace(find_model([repository], "fixed")) as workspace:
+        analysis = analyze(options, workspace, StopAfterTwo(), stop)
+        written = write_output(analysis, workspace, tmp_path / "output")
+    assert analysis.interrupted
+    assert len(analysis.points) == len(pd.read_csv(written.csv)) == 2
+    assert json.loads(written.json.read_text())["interrupted"] is True
+    assert "stopped before its end" in written.config.read_text()
+
+
+def test_larger_loads_are_skipped_where_the_budget_is_lost(tmp_path):
+    write_model(tmp_path / "models", "identity", onnx_models.identity())
+    finished = run(tmp_path / "models", "identity", tmp_path / "output", goal=Goal(latency_budget_ms=1e-6))
+    configurations = [point.configuration for point in finished.analysis.points]
+    assert len(configurations) == len(set(configurations))  # one load each, the lowest
+    assert any("exceed the latency budget" in note for note in finished.analysis.notes)
+    assert not finished.analysis.recommendation.within_budget
+
+
+def test_an_unknown_model_names_those_there_are(done):
+    with pytest.raises(NotFoundError, match="models there: fixed"):
+        find_model([done.repository], "nope")

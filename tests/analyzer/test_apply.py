@@ -1,0 +1,39 @@
+"""`--apply` changes the repository only as it says, and loses nothing."""
+
+from pathlib import Path
+
+from analysis_runs import CONFIG, write_fixed_model
+from tcli_analyzer.apply import apply_recommendation
+from tcli_server.repository import ModelFolder
+
+
+def test_the_old_configuration_stays_beside_the_new_one(tmp_path):
+    folder = ModelFolder("fixed", write_fixed_model(tmp_path) / "fixed")
+    changes = apply_recommendation(folder, "max_batch_size: 0\n", None)
+    assert folder.config_path.read_text() == "max_batch_size: 0\n"
+    assert (folder.path / "config.pbtxt.bak").read_text() == CONFIG
+    assert len(changes) == 2
+    apply_recommendation(folder, "max_batch_size: 1\n", None)
+    assert (folder.path / "config.pbtxt.bak").read_text() == CONFIG
+    assert (folder.path / "config.pbtxt.bak2").read_text() == "max_batch_size: 0\n"
+
+
+def test_a_new_model_file_becomes_the_next_version(tmp_path):
+    folder = ModelFolder("fixed", write_fixed_model(tmp_path / "models") / "fixed")
+    old = (folder.path / "1" / "model.onnx").read_bytes()
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "model.onnx").write_bytes(b"new")
+    changes = apply_recommendation(folder, "", new)
+    assert folder.versions() == [1, 2]
+    assert (folder.path / "1" / "model.onnx").read_bytes() == old
+    assert (folder.path / "2" / "model.onnx").read_bytes() == b"new"
+    assert any(str(folder.path / "2") in change for change in changes)
+    assert not [path for path in folder.path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_model_without_a_configuration_gets_one(tmp_path: Path):
+    folder = ModelFolder("fixed", write_fixed_model(tmp_path) / "fixed")
+    folder.config_path.unlink()
+    assert len(apply_recommendation(folder, "max_batch_size: 0\n", None)) == 1
+    assert folder.config_path.exists()

@@ -1,0 +1,87 @@
+"""The report opens in a real browser, offline, and shows what was measured."""
+
+import html
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tcli_analyzer.measurement import Measurement
+from tcli_analyzer.report import render_report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=20000",
+]
+
+
+@pytest.fixture(scope="module")
+def text(done) -> str:
+    return done.written.report.read_text(encoding="utf-8")
+
+
+def visible(text: str) -> str:
+    """The document without its scripts."""
+    return html.unescape(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+def test_it_says_what_was_found(done, text):
+    shown = visible(text)
+    assert done.analysis.recommendation.sentence() in shown
+    assert "max_batch_size" in shown
+    assert done.analysis.machine.processor in shown
+    assert shown.count('<th scope="row">') == len(done.analysis.points)
+    assert "placeholder weights" in shown
+
+
+def test_it_needs_no_other_file(text):
+    shown = visible(text)
+    assert "default-src 'none'" in shown
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", shown)
+
+
+def test_unstable_points_are_marked(done):
+    point = done.analysis.points[0]
+    measurement = point.measurement
+    shaky = replace(point, measurement=Measurement(measurement.windows, measurement.trials, stable=False))
+    text = visible(render_report(replace(done.analysis, points=[shaky]), "max_batch_size: 0"))
+    assert '<td class="no">no</td>' in text
+    steady = replace(point, measurement=Measurement(measurement.windows, measurement.trials, stable=True))
+    assert '<td class="no">' not in visible(render_report(replace(done.analysis, points=[steady]), ""))
+
+
+def test_names_cannot_break_the_page(done):
+    analysis = replace(done.analysis, notes=["<script>alert(1)</script>"])
+    page = render_report(analysis, "# </pre><script>")
+    assert "<script>alert" not in page
+    assert "</pre><script>" not in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on PATH")
+@pytest.mark.parametrize("size", ["1280,1000", "500,900"])
+def test_a_browser_draws_every_plot(done, tmp_path: Path, size):
+    page = done.written.report
+    command = [
+        BROWSER,
+        *FLAGS,
+        "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path}",
+        f"--window-size={size}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert 'data-plots="4"' in ran.stdout, ran.stderr[-2000:]
+    assert "CONSOLE" not in ran.stderr, ran.stderr
+    assert ran.stdout.count('class="main-svg"') >= 4

@@ -1,0 +1,120 @@
+"""`tcli analyze` as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis_runs import CONFIG, write_fixed_model
+
+QUICK = ("--measurement-interval", "20", "--max-trials", "3", "--batch-sizes", "1,4", "--concurrency", "1,4")
+
+
+def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "triton_cli", "analyze", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_fixed_model(tmp_path / "model_repository")
+    return tmp_path
+
+
+def test_a_run_tells_the_plan_the_points_the_best_and_the_files(folder):
+    ran = tcli(folder, "--model", "fixed", *QUICK)
+    assert ran.returncode == 0, ran.stderr
+    assert "points to measure, about" in ran.stdout
+    assert "batch 4, 1 instance, concurrency 4:" in ran.stdout
+    assert "Best configurations for the highest throughput" in ran.stdout
+    assert "\x1b" not in ran.stdout
+    output = folder / "analysis" / "fixed"
+    names = {path.name for path in output.iterdir()}
+    assert {"results.csv", "results.json", "report.html", "recommended"} <= names
+    config = output / "recommended" / "fixed" / "config.pbtxt"
+    assert str(config.relative_to(folder)) in ran.stdout
+    assert (folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == CONFIG
+
+
+def test_json_is_all_that_is_on_stdout(folder):
+    ran = tcli(folder, "-m", "fixed", "--json", *QUICK, "--instance-counts", "1", "-o", "elsewhere")
+    document = json.loads(ran.stdout)
+    assert document["model"] == "fixed"
+    assert len(document["points"]) == 2 + 3
+    assert document == json.loads((folder / "elsewhere" / "results.json").read_text())
+    assert "points to measure" in ran.stderr
+
+
+def test_apply_puts_the_recommendation_into_the_repository(folder):
+    ran = tcli(folder, "-m", "fixed", *QUICK, "--instance-counts", "1", "--apply")
+    assert ran.returncode == 0, ran.stderr
+    model = folder / "model_repository" / "fixed"
+    if "Nothing to apply" in ran.stdout:
+        assert (model / "config.pbtxt").read_text() == CONFIG
+    else:
+        recommended = folder / "analysis" / "fixed" / "recommended" / "fixed" / "config.pbtxt"
+        assert (model / "config.pbtxt").read_text() == recommended.read_text()
+        assert (model / "config.pbtxt.bak").read_text() == CONFIG
+        assert (model / "2" / "model.onnx").is_file()
+        assert str(model.relative_to(folder) / "2") in ran.stdout
+
+
+def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
+    temporary = tmp_path_factory.mktemp("tmp")
+    command = [sys.executable, "-u", "-m", "triton_cli", "analyze", "-m", "fixed"]
+    command += ["--measurement-interval", "300", "--stability-percentage", "1000", "--json"]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    deadline = time.monotonic() + 60
+    for line in process.stderr:
+        if "infer/s" in line or time.monotonic() > deadline:
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    document = json.loads(stdout)
+    assert document["interrupted"] is True
+    assert 1 <= len(document["points"]) < 33
+    output = folder / "analysis" / "fixed"
+    assert (output / "report.html").is_file()
+    assert (output / "recommended" / "fixed" / "config.pbtxt").is_file()
+    assert "Traceback" not in stderr
+    assert not list(temporary.glob("tcli-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["-m", "nope"], 1, "models there: fixed"),
+        ([], 2, "models in model_repository: fixed"),
+        (["-m", "fixed", "--model-repository", "nowhere"], 1, "tcli repo init"),
+        (["-m", "fixed", "--batch-sizes", "1,x"], 2, "'1,x': expected whole numbers"),
+        (["-m", "fixed", "--concurrency", "0"], 2, "--concurrency"),
+        (["-m", "fixed", "--objective", "speed"], 2, "expected throughput or latency"),
+        (["-m", "fixed", "--latency-budget", "-1"], 2, "above 0"),
+        (["-m", "fixed", "--measurement-interval", "0"], 2, "above 0"),
+        (["-m", "fixed", "--shape", "x"], 2, "expected NAME:d1,d2"),
+        (["-m", "fixed", "--shape", "nope:1"], 2, "has no input 'nope'"),
+        (["-m", "fixed", "--shape", "x:1,2"], 2, "does not fit input 'x'"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(folder, arguments, status, message):
+    ran = tcli(folder, *arguments)
+    assert ran.returncode == status
+    assert message in " ".join(ran.stderr.split())
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_model_that_does_not_load_is_told_with_its_reason(folder):
+    (folder / "model_repository" / "fixed" / "1" / "model.onnx").write_bytes(b"not a model")
+    ran = tcli(folder, "-m", "fixed")
+    assert ran.returncode == 1
+    assert "does not run as it is" in ran.stderr
+    assert "Traceback" not in ran.stderr
