@@ -2,6 +2,7 @@
 
 import typer
 
+from triton_cli import repo
 from triton_cli.analyze import analyze
 from triton_cli.demo import demo
 
@@ -21,3 +22,4 @@ def root() -> None:
 
 app.command()(analyze)
 app.command()(demo)
+app.add_typer(repo.app, name="repo")

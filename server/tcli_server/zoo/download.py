@@ -3,6 +3,7 @@
 import hashlib
 import os
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -229,5 +230,6 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectTimeout):
         return "no answer"
     if isinstance(error, httpx.ConnectError):
-        return f"no connection ({error})" if str(error) else "no connection"
+        told = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
+        return f"no connection ({told})" if told else "no connection"
     return str(error) or type(error).__name__

@@ -1,0 +1,339 @@
+"""`tcli repo`: scaffold a model repository, add models to it, see what it holds and what is wrong with it."""
+
+import json
+import shlex
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from triton_cli.console import err, fail, out, warn
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from tcli_server.repository.overview import ModelOverview, TensorOverview
+    from tcli_server.repository.problem import Problem
+    from tcli_server.zoo import Scaffold
+
+EXIT_INTERRUPTED = 130
+DEFAULT_REPOSITORY = Path("model_repository")
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Repository = Annotated[Path, typer.Option("--model-repository", metavar="DIR", help="The model repository.")]
+
+
+@app.callback()
+def repo() -> None:
+    """Scaffold a model repository, add models to it, list and check them.
+
+    \b
+    Examples:
+      tcli repo init
+      tcli repo add resnet50.onnx --labels imagenet.txt
+      tcli repo list
+      tcli repo check
+    """
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="Where the repository is to be.")] = DEFAULT_REPOSITORY,
+    force: Annotated[bool, typer.Option("--force", help="Write both models anew where they exist.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="Where to get densenet-7.onnx from, and from nowhere else."),
+    ] = None,
+) -> None:
+    """Scaffold a model repository with two image classifiers.
+
+    efficientnet_lite0 is trained and built offline. densenet_onnx is the model of NVIDIA Triton's quickstart: its
+    published weights are downloaded (33 MB, kept in a cache); without a network the same graph gets random weights and
+    is marked as a placeholder. What exists is left as it is unless you say --force.
+
+    \b
+    Examples:
+      tcli repo init
+      tcli repo init /srv/models
+      tcli repo init --source ~/Downloads/densenet-7.onnx
+      tcli repo init --force
+    """
+    from tcli_server.zoo import scaffold_densenet_onnx, scaffold_efficientnet_lite0
+
+    with _told(path, "write it anew with --force, or choose another PATH"):
+        scaffolds = [scaffold_efficientnet_lite0(path, force)]
+        with _download_progress() as progress:
+            scaffolds.append(scaffold_densenet_onnx(path, source, force, progress))
+    _show_tree(path, scaffolds)
+    for scaffold in scaffolds:
+        if scaffold.placeholder is not None:
+            warn(
+                f"{scaffold.name} has placeholder weights ({scaffold.placeholder}): its timings are real, its answers "
+                f"mean nothing; with a network: tcli repo init {shlex.quote(str(path))} --force"
+            )
+    _suggest("tcli serve", path)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The ONNX file.")],
+    name: Annotated[
+        str | None, typer.Option(help="The model's name. [default: the file's]", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a classifier.")
+    ] = None,
+    max_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The largest batch, 0 for no batching. [default: 8 where the graph can batch, else 0]",
+            show_default=False,
+        ),
+    ] = None,
+    model_repository: Repository = DEFAULT_REPOSITORY,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
+) -> None:
+    """Make a model folder from an ONNX file: inputs, outputs and batching are read from its graph.
+
+    \b
+    Examples:
+      tcli repo add resnet50.onnx
+      tcli repo add export/model.onnx --name my_model --max-batch-size 16
+      tcli repo add classifier.onnx --labels classes.txt
+    """
+    from tcli_server.zoo import add_onnx_model
+
+    with _told(model_repository, "replace it with --force, or give another name with --name"):
+        added = add_onnx_model(file, model_repository, name, labels, max_batch_size, force)
+    console = out()
+    console.print(f"added {added.config.name} to {model_repository}\n", markup=False)
+    console.print((added.path / "config.pbtxt").read_text("utf-8"), markup=False)
+    for note in added.notes:
+        console.print(f"note: {note}", markup=False)
+    _suggest("tcli serve", model_repository)
+
+
+@app.command("list")
+def list_models(
+    model_repository: Repository = DEFAULT_REPOSITORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """List the models of a repository with their versions, inputs and outputs.
+
+    \b
+    Examples:
+      tcli repo list
+      tcli repo list --model-repository /srv/models --json
+    """
+    from tcli_server.repository.overview import model_overviews
+
+    with _told(model_repository):
+        models = model_overviews(model_repository)
+    if as_json:
+        typer.echo(json.dumps([_as_json(model) for model in models], indent=2))
+    elif not models:
+        out().print(f"{model_repository} has no models; 'tcli repo init' or 'tcli repo add' writes some", markup=False)
+    else:
+        _show_models(models)
+
+
+@app.command()
+def check(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Check this model only.")] = None,
+    model_repository: Repository = DEFAULT_REPOSITORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Find everything that is wrong with the models of a repository, before a server does.
+
+    Reads every configuration, model and label file and tells all problems at once, each with file, line, field, what
+    was found, what was expected and how to fix it. The exit status is 1 where anything is wrong.
+
+    \b
+    Examples:
+      tcli repo check
+      tcli repo check densenet_onnx
+      tcli repo check --model-repository /srv/models --json
+    """
+    from tcli_server.repository.check import check_repository
+    from tcli_server.repository.layout import model_folders
+
+    with _told(model_repository):
+        checked = [model] if model is not None else list(model_folders([model_repository]))
+        problems = check_repository(model_repository, model)
+    if as_json:
+        told = [{**_fields(problem), "file": str(problem.file) if problem.file else None} for problem in problems]
+        typer.echo(json.dumps({"models": checked, "problems": told}, indent=2))
+    else:
+        _show_problems(problems, checked, model_repository)
+    if problems:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
+    """Tell a mistake in one message; end cleanly when interrupted."""
+    from tcli_server.errors import AlreadyExistsError, NotFoundError, ServerError
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except AlreadyExistsError as error:
+        fail(str(error), overwrite_fix)
+    except NotFoundError as error:
+        missing = not repository.exists()
+        fail(str(error), "write one with 'tcli repo init', or name yours with --model-repository" if missing else None)
+    except ServerError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or repository}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        err().print("interrupted: nothing half-written was left, a download goes on where it was next time")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _download_progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar that appears with the first bytes; one line instead where stderr is no terminal."""
+    console = err()
+    if not console.is_terminal:
+        told: list[int] = []
+
+        def tell_once(_: int, total: int) -> None:
+            if not told:
+                told.append(total)
+                console.print(f"downloading densenet-7.onnx ({total / 1e6:.0f} MB)")
+
+        yield tell_once
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("densenet-7.onnx"), *columns, console=console, transient=True) as bar:
+        task = bar.add_task("", start=False, visible=False)
+
+        def update(done: int, total: int) -> None:
+            bar.start_task(task)
+            bar.update(task, completed=done, total=total, visible=True)
+
+        yield update
+
+
+def _show_tree(path: Path, scaffolds: "list[Scaffold]") -> None:
+    from rich.markup import escape
+    from rich.tree import Tree
+
+    tree = Tree(escape(str(path)))
+    for scaffold in scaffolds:
+        what = scaffold.origin if scaffold.written else "exists, left as it is"
+        branch = tree.add(f"[bold]{escape(scaffold.name)}[/]  [dim]{escape(what)}[/]")
+        if scaffold.written:
+            for file in sorted(scaffold.path.rglob("*")):
+                if file.is_file():
+                    branch.add(escape(str(file.relative_to(scaffold.path))))
+    _print_whole(tree)
+
+
+def _suggest(command: str, repository: Path) -> None:
+    option = "" if repository == DEFAULT_REPOSITORY else f" --model-repository {shlex.quote(str(repository))}"
+    out().print(f"\nnext: {command}{option}", markup=False)
+
+
+def _show_models(models: "list[ModelOverview]") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("MODEL", "VERSIONS", "BACKEND", "MAX BATCH", "INPUTS", "OUTPUTS", "STATE"):
+        table.add_column(heading, no_wrap=True)
+    rows = [_row(model) for model in models]
+    for row in rows:
+        table.add_row(*row)
+    if _print_whole(table):
+        return
+    console = out()
+    for row in rows:  # a narrow terminal
+        console.print(row[0], style="bold", markup=False)
+        for heading, cell in zip(
+            ("versions", "backend", "max batch", "inputs", "outputs", "state"), row[1:], strict=True
+        ):
+            console.print(f"  {heading:<10} {cell.replace(chr(10), chr(10) + ' ' * 13)}", markup=False)
+
+
+def _print_whole(renderable: "Tree | Table") -> bool:
+    """Print something without cutting it; False where a terminal is too narrow for a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = out()
+    width = console.measure(renderable, options=console.options.update(max_width=10_000)).maximum
+    if console.is_terminal and width > console.width:
+        if isinstance(renderable, Table):
+            return False
+        width = console.width
+    Console(width=width, highlight=False).print(renderable)
+    return True
+
+
+def _row(model: "ModelOverview") -> tuple[str, ...]:
+    problems = f"{model.problem_count} problem{'s' * (model.problem_count != 1)}" if model.problem_count else "ok"
+    return (
+        model.name,
+        ", ".join(map(str, model.versions)) or "none",
+        model.backend or "unknown",
+        str(model.max_batch_size),
+        "\n".join(map(_tensor, model.inputs)),
+        "\n".join(map(_tensor, model.outputs)),
+        problems + (", placeholder weights" if model.placeholder else ""),
+    )
+
+
+def _tensor(tensor: "TensorOverview") -> str:
+    return f"{tensor.name} {tensor.datatype}({','.join(map(str, tensor.dims))})"
+
+
+def _show_problems(problems: "list[Problem]", checked: list[str], repository: Path) -> None:
+    console = out()
+    for problem in problems:
+        console.print(problem.place, style="bold", end="  " if problem.field else "\n", markup=False)
+        if problem.field:
+            console.print(problem.field, markup=False)
+        for word, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
+            console.print(f"  {word + ':':<9} {text}", markup=False)
+        console.print()
+    count = len(checked)
+    models = f"{count} model{'s' * (count != 1)}" if count else f"no models in {repository}"
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
+    console.print(f"{models} checked: {found}" if count else f"{models}: {found}", markup=False)
+
+
+def _as_json(model: "ModelOverview") -> dict[str, Any]:
+    def tensors(listed: "tuple[TensorOverview, ...]") -> list[dict[str, Any]]:
+        return [{"name": one.name, "datatype": one.datatype, "dims": list(one.dims)} for one in listed]
+
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "versions": list(model.versions),
+        "backend": model.backend,
+        "max_batch_size": model.max_batch_size,
+        "inputs": tensors(model.inputs),
+        "outputs": tensors(model.outputs),
+        "placeholder": model.placeholder,
+        "problems": model.problem_count,
+    }
+
+
+def _fields(problem: "Problem") -> dict[str, Any]:
+    names = ("line", "field", "found", "expected", "fix")
+    return {name: getattr(problem, name) for name in names}
