@@ -51,7 +51,15 @@ class InferenceStatistics:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record_batch(
-        self, *, requests: int, batch_size: int, total_ns: int, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int
+        self,
+        *,
+        requests: int,
+        batch_size: int,
+        total_ns: int,
+        queue_ns: int,
+        input_ns: int,
+        infer_ns: int,
+        output_ns: int,
     ) -> None:
         """Count one successful execution.
 

@@ -1,0 +1,52 @@
+"""The metrics port: `GET /metrics`, and nothing else."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from tcli_server.observability.metrics import CONTENT_TYPE, ServerCollector, exposition
+from tcli_server.protocols.http.connection import Exchange
+from tcli_server.protocols.http.server import HttpServer
+
+_HEADERS = f"Content-Type: {CONTENT_TYPE}\r\n".encode()
+_NO_HEADERS = b""
+
+
+class MetricsApplication:
+    """Answers scrapes; as Triton's, it gives any other path an empty 200."""
+
+    def __init__(self, collector: ServerCollector, loop: asyncio.AbstractEventLoop) -> None:
+        self._collector = collector
+        self._loop = loop
+        # Many models make a long page, which inference must not wait for. One thread, as in Triton.
+        self._pool = ThreadPoolExecutor(1, "metrics")
+
+    def __call__(self, exchange: Exchange) -> None:
+        if exchange.path.partition(b"?")[0] != b"/metrics":
+            exchange.respond(200, b"", _NO_HEADERS)
+        elif exchange.method not in (b"GET", b"HEAD"):
+            exchange.respond(405, b"", _NO_HEADERS)
+        else:
+            self._pool.submit(self._scrape, exchange)
+
+    def _scrape(self, exchange: Exchange) -> None:
+        try:
+            status, body = 200, exposition(self._collector.collect())
+        except Exception as error:  # the scraper waits for an answer, whatever happens
+            status, body = 500, f"{type(error).__name__}: {error}\n".encode()
+        self._loop.call_soon_threadsafe(exchange.respond, status, body, _HEADERS)
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._pool.shutdown(wait=False)
+
+
+async def start_metrics(collector: ServerCollector, host: str, port: int) -> tuple[HttpServer, MetricsApplication]:
+    """Serve metrics in the running loop; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    application = MetricsApplication(collector, asyncio.get_running_loop())
+    server = HttpServer(application)
+    await server.listen(host, port)
+    return server, application

@@ -1,0 +1,63 @@
+"""The poller behind the machine's gauges: CPU, memory and GPUs, read at an interval so that scrapes cost nothing."""
+
+import threading
+from dataclasses import dataclass, field
+
+import psutil
+
+from tcli_server.observability.gpu import GpuUsage, gpu_count, gpu_usage
+
+
+@dataclass(frozen=True, slots=True)
+class SystemUsage:
+    """The machine at one moment.
+
+    Attributes:
+        cpu_utilization: of all cores together over the last interval, 0.0 to 1.0.
+        memory_total: bytes.
+        memory_used: bytes that could not be had without swapping: total minus available, as Triton counts.
+    """
+
+    cpu_utilization: float
+    memory_total: int
+    memory_used: int
+    gpus: list[GpuUsage] = field(default_factory=list)
+
+
+class SystemPoller:
+    """Reads the machine every half `interval_ms`, as Triton does, in a thread of its own.
+
+    Args:
+        interval_ms: `--metrics-interval-ms`.
+        cpu: read CPU and memory.
+        gpu: read the GPUs, where there are any.
+    """
+
+    def __init__(self, interval_ms: int, cpu: bool = True, gpu: bool = True) -> None:
+        self._pause = interval_ms / 2000
+        self.cpu = cpu
+        self.gpu = gpu and gpu_count() > 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="metrics-poller", daemon=True)
+        psutil.cpu_percent(None)  # the first call only starts the first interval
+        self.usage = self._read()
+
+    def start(self) -> None:
+        """Begin to poll, if there is anything to read."""
+        if self.cpu or self.gpu:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+
+    def _poll(self) -> None:
+        while not self._stopped.wait(self._pause):
+            self.usage = self._read()
+
+    def _read(self) -> SystemUsage:
+        gpus = gpu_usage() if self.gpu else []
+        if not self.cpu:
+            return SystemUsage(0.0, 0, 0, gpus)
+        memory = psutil.virtual_memory()
+        return SystemUsage(psutil.cpu_percent(None) / 100, memory.total, memory.total - memory.available, gpus)

@@ -1,0 +1,5 @@
+"""V2 over gRPC, with Triton's extensions."""
+
+from tcli_server.protocols.grpc.server import GrpcOptions, GrpcServer, start_grpc
+
+__all__ = ["GrpcOptions", "GrpcServer", "start_grpc"]

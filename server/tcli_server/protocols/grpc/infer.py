@@ -1,0 +1,159 @@
+"""`ModelInfer` and `ModelStreamInfer`: the hot path from a request's bytes to the engine and back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from tcli_server.engine import Engine
+from tcli_server.errors import InternalError, ServerError
+from tcli_server.model import Model
+from tcli_server.observability.log import LOG
+from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.infer_request import Classes, decode_request
+from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
+from tcli_server.protocols.grpc.wire import split_request, varint
+from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.request import InferenceRequest, InferenceResponse
+
+_LARGE = 1 << 16
+"""Bytes from which a request's tensors are cut out of it instead of being parsed with it."""
+
+_MANY = 1 << 14
+"""Elements, or bytes of them, from which going through them one by one is left to a thread."""
+
+_ERROR_AS_STATUS = "triton_grpc_error"
+_STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
+_STREAM_IN_FLIGHT = 64
+"""Requests of one stream that may be under way before the next is read."""
+
+_Asked = tuple[InferenceRequest, Classes, Model]
+
+
+class Inference:
+    """Runs inferences for one gRPC server; takes and gives serialized messages."""
+
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor, compression: grpc.Compression
+    ) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._pool = pool
+        self._compression = compression
+        self._post = ReplyMailbox(loop).post
+
+    async def model_infer(self, data: bytes, context: Any) -> bytes:
+        """Answer one request."""
+        if self._compression is not grpc.Compression.NoCompression:
+            context.set_compression(self._compression)
+        try:
+            asked = self._decode_small(data) if len(data) < _LARGE else await self._decode_large(data)
+            return await self._answer(asked)
+        except ServerError as error:
+            status, message = STATUS[error.kind], str(error)
+        except Exception as error:  # a defect must answer this request and leave the server running
+            LOG.exception("%s failed", "ModelInfer")
+            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
+        await context.abort(status, message)
+        raise AssertionError("abort raises")
+
+    async def _answer(self, asked: _Asked, final_flag: bool = False) -> bytes:
+        request, classes, model = asked
+        future: asyncio.Future[InferenceResponse] = self._loop.create_future()
+        request.reply = partial(self._post, partial(_resolve, future))
+        self._engine.submit(request)
+        response = await future
+        if response.error is not None:
+            raise response.error
+        if takes_long(response, classes, _MANY):
+            encode = partial(encode_response, response, classes, model, final_flag)
+            return await self._loop.run_in_executor(self._pool, encode)
+        return encode_response(response, classes, model, final_flag)
+
+    def _decode_small(self, data: bytes) -> _Asked:
+        message = _parse(data)
+        return self._decode(message, message.raw_input_contents)
+
+    async def _decode_large(self, data: bytes) -> _Asked:
+        try:
+            rest, raw = split_request(data)
+        except ValueError as error:
+            raise _unreadable(error) from None
+        if len(rest) < _MANY:
+            message = _parse(rest)
+            if not any(tensor.datatype == "BYTES" for tensor in message.inputs):
+                return self._decode(message, raw)
+        # Typed contents and strings are converted one by one, which must not hold up everybody else.
+        return await self._loop.run_in_executor(self._pool, lambda: self._decode(_parse(rest), raw))
+
+    def _decode(self, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
+        model = self._engine.model(
+            message.model_name, message.model_version
+        )  # first, as in Triton: is it there at all?
+        request, classes = decode_request(message, raw)
+        return request, classes, model
+
+    async def model_stream_infer(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """Answer the requests of a stream in their order; they run side by side and may share batches."""
+        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
+        begun: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_STREAM_IN_FLIGHT)
+        reader = self._loop.create_task(self._read_stream(requests, begun, as_status))
+        try:
+            while (answer := await begun.get()) is not None:
+                yield await answer
+        except ServerError as error:
+            await context.abort(STATUS[error.kind], str(error))
+        finally:
+            reader.cancel()
+            while not begun.empty():
+                if (left := begun.get_nowait()) is not None:
+                    left.cancel()
+
+    async def _read_stream(
+        self, requests: AsyncIterator[bytes], begun: "asyncio.Queue[asyncio.Task[bytes] | None]", as_status: bool
+    ) -> None:
+        async for data in requests:
+            await begun.put(self._loop.create_task(self._stream_response(data, as_status)))
+        await begun.put(None)
+
+    async def _stream_response(self, data: bytes, as_status: bool) -> bytes:
+        request_id = ""
+        try:
+            asked = self._decode_small(data) if len(data) < _LARGE else await self._decode_large(data)
+            request_id = asked[0].id
+            body = await self._answer(asked, final_flag=True)
+            return _STREAM_RESPONSE + varint(len(body)) + body
+        except ServerError as error:
+            if as_status:
+                raise
+            failed = service_pb2.ModelStreamInferResponse(error_message=str(error))
+            failed.infer_response.id = request_id or _request_id(data)
+            return bytes(failed.SerializeToString())
+
+
+def _parse(data: bytes) -> service_pb2.ModelInferRequest:
+    try:
+        return service_pb2.ModelInferRequest.FromString(data)
+    except DecodeError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> InternalError:
+    return InternalError(f"Unable to parse request: {error}")
+
+
+def _request_id(data: bytes) -> str:
+    try:
+        return str(_parse(data).id)
+    except ServerError:
+        return ""
+
+
+def _resolve(future: asyncio.Future[InferenceResponse], response: InferenceResponse) -> None:
+    if not future.done():  # the client may have given up
+        future.set_result(response)

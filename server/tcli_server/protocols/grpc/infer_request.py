@@ -1,0 +1,199 @@
+"""An inference request from its protobuf message (rules and texts: Triton's gRPC service)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from tcli_server.datatypes import DataType
+from tcli_server.errors import InvalidArgumentError, UnsupportedError
+from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw, element_count
+from tcli_server.request import InferenceRequest, Parameter
+from tcli_server.validation import prefix
+
+Classes = Mapping[str, int]
+"""Output name -> how many classes of it are wanted, for the classification extension."""
+
+_NO_CLASSES: Classes = {}
+_RESERVED_PREFIX = "triton_"
+_FINAL_RESPONSE = "triton_enable_empty_final_response"
+_SHARED_MEMORY = "shared_memory_region"
+
+_CONTENTS_FIELD = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Data type -> the typed field that holds it; FP16 and BF16 travel as raw bytes only."""
+
+_FIELD_DATATYPE = {
+    "bool_contents": "BOOL",
+    "int_contents": "INT32",
+    "int64_contents": "INT64",
+    "uint_contents": "UINT32",
+    "uint64_contents": "UINT64",
+    "fp32_contents": "FP32",
+    "fp64_contents": "FP64",
+    "bytes_contents": "BYTES",
+}
+
+# What a reserved parameter may be, and how Triton says it.
+_PARAMETER_TYPES = {
+    "sequence_id": (("int64_param", "string_param"), "int64_param or string_param."),
+    "sequence_start": (("bool_param",), "bool_param."),
+    "sequence_end": (("bool_param",), "bool_param."),
+    "priority": (("int64_param", "uint64_param"), "int64_param or uint64_param."),
+    "timeout": (("int64_param",), "int64_param."),
+    _FINAL_RESPONSE: (("bool_param",), "bool_param."),
+}
+_CUSTOM_TYPES = (
+    ("bool_param", "int64_param", "string_param", "double_param"),
+    "int64_param, bool_param, double_param or string_param.",
+)
+
+
+def decode_request(
+    message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]
+) -> tuple[InferenceRequest, Classes]:
+    """Read a request.
+
+    Args:
+        message: without its `raw_input_contents` if those are given apart.
+        raw: the raw tensors, in the order of the inputs; the arrays are views of them.
+
+    Returns:
+        The request, still without its `reply`, and the classes wanted.
+
+    Raises:
+        InvalidArgumentError: the message contradicts itself.
+        UnsupportedError: a tensor is to travel through shared memory.
+    """
+    request = InferenceRequest(message.model_name, {}, model_version=message.model_version, id=message.id)
+    if message.parameters:
+        request.parameters = _read_parameters(message.parameters)
+    _read_inputs(message, raw, request)
+    if not message.outputs:
+        return request, _NO_CLASSES
+    request.outputs = tuple([output.name for output in message.outputs])
+    return request, {output.name: _classes(output) for output in message.outputs if output.parameters}
+
+
+def _read_inputs(
+    message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview], request: InferenceRequest
+) -> None:
+    inputs = request.inputs
+    model = request.model_name
+    used = 0
+    for tensor in message.inputs:
+        name = tensor.name
+        if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
+            raise UnsupportedError(f"input '{name}' is in shared memory, which this server does not support yet")
+        if name in inputs:
+            raise InvalidArgumentError(f"{prefix(request.id)}input '{name}' already exists in request")
+        shape = tuple(tensor.shape)
+        if not raw:
+            inputs[name] = _decode_contents(tensor, shape, request)
+            continue
+        if tensor.HasField("contents"):
+            raise InvalidArgumentError(
+                f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
+            )
+        if used == len(raw):
+            raise _no_data(name, model)
+        try:
+            inputs[name] = decode_raw(raw[used], datatype(tensor.datatype, name), shape, name, model)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"{prefix(request.id)}{error}") from None
+        used += 1
+
+
+def _no_data(name: str, model: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"unable to find data for input tensor '{name}' for model '{model}' in request.")
+
+
+def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequest) -> np.ndarray:
+    """A tensor from its typed field."""
+    name, model = tensor.name, request.model_name
+    kind = datatype(tensor.datatype, name)
+    expected = _CONTENTS_FIELD.get(kind.name)
+    filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]
+    if not filled and not (tensor.HasField("contents") and 0 in shape):
+        raise _no_data(name, model)
+    for field in filled:
+        if field != expected:
+            raise InvalidArgumentError(
+                f"unexpected explicit tensor data for input tensor '{name}' for model '{model}' of type "
+                f"'{_FIELD_DATATYPE[field]}', expected datatype '{kind.name}'"
+            )
+    try:
+        return _typed_array(getattr(tensor.contents, filled[0]) if filled else [], kind, shape, name, model)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{prefix(request.id)}{error}") from None
+
+
+def _typed_array(values: Any, kind: DataType, shape: tuple[int, ...], name: str, model: str) -> np.ndarray:
+    count = element_count(shape, name, model)
+    if not kind.size:
+        if len(values) > count:
+            raise InvalidArgumentError(
+                f"unexpected number of string elements {len(values)} for inference input '{name}' for model '{model}', "
+                f"expecting {count}"
+            )
+        if len(values) < count:
+            raise InvalidArgumentError(
+                f"expected {count} string elements for inference input '{name}' for model '{model}', got {len(values)}"
+            )
+        return bytes_array(list(values), shape)
+    if len(values) != count:
+        raise InvalidArgumentError(
+            f"input byte size mismatch for input '{name}' for model '{model}'. Expected {count * kind.size}, got "
+            f"{len(values) * kind.size}"
+        )
+    # INT8 and INT16 travel in 32-bit fields: the low bits count, as in Triton.
+    return np.array(values).astype(kind.dtype).reshape(shape) if count else np.empty(shape, kind.dtype)
+
+
+def _read_parameters(parameters: Any) -> dict[str, Parameter]:
+    read: dict[str, Parameter] = {}
+    for key, parameter in parameters.items():
+        allowed, said = _PARAMETER_TYPES.get(key, _CUSTOM_TYPES)
+        if key.startswith(_RESERVED_PREFIX) and key != _FINAL_RESPONSE:
+            raise InvalidArgumentError(
+                "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting "
+                f"with 'triton_' are allowed: {_FINAL_RESPONSE}"
+            )
+        chosen = parameter.WhichOneof("parameter_choice")
+        if chosen not in allowed:
+            raise InvalidArgumentError(f"invalid value type for '{key}' parameter, expected {said}")
+        value = getattr(parameter, chosen)
+        if key == "priority" and value < 0:
+            raise InvalidArgumentError("invalid value for 'priority', expected value >= 0.")
+        if key != _FINAL_RESPONSE:  # speaks of decoupled models only
+            read[key] = value
+    return read
+
+
+def _classes(output: Any) -> int:
+    """How many classes of an output are wanted, 0 for the tensor itself."""
+    if _SHARED_MEMORY in output.parameters:
+        raise UnsupportedError(
+            f"output '{output.name}' is to go to shared memory, which this server does not support yet"
+        )
+    if "classification" not in output.parameters:
+        return 0
+    parameter = output.parameters["classification"]
+    if parameter.WhichOneof("parameter_choice") != "int64_param":
+        raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
+    if parameter.int64_param <= 0:
+        raise InvalidArgumentError("invalid value for 'classification' parameter, expected > 0")
+    return int(parameter.int64_param)

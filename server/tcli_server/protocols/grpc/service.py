@@ -1,0 +1,169 @@
+"""Every RPC but inference: health, metadata, configuration, statistics and the repository."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from tritonclient.grpc import service_pb2 as pb
+
+from tcli_server.engine import Engine
+from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
+from tcli_server.observability.log import LOG
+from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.infer import Inference
+
+Method = Callable[[Any], Any]
+"""Answers one request message with another; may raise ServerError."""
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+_UNSUPPORTED = {
+    "SystemSharedMemoryStatus": "system_shared_memory",
+    "SystemSharedMemoryRegister": "system_shared_memory",
+    "SystemSharedMemoryUnregister": "system_shared_memory",
+    "CudaSharedMemoryStatus": "cuda_shared_memory",
+    "CudaSharedMemoryRegister": "cuda_shared_memory",
+    "CudaSharedMemoryUnregister": "cuda_shared_memory",
+    "TraceSetting": "trace",
+    "LogSettings": "logging",
+}
+"""RPC -> the extension that it belongs to, for those that answer UNIMPLEMENTED."""
+
+# HealthCheckResponse{status: SERVING} and {status: NOT_SERVING}: two bytes each, for which a package that pins the
+# versions of grpcio and protobuf is too much.
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
+
+
+class Service:
+    """Translates between the V2 messages and an engine."""
+
+    def __init__(self, engine: Engine, control_pool: ThreadPoolExecutor) -> None:
+        self._engine = engine
+        self._control_pool = control_pool
+
+    def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
+        """What a gRPC server needs to know, inference first: handlers are asked in order."""
+        infer = {
+            "ModelInfer": grpc.unary_unary_rpc_method_handler(inference.model_infer),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(inference.model_stream_infer),
+        }
+        quick: dict[str, Method] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": lambda _: self._engine.server_metadata(),
+            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
+            "ModelConfig": self._model_config,
+            "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
+            "RepositoryIndex": self._repository_index,
+            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
+        }
+        blocking: dict[str, Method] = {"RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload}
+        table = {name: _handler(name, method, None) for name, method in quick.items()}
+        table |= {name: _handler(name, method, self._control_pool) for name, method in blocking.items()}
+        health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
+        return (
+            grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
+            grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
+        )
+
+    async def _health(self, _: bytes, context: Any) -> bytes:  # noqa: ARG002
+        """The standard health check; the service's name in the request does not matter, as in Triton."""
+        return _SERVING if self._engine.ready() else _NOT_SERVING
+
+    def _server_live(self, _: Any) -> Any:
+        self._check_running()
+        return pb.ServerLiveResponse(live=self._engine.live())
+
+    def _server_ready(self, _: Any) -> Any:
+        self._check_running()
+        return pb.ServerReadyResponse(ready=self._engine.ready())
+
+    def _check_running(self) -> None:
+        if self._engine.stopping:
+            raise UnavailableError("Server exiting")
+
+    def _model_ready(self, request: pb.ModelReadyRequest) -> Any:
+        return pb.ModelReadyResponse(ready=self._engine.model_ready(request.name, request.version))
+
+    def _model_config(self, request: pb.ModelConfigRequest) -> Any:
+        return pb.ModelConfigResponse(config=self._engine.model_config(request.name, request.version))
+
+    # --- repository ---
+
+    def _repository_index(self, request: pb.RepositoryIndexRequest) -> Any:
+        _check_repository_name(request)
+        return self._engine.repository_index(request.ready)
+
+    def _load(self, request: pb.RepositoryModelLoadRequest) -> Any:
+        _check_repository_name(request)
+        config: str | None = None
+        files: dict[str, bytes] = {}
+        for key, parameter in request.parameters.items():
+            if key == "config":
+                config = _parameter(parameter, "string_param", f"load parameter '{key}'")
+            elif key.startswith("file:"):
+                files[key.removeprefix("file:")] = _parameter(parameter, "bytes_param", f"load parameter '{key}'")
+            else:
+                raise InvalidArgumentError(f"unrecognized load parameter '{key}', expected 'config' or 'file:<path>'")
+        self._check_explicit()
+        self._engine.load(request.model_name, config, files)
+        return pb.RepositoryModelLoadResponse()
+
+    def _unload(self, request: pb.RepositoryModelUnloadRequest) -> Any:
+        _check_repository_name(request)
+        dependents = False
+        for key, parameter in request.parameters.items():
+            if key == "unload_dependents":
+                dependents = _parameter(parameter, "bool_param", f"'{key}' parameter")
+        self._check_explicit()
+        self._engine.unload(request.model_name, dependents)
+        return pb.RepositoryModelUnloadResponse()
+
+    def _check_explicit(self) -> None:
+        if self._engine.options.model_control_mode != "explicit":
+            raise UnavailableError(
+                "explicit model load / unload is not allowed if polling is enabled: start the server with "
+                "--model-control-mode=explicit"
+            )
+
+
+def _handler(name: str, method: Method, pool: ThreadPoolExecutor | None) -> Any:
+    """An RPC's handler, in the loop or, with a pool, in a thread."""
+
+    async def answer(request: Any, context: Any) -> Any:
+        try:
+            if pool is None:
+                return method(request)
+            return await asyncio.get_running_loop().run_in_executor(pool, method, request)
+        except ServerError as error:
+            status, message = STATUS[error.kind], str(error)
+        except Exception as error:  # a defect must answer this request and leave the server running
+            LOG.exception("%s failed", name)
+            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
+        await context.abort(status, message)
+        raise AssertionError("abort raises")
+
+    described = _SERVICE.methods_by_name[name]
+    request_class: Any = message_factory.GetMessageClass(described.input_type)
+    return grpc.unary_unary_rpc_method_handler(answer, request_class.FromString, lambda m: m.SerializeToString())
+
+
+def _refusal(extension: str) -> Method:
+    def refuse(_: Any) -> Any:
+        raise UnsupportedError(f"the '{extension}' extension is not supported by this server yet")
+
+    return refuse
+
+
+def _check_repository_name(request: Any) -> None:
+    if request.repository_name:
+        raise UnsupportedError("'repository_name' specification is not supported")
+
+
+def _parameter(parameter: Any, expected: str, said: str) -> Any:
+    if parameter.WhichOneof("parameter_choice") != expected:
+        raise InvalidArgumentError(f"invalid value type for {said}, expected {expected}.")
+    return getattr(parameter, expected)

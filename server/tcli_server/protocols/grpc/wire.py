@@ -1,0 +1,76 @@
+"""The little of protobuf's wire format that keeps large tensors out of protobuf messages.
+
+Parsing or building a message copies every tensor in it once more than needed, while all other messages wait. So tensors
+are cut out of a request's bytes, and put behind a response's, directly.
+"""
+
+from tritonclient.grpc import service_pb2
+
+_RAW_INPUT = (service_pb2.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3) | 2
+_RAW_OUTPUT = bytes([(service_pb2.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER << 3) | 2])
+_LENGTH_DELIMITED = 2
+_SIZES = {1: 8, 5: 4}
+
+Buffer = bytes | memoryview
+
+
+def split_request(data: bytes) -> tuple[bytes, list[memoryview]]:
+    """Cut the `raw_input_contents` out of a serialized ModelInferRequest.
+
+    Returns:
+        The rest of the message, and views of the tensors in their order.
+
+    Raises:
+        ValueError: not a protobuf message.
+    """
+    view, end, position, kept = memoryview(data), len(data), 0, 0
+    rest: list[memoryview] = []
+    tensors: list[memoryview] = []
+    while position < end:
+        start = position
+        tag, position = _read_varint(data, position)
+        wire_type = tag & 7
+        if wire_type == _LENGTH_DELIMITED:
+            length, position = _read_varint(data, position)
+            position += length
+            if tag == _RAW_INPUT and position <= end:
+                tensors.append(view[position - length : position])
+                rest.append(view[kept:start])
+                kept = position
+        elif wire_type in _SIZES:
+            position += _SIZES[wire_type]
+        elif wire_type == 0:
+            _, position = _read_varint(data, position)
+        else:
+            raise ValueError(f"wire type {wire_type} at byte {start}")
+    if position != end:
+        raise ValueError("the message is truncated")
+    rest.append(view[kept:])
+    return b"".join(rest), tensors
+
+
+def raw_output(tensor: Buffer) -> tuple[bytes, Buffer]:
+    """A tensor as one `raw_output_contents` entry of a serialized ModelInferResponse, in parts."""
+    return _RAW_OUTPUT + varint(memoryview(tensor).nbytes), tensor
+
+
+def varint(value: int) -> bytes:
+    """An unsigned number in protobuf's variable-length form."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise ValueError("the message is truncated")

@@ -1,0 +1,276 @@
+"""The server process: an engine behind HTTP, gRPC and metrics ports, in one event loop of a thread of its own.
+
+with Server(Engine("model_repository"), ServeOptions(http_port=0)) as server:
+    print(f"http://127.0.0.1:{server.http_port}/v2")
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tcli_server.engine import Engine
+from tcli_server.errors import InvalidArgumentError, UnavailableError
+from tcli_server.observability.http import MetricsApplication, start_metrics
+from tcli_server.observability.log import LOG
+from tcli_server.observability.metrics import ServerCollector
+from tcli_server.observability.system import SystemPoller
+from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
+from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpServer, start_http
+from tcli_server.protocols.http.application import HttpApplication
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where a server listens and how; names and defaults are Triton's. Port 0 takes a free one.
+
+    Attributes:
+        metrics_address: None for the same as `http_address`.
+        http_max_input_size: bytes of JSON, or of one decompressed body, that an HTTP request may have.
+        metrics_interval_ms: the machine's gauges are read twice in this time.
+        exit_timeout_secs: how long `shutdown` waits for requests in flight.
+    """
+
+    http_port: int = 8000
+    http_address: str = "0.0.0.0"
+    allow_http: bool = True
+    http_max_input_size: int = DEFAULT_MAX_INPUT_SIZE
+    grpc_port: int = 8001
+    grpc_address: str = "0.0.0.0"
+    allow_grpc: bool = True
+    grpc: GrpcOptions = field(default_factory=GrpcOptions)
+    metrics_port: int = 8002
+    metrics_address: str | None = None
+    allow_metrics: bool = True
+    allow_cpu_metrics: bool = True
+    allow_gpu_metrics: bool = True
+    metrics_interval_ms: int = 2000
+    exit_timeout_secs: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One service and where it listens."""
+
+    service: str
+    option: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def endpoints(options: ServeOptions) -> list[Endpoint]:
+    """What a server with these options would open."""
+    metrics_address = options.http_address if options.metrics_address is None else options.metrics_address
+    offered = (
+        (options.allow_grpc, Endpoint("GRPCInferenceService", "--grpc-port", options.grpc_address, options.grpc_port)),
+        (options.allow_http, Endpoint("HTTPService", "--http-port", options.http_address, options.http_port)),
+        (options.allow_metrics, Endpoint("Metrics Service", "--metrics-port", metrics_address, options.metrics_port)),
+    )
+    return [endpoint for allowed, endpoint in offered if allowed]
+
+
+def check_endpoints(options: ServeOptions) -> None:
+    """Find out before models are loaded whether the addresses can be had.
+
+    Raises:
+        InvalidArgumentError: two services on one port, or an address that this machine does not have.
+        UnavailableError: a port is taken.
+    """
+    taken: dict[int, Endpoint] = {}
+    for endpoint in endpoints(options):
+        other = taken.setdefault(endpoint.port, endpoint) if endpoint.port else endpoint
+        if other is not endpoint and _overlap(other.host, endpoint.host):
+            raise InvalidArgumentError(
+                f"{other.option} and {endpoint.option} are both {endpoint.port}; fix: give each service a port of its own"
+            )
+        with _bind_errors(endpoint):
+            _try_to_bind(endpoint)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or not {one, other}.isdisjoint(("0.0.0.0", "::", ""))
+
+
+def _try_to_bind(endpoint: Endpoint) -> None:
+    family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":  # as the services do: connections of a server that just ended are no obstacle
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+@contextlib.contextmanager
+def _bind_errors(endpoint: Endpoint) -> Iterator[None]:
+    """Say in one sentence why an address cannot be had."""
+    where = f"port {endpoint.port} on {endpoint.host}"
+    address_option = endpoint.option.replace("-port", "-address")
+    try:
+        yield
+    except socket.gaierror:
+        raise InvalidArgumentError(f"'{endpoint.host}' is no address; fix: {address_option}") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UnavailableError(f"{where} is in use by another program; fix: {endpoint.option}") from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise InvalidArgumentError(
+                f"this machine does not have the address {endpoint.host}; fix: {address_option}"
+            ) from None
+        if error.errno == errno.EACCES:
+            raise UnavailableError(
+                f"{where} needs privileges that this user does not have; fix: {endpoint.option}"
+            ) from None
+        raise UnavailableError(f"cannot listen on {where}: {error}; fix: {endpoint.option}") from None
+    except OverflowError:
+        raise InvalidArgumentError(f"{endpoint.option} {endpoint.port} is no port: expected 0 to 65535") from None
+
+
+class Server:
+    """An engine and its open ports.
+
+    Attributes:
+        http_port: the port that HTTP listens on, 0 while it does not; likewise grpc_port and metrics_port.
+    """
+
+    def __init__(self, engine: Engine, options: ServeOptions | None = None) -> None:
+        self.engine = engine
+        self.options = options or ServeOptions()
+        self.http_port = self.grpc_port = self.metrics_port = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._http: tuple[HttpServer, HttpApplication] | None = None
+        self._grpc: GrpcServer | None = None
+        self._metrics: tuple[HttpServer, MetricsApplication] | None = None
+        self._poller: SystemPoller | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def start(self) -> None:
+        """Start the engine if it is not running yet, then open the ports.
+
+        Raises:
+            ServerError: an address cannot be had; nothing is left open then.
+        """
+        check_endpoints(self.options)
+        if not self.engine.live():
+            self.engine.start()
+        self._loop = _new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
+        self._thread.start()
+        try:
+            self._in_loop(self._open())
+        except BaseException:
+            self.shutdown()
+            raise
+
+    def shutdown(self, timeout: float | None = None) -> bool:
+        """Accept nothing more, answer what is in flight, free the models, and close the metrics port last.
+
+        Args:
+            timeout: seconds to wait, None for `options.exit_timeout_secs`.
+
+        Returns:
+            True if everything was answered in time.
+        """
+        if self._loop is None:
+            return True
+        timeout = self.options.exit_timeout_secs if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        answered = self._in_loop(self._close_services(timeout))
+        drained = self.engine.shutdown(max(0.0, deadline - time.monotonic()))
+        self._in_loop(self._close_metrics())
+        self._stop_loop()
+        return answered and drained
+
+    def _in_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _stop_loop(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        loop, self._loop = self._loop, None
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
+        loop.close()
+
+    async def _open(self) -> None:
+        engine, options = self.engine, self.options
+        for endpoint in endpoints(options):
+            with _bind_errors(endpoint):
+                if endpoint.option == "--grpc-port":
+                    _try_to_bind(endpoint)  # gRPC itself does not tell why it cannot bind
+                    self._grpc = await start_grpc(engine, endpoint.host, endpoint.port, options.grpc)
+                    self.grpc_port = port = self._grpc.port
+                elif endpoint.option == "--http-port":
+                    self._http = await start_http(engine, endpoint.host, endpoint.port, options.http_max_input_size)
+                    self.http_port = port = self._http[0].port
+                else:
+                    self._poller = SystemPoller(
+                        options.metrics_interval_ms, options.allow_cpu_metrics, options.allow_gpu_metrics
+                    )
+                    self._poller.start()
+                    collector = ServerCollector(engine, self._poller)
+                    self._metrics = await start_metrics(collector, endpoint.host, endpoint.port)
+                    self.metrics_port = port = self._metrics[0].port
+            LOG.info("Started %s at %s", endpoint.service, Endpoint(endpoint.service, "", endpoint.host, port))
+
+    async def _close_services(self, timeout: float) -> bool:
+        """True if HTTP and gRPC answered all that they had accepted."""
+        closing = asyncio.gather(self._close_http(timeout), self._close_grpc(timeout))
+        deadline = time.monotonic() + timeout
+        while not (await asyncio.wait((closing,), timeout=1))[0]:
+            LOG.info("Waiting for requests in flight, up to %.0f s more", max(0.0, deadline - time.monotonic()))
+        return all(closing.result())
+
+    async def _close_http(self, timeout: float) -> bool:
+        if self._http is None:
+            return True
+        server, application = self._http
+        server.stop_listening()
+        drained = await server.drained(timeout)
+        server.abort()
+        application.close()
+        return drained
+
+    async def _close_grpc(self, timeout: float) -> bool:
+        if self._grpc is None:
+            return True
+        return await self._grpc.stop(timeout)
+
+    async def _close_metrics(self) -> None:
+        if self._poller is not None:
+            self._poller.stop()
+        if self._metrics is not None:
+            server, application = self._metrics
+            server.stop_listening()
+            await server.drained(1)
+            server.abort()
+            application.close()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # no uvloop for Windows
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

@@ -1,0 +1,301 @@
+"""`tcli serve`: answer Triton's clients over HTTP, gRPC and a metrics port."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from triton_cli.console import err, fail, warn
+from triton_cli.triton_options import Switch, switch
+
+if TYPE_CHECKING:
+    from tcli_server.engine import Engine
+    from tcli_server.serving import ServeOptions, Server
+
+_GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
+_METRICS, _LOG = "Metrics", "Log"
+_DEFAULT_REPOSITORY = Path("model_repository")
+
+
+def _choice(panel: str, text: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar, **more)
+
+
+def serve(
+    model_repository: Annotated[
+        list[Path] | None,
+        _choice(
+            _MODELS,
+            "Folder of models (repeatable). [default: ./model_repository]",
+            "--model-repository",
+            "--model-store",
+            metavar="DIR",
+        ),
+    ] = None,
+    model_control_mode: Annotated[
+        str,
+        _choice(
+            _MODELS, "none loads every model at the start; explicit those of --load-model.", metavar="none|explicit"
+        ),
+    ] = "none",
+    load_model: Annotated[
+        list[str] | None, _choice(_MODELS, "Model to load at the start (repeatable); '*' for all.", metavar="NAME")
+    ] = None,
+    model_load_thread_count: Annotated[
+        int, _choice(_MODELS, "Models that load at the same time.", min=1, metavar="N")
+    ] = 4,
+    disable_auto_complete_config: Annotated[
+        Switch, switch(_MODELS, "Do not fill what a config.pbtxt leaves out from the model file.")
+    ] = Switch.FALSE,
+    backend_config: Annotated[
+        list[str] | None,
+        _choice(
+            _MODELS,
+            "Backend setting (repeatable), for example onnxruntime,default-max-batch-size=8.",
+            metavar="BACKEND,KEY=VALUE",
+        ),
+    ] = None,
+    exit_on_error: Annotated[Switch, switch(_GENERAL, "Do not start if a model fails to load.")] = Switch.TRUE,
+    exit_timeout_secs: Annotated[
+        int, _choice(_GENERAL, "How long to wait for requests in flight when stopped.", min=0, metavar="SECONDS")
+    ] = 30,
+    strict_readiness: Annotated[
+        Switch, switch(_GENERAL, "Ready only while every model is; false: as soon as the server runs.")
+    ] = Switch.TRUE,
+    server_id: Annotated[str, _choice(_GENERAL, "Name in the server's metadata.", "--id", metavar="NAME")] = "triton",
+    allow_http: Annotated[Switch, switch(_HTTP, "Serve HTTP.")] = Switch.TRUE,
+    http_port: Annotated[int, _choice(_HTTP, "HTTP port, 0 for a free one.", metavar="PORT")] = 8000,
+    http_address: Annotated[str, _choice(_HTTP, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
+    http_max_input_size: Annotated[
+        int, _choice(_HTTP, "Largest JSON, or decompressed body, of a request.", min=1, metavar="BYTES")
+    ] = 64 << 20,
+    allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
+    grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
+    grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
+    grpc_infer_response_compression_level: Annotated[
+        str, _choice(_GRPC, "Compression of inference responses (gzip at each level).", metavar="none|low|medium|high")
+    ] = "none",
+    grpc_keepalive_time: Annotated[
+        int, _choice(_GRPC, "Ping a connection that is silent for so long.", min=1, metavar="MS")
+    ] = 7_200_000,
+    grpc_keepalive_timeout: Annotated[
+        int, _choice(_GRPC, "Close it if the ping is not answered within this time.", min=1, metavar="MS")
+    ] = 20_000,
+    grpc_keepalive_permit_without_calls: Annotated[
+        Switch, switch(_GRPC, "Ping also while no call is under way.")
+    ] = Switch.FALSE,
+    grpc_http2_max_pings_without_data: Annotated[
+        int, _choice(_GRPC, "Pings to send while no data flows.", min=0, metavar="N")
+    ] = 2,
+    grpc_http2_min_recv_ping_interval_without_data: Annotated[
+        int, _choice(_GRPC, "Pings that come faster than this are strikes.", min=0, metavar="MS")
+    ] = 300_000,
+    grpc_http2_max_ping_strikes: Annotated[
+        int, _choice(_GRPC, "Strikes before a connection is closed.", min=0, metavar="N")
+    ] = 2,
+    grpc_max_connection_age: Annotated[
+        int, _choice(_GRPC, "Close connections of this age, 0 for never.", min=0, metavar="MS")
+    ] = 0,
+    grpc_max_connection_age_grace: Annotated[
+        int,
+        _choice(_GRPC, "Time that an aged connection has to finish its calls, 0 for no limit.", min=0, metavar="MS"),
+    ] = 0,
+    allow_metrics: Annotated[Switch, switch(_METRICS, "Serve Prometheus metrics.")] = Switch.TRUE,
+    allow_cpu_metrics: Annotated[Switch, switch(_METRICS, "CPU and memory of this machine.")] = Switch.TRUE,
+    allow_gpu_metrics: Annotated[Switch, switch(_METRICS, "GPUs of this machine, where there are any.")] = Switch.TRUE,
+    metrics_port: Annotated[int, _choice(_METRICS, "Metrics port, 0 for a free one.", metavar="PORT")] = 8002,
+    metrics_address: Annotated[
+        str | None, _choice(_METRICS, "Address to listen on. [default: the HTTP address]", metavar="ADDRESS")
+    ] = None,
+    metrics_interval_ms: Annotated[
+        int, _choice(_METRICS, "CPU and GPU gauges are read twice in this time.", min=2, metavar="MS")
+    ] = 2000,
+    log_verbose: Annotated[int, _choice(_LOG, "1 and more: also log details.", min=0, metavar="LEVEL")] = 0,
+    log_info: Annotated[Switch, switch(_LOG, "Log what happens.")] = Switch.TRUE,
+    log_warning: Annotated[Switch, switch(_LOG, "Log warnings.")] = Switch.TRUE,
+    log_error: Annotated[Switch, switch(_LOG, "Log errors.")] = Switch.TRUE,
+    log_format: Annotated[str, _choice(_LOG, "How lines begin.", metavar="default|ISO8601")] = "default",
+    log_file: Annotated[str, _choice(_LOG, "Append to this file instead of stderr.", metavar="FILE")] = "",
+) -> None:
+    """Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.
+
+    Options and defaults are tritonserver's. Ctrl-C or SIGTERM ends it once all requests in flight are answered.
+
+    \b
+    Examples:
+      tcli serve
+      tcli serve --model-repository models --http-port 9000 --allow-metrics=false
+      tcli serve --model-control-mode explicit --load-model densenet_onnx
+      curl -s localhost:8000/v2/health/ready -w '%{http_code}'
+    """
+    _one_of("--model-control-mode", model_control_mode, "none", "explicit")
+    _one_of("--log-format", log_format, "default", "ISO8601")
+    level = grpc_infer_response_compression_level
+    _one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
+    stop = _StopSignal()
+
+    from tcli_server.engine import Engine, EngineOptions
+    from tcli_server.errors import ServerError
+    from tcli_server.observability.log import LogOptions, configure_log
+    from tcli_server.protocols.grpc import GrpcOptions
+    from tcli_server.serving import ServeOptions, Server, check_endpoints
+
+    try:
+        configure_log(
+            LogOptions(log_verbose, bool(log_info), bool(log_warning), bool(log_error), log_format, log_file)  # type: ignore[arg-type]
+        )
+    except OSError as error:
+        fail(f"--log-file: cannot write {log_file}: {error.strerror}")
+    options = ServeOptions(
+        http_port=http_port,
+        http_address=http_address,
+        allow_http=bool(allow_http),
+        http_max_input_size=http_max_input_size,
+        grpc_port=grpc_port,
+        grpc_address=grpc_address,
+        allow_grpc=bool(allow_grpc),
+        grpc=GrpcOptions(
+            infer_response_compression_level=level,  # type: ignore[arg-type]
+            keepalive_time=grpc_keepalive_time,
+            keepalive_timeout=grpc_keepalive_timeout,
+            keepalive_permit_without_calls=bool(grpc_keepalive_permit_without_calls),
+            http2_max_pings_without_data=grpc_http2_max_pings_without_data,
+            http2_min_recv_ping_interval_without_data=grpc_http2_min_recv_ping_interval_without_data,
+            http2_max_ping_strikes=grpc_http2_max_ping_strikes,
+            max_connection_age=grpc_max_connection_age,
+            max_connection_age_grace=grpc_max_connection_age_grace,
+        ),
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
+        allow_metrics=bool(allow_metrics),
+        allow_cpu_metrics=bool(allow_cpu_metrics),
+        allow_gpu_metrics=bool(allow_gpu_metrics),
+        metrics_interval_ms=metrics_interval_ms,
+        exit_timeout_secs=exit_timeout_secs,
+    )
+    engine_options = EngineOptions(
+        model_control_mode=model_control_mode,  # type: ignore[arg-type]
+        load_models=_models_to_load(model_control_mode, load_model or []),
+        auto_complete_config=not disable_auto_complete_config,
+        backend_config=_backend_config(backend_config or []),
+        strict_readiness=bool(strict_readiness),
+        model_load_thread_count=model_load_thread_count,
+        server_id=server_id,
+    )
+    try:
+        check_endpoints(options)
+        engine = Engine(*_repositories(model_repository), options=engine_options)
+        server = Server(engine, options)
+        _load(engine, must_all_load=bool(exit_on_error))
+        server.start()
+    except ServerError as error:
+        fail(str(error))
+    _show_addresses(server, options)
+    stop.wait()
+    _shut_down(server)
+
+
+class _StopSignal:
+    """SIGINT and SIGTERM: the first one is remembered, further ones are ignored, as Triton does."""
+
+    def __init__(self) -> None:
+        self._received = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if not self._received.is_set():
+            os.write(2, f"Signal ({number}) received.\n".encode())  # a handler may interrupt any print
+            self._received.set()
+
+    def wait(self) -> None:
+        self._received.wait()
+
+
+def _one_of(option: str, value: str, *allowed: str) -> None:
+    if option == "--model-control-mode" and value == "poll":
+        fail(
+            "--model-control-mode=poll is not supported yet",
+            "use 'explicit' and the load API, or 'none' and a restart",
+        )
+    if value not in allowed:
+        raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}", param_hint=option)
+
+
+def _repositories(given: list[Path] | None) -> list[Path]:
+    for path in given or [_DEFAULT_REPOSITORY]:
+        if not path.is_dir():
+            what = "is not a folder" if path.exists() else "does not exist"
+            where = "--model-repository names another place, or make it with" if not given else "make one with"
+            fail(f"model repository '{path}' {what}", f"{where} 'tcli repo init {path}'")
+    return given or [_DEFAULT_REPOSITORY]
+
+
+def _models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
+    if names and mode != "explicit":
+        fail("--load-model needs --model-control-mode=explicit", "add that option, or leave --load-model out")
+    if "*" in names and len(names) > 1:
+        fail("--load-model=* loads every model and cannot be combined with another --load-model")
+    return tuple(names)
+
+
+def _backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
+    """`onnxruntime,key=value`, or `key=value` for every backend, of which there is one."""
+    config: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        backend, comma, rest = setting.partition(",")
+        key, equals, value = (rest if comma else setting).partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(
+                f"'{setting}': expected BACKEND,KEY=VALUE or KEY=VALUE", param_hint="--backend-config"
+            )
+        if (backend if comma else "onnxruntime") != "onnxruntime" or key != "default-max-batch-size":
+            warn(f"--backend-config={setting} has no effect: only onnxruntime's default-max-batch-size is supported")
+        config.setdefault(backend if comma else "onnxruntime", {})[key] = value
+    return config
+
+
+def _load(engine: "Engine", must_all_load: bool) -> None:
+    """Load the models and show how that went."""
+    from triton_cli.serve_view import model_table, placeholder_notes
+
+    engine.start()
+    index = engine.repository_index().models
+    if not index and engine.options.model_control_mode == "none":
+        places = ", ".join(str(path) for path in engine.repositories)
+        fail(f"no models in {places}", f"scaffold two with 'tcli repo init {engine.repositories[0]}'")
+    asked = [entry for entry in index if entry.state]
+    sys.stdout.write(model_table(asked))
+    sys.stdout.write("".join(placeholder_notes(engine.models())))
+    sys.stdout.flush()
+    failed = sorted({entry.name for entry in asked if entry.state != "READY"})
+    if failed and must_all_load:
+        engine.shutdown(0)
+        fail(
+            f"failed to load all models: {', '.join(failed)}",
+            "repair them ('tcli repo check' tells more), or start without them with --exit-on-error=false",
+        )
+
+
+def _show_addresses(server: "Server", options: "ServeOptions") -> None:
+    from triton_cli.serve_view import address_lines
+
+    sys.stdout.write(address_lines(server, options))
+    sys.stdout.flush()
+
+
+def _shut_down(server: "Server") -> None:
+    if server.shutdown():
+        return
+    err().print("Exit timeout expired. Exiting immediately.")
+    sys.stdout.flush()
+    os._exit(1)  # a model that still computes would keep the process alive
+
+
+__all__: Sequence[str] = ["serve"]
