@@ -157,7 +157,7 @@ WRONG = {
     "unknown input": (
         {"inputs": [{**add_sub()["inputs"][0], "name": "X"}, add_sub()["inputs"][1]]},
         400,
-        "missing required input(s) ['INPUT0']",
+        "unexpected inference input 'X' for model 'add_sub'",
     ),
     "duplicate input": ({"inputs": [add_sub()["inputs"][0]] * 2}, 400, "input 'INPUT0' already exists in request"),
     "unknown output": (add_sub(outputs=[{"name": "X"}]), 400, "unexpected inference output 'X' for model 'add_sub'"),

@@ -16,7 +16,7 @@ from tcli_server.protocols.http.errors import error_body
 MAX_CHUNKS = 65536
 """Chunks of a request body, as Triton limits them."""
 
-_MAX_HEADER_BYTES = 1 << 16
+_MAX_HEAD_BYTES = 1 << 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _JSON = b"Content-Type: application/json\r\n"
 _CLOSE = b"Connection: close\r\n"
@@ -73,7 +73,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._path = b""
         self._headers: dict[bytes, bytes] = {}
-        self._header_bytes = 0
+        self._head_bytes = 0
+        self._reading_head = False
         self._body: list[bytes] = []
         self._chunks = 0
         self._closing = False
@@ -104,27 +105,26 @@ class Connection(asyncio.Protocol):
             self._refuse(400, "protocol upgrades are not supported")
         except httptools.HttpParserError as error:
             self._refuse(400, f"malformed HTTP request: {error}")
+        if self._reading_head:  # the parser itself would collect a header without end
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._refuse(431, f"request line and headers are larger than {_MAX_HEAD_BYTES} bytes")
 
     # --- httptools' callbacks ---
 
     def on_message_begin(self) -> None:
         self._path, self._headers, self._body = b"", {}, []
-        self._header_bytes = self._chunks = 0
+        self._head_bytes = self._chunks = 0
+        self._reading_head = True
 
     def on_url(self, url: bytes) -> None:
         self._path += url
-        self._count_header_bytes(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
-        self._count_header_bytes(len(name) + len(value))
-
-    def _count_header_bytes(self, count: int) -> None:
-        self._header_bytes += count
-        if self._header_bytes > _MAX_HEADER_BYTES:
-            self._refuse(431, f"request line and headers are larger than {_MAX_HEADER_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
+        self._reading_head = False
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
             self._transport.write(_CONTINUE)
 
