@@ -15,7 +15,7 @@ from tcli_analyzer.target import Counters
 def window(throughput: float, latency_ms: float = 10.0, requests: int = 100) -> Window:
     counters = Counters(requests, requests, requests // 2, *(int(requests * latency_ms * 2e5) for _ in range(4)))
     latencies = np.full(requests, latency_ms)
-    return Window(requests / throughput, latencies, counters, Usage(1.0, 100.0, None))
+    return Window(requests / throughput, latencies, counters, Usage(1.0, 0.0, 100.0, None))
 
 
 def point(

@@ -24,6 +24,7 @@ from tcli_server.errors import ServerError
 DIFFERENT_REQUESTS = 8
 PROBE_REQUESTS = 5
 CHECKED_AGAIN = 3
+DISTURBING_CPU_PERCENT = 20
 
 
 @dataclass(frozen=True)
@@ -312,6 +313,13 @@ def _result_notes(analysis: Analysis) -> list[str]:
         notes.append(
             f"{unstable} of {len(analysis.points)} points did not become stable: their windows differ by more than "
             f"{analysis.options.measurement.stability_percentage:g} %"
+        )
+    disturbed = [point for point in analysis.points if point.measurement.other_cpu_percent > DISTURBING_CPU_PERCENT]
+    if disturbed:
+        worst = max(point.measurement.other_cpu_percent for point in disturbed)
+        notes.append(
+            f"other processes kept the machine busy during {len(disturbed)} of {len(analysis.points)} points (up to "
+            f"{worst:.0f} % of a core): those are slower than they could be, and hard to compare"
         )
     few = sum(point.measurement.requests < 100 for point in analysis.points)
     if few:

@@ -161,6 +161,11 @@ class Measurement:
         return 100 * sum(w.usage.cpu_seconds for w in self.windows) / self.seconds
 
     @property
+    def other_cpu_percent(self) -> float:
+        """CPU time that other processes took at the same time: 100 = one core."""
+        return 100 * sum(w.usage.other_cpu_seconds for w in self.windows) / self.seconds
+
+    @property
     def memory_mib(self) -> float:
         """Resident memory of this process, the largest seen, in MiB."""
         return max(w.usage.memory_mib for w in self.windows)

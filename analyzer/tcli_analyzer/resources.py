@@ -26,9 +26,16 @@ class GpuUse:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was used since the last `ResourceMeter.take`."""
+    """What was used since the last `ResourceMeter.take`.
+
+    Attributes:
+        cpu_seconds: CPU time of this process.
+        other_cpu_seconds: CPU time of everything else on the machine, what a hypervisor took away included.
+        memory_mib: resident memory of this process.
+    """
 
     cpu_seconds: float
+    other_cpu_seconds: float
     memory_mib: float
     gpu: GpuUse | None
 
@@ -51,7 +58,7 @@ class ResourceMeter:
         self._process = psutil.Process()
         self._gpus = gpu_handles()
         self._gpu_samples: list[GpuUse] = []
-        self._cpu_seconds = self._cpu()
+        self._cpu_seconds, self._machine_seconds = self._cpu(), _machine_cpu()
         return self
 
     def __exit__(
@@ -72,13 +79,23 @@ class ResourceMeter:
     def take(self) -> Usage:
         self.sample()
         before, self._cpu_seconds = self._cpu_seconds, self._cpu()
+        machine_before, self._machine_seconds = self._machine_seconds, _machine_cpu()
+        own = self._cpu_seconds - before
+        other = max(0.0, self._machine_seconds - machine_before - own)
         samples, self._gpu_samples = self._gpu_samples, []
         gpu = None
         if samples:
             busy = sum(s.utilisation_percent for s in samples) / len(samples)
             gpu = GpuUse(busy, max(s.memory_mib for s in samples))
-        return Usage(self._cpu_seconds - before, self._process.memory_info().rss / MIB, gpu)
+        return Usage(own, other, self._process.memory_info().rss / MIB, gpu)
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+
+def _machine_cpu() -> float:
+    """Seconds that the machine's cores were busy or stolen, all together."""
+    times = psutil.cpu_times()
+    fields = ("user", "nice", "system", "irq", "softirq", "steal")  # some exist only on Linux
+    return float(sum(getattr(times, name, 0.0) for name in fields))

@@ -36,6 +36,7 @@ def point_row(point: Point, goal: Goal, recommendation: Recommendation | None) -
         "other_ms": measurement.other_ms,
         "executed_batch_avg": measurement.batch_avg,
         "cpu_percent": measurement.cpu_percent,
+        "other_processes_cpu_percent": measurement.other_cpu_percent,
         "memory_mib": measurement.memory_mib,
         "gpu_utilization_percent": gpu.utilisation_percent if gpu else None,
         "gpu_memory_mib": gpu.memory_mib if gpu else None,

@@ -110,7 +110,16 @@ def _definitions(rows: Iterable[tuple[str, str]]) -> str:
 def _table(analysis: Analysis, recommendation: Recommendation) -> str:
     with_gpu = any(point.measurement.gpu for point in analysis.points)
     heads = ["configuration", "conc.", "infer/s", "± %", "avg", "p50", "p90", "p95", "p99", "queue", "input", "infer"]
-    heads += ["output", "other", "batch", "CPU %", "RSS MiB", *(["GPU %", "GPU MiB"] if with_gpu else []), "stable"]
+    heads += [
+        "output",
+        "other",
+        "batch",
+        "CPU %",
+        "others",
+        "RSS MiB",
+        *(["GPU %", "GPU MiB"] if with_gpu else []),
+        "stable",
+    ]
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     rows = "".join(_row(point, recommendation, with_gpu) for point in analysis.points)
     return f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
@@ -122,7 +131,7 @@ def _row(point: Point, recommendation: Recommendation, with_gpu: bool) -> str:
     parts = [m.queue_ms, m.compute_input_ms, m.compute_infer_ms, m.compute_output_ms, m.other_ms]
     cells = [str(point.concurrency), short(m.throughput), f"{100 * m.throughput_spread / 2:.1f}"]
     cells += [short(value) for value in (*times, *parts)]
-    cells += [f"{m.batch_avg:.2g}", f"{m.cpu_percent:.0f}", f"{m.memory_mib:.0f}"]
+    cells += [f"{m.batch_avg:.2g}", f"{m.cpu_percent:.0f}", f"{m.other_cpu_percent:.0f}", f"{m.memory_mib:.0f}"]
     if with_gpu:
         cells += [f"{m.gpu.utilisation_percent:.0f}", f"{m.gpu.memory_mib:.0f}"] if m.gpu else ["", ""]
     marks = []
