@@ -5,6 +5,7 @@ import typer
 from triton_cli import repo
 from triton_cli.analyze import analyze
 from triton_cli.demo import demo
+from triton_cli.infer import infer
 from triton_cli.serve import serve
 from triton_cli.triton_options import TritonCommand
 
@@ -24,5 +25,6 @@ def root() -> None:
 
 app.command()(analyze)
 app.command()(demo)
+app.command()(infer)
 app.command(cls=TritonCommand)(serve)
 app.add_typer(repo.app, name="repo")

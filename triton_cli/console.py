@@ -27,7 +27,8 @@ def err() -> "Console":
 
 def warn(message: str) -> None:
     """Print one warning line to stderr."""
-    err().print("[yellow]warning:[/]", message, markup=True)
+    err().print("[yellow]warning:[/]", end=" ")
+    err().print(message, markup=False)
 
 
 def fail(message: str, fix: str | None = None) -> NoReturn:

@@ -1,1 +1,59 @@
 """Asks any server that speaks the V2 inference protocol: transports and image classification."""
+
+from tcli_client.address import Address, parse_address
+from tcli_client.classification import ImageClassifier, ImageResult
+from tcli_client.discovery import choose_image_model, find_image_model, served_models
+from tcli_client.errors import (
+    AnswerError,
+    ClientError,
+    ImageError,
+    InvalidRequestError,
+    NotAClassifierError,
+    NotFoundError,
+    OptionError,
+    RequestTimeoutError,
+    ServerUnreachableError,
+    UnavailableError,
+    UnsupportedError,
+    UrlError,
+    WrongProtocolError,
+)
+from tcli_client.image_model import ImageModel
+from tcli_client.picture_files import find_pictures
+from tcli_client.preprocess import PictureFormat, Scaling, preprocess
+from tcli_client.scores import Classification
+from tcli_client.transport import Answer, Inference, Output, Transport, connect
+
+__all__ = [
+    "Address",
+    "Answer",
+    "AnswerError",
+    "Classification",
+    "ClientError",
+    "ImageClassifier",
+    "ImageError",
+    "ImageModel",
+    "ImageResult",
+    "Inference",
+    "InvalidRequestError",
+    "NotAClassifierError",
+    "NotFoundError",
+    "OptionError",
+    "Output",
+    "PictureFormat",
+    "RequestTimeoutError",
+    "Scaling",
+    "ServerUnreachableError",
+    "Transport",
+    "UnavailableError",
+    "UnsupportedError",
+    "UrlError",
+    "WrongProtocolError",
+    "choose_image_model",
+    "connect",
+    "find_image_model",
+    "find_pictures",
+    "parse_address",
+    "preprocess",
+    "served_models",
+]

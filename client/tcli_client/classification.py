@@ -1,0 +1,179 @@
+"""Classifies picture files with a served model."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+from tcli_client.discovery import find_image_model
+from tcli_client.errors import (
+    AnswerError,
+    ClientError,
+    ImageError,
+    OptionError,
+    RequestTimeoutError,
+    WrongProtocolError,
+)
+from tcli_client.image_model import ImageModel
+from tcli_client.preprocess import Scaling, check_scaling, preprocess
+from tcli_client.scores import Classification, parse_classes, parse_flattened_classes, rank
+from tcli_client.tensors import Array
+from tcli_client.transport import Inference, Output, Transport
+
+_EXTENSION = "classification"
+_EXTENSION_LIMIT = 1_000_000
+_UNRANKED_TYPES = ("FP16", "BF16")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What came of one file: its best classes, highest score first, or why there are none.
+
+    Attributes:
+        file: as it was given.
+    """
+
+    file: str
+    classes: tuple[Classification, ...] = ()
+    error: ClientError | None = None
+
+
+class ImageClassifier:
+    """A served model, ready to be shown pictures.
+
+        from tcli_client import ImageClassifier, connect
+
+        with connect("localhost:8000") as server:
+            classifier = ImageClassifier(server, "efficientnet_lite0")
+            for result in classifier.classify(["cup.jpg", "dog.png"], classes=3):
+                print(result.file, result.error or [(item.label, item.score) for item in result.classes])
+
+    Attributes:
+        model: what the server says about the model.
+    """
+
+    def __init__(self, server: Transport, model: str | ImageModel, version: str = "") -> None:
+        """Ask the server about a model, or take what `choose_image_model` found.
+
+        Args:
+            version: empty for the server's choice, the highest that is ready.
+
+        Raises:
+            NotFoundError: the server has no such model; says which it has.
+            NotAClassifierError: the model is something else.
+            ClientError: no answer.
+        """
+        self.server = server
+        self.model = find_image_model(server, model, version) if isinstance(model, str) else model
+        self._version = version
+
+    @property
+    def version(self) -> str:
+        """The model version that answers."""
+        return self._version or max(self.model.versions, key=lambda version: (len(version), version), default="")
+
+    @cached_property
+    def ranked_by_server(self) -> bool:
+        """Whether the server ranks and names the classes.
+
+        It does not where it lacks Triton's classification extension, nor for 16-bit float outputs, which that extension
+        refuses. The scores are then fetched and ranked here, and classes have no labels.
+        """
+        return self.model.output_datatype not in _UNRANKED_TYPES and _EXTENSION in self.server.metadata().extensions
+
+    def classify(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        classes: int = 1,
+        scaling: Scaling | None = None,
+        batch_size: int = 1,
+        in_flight: int = 1,
+    ) -> Iterator[ImageResult]:
+        """Classify picture files; results come in the order of the files, as soon as they are known.
+
+        Args:
+            classes: how many of the highest-scored to give for each picture; fewer where the model has fewer.
+            scaling: None for what fits the model.
+            batch_size: pictures in one request; the last request holds what remains.
+            in_flight: requests under way at the same time, each prepared in a thread of its own.
+
+        Raises:
+            OptionError: scaling, batch size or number of classes do not go with the model.
+            ServerUnreachableError: the server is gone. Other errors concern single files and are in their results.
+        """
+        if classes < 1 or batch_size < 1 or in_flight < 1:
+            raise OptionError("classes, batch size and requests in flight are at least 1")
+        self.model.check_batch_size(batch_size)
+        scaling = scaling or self.model.scaling
+        check_scaling(scaling, self.model.form)
+        tasks = (partial(self._classify_batch, batch, classes, scaling) for batch in _batches(files, batch_size))
+        results = (task() for task in tasks) if in_flight == 1 else _concurrently(tasks, in_flight)
+        return (result for batch in results for result in batch)
+
+    def _classify_batch(self, files: Sequence[str], classes: int, scaling: Scaling) -> list[ImageResult]:
+        """One request, with the pictures among `files` that can be read."""
+        results: dict[int, ImageResult] = {}
+        pictures: dict[int, Array] = {}
+        for position, file in enumerate(files):
+            try:
+                pictures[position] = preprocess(file, self.model.form, scaling)
+            except ImageError as problem:
+                results[position] = ImageResult(file, error=problem)
+        if pictures:
+            try:
+                ranked: Sequence[Sequence[Classification]] = self._ask(list(pictures.values()), classes)
+                for position, best in zip(pictures, ranked, strict=True):
+                    results[position] = ImageResult(files[position], tuple(best[:classes]))
+            except (AnswerError, RequestTimeoutError, WrongProtocolError) as problem:
+                results.update({position: ImageResult(files[position], error=problem) for position in pictures})
+        return [results[position] for position in range(len(files))]
+
+    def _ask(self, pictures: list[Array], classes: int) -> Sequence[Sequence[Classification]]:
+        """The ranked classes of each picture."""
+        model, wanted = self.model, len(pictures)
+        tensor = pictures[0] if model.batching.kind == "none" else np.stack(pictures)
+        if model.batching.fixed > wanted:
+            tensor = np.concatenate(
+                [tensor, np.zeros((model.batching.fixed - wanted, *tensor.shape[1:]), tensor.dtype)]
+            )
+        flattened = model.batching.kind == "explicit" and len(tensor) > 1
+        k = len(tensor) * model.class_count if flattened else classes
+        by_server = self.ranked_by_server and 0 < k <= _EXTENSION_LIMIT
+        output = Output(model.output, k if by_server else 0)
+        answer = self.server.infer(Inference(model.name, {model.input: tensor}, [output], self._version))
+        try:
+            array = answer.outputs[model.output]
+            if by_server and flattened:
+                return parse_flattened_classes(array.ravel(), wanted, model.class_count)
+            if by_server:
+                return [parse_classes(row) for row in array.reshape(wanted, -1)]
+            rows = array.reshape(len(tensor) if model.batching.kind != "none" else 1, -1)
+            return [rank(row, classes) for row in rows[:wanted]]
+        except (KeyError, ValueError) as problem:
+            raise WrongProtocolError(f"the answer of {self.server.address} holds no classes: {problem}") from None
+
+
+def _batches(files: Iterable[str | os.PathLike[str]], size: int) -> Iterator[list[str]]:
+    names = (os.fspath(file) for file in files)
+    while batch := list(islice(names, size)):
+        yield batch
+
+
+def _concurrently(tasks: Iterator[Callable[[], _T]], in_flight: int) -> Iterator[_T]:
+    """Results in order; never more than `in_flight` tasks under way or waiting to be taken, however many there are."""
+    pool = ThreadPoolExecutor(in_flight)
+    try:
+        running: deque[Future[_T]] = deque(pool.submit(task) for task in islice(tasks, in_flight))
+        while running:
+            result = running.popleft().result()
+            running.extend(pool.submit(task) for task in islice(tasks, 1))
+            yield result
+    finally:  # whoever stops early does not want to wait for what is under way
+        pool.shutdown(wait=False, cancel_futures=True)

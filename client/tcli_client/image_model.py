@@ -1,0 +1,207 @@
+"""What a model's metadata and configuration say about classifying pictures with it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from tcli_client.errors import NotAClassifierError, OptionError
+from tcli_client.preprocess import Layout, PictureFormat, Scaling
+from tcli_client.tensors import BYTES, DTYPES
+
+SCALING_PARAMETER = "tcli_image_scaling"
+"""Configuration parameter that names the scaling a model was trained with."""
+
+PLACEHOLDER_PARAMETER = "tcli_placeholder"
+"""Configuration parameter of a model whose weights are not trained; its value says what they are."""
+
+DEFAULT_SIDE = 224
+"""Height and width for a model that takes any."""
+
+_FORMATS: dict[int, Layout] = {
+    model_config_pb2.ModelInput.FORMAT_NCHW: "NCHW",
+    model_config_pb2.ModelInput.FORMAT_NHWC: "NHWC",
+}
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How pictures go together in one request.
+
+    Attributes:
+        kind: "server": the model's max_batch_size is above 0, requests have a batch dimension. "none": a request is one
+            picture, without a batch dimension. "explicit": max_batch_size is 0 and the model's own dims begin with a batch
+            dimension, of which the server does not know.
+        largest: most pictures in a request; None where there is no limit.
+        fixed: the number that every request must have, 0 where it is free.
+    """
+
+    kind: Literal["server", "none", "explicit"]
+    largest: int | None
+    fixed: int = 0
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A model that takes one picture and answers with one score per class.
+
+    Attributes:
+        class_count: 0 where the model does not say.
+        scaling: what fits the model, as far as its configuration says.
+        placeholder: what its weights are if they are not trained, else empty.
+        labelled: whether the server has names for the classes.
+        notes: what had to be assumed, one sentence each.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    input: str
+    form: PictureFormat
+    batching: Batching
+    output: str
+    output_datatype: str
+    class_count: int
+    scaling: Scaling
+    placeholder: str
+    labelled: bool
+    notes: tuple[str, ...]
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuse more pictures in a request than the model takes.
+
+        Raises:
+            OptionError: says what the model takes, and how to change that.
+        """
+        largest = self.batching.largest
+        if largest is None or batch_size <= largest:
+            return
+        if self.batching.kind == "server":
+            fix = f"use a batch size of at most {largest}, or raise max_batch_size in the model's config.pbtxt"
+        elif self.batching.kind == "none":
+            fix = "use batch size 1; a model that can batch needs max_batch_size above 0 in its config.pbtxt"
+        else:
+            fix = f"use batch size {largest}"
+        raise OptionError(f"batch size {batch_size}: model '{self.name}' takes at most {largest} in one request", fix)
+
+
+def image_model(metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None) -> ImageModel:
+    """Work out how a model takes pictures.
+
+    Args:
+        config: None from a server that does not tell; batching and layout are then read from the shapes.
+
+    Raises:
+        NotAClassifierError: says which of the model's tensors does not fit.
+    """
+    reading = _Reading(metadata, config or model_config_pb2.ModelConfig(), known=config is not None)
+    return reading.model()
+
+
+class _Reading:
+    """One model being understood; notes are collected on the way."""
+
+    def __init__(
+        self, metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig, known: bool
+    ) -> None:
+        self.metadata, self.config, self.known = metadata, config, known
+        self.notes: list[str] = []
+
+    def model(self) -> ImageModel:
+        source = self._only("input", self.metadata.inputs)
+        target = self._only("output", self.metadata.outputs)
+        if source.datatype == BYTES or source.datatype not in DTYPES or source.datatype == "BOOL":
+            raise self._unfit(f"its input '{source.name}' is of type {source.datatype}, not of pixel values")
+        if target.datatype in (BYTES, "BOOL") or target.datatype not in DTYPES:
+            raise self._unfit(f"its output '{target.name}' is of type {target.datatype}, not of scores")
+        batching, dims = self._batching(list(source.shape))
+        form = self._form(source, dims)
+        parameters = {key: value.string_value for key, value in self.config.parameters.items()}
+        return ImageModel(
+            name=self.metadata.name,
+            versions=tuple(self.metadata.versions),
+            input=source.name,
+            form=form,
+            batching=batching,
+            output=target.name,
+            output_datatype=target.datatype,
+            class_count=self._class_count(target, batching),
+            scaling=self._scaling(parameters.get(SCALING_PARAMETER), source.datatype),
+            placeholder=parameters.get(PLACEHOLDER_PARAMETER, ""),
+            labelled=any(output.label_filename for output in self.config.output),
+            notes=tuple(self.notes),
+        )
+
+    def _only(
+        self, kind: str, tensors: "list[service_pb2.ModelMetadataResponse.TensorMetadata]"
+    ) -> service_pb2.ModelMetadataResponse.TensorMetadata:
+        if len(tensors) != 1:
+            names = ", ".join(f"'{tensor.name}'" for tensor in tensors)
+            raise self._unfit(f"it has {len(tensors)} {kind}s ({names}), not one")
+        return tensors[0]
+
+    def _batching(self, shape: list[int]) -> tuple[Batching, list[int]]:
+        """How requests are batched, and the input's dims without the batch dimension."""
+        if self.config.max_batch_size > 0:
+            return Batching("server", self.config.max_batch_size), shape[1:]
+        if len(shape) != 4:
+            return Batching("none", 1), shape
+        if shape[0] != -1:
+            return Batching("explicit", shape[0], shape[0]), shape[1:]
+        # A server without the configuration extension may well batch: both kinds take the same requests.
+        return Batching("explicit" if self.known else "server", None), shape[1:]
+
+    def _form(self, source: service_pb2.ModelMetadataResponse.TensorMetadata, dims: list[int]) -> PictureFormat:
+        if len(dims) != 3:
+            raise self._unfit(f"its input '{source.name}' has shape {list(source.shape)}, not that of a picture")
+        layout = self._layout(source.name, dims)
+        channels = dims[0] if layout == "NCHW" else dims[2]
+        height, width = dims[1:] if layout == "NCHW" else dims[:2]
+        if channels not in (1, 3):
+            raise self._unfit(f"its input '{source.name}' has {channels} channels, not 3 (RGB) or 1 (grey)")
+        if min(height, width) < 0:
+            self.notes.append(f"model '{self.metadata.name}' takes pictures of any size: {DEFAULT_SIDE} is used")
+            height, width = (side if side > 0 else DEFAULT_SIDE for side in (height, width))
+        return PictureFormat(height, width, channels, layout, source.datatype)
+
+    def _layout(self, name: str, dims: list[int]) -> Layout:
+        for config in self.config.input:
+            if config.name == name and config.format in _FORMATS:
+                return _FORMATS[config.format]
+        first, last = dims[0] in (1, 3), dims[2] in (1, 3)
+        if not first and not last:
+            raise self._unfit(
+                f"its input '{name}' with dims {dims} has no dimension of 3 (RGB) or 1 (grey) first or last",
+            )
+        layout: Layout = "NCHW" if first else "NHWC"
+        if first and last:
+            self.notes.append(
+                f"model '{self.metadata.name}' does not say whether dims {dims} are NCHW or NHWC: NCHW is assumed; "
+                "write `format` into its config.pbtxt to be sure"
+            )
+        else:
+            self.notes.append(f"model '{self.metadata.name}' names no format: {layout} is read from its dims {dims}")
+        return layout
+
+    def _class_count(self, target: service_pb2.ModelMetadataResponse.TensorMetadata, batching: Batching) -> int:
+        alone = batching.kind == "none" or batching.fixed == 1  # then no dimension needs to be one of the batch
+        dims = list(target.shape) if alone else list(target.shape)[1:]
+        if sum(1 for dim in dims if dim != 1) > 1:
+            raise self._unfit(f"its output '{target.name}' has shape {list(target.shape)}, not one score per class")
+        return max(0, int(np.prod(dims, dtype=np.int64)))
+
+    def _scaling(self, name: str | None, datatype: str) -> Scaling:
+        if name and name.upper() in Scaling.__members__:
+            return Scaling(name.upper())
+        if name:
+            self.notes.append(
+                f"model '{self.metadata.name}' names an unknown {SCALING_PARAMETER} '{name}', not one of {', '.join(Scaling)}"
+            )
+        return Scaling.NONE if DTYPES[datatype].kind in "iu" else Scaling.INCEPTION
+
+    def _unfit(self, reason: str) -> NotAClassifierError:
+        return NotAClassifierError(
+            f"model '{self.metadata.name}' is not an image classifier: {reason}",
+            "an image classifier has one input with dims [3, height, width] or [height, width, 3] and one output with "
+            "a score per class",
+        )

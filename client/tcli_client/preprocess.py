@@ -1,0 +1,128 @@
+"""From a picture file to the array that a model takes: size, layout, datatype and scaling of the values."""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from tcli_client.errors import OptionError
+from tcli_client.picture import read_picture
+from tcli_client.tensors import DTYPES, Array
+
+Layout = Literal["NCHW", "NHWC"]
+
+_VGG_MEAN = (123, 117, 104)
+_VGG_GREY_MEAN = 128
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_IMAGENET_GREY_MEAN, _IMAGENET_GREY_STD = 0.449, 0.226
+
+
+class Scaling(StrEnum):
+    """What becomes of pixel values x = 0..255 in R, G, B order.
+
+    NONE: x. INCEPTION: x / 127.5 - 1. VGG: x - (123, 117, 104), grey x - 128. These three as in Triton's image clients.
+    IMAGENET: (x / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), grey (x / 255 - 0.449) / 0.226, as torchvision's
+    models want it.
+    """
+
+    NONE = "NONE"
+    INCEPTION = "INCEPTION"
+    VGG = "VGG"
+    IMAGENET = "IMAGENET"
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """The form in which a model takes one picture.
+
+    Attributes:
+        channels: 3 for RGB, 1 for grey.
+        layout: NCHW for [channels, height, width], NHWC for [height, width, channels].
+        datatype: V2's name, "FP32".
+    """
+
+    height: int
+    width: int
+    channels: int
+    layout: Layout
+    datatype: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture, without a batch dimension."""
+        if self.layout == "NCHW":
+            return (self.channels, self.height, self.width)
+        return (self.height, self.width, self.channels)
+
+
+def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling) -> Array:
+    """Read a picture and bring it into a model's form.
+
+    Stretched to the model's size without keeping the aspect, bilinear, as Triton's Python image client does it: without
+    EXIF rotation and transparency, FP32 values are the same as that client's.
+
+    Returns:
+        An array of `form.shape` and the dtype of `form.datatype`.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        OptionError: the datatype cannot hold the scaled values.
+    """
+    check_scaling(scaling, form)
+    size = (form.width, form.height)
+    picture = read_picture(path, "L" if form.channels == 1 else "RGB", size)
+    pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    pixels = pixels.reshape(form.height, form.width, form.channels)
+    scaled = _scaled(pixels, scaling, np.float64 if form.datatype == "FP64" else np.float32)
+    if form.layout == "NCHW":
+        scaled = scaled.transpose(2, 0, 1)
+    return np.ascontiguousarray(scaled, dtype=DTYPES[form.datatype])
+
+
+def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
+    """Refuse values that the model's datatype cannot hold, instead of letting them wrap around.
+
+    Raises:
+        OptionError: says which scaling fits.
+    """
+    dtype = DTYPES[form.datatype]
+    if dtype.kind not in "iu":
+        return
+    if scaling in (Scaling.INCEPTION, Scaling.IMAGENET):
+        raise OptionError(
+            f"{scaling} scaling gives fractions, which the model's {form.datatype} input cannot hold",
+            "use scaling NONE",
+        )
+    lowest, highest = 0, 255
+    if scaling == Scaling.VGG:
+        means = (_VGG_GREY_MEAN,) if form.channels == 1 else _VGG_MEAN
+        lowest, highest = -max(means), 255 - min(means)
+    limits = np.iinfo(dtype)
+    if lowest < limits.min or highest > limits.max:
+        raise OptionError(
+            f"{scaling} scaling gives values from {lowest} to {highest}, the model's {form.datatype} input holds "
+            f"{limits.min} to {limits.max}",
+            "use scaling NONE" if scaling == Scaling.VGG and limits.max >= 255 else "",
+        )
+
+
+def _scaled(pixels: Array, scaling: Scaling, work: type[np.float32 | np.float64]) -> Array:
+    def constant(value: float | tuple[float, ...]) -> Array:
+        return np.asarray(value, dtype=work)
+
+    values: Array = pixels.astype(work)
+    grey = pixels.shape[-1] == 1
+    match scaling:
+        case Scaling.NONE:
+            pass
+        case Scaling.INCEPTION:
+            values = values / constant(127.5) - constant(1)
+        case Scaling.VGG:
+            values = values - constant(_VGG_GREY_MEAN if grey else _VGG_MEAN)
+        case Scaling.IMAGENET:
+            mean = constant(_IMAGENET_GREY_MEAN if grey else _IMAGENET_MEAN)
+            values = (values / constant(255) - mean) / constant(_IMAGENET_GREY_STD if grey else _IMAGENET_STD)
+    return values

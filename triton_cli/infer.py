@@ -1,0 +1,215 @@
+"""`tcli infer`: classifies pictures with a served model."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triton_cli.console import err, fail, warn
+from triton_cli.infer_view import JsonView, TextView, View
+
+if TYPE_CHECKING:
+    from tcli_client import ImageClassifier, ImageResult, Transport
+
+EXIT_INTERRUPTED = 130
+
+_ASYNC_REQUESTS = 8
+_MANY_IMAGES = 10
+
+
+class ScalingName(StrEnum):
+    """The names of `tcli_client.Scaling`, whose module is slow to import."""
+
+    NONE = "NONE"
+    INCEPTION = "INCEPTION"
+    VGG = "VGG"
+    IMAGENET = "IMAGENET"
+
+
+class ProtocolName(StrEnum):
+    """What `tcli_client.connect` speaks."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+
+
+def infer(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE", help="Files, folders, or patterns such as 'photos/**/*.jpg'.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="NAME",
+            help="The model. [default: the served model that is a trained image classifier]",
+            show_default=False,
+        ),
+    ] = "",
+    model_version: Annotated[
+        str,
+        typer.Option(
+            "-x",
+            "--model-version",
+            metavar="N",
+            help="Its version. [default: the highest that is ready]",
+            show_default=False,
+        ),
+    ] = "",
+    classes: Annotated[
+        int, typer.Option("-c", "--classes", metavar="N", min=1, help="Classes to show for each image.")
+    ] = 3,
+    scaling: Annotated[
+        ScalingName | None,
+        typer.Option(
+            "-s",
+            "--scaling",
+            metavar="|".join(ScalingName),
+            case_sensitive=False,
+            help="What becomes of pixel values 0..255. [default: what the model's configuration says, else INCEPTION]",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("-b", "--batch-size", metavar="N", min=1, help="Images in one request.")
+    ] = 1,
+    protocol: Annotated[
+        ProtocolName | None,
+        typer.Option(
+            "-i",
+            "--protocol",
+            metavar="|".join(ProtocolName),
+            case_sensitive=False,
+            help="How to ask. [default: as the URL says, else http]",
+        ),
+    ] = None,
+    url: Annotated[
+        str,
+        typer.Option(
+            "-u",
+            "--url",
+            metavar="URL",
+            help="The server: host, host:port, or an http, https, grpc or grpcs URL. Ports are 8000 (HTTP) and "
+            "8001 (gRPC) where none is given.",
+        ),
+    ] = "localhost",
+    many_at_once: Annotated[
+        bool, typer.Option("--async", help=f"Keep {_ASYNC_REQUESTS} requests under way at a time instead of one.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")] = False,
+) -> None:
+    """Classify images with a model that tcli, Triton or another V2 server serves.
+
+    Pictures are stretched to the model's size. Scaling: NONE leaves values at 0..255, INCEPTION brings them to -1..1,
+    VGG subtracts that network's mean, IMAGENET is torchvision's. Files that cannot be read do not stop the others; the
+    exit status is then 1.
+
+    \b
+    Examples:
+      tcli infer cup.jpg
+      tcli infer -m densenet_onnx -c 3 -s INCEPTION ./img1.jpg
+      tcli infer photos -b 8 --async --json > classes.json
+      tcli infer cup.jpg -i grpc -u gpu-box:8001
+    """
+    try:
+        view = JsonView() if json else TextView()
+        images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
+        with _server(url, protocol) as server:
+            _infer(server, images, (model, model_version), (classes, scaling), images_at_once, view)
+    except KeyboardInterrupt:
+        err().print("interrupted")
+        # A request under way, or a thread that decodes a picture, would keep the process for as long as it takes.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(EXIT_INTERRUPTED)
+    if view.failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _server(url: str, protocol: ProtocolName | None) -> Iterator["Transport"]:
+    """The connection, with every error that is not about one image explained."""
+    from tcli_client import ClientError, ServerUnreachableError, connect
+
+    try:
+        with connect(url, protocol.value if protocol else None) as server:
+            yield server
+    except ServerUnreachableError as problem:
+        fail(str(problem), problem.fix or "start a server with `tcli serve`, or say where it is with --url")
+    except ClientError as problem:
+        fail(str(problem), problem.fix)
+
+
+def _infer(
+    server: "Transport",
+    images: list[str],
+    model: tuple[str, str],
+    answer: tuple[int, ScalingName | None],
+    images_at_once: tuple[int, int],
+    view: View,
+) -> None:
+    from tcli_client import ImageClassifier, Scaling, choose_image_model
+
+    found = list(_found(images))
+    files = [entry.file for entry in found if not entry.error]
+    if not files:
+        for entry in found:
+            view.show(entry)
+        view.end()
+        return
+    name, version = model
+    if version and not name:
+        raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
+    classifier = ImageClassifier(server, name or choose_image_model(server), version)
+    classes, scaling_name = answer
+    scaling = Scaling(scaling_name.value) if scaling_name else classifier.model.scaling
+    results = classifier.classify(files, classes, scaling, *images_at_once)
+    _warn_of(classifier)
+    view.begin(classifier, scaling.value, chosen=not name)
+    try:
+        with _progress(len(found)) as advance:
+            for entry in found:
+                view.show(entry if entry.error else next(results))
+                advance()
+    finally:
+        view.end()
+
+
+def _found(images: list[str]) -> Iterator["ImageResult"]:
+    """A result to come for each file, in order; one with an error for each argument that finds none."""
+    from tcli_client import ImageError, ImageResult, find_pictures
+
+    for image in images:
+        try:
+            yield from (ImageResult(file) for file in find_pictures(image))
+        except ImageError as problem:
+            yield ImageResult(image, error=problem)
+
+
+def _warn_of(classifier: "ImageClassifier") -> None:
+    model = classifier.model
+    for note in model.notes:
+        err().print("note:", note, markup=False)
+    if model.placeholder:
+        warn(f"model '{model.name}' is a placeholder ({model.placeholder}): its classes mean nothing")
+    if model.labelled and not classifier.ranked_by_server:
+        err().print(f"note: servers do not name the classes of {model.output_datatype} scores", markup=False)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    """A bar on stderr for many images, where a person looks at it; calls of what it gives move it."""
+    if total < _MANY_IMAGES or not err().is_terminal:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Answers on a terminal go above the bar; answers into a pipe must not go through rich's stderr.
+    with Progress(*columns, console=err(), transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
+        task = progress.add_task("images", total=total)
+        yield lambda: progress.advance(task)

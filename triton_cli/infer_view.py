@@ -1,0 +1,109 @@
+"""What `tcli infer` shows: text as Triton's image client prints it, or one JSON document."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from triton_cli.console import err
+
+if TYPE_CHECKING:
+    from tcli_client import ClientError, ImageClassifier, ImageResult
+
+
+class View(ABC):
+    """Shows an answer image by image; problems go to stderr as they come.
+
+    Attributes:
+        failed: whether there was a problem so far.
+    """
+
+    failed = False
+
+    @abstractmethod
+    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:
+        """Say who answers; `chosen` where the user did not name the model."""
+
+    @abstractmethod
+    def show(self, result: "ImageResult") -> None:
+        """Show what came of one image."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Nothing more comes."""
+
+    def complain(self, file: str, problem: "ClientError") -> None:
+        """Say on stderr why there are no classes for a file."""
+        self.failed = True
+        err().print("[bold red]error:[/]", end=" ")
+        err().print(f"'{printable(file)}': {problem}", markup=False)
+        if problem.fix:
+            err().print("  fix:", problem.fix, markup=False)
+
+
+class TextView(View):
+    """`Image 'FILE':` and a line for each class: score, index, label."""
+
+    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:
+        if chosen:
+            print(f"Model '{classifier.model.name}', version {classifier.version}, {scaling} scaling")
+
+    def show(self, result: "ImageResult") -> None:
+        if result.error:
+            self.complain(result.file, result.error)
+            return
+        scores = [_score(item.score) for item in result.classes]
+        width = max(map(len, scores), default=0)
+        lines = [f"Image '{printable(result.file)}':"]
+        for item, score in zip(result.classes, scores, strict=True):
+            lines.append(f"    {score:>{width}} ({item.index}) {printable(item.label or '')}".rstrip())
+        print("\n".join(lines), flush=True)  # flushed, so that errors stand where they belong, in a pipe too
+
+    def end(self) -> None:
+        pass
+
+
+class JsonView(View):
+    """One document on stdout, when all is known."""
+
+    def __init__(self) -> None:
+        self._document: dict[str, Any] = {}
+        self._images: list[dict[str, Any]] = []
+
+    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:  # noqa: ARG002  JSON always names it
+        address = classifier.server.address
+        self._document = {
+            "model": classifier.model.name,
+            "version": classifier.version,
+            "placeholder": classifier.model.placeholder or None,
+            "protocol": address.protocol,
+            "url": str(address),
+            "scaling": scaling,
+        }
+
+    def show(self, result: "ImageResult") -> None:
+        if result.error:
+            self.complain(result.file, result.error)
+            self._images.append({"file": result.file, "error": str(result.error)})
+            return
+        classes = [
+            # JSON has no infinity and no NaN
+            {"score": item.score if math.isfinite(item.score) else None, "index": item.index, "label": item.label}
+            for item in result.classes
+        ]
+        self._images.append({"file": result.file, "classes": classes})
+
+    def end(self) -> None:
+        print(json.dumps(self._document | {"images": self._images}, indent=2), flush=True)
+
+
+def printable(text: str) -> str:
+    """A file name or label without what a terminal would obey or an encoding could not write."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _score(score: float) -> str:
+    """As C++ writes numbers to strings, and so Triton: six decimals, integers plain."""
+    return str(score) if isinstance(score, int) else f"{score:.6f}"
