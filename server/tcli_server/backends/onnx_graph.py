@@ -68,18 +68,23 @@ def read_signature(path: Path) -> ModelSignature:
     Raises:
         ModelFileError: the file is missing or is no ONNX model.
     """
-    return graph_signature(load_graph(path).graph)
+    return model_signature(load_graph(path))
 
 
-def graph_signature(graph: onnx.GraphProto) -> ModelSignature:
-    """What a graph takes and gives, see `read_signature`."""
+def model_signature(model: onnx.ModelProto) -> ModelSignature:
+    """What a loaded ONNX model takes and gives, see `read_signature`.
+
+    Up to version 3 of ONNX every weight had to be listed as an input, so there a listed weight is no input.
+    """
+    graph = model.graph
     initialized = {tensor.name for tensor in graph.initializer}
     initialized.update(tensor.values.name for tensor in graph.sparse_initializer)
     tensors = [_tensor(value) for value in graph.input]
+    overridable = [tensor for tensor in tensors if tensor.name in initialized] if model.ir_version >= 4 else []
     return ModelSignature(
         inputs=tuple(tensor for tensor in tensors if tensor.name not in initialized),
         outputs=tuple(_tensor(value) for value in graph.output),
-        overridable=tuple(tensor for tensor in tensors if tensor.name in initialized),
+        overridable=tuple(overridable),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends.onnx_graph import ModelFileError, external_files, graph_signature, load_graph
+from tcli_server.backends.onnx_graph import ModelFileError, external_files, load_graph, model_signature
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.repository.autocomplete import ONNX_FILE, complete_config, infer_backend
 from tcli_server.repository.config_file import read_config_file
@@ -186,7 +186,7 @@ class _Check:
                     f"the file with its weights: {path.parent / external}",
                     "copy it there from where the model was exported",
                 )
-        self._compare(graph_signature(model.graph))
+        self._compare(model_signature(model))
 
     def _missing_model(self, path: Path) -> None:
         others = [entry.name for entry in sorted(path.parent.glob("*.onnx"))] if path.parent.is_dir() else []

@@ -27,6 +27,9 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
     report = Report(folder.config_path, positions)
     _names(config, folder, report)
     _batching(config, report)
+    if config.version_policy.HasField("latest") and config.version_policy.latest.num_versions == 0:
+        field = "version_policy.latest.num_versions"
+        report.add(field, "0, so no version at all", "1 or more", "write num_versions: 1")
     for kind, listed in (("input", config.input), ("output", config.output)):
         counts = Counter(io.name for io in listed)
         for index, io in enumerate(listed):
@@ -57,14 +60,6 @@ def _names(config: ModelConfig, folder: ModelFolder, report: Report) -> None:
             f"'{config.platform}' with backend '{config.backend}'",
             f"'{expected}'",
             f'write platform: "{expected}", or leave one of the two fields out',
-        )
-    elif config.backend and not expected and config.platform in PLATFORM_OF_BACKEND.values():
-        owner = next(name for name, platform in PLATFORM_OF_BACKEND.items() if platform == config.platform)
-        report.add(
-            "backend",
-            f"'{config.backend}' with platform '{config.platform}'",
-            f"'{owner}'",
-            f'write backend: "{owner}", or leave one of the two fields out',
         )
 
 
@@ -175,7 +170,6 @@ def _label_file(path: str, output: ModelOutput, folder: ModelFolder, report: Rep
 
 
 def _instances(config: ModelConfig, report: Report) -> None:
-    counts = Counter(group.name for group in config.instance_group)
     for index, group in enumerate(config.instance_group):
         path = f"instance_group[{index}]"
         kind = ModelInstanceGroup.Kind.Name(group.kind)
@@ -185,8 +179,6 @@ def _instances(config: ModelConfig, report: Report) -> None:
             report.add(f"{path}.count", str(group.count), "1 or more", "write count: 1")
         if group.profile:
             report.add(f"{path}.profile", str(list(group.profile)), "nothing: TensorRT only", "remove profile")
-        if group.name and counts[group.name] > 1:
-            report.add(f"{path}.name", f"'{group.name}' twice", "each name once", "rename one group")
 
 
 def _files(config: ModelConfig, report: Report) -> None:

@@ -44,7 +44,7 @@ def format_config(
     for field in sorted(ModelConfig.DESCRIPTOR.fields, key=_rank):
         written = list(_field(config, field, 0))
         if written and comments and field.name in comments:
-            lines += _comment(comments[field.name])
+            lines += ([""] if lines and lines[-1] else []) + _comment(comments[field.name])
         lines += written
     return "\n".join(lines) + "\n"
 

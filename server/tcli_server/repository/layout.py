@@ -94,7 +94,7 @@ def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> lis
         case "specific":
             return [version for version in versions if version in set(policy.specific.versions)]
         case "latest":
-            return versions[-max(1, policy.latest.num_versions) :]
+            return versions[max(0, len(versions) - policy.latest.num_versions) :]
         case _:
             return versions[-1:]
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import onnx
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tcli_server.backends.onnx_graph import external_files, graph_signature, load_graph
+from tcli_server.backends.onnx_graph import external_files, load_graph, model_signature
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
 from tcli_server.repository.autocomplete import ONNX_FILE, describe_tensor
 from tcli_server.repository.config_text import format_config
@@ -22,6 +22,7 @@ LABEL_FILE = "labels.txt"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _IMAGE_CHANNELS = (1, 3, 4)
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def add_onnx_model(
     for tensor in signature.outputs:
         describe_tensor(config.output.add(), tensor, config.max_batch_size)
     if signature.overridable:
-        left_out = ", ".join(tensor.name for tensor in signature.overridable)
-        notes.append(f"inputs that the file has values for are left out: {left_out}")
+        left_out = ", ".join(tensor.name for tensor in signature.overridable[:_NAMES_SHOWN])
+        more = ", ..." if len(signature.overridable) > _NAMES_SHOWN else ""
+        notes.append(f"inputs that the file has values for are left out: {left_out}{more}")
     if config.max_batch_size > 1:
         config.dynamic_batching.SetInParent()
     if labels is not None:
@@ -96,9 +98,9 @@ def _model_name(file: Path, name: str | None) -> str:
 
 def _known_signature(model: onnx.ModelProto, file: Path) -> ModelSignature:
     """The signature with every rank known, worked out by ONNX where the file does not say it."""
-    signature = graph_signature(model.graph)
+    signature = model_signature(model)
     if not all(tensor.rank_known for tensor in (*signature.inputs, *signature.outputs)):
-        signature = graph_signature(onnx.shape_inference.infer_shapes(model).graph)
+        signature = model_signature(onnx.shape_inference.infer_shapes(model))
     for tensor in (*signature.inputs, *signature.outputs):
         if not tensor.rank_known:
             raise InvalidArgumentError(
