@@ -323,7 +323,9 @@ def _result_notes(analysis: Analysis) -> list[str]:
         )
     few = sum(point.measurement.requests < 100 for point in analysis.points)
     if few:
-        notes.append(f"{few} points have fewer than 100 requests: there p99 is about the slowest request")
+        notes.append(
+            f"{few} of {len(analysis.points)} points have fewer than 100 requests: p99 is about the slowest one"
+        )
     if analysis.interrupted:
         notes.append("stopped before the end: only the points measured until then count")
     return notes
