@@ -232,4 +232,6 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectError):
         told = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
         return f"no connection ({told})" if told else "no connection"
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        return "the connection broke off"
     return str(error) or type(error).__name__
