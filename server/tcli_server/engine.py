@@ -147,7 +147,7 @@ class Engine:
             InvalidArgumentError: the name or the files are not acceptable, or the model cannot be loaded.
             InternalError: no such folder, or its configuration is wrong.
         """
-        override = parse_config_json(config) if isinstance(config, str) else config
+        override = parse_config_json(name, config) if isinstance(config, str) else config
         self._control.load(name, override, files or {})
 
     def unload(self, name: str, unload_dependents: bool = False) -> None:

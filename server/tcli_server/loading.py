@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from tcli_server.backends import Backend, Placement
 from tcli_server.backends.registry import backend
 from tcli_server.cores import usable_cores
-from tcli_server.errors import ConfigError, InvalidArgumentError
+from tcli_server.errors import ConfigError, InternalError, InvalidArgumentError
 from tcli_server.model import Model, PlacedInstance
 from tcli_server.observability.gpu import gpu_count
 from tcli_server.repository import (
@@ -43,16 +43,19 @@ class LoadPlan:
     labels: dict[str, list[str]] = field(default_factory=dict)
 
 
-def parse_config_json(text: str) -> ModelConfig:
+def parse_config_json(name: str, text: str) -> ModelConfig:
     """A model configuration from the JSON form that the load API takes.
 
     Raises:
-        InvalidArgumentError: not JSON, or not a ModelConfig.
+        InternalError: not JSON, or not a ModelConfig (the kind and the first words are Triton's).
     """
     try:
         return json_format.ParseDict(json.loads(text), ModelConfig())
     except (json.JSONDecodeError, json_format.ParseError) as error:
-        raise InvalidArgumentError(f"the 'config' parameter is not a model configuration in JSON: {error}") from None
+        raise InternalError(
+            f"failed to load '{name}', failed to poll from model repository: the 'config' parameter is not a model "
+            f"configuration in JSON: {error}"
+        ) from None
 
 
 def plan_load(
