@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from colour_models import write_colour_models
 from repositories import write_standard_models
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
@@ -38,3 +39,11 @@ def http_url(server: Server) -> str:
 def grpc_url(server: Server) -> str:
     """host:port"""
     return f"127.0.0.1:{server.grpc_port}"
+
+
+@pytest.fixture(scope="session")
+def colour_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """URLs by protocol of a real server of image classifiers; tests must not change its models."""
+    repository = write_colour_models(tmp_path_factory.mktemp("colours") / "models")
+    with Server(Engine(repository), LOOPBACK) as running:
+        yield {"http": f"http://127.0.0.1:{running.http_port}", "grpc": f"grpc://127.0.0.1:{running.grpc_port}"}

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -154,6 +155,7 @@ def _infer(
 ) -> None:
     from tcli_client import ImageClassifier, Scaling, choose_image_model
 
+    warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
     found = list(_found(images))
     files = [entry.file for entry in found if not entry.error]
     if not files:

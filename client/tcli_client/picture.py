@@ -2,8 +2,10 @@
 
 import os
 import threading
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,6 @@ _DETAIL = 8
 
 _STRIP_PIXELS = 2**22
 
-_limit = threading.Lock()
 _one_large = threading.Lock()
 
 
@@ -50,15 +51,20 @@ def read_picture(path: str | os.PathLike[str], mode: str, size: tuple[int, int])
     Raises:
         ImageError: not there, empty, not a picture, truncated, damaged or above `MAX_PIXELS`.
     """
+    file = Path(path)
     try:
-        if Path(path).is_file() and Path(path).stat().st_size == 0:
+        if file.is_file() and file.stat().st_size == 0:
             raise ImageError("the file is empty")
-        with _open(path) as image:
+        # What a shell's <(command) gives can be read only once, from its beginning.
+        source = BytesIO(file.read_bytes()) if file.is_fifo() else file
+        with _LIMIT.raised(), Image.open(source, formats=_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
             return _decoded(image, mode, size)
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(_not_a_picture(Path(path))) from None
+        raise ImageError(_not_a_picture(file)) from None
     except Image.DecompressionBombError:
         raise ImageError(f"the picture has more than {MAX_PIXELS:,} pixels", "make it smaller first") from None
     except MemoryError:
@@ -80,16 +86,30 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]  # a build of Pillow may lack some
 
 
-def _open(path: str | os.PathLike[str]) -> Image.Image:
-    """Read the header. Pillow's limit is one for the process, and refuses at twice its value: ours holds only here."""
-    with _limit, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+class _PixelLimit:
+    """Pillow's limit is one for the process, and lower than ours: raised while any thread reads a picture here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before: int | None = None
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        with self._lock:
+            if not self._readers:
+                self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+            self._readers += 1
         try:
-            return Image.open(path, formats=_formats())
+            yield
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            with self._lock:
+                self._readers -= 1
+                if not self._readers:
+                    Image.MAX_IMAGE_PIXELS = self._before
+
+
+_LIMIT = _PixelLimit()
 
 
 def _decoded(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
@@ -145,11 +165,13 @@ def _grey8(image: Image.Image) -> Image.Image:
 
 
 def _not_a_picture(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
         return "HEIC pictures cannot be read; export it as JPEG or PNG"
-    return "not a picture: its content is of no known image format"
+    return "not a picture: it is of no known image format"
 
 
 def _damage(problem: Exception) -> str:
@@ -159,5 +181,5 @@ def _damage(problem: Exception) -> str:
     if isinstance(problem, PermissionError):
         return "no permission to read it"
     if "truncated" in text.lower() or isinstance(problem, EOFError):
-        return f"the picture is truncated: the file ends before the picture does ({text})"
+        return "the picture is truncated: the file ends before the picture does"
     return f"the picture is damaged: {text}"

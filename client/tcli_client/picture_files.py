@@ -32,7 +32,7 @@ def find_pictures(argument: str) -> list[str]:
     files = [file for match in matches for file in (_in_folder(match) if Path(match).is_dir() else [match])]
     if not files:
         raise ImageError("no file matches this pattern")
-    return files
+    return list(dict.fromkeys(files))  # `**` matches both a folder and what is in it
 
 
 def _in_folder(folder: str) -> list[str]:

@@ -1,0 +1,239 @@
+"""Both transports against a real server, and against what is no V2 server."""
+
+import contextlib
+import http.server
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tcli_client import (
+    Inference,
+    InvalidRequestError,
+    NotFoundError,
+    Output,
+    RequestTimeoutError,
+    ServerUnreachableError,
+    UnavailableError,
+    WrongProtocolError,
+    connect,
+    served_models,
+)
+from tcli_client.tensors import datatype_of
+
+ARRAYS = {
+    "BOOL": np.array([[True, False]]),
+    "UINT8": np.array([[0, 255]], np.uint8),
+    "UINT16": np.array([[0, 65535]], np.uint16),
+    "UINT32": np.array([[0, 2**32 - 1]], np.uint32),
+    "UINT64": np.array([[0, 2**64 - 1]], np.uint64),
+    "INT8": np.array([[-128, 127]], np.int8),
+    "INT16": np.array([[-(2**15), 1]], np.int16),
+    "INT32": np.array([[-(2**31), 1]], np.int32),
+    "INT64": np.array([[-(2**63), 1]], np.int64),
+    "FP16": np.array([[0.5, -2]], np.float16),
+    "BF16": np.array([[0.5, -2]], ml_dtypes.bfloat16),
+    "FP32": np.array([[0.1, np.inf]], np.float32),
+    "FP64": np.array([[0.1, -1e300]], np.float64),
+    "BYTES": np.array([["grün".encode(), b""]], object),
+}
+
+
+def test_health_metadata_config_and_index(standard):
+    assert standard.live()
+    assert standard.ready()
+    assert standard.model_ready("add_sub")
+    assert standard.model_ready("add_sub", "1")
+    assert not standard.model_ready("add_sub", "7")
+    assert not standard.model_ready("nobody")
+    assert "classification" in standard.metadata().extensions
+    metadata = standard.model_metadata("add_sub")
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in metadata.inputs] == [
+        ("INPUT0", "FP32", [-1, 16]),
+        ("INPUT1", "FP32", [-1, 16]),
+    ]
+    config = standard.model_config("add_sub", "1")
+    assert (config.max_batch_size, list(config.input[0].dims)) == (8, [16])
+    assert config.HasField("dynamic_batching")
+    assert ("add_sub", "1", "READY") in [(entry.name, entry.version, entry.state) for entry in standard.index()]
+    assert "slow" in served_models(standard)
+
+
+@pytest.mark.parametrize("datatype", ARRAYS)
+def test_every_datatype_comes_back_as_it_was_sent(standard, datatype):
+    sent = ARRAYS[datatype]
+    assert datatype_of(sent) == datatype
+    answer = standard.infer(Inference(f"identity_{datatype.lower()}", {"INPUT0": sent}, id="mine"))
+    assert (answer.model, answer.version, answer.id) == (f"identity_{datatype.lower()}", "1", "mine")
+    assert answer.outputs["OUTPUT0"].dtype == sent.dtype
+    np.testing.assert_array_equal(answer.outputs["OUTPUT0"], sent)
+
+
+def test_big_endian_arrays_and_views_are_sent_as_their_values(standard):
+    sent = np.arange(8, dtype=">f4").reshape(4, 2).T
+    answer = standard.infer(Inference("identity_fp32", {"INPUT0": sent}))
+    np.testing.assert_array_equal(answer.outputs["OUTPUT0"], sent)
+
+
+def test_only_wanted_outputs_and_classes(standard):
+    rising = np.arange(32, dtype=np.float32).reshape(2, 16)
+    inputs = {"INPUT0": rising, "INPUT1": rising}
+    answer = standard.infer(Inference("add_sub", inputs, [Output("OUTPUT0", classes=2)]))
+    assert answer.outputs.keys() == {"OUTPUT0"}
+    assert answer.outputs["OUTPUT0"].tolist() == [
+        [b"30.000000:15", b"28.000000:14:class 14"],
+        [b"62.000000:15", b"60.000000:14:class 14"],
+    ]
+
+
+def test_errors_are_the_servers_words(standard):
+    with pytest.raises(NotFoundError, match="'nobody'"):
+        standard.model_metadata("nobody")
+    with pytest.raises(NotFoundError, match="version 7"):
+        standard.model_config("add_sub", "7")
+    unknown_output = Inference("identity_fp32", {"INPUT0": np.zeros((1, 2), np.float32)}, [Output("OUTPUT9")])
+    with pytest.raises(InvalidRequestError, match="OUTPUT9"):
+        standard.infer(unknown_output)
+
+
+def test_a_name_that_needs_quoting_stays_a_name(standard):
+    with pytest.raises(NotFoundError, match="not found"):
+        standard.model_metadata("a/../b c?d#e")
+
+
+def test_threads_share_a_transport(standard):
+    def ask(number: int) -> float:
+        array = np.full((1, 4), number, np.float32)
+        return float(standard.infer(Inference("identity_fp32", {"INPUT0": array})).outputs["OUTPUT0"][0, 0])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(64))) == list(range(64))
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_server_that_never_answers(protocol):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"127.0.0.1:{silent.getsockname()[1]}"
+        with connect(url, protocol, timeout=0.5) as transport, pytest.raises(RequestTimeoutError, match=url):
+            transport.metadata()
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_nobody_there(protocol):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: refuses
+        url = f"127.0.0.1:{taken.getsockname()[1]}"
+        with connect(url, protocol) as transport, pytest.raises(ServerUnreachableError, match=url):
+            transport.metadata()
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_host_that_does_not_exist(protocol):
+    with connect("no-such-host.invalid", protocol) as transport, pytest.raises(ServerUnreachableError, match="no-such"):
+        transport.metadata()
+
+
+def test_http_to_the_grpc_port_and_grpc_to_the_http_port(http_url, grpc_url):
+    with connect(f"http://{grpc_url}") as transport, pytest.raises(WrongProtocolError, match="not in HTTP") as wrong:
+        transport.metadata()
+    assert f"grpc://{grpc_url}" in wrong.value.fix
+    with connect(f"grpc://{http_url}") as transport, pytest.raises(WrongProtocolError, match="not in gRPC") as wrong:
+        transport.metadata()
+    assert f"http://{http_url}" in wrong.value.fix
+
+
+def test_http_to_the_metrics_port(server):
+    with connect(f"127.0.0.1:{server.metrics_port}") as transport:
+        with pytest.raises(WrongProtocolError, match="not the V2 inference protocol"):
+            transport.metadata()
+        with pytest.raises(WrongProtocolError, match="not the V2 inference protocol"):
+            transport.index()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(http_url, grpc_url, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://no-such-proxy.invalid:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for url in (f"http://{http_url}", f"grpc://{grpc_url}"):
+        with connect(url) as transport:
+            assert transport.live()
+
+
+@contextlib.contextmanager
+def plain_http(answers: dict[str, tuple[int, bytes]]):
+    """An HTTP server that answers paths with (status, body); gives its URL and the bodies that it was sent."""
+    received: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            status, body = answers.get(self.path, (404, b"<html>not here</html>"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}", received
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def test_a_server_without_binary_tensors_is_asked_in_json():
+    answer = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.5,NaN]}, \
+        {"name":"s","datatype":"BYTES","shape":[2],"data":["a","gr\\u00fcn"]}]}'
+    metadata = b'{"name":"other","version":"1","extensions":[]}'
+    answers = {"/v2": (200, metadata), "/v2/models/m/infer": (200, answer)}
+    with plain_http(answers) as (url, received), connect(url) as transport:
+        answered = transport.infer(Inference("m", {"x": np.ones((1, 2), np.float32)}))
+    assert received[-1] == b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 1.0]}]}'
+    np.testing.assert_array_equal(answered.outputs["y"], np.array([[1.5, np.nan]], np.float32))
+    assert answered.outputs["s"].tolist() == [b"a", "grün".encode()]
+
+
+def test_config_numbers_may_be_strings_and_fields_unknown():
+    config = b'{"name":"m","max_batch_size":"4","input":[{"name":"x","dims":["3","8"],"news":1}],"future":{"a":[]}}'
+    with plain_http({"/v2/models/m/config": (200, config)}) as (url, _), connect(url) as transport:
+        found = transport.model_config("m")
+    assert (found.max_batch_size, list(found.input[0].dims)) == (4, [3, 8])
+
+
+def test_a_prefix_of_the_url_is_kept():
+    with plain_http({"/triton/v2": (200, b'{"name":"behind"}')}) as (url, _), connect(f"{url}/triton") as transport:
+        assert transport.metadata().name == "behind"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[1]",
+        b'{"outputs":[{"name":"y"}]}',
+        b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[9],"data":[1]}]}',
+    ],
+)
+def test_an_answer_that_is_not_v2(body):
+    answers = {"/v2": (200, b'{"extensions":["binary_tensor_data"]}'), "/v2/models/m/infer": (200, body)}
+    with plain_http(answers) as (url, _), connect(url) as transport, pytest.raises(WrongProtocolError, match="V2"):
+        transport.infer(Inference("m", {"x": np.ones(1, np.float32)}))
+
+
+def test_a_gateway_that_has_no_server_behind_it():
+    with plain_http({"/v2": (503, b"<html>no upstream</html>")}) as (url, _), connect(url) as transport:
+        with pytest.raises(UnavailableError, match="unavailable"):
+            transport.metadata()
+        with pytest.raises(WrongProtocolError, match="not the V2"):
+            transport.model_metadata("m")
