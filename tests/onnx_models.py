@@ -1,7 +1,10 @@
 """Small ONNX models for the tests, built in memory."""
 
+from pathlib import Path
+
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 OPSET = [helper.make_opsetid("", 17)]
 
@@ -52,3 +55,12 @@ def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     ]
     zero = helper.make_tensor("ZERO", TensorProto.FLOAT, [], [0.0])
     return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (ones, zero))
+
+
+def save_with_external_weights(path: Path, location: str) -> None:
+    """OUTPUT0 = INPUT0 + WEIGHTS, all [N, 4] floats, the weights in a file beside the model."""
+    weights = numpy_helper.from_array(np.arange(4, dtype=np.float32).reshape(1, 4), "WEIGHTS")
+    nodes = [helper.make_node("Add", ["INPUT0", "WEIGHTS"], ["OUTPUT0"])]
+    content = _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (weights,))
+    model = onnx.load_from_string(content)
+    onnx.save(model, path, save_as_external_data=True, location=location, size_threshold=0)

@@ -173,7 +173,7 @@ def test_what_exists_is_left_alone_without_force(tmp_path: Path, nowhere: Remote
     assert not config.read_text().startswith("# mine")
 
 
-def test_force_without_a_network_keeps_real_weights(tmp_path: Path, weights: bytes, monkeypatch: pytest.MonkeyPatch):
+def test_force_without_a_network_keeps_real_weights(tmp_path: Path, weights: bytes):
     file = tmp_path / "mine.onnx"
     file.write_bytes(weights)
     scaffold_densenet_onnx(tmp_path, source=str(file), published=published(weights))

@@ -1,0 +1,178 @@
+"""Triton's rules for filling in what a configuration leaves out, and for comparing it with the model file."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.errors import ConfigError, InvalidArgumentError
+from tcli_server.repository import (
+    ModelFolder,
+    ModelSignature,
+    TensorSignature,
+    complete_config,
+    infer_backend,
+    signature_problems,
+)
+
+BATCHING = ModelSignature((TensorSignature("x", "FP32", (-1, 3, -1)),), (TensorSignature("y", "BYTES", (-1,)),))
+FIXED = ModelSignature((TensorSignature("x", "FP32", (1, 3)),), (TensorSignature("y", "FP32", (-1, 5)),))
+SCALAR = ModelSignature((TensorSignature("x", "FP32", ()),), (TensorSignature("y", "FP32", (2,)),))
+FOLDER = ModelFolder("m", Path("m"))
+
+
+def parse(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())
+
+
+def completed(text: str, signature: ModelSignature, default: int = 4) -> ModelConfig:
+    config = parse(text)
+    complete_config(config, FOLDER, signature, default)
+    return config
+
+
+def test_a_model_that_can_batch():
+    assert completed("", BATCHING) == parse(
+        'max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 dims: [ 3, -1 ] }'
+        'output { name: "y" data_type: TYPE_STRING dims: [ 1 ] reshape { } } dynamic_batching { }'
+    )
+
+
+def test_a_model_that_cannot_batch():
+    assert completed("", FIXED) == parse(
+        'input { name: "x" data_type: TYPE_FP32 dims: [ 1, 3 ] } output { name: "y" data_type: TYPE_FP32 dims: [ -1, 5 ] }'
+    )
+
+
+def test_a_scalar():
+    assert completed("", SCALAR).input[0] == parse('input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }').input[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "max_batch_size", "scheduler"),
+    [
+        ("", 1, 1, None),
+        ("", 0, 0, None),
+        ("max_batch_size: 16", 4, 16, "dynamic_batching"),
+        ("max_batch_size: 1", 4, 1, None),
+        ("sequence_batching { }", 4, 4, "sequence_batching"),
+        ('input { name: "x" }', 4, 4, "dynamic_batching"),
+        ('input { name: "x" } output { name: "y" }', 4, 0, None),
+        ('batch_input { } output { name: "y" }', 4, 0, None),
+    ],
+)
+def test_batch_size_and_scheduler(text: str, default: int, max_batch_size: int, scheduler: str | None):
+    config = completed(text, BATCHING, default)
+    assert config.max_batch_size == max_batch_size
+    assert config.WhichOneof("scheduling_choice") == scheduler
+
+
+def test_half_a_configuration_gets_only_the_other_half():
+    config = completed('output { name: "mine" }', BATCHING)
+    assert [tensor.name for tensor in config.output] == ["mine"]
+    assert [tensor.name for tensor in config.input] == ["x"]
+
+
+def test_a_batch_size_for_a_model_that_cannot_batch_is_refused():
+    with pytest.raises(ConfigError, match="model does not support batching while non-zero max_batch_size"):
+        completed("max_batch_size: 2", FIXED)
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "backend"),
+    [
+        ("", ["model.onnx"], "onnxruntime"),
+        ("", ["model.py"], "python"),
+        ("", ["model.plan", "model.onnx"], "tensorrt"),
+        ('platform: "onnxruntime_onnx"', [], "onnxruntime"),
+        ('default_model_filename: "model.onnx"', ["model.py"], "onnxruntime"),
+        ('default_model_filename: "net.onnx"', [], "onnxruntime"),
+        ('backend: "mine"', ["model.onnx"], "mine"),
+    ],
+)
+def test_the_backend_is_inferred(tmp_path: Path, text: str, files: list[str], backend: str):
+    (tmp_path / "1").mkdir()
+    for file in files:
+        (tmp_path / "1" / file).write_text("")
+    config = parse(text)
+    infer_backend(config, ModelFolder("m", tmp_path))
+    assert config.backend == backend
+    assert config.name == "m"
+    if backend == "onnxruntime":
+        assert config.platform == "onnxruntime_onnx"
+        assert config.default_model_filename.endswith(".onnx")
+
+
+def test_a_backend_that_nothing_tells_is_asked_for(tmp_path: Path):
+    (tmp_path / "1").mkdir()
+    with pytest.raises(InvalidArgumentError, match=r"1/model\.onnx"):
+        infer_backend(ModelConfig(), ModelFolder("m", tmp_path))
+    with pytest.raises(InvalidArgumentError, match="unexpected platform type 'x'"):
+        infer_backend(ModelConfig(platform="x"), ModelFolder("m", tmp_path))
+
+
+IMAGE = ModelSignature(
+    (TensorSignature("data", "FP32", (-1, 3, 224, 224)), TensorSignature("size", "INT64", (-1, 2))),
+    (TensorSignature("classes", "FP32", (-1, 10)),),
+)
+SIZE = 'input { name: "size" data_type: TYPE_INT64 dims: [ 2 ] }'
+CLASSES = 'output { name: "classes" data_type: TYPE_FP32 dims: [ 10 ] }'
+
+
+def data(dims: str, more: str = "", kind: str = "TYPE_FP32", name: str = "data") -> str:
+    return f'input {{ name: "{name}" data_type: {kind} dims: [ {dims} ] {more} }}'
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "fix"),
+    [
+        (f"{data('-1, 3, 224, 224')} {SIZE} {CLASSES}", "input[0].dims", "leave out the first dimension: dims: [ 3, 224, 224 ]"),
+        (f"{data('1, 3, 224, 224')} {SIZE} {CLASSES}", "input[0].dims", "leave out the first dimension: dims: [ 3, 224, 224 ]"),
+        (f"{data('3, 224')} {SIZE} {CLASSES}", "input[0].dims", "write dims: [ 3, 224, 224 ]"),
+        (f"{data('3, 224, -1')} {SIZE} {CLASSES}", "input[0].dims", "write dims: [ 3, 224, 224 ]"),
+        (f"{data('3, 224, 224', kind='TYPE_FP16')} {SIZE} {CLASSES}", "input[0].data_type", "write data_type: TYPE_FP32"),
+        (f"{data('3, 224, 224', name='date')} {SIZE} {CLASSES}", "input[0].name", 'write name: "data"'),
+        (f"{data('3, 224, 224')} {CLASSES}", "input", "add an input 'size' with data_type TYPE_INT64 and dims [ 2 ]"),
+        (
+            f"{data('3, 224, 224')} {SIZE} output {{ name: \"classes\" data_type: TYPE_FP32 dims: [ 11 ] }}",
+            "output[0].dims",
+            "write dims: [ 10 ]",
+        ),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_does_not_fit_the_model_file(text: str, field: str, fix: str):
+    problems = signature_problems(parse(f"max_batch_size: 8 {text}"), IMAGE, FOLDER)
+    assert (field, fix) in [(problem.field, problem.fix) for problem in problems]
+
+
+def test_a_configuration_that_fits():
+    assert signature_problems(parse(f"max_batch_size: 8 {data('3, 224, 224')} {SIZE} {CLASSES}"), IMAGE, FOLDER) == []
+    reshaped = data("150528", "reshape { shape: [ 3, 224, 224 ] }")
+    assert signature_problems(parse(f"max_batch_size: 8 {reshaped} {SIZE} {CLASSES}"), IMAGE, FOLDER) == []
+
+
+def test_without_batching_all_dimensions_are_listed():
+    problems = signature_problems(parse(f"{data('3, 224, 224')} {SIZE} {CLASSES}"), IMAGE, FOLDER)
+    assert {problem.field for problem in problems} == {"input[0].dims", "input[1].dims", "output[0].dims"}
+    assert "set max_batch_size to 1 or more" in problems[0].fix
+    fixed = ModelSignature((TensorSignature("data", "FP32", (1, 3, 4)),), (TensorSignature("o", "FP32", (1, 2)),))
+    (problem,) = signature_problems(
+        parse(f'{data("3, 4")} output {{ name: "o" data_type: TYPE_FP32 dims: [ 1, 2 ] }}'), fixed, FOLDER
+    )
+    assert "add reshape { shape: [ 1, 3, 4 ] }" in problem.fix
+
+
+def test_a_model_file_that_cannot_batch_is_told_once():
+    text = 'max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }'
+    (problem,) = signature_problems(parse(text), FIXED, FOLDER)
+    assert problem.field == "max_batch_size"
+    assert "'x' has shape [ 1, 3 ]" in problem.found
+
+
+def test_an_input_with_a_default_may_be_listed_or_left_out():
+    signature = ModelSignature(BATCHING.inputs, BATCHING.outputs, (TensorSignature("scale", "FP32", (-1, 1)),))
+    base = 'max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 dims: [ 3, 7 ] }'
+    listed = f'{base} input {{ name: "scale" data_type: TYPE_FP32 dims: [ 1 ] }}'
+    assert signature_problems(parse(base), signature, FOLDER) == []
+    assert signature_problems(parse(listed), signature, FOLDER) == []

@@ -1,0 +1,142 @@
+"""Triton's static rules: what a real Triton 2.51 accepted and refused, case by case."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.repository import ModelFolder, config_problems, unsupported_problems
+
+INPUT = 'input { name: "I" data_type: TYPE_FP32 dims: [ 4 ] }'
+OUTPUT = 'output { name: "O" data_type: TYPE_FP32 dims: [ 4 ] }'
+
+
+def inputs(dims: str, more: str = "") -> str:
+    return f'input {{ name: "I" data_type: TYPE_FP32 dims: [ {dims} ] {more} }}'
+
+
+ACCEPTED = [
+    f"{INPUT} {OUTPUT}",
+    inputs("-1"),
+    inputs("3, 4, 4", "format: FORMAT_NCHW"),
+    inputs("4", "reshape { shape: [ 1, 2, 2 ] }"),
+    inputs("2, 4, -1, 6", "reshape { shape: [ 8, -1, 1, 6 ] }"),
+    inputs("1", "reshape { }") + " max_batch_size: 8",
+    inputs("4", "optional: true"),
+    "dynamic_batching { }",
+    "max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 1, 4 ] }",
+    "instance_group { kind: KIND_CPU count: 0 }",
+    'instance_group [ { name: "a" }, { name: "a" } ]',
+    'platform: "onnxruntime_onnx" backend: "onnxruntime"',
+    'name: "model"',
+    "",
+]
+
+REFUSED = [
+    ("input { data_type: TYPE_FP32 dims: [ 4 ] }", "input[0].name"),
+    ('input { name: "I" dims: [ 4 ] }', "input[0].data_type"),
+    ('input { name: "I" data_type: TYPE_FP32 }', "input[0].dims"),
+    (inputs("0"), "input[0].dims[0]"),
+    (inputs("2, -2"), "input[0].dims[1]"),
+    (inputs("3, 4", "format: FORMAT_NCHW"), "input[0].format"),
+    (inputs("4", "reshape { shape: [ 3 ] }"), "input[0].reshape"),
+    (inputs("4", "reshape { shape: [ 0 ] }"), "input[0].reshape.shape[0]"),
+    (inputs("2, 4, -1, 6", "reshape { shape: [ 4, -1, 2, 6 ] }"), "input[0].reshape"),
+    (inputs("1", "reshape { }"), "input[0].reshape"),
+    (inputs("4", "reshape { }") + " max_batch_size: 8", "input[0].reshape"),
+    (inputs("4", "optional: true") + " max_batch_size: 8", "input[0].optional"),
+    (f"{INPUT} {INPUT}", "input[0].name"),
+    ("max_batch_size: -1", "max_batch_size"),
+    ("max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 8 ] }", "dynamic_batching.preferred_batch_size[0]"),
+    ("max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 0 ] }", "dynamic_batching.preferred_batch_size[0]"),
+    ("dynamic_batching { preferred_batch_size: [ 1 ] }", "dynamic_batching.preferred_batch_size[0]"),
+    ("instance_group { kind: KIND_CPU gpus: [ 0 ] }", "instance_group[0].gpus"),
+    ("instance_group { count: -1 }", "instance_group[0].count"),
+    ("version_policy { latest { num_versions: 0 } }", "version_policy.latest.num_versions"),
+    ('output { name: "O" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "no.txt" }', "output[0].label_filename"),
+    ('output { name: "O" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "../x" }', "output[0].label_filename"),
+    ('default_model_filename: "../model.onnx"', "default_model_filename"),
+    ('name: "other"', "name"),
+    ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform"),
+]
+
+UNSUPPORTED = [
+    ('runtime: "x"', "runtime"),
+    ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
+    ("optimization { cuda { graphs: true } }", "optimization.cuda"),
+    ("optimization { eager_batching: true }", "optimization.eager_batching"),
+    (
+        'optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }',
+        "optimization.execution_accelerators.gpu_execution_accelerator[0].name",
+    ),
+    (
+        'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }',
+        "optimization.execution_accelerators.cpu_execution_accelerator",
+    ),
+    ("sequence_batching { }", "sequence_batching"),
+    ("ensemble_scheduling { }", "ensemble_scheduling"),
+    ("dynamic_batching { priority_levels: 2 }", "dynamic_batching.priority_levels"),
+    ("dynamic_batching { default_queue_policy { max_queue_size: 4 } }", "dynamic_batching.default_queue_policy"),
+    ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
+    ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
+    ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
+    ("input { allow_ragged_batch: true }", "input[0].allow_ragged_batch"),
+    ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
+    ("batch_input { }", "batch_input"),
+    ("batch_output { }", "batch_output"),
+    ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
+    ("model_warmup { }", "model_warmup"),
+    ('model_operations { op_library_filename: "x" }', "model_operations"),
+    ("model_transaction_policy { decoupled: true }", "model_transaction_policy"),
+    ("model_repository_agents { agents { } }", "model_repository_agents"),
+    ("response_cache { enable: true }", "response_cache"),
+    ("model_metrics { metric_control { } }", "model_metrics"),
+    ('backend: "python"', "backend"),
+    ('platform: "tensorrt_plan"', "platform"),
+    ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
+]
+
+SUPPORTED = [
+    "response_cache { enable: false }",
+    "model_transaction_policy { }",
+    "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",
+    'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }',
+    "dynamic_batching { preserve_ordering: true max_queue_delay_microseconds: 5 default_queue_policy { } }",
+    'parameters { key: "intra_op_thread_count" value { string_value: "2" } }',
+    'metric_tags { key: "a" value: "b" }',
+    "version_policy { all { } }",
+    "instance_group { kind: KIND_GPU count: 2 gpus: [ 0 ] }",
+]
+
+
+def parse(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ModelFolder:
+    return ModelFolder("model", tmp_path / "model")
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_accepted(folder: ModelFolder, text: str):
+    assert config_problems(parse(text), folder) == []
+
+
+@pytest.mark.parametrize(("text", "field"), REFUSED)
+def test_refused(folder: ModelFolder, text: str, field: str):
+    assert field in [problem.field for problem in config_problems(parse(text), folder)]
+
+
+@pytest.mark.parametrize(("text", "field"), UNSUPPORTED)
+def test_unsupported_fields_are_named_by_their_path(folder: ModelFolder, text: str, field: str):
+    problems = unsupported_problems(parse(text), folder)
+    assert len(problems) == 1
+    assert field in problems[0].field
+    assert "tcli does not support" in problems[0].expected
+
+
+@pytest.mark.parametrize("text", SUPPORTED)
+def test_supported_fields_and_defaults_are_not(folder: ModelFolder, text: str):
+    assert unsupported_problems(parse(text), folder) == []

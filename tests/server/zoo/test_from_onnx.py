@@ -1,0 +1,151 @@
+"""Model folders from any ONNX file."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import onnx_models
+from tcli_server import Engine
+from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.repository import read_config
+from tcli_server.repository.check import check_repository
+from tcli_server.zoo import add_onnx_model
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def graph(inputs: dict[str, list], output: list, path: Path, kind: int = TensorProto.FLOAT) -> Path:
+    """A graph that gives its first input's sum in some declared shape; only its signature matters."""
+    node = helper.make_node("Identity", [next(iter(inputs))], ["out"])
+    infos = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
+    outputs = [helper.make_tensor_value_info("out", kind, output)]
+    return write(path, helper.make_model(helper.make_graph([node], "g", infos, outputs)).SerializeToString())
+
+
+def test_a_batching_model_is_added_and_served(tmp_path: Path):
+    file = write(tmp_path / "my model (v2).onnx", onnx_models.add_sub())
+    added = add_onnx_model(file, tmp_path / "models")
+    assert added.path.name == "my_model_v2"
+    config = read_config(added.path / "config.pbtxt")
+    assert config == added.config
+    assert config.max_batch_size == 8
+    assert config.HasField("dynamic_batching")
+    assert [list(tensor.dims) for tensor in config.input] == [[16], [16]]
+    assert check_repository(tmp_path / "models") == []
+    with Engine(tmp_path / "models") as engine:
+        assert engine.model_ready("my_model_v2")
+
+
+def test_the_configuration_explains_itself(tmp_path: Path):
+    added = add_onnx_model(write(tmp_path / "net.onnx", onnx_models.add_sub()), tmp_path / "models")
+    text = (added.path / "config.pbtxt").read_text()
+    assert text.startswith("# Written by 'tcli repo add' from net.onnx.")
+    assert text.count("\n# ") >= 4
+
+
+def test_a_model_that_cannot_batch(tmp_path: Path):
+    file = write(tmp_path / "net.onnx", onnx_models.identity(shape=(1, 4)))
+    added = add_onnx_model(file, tmp_path / "models")
+    assert added.config.max_batch_size == 0
+    assert list(added.config.input[0].dims) == [1, 4]
+    assert "its first dimension does not vary" in added.notes[0]
+    with pytest.raises(InvalidArgumentError, match=r"cannot batch.*'INPUT0' has shape \[1, 4\]"):
+        add_onnx_model(file, tmp_path / "models", name="other", max_batch_size=4)
+
+
+@pytest.mark.parametrize(("wanted", "size", "dims"), [(0, 0, [-1, 16]), (1, 1, [16]), (32, 32, [16])])
+def test_the_batch_size_can_be_chosen(tmp_path: Path, wanted: int, size: int, dims: list[int]):
+    added = add_onnx_model(write(tmp_path / "n.onnx", onnx_models.add_sub()), tmp_path / "m", max_batch_size=wanted)
+    assert added.config.max_batch_size == size
+    assert list(added.config.input[0].dims) == dims
+    assert added.config.HasField("dynamic_batching") == (size > 1)
+    assert check_repository(tmp_path / "m") == []
+
+
+def test_first_dimensions_with_different_names_are_no_batch(tmp_path: Path):
+    file = graph({"a": ["rows", 4], "b": ["columns", 4]}, ["rows", 4], tmp_path / "n.onnx")
+    added = add_onnx_model(file, tmp_path / "m")
+    assert added.config.max_batch_size == 0
+    assert "columns, rows" in added.notes[0]
+    assert add_onnx_model(file, tmp_path / "m", max_batch_size=2, force=True).config.max_batch_size == 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "form"),
+    [
+        (["N", 3, 224, 224], "FORMAT_NCHW"),
+        (["N", 1, 28, 28], "FORMAT_NCHW"),
+        (["N", 224, 224, 3], "FORMAT_NHWC"),
+        (["N", 10, 20, 30], "FORMAT_NONE"),
+        (["N", 3], "FORMAT_NONE"),
+        ([1, 3, 224, 224], "FORMAT_NONE"),
+    ],
+)
+def test_pictures_are_recognised(tmp_path: Path, shape: list, form: str):
+    added = add_onnx_model(graph({"a": shape}, shape, tmp_path / "n.onnx"), tmp_path / "m")
+    tensor = added.config.input[0]
+    assert tensor.Format.Name(tensor.format) == form
+    assert check_repository(tmp_path / "m") == []
+
+
+def test_labels_go_to_the_output_with_as_many_classes(tmp_path: Path):
+    file = write(tmp_path / "n.onnx", onnx_models.identity(shape=("N", 4)))
+    labels = tmp_path / "names.txt"
+    labels.write_text("a\nb\nc\nd\n")
+    added = add_onnx_model(file, tmp_path / "m", labels=labels)
+    assert added.config.output[0].label_filename == "labels.txt"
+    assert (added.path / "labels.txt").read_text() == "a\nb\nc\nd\n"
+    labels.write_text("a\n")
+    with pytest.raises(InvalidArgumentError, match=r"has 1 labels.*'OUTPUT0' has 4"):
+        add_onnx_model(file, tmp_path / "m", name="other", labels=labels)
+    assert not (tmp_path / "m" / "other").exists()
+
+
+def test_weights_in_other_files_are_copied_along(tmp_path: Path):
+    onnx_models.save_with_external_weights(tmp_path / "n.onnx", "n.weights")
+    added = add_onnx_model(tmp_path / "n.onnx", tmp_path / "m")
+    assert sorted(file.name for file in (added.path / "1").iterdir()) == ["model.onnx", "n.weights"]
+    with Engine(tmp_path / "m") as engine:
+        assert engine.model_ready("n")
+    (tmp_path / "n.weights").unlink()
+    with pytest.raises(InvalidArgumentError, match=r"n\.weights.*not beside it"):
+        add_onnx_model(tmp_path / "n.onnx", tmp_path / "m", name="other")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "-x"])
+def test_a_name_that_no_folder_should_have_is_refused(tmp_path: Path, name: str):
+    file = write(tmp_path / "n.onnx", onnx_models.add_sub())
+    with pytest.raises(InvalidArgumentError, match="cannot name a model"):
+        add_onnx_model(file, tmp_path / "m", name=name)
+
+
+def test_nothing_is_overwritten_without_force(tmp_path: Path):
+    file = write(tmp_path / "n.onnx", onnx_models.add_sub())
+    added = add_onnx_model(file, tmp_path / "m")
+    (added.path / "config.pbtxt").write_text("# mine")
+    with pytest.raises(AlreadyExistsError):
+        add_onnx_model(file, tmp_path / "m")
+    assert (added.path / "config.pbtxt").read_text() == "# mine"
+    add_onnx_model(file, tmp_path / "m", force=True)
+    assert (added.path / "config.pbtxt").read_text() != "# mine"
+
+
+def test_types_that_the_protocol_does_not_know_are_refused(tmp_path: Path):
+    file = graph({"a": ["N", 2]}, ["N", 2], tmp_path / "n.onnx", TensorProto.COMPLEX64)
+    with pytest.raises(InvalidArgumentError, match="'a' of the model file has type COMPLEX64"):
+        add_onnx_model(file, tmp_path / "m")
+
+
+def test_inputs_with_a_default_are_left_out(tmp_path: Path):
+    model = onnx.load_from_string(onnx_models.identity())
+    model.graph.input.append(helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]))
+    model.graph.initializer.append(helper.make_tensor("scale", TensorProto.FLOAT, [1], [2.0]))
+    added = add_onnx_model(write(tmp_path / "n.onnx", model.SerializeToString()), tmp_path / "m")
+    assert [tensor.name for tensor in added.config.input] == ["INPUT0"]
+    assert "scale" in added.notes[0]
+    assert check_repository(tmp_path / "m") == []
