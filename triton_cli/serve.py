@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,6 +138,9 @@ def serve(
     _one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
     _one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
+    backend_settings = _backend_config(backend_config or [])
+    load_models = _models_to_load(model_control_mode, load_model or [])
+    repositories = _repositories(model_repository)
     stop = _StopSignal()
 
     from tcli_server.engine import Engine, EngineOptions
@@ -181,16 +184,16 @@ def serve(
     )
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
-        load_models=_models_to_load(model_control_mode, load_model or []),
+        load_models=load_models,
         auto_complete_config=not disable_auto_complete_config,
-        backend_config=_backend_config(backend_config or []),
+        backend_config=backend_settings,
         strict_readiness=bool(strict_readiness),
         model_load_thread_count=model_load_thread_count,
         server_id=server_id,
     )
     try:
         check_endpoints(options)
-        engine = Engine(*_repositories(model_repository), options=engine_options)
+        engine = Engine(*repositories, options=engine_options)
         server = Server(engine, options)
         _load(engine, must_all_load=bool(exit_on_error))
         server.start()
@@ -296,6 +299,3 @@ def _shut_down(server: "Server") -> None:
     err().print("Exit timeout expired. Exiting immediately.")
     sys.stdout.flush()
     os._exit(1)  # a model that still computes would keep the process alive
-
-
-__all__: Sequence[str] = ["serve"]

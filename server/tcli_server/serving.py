@@ -27,6 +27,7 @@ from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpServer, start
 from tcli_server.protocols.http.application import HttpApplication
 
 _Result = TypeVar("_Result")
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def check_endpoints(options: ServeOptions) -> None:
     """
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
+        if not 0 <= endpoint.port <= _MAX_PORT:
+            raise InvalidArgumentError(f"{endpoint.option} {endpoint.port} is no port; fix: 0 to {_MAX_PORT}")
         other = taken.setdefault(endpoint.port, endpoint) if endpoint.port else endpoint
         if other is not endpoint and _overlap(other.host, endpoint.host):
             raise InvalidArgumentError(
@@ -132,8 +135,6 @@ def _bind_errors(endpoint: Endpoint) -> Iterator[None]:
                 f"{where} needs privileges that this user does not have; fix: {endpoint.option}"
             ) from None
         raise UnavailableError(f"cannot listen on {where}: {error}; fix: {endpoint.option}") from None
-    except OverflowError:
-        raise InvalidArgumentError(f"{endpoint.option} {endpoint.port} is no port: expected 0 to 65535") from None
 
 
 class Server:
@@ -172,6 +173,9 @@ class Server:
         check_endpoints(self.options)
         if not self.engine.live():
             self.engine.start()
+        for model in self.engine.models():
+            names = ", ".join(placement.name for placement in model.placements)
+            LOG.debug("%s version %d loaded in %.2f s, instances: %s", model.name, model.version, model.load_seconds, names)
         self._loop = _new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self._thread.start()

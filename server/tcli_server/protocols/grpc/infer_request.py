@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from tcli_server.datatypes import DataType
+from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
 from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw, element_count
 from tcli_server.request import InferenceRequest, Parameter
@@ -127,7 +127,7 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequ
     kind = datatype(tensor.datatype, name)
     expected = _CONTENTS_FIELD.get(kind.name)
     filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]
-    if not filled and not (tensor.HasField("contents") and 0 in shape):
+    if not filled and not (expected and tensor.HasField("contents") and 0 in shape):
         raise _no_data(name, model)
     for field in filled:
         if field != expected:
@@ -136,7 +136,7 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequ
                 f"'{_FIELD_DATATYPE[field]}', expected datatype '{kind.name}'"
             )
     try:
-        return _typed_array(getattr(tensor.contents, filled[0]) if filled else [], kind, shape, name, model)
+        return _typed_array(getattr(tensor.contents, str(expected)), kind, shape, name, model)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"{prefix(request.id)}{error}") from None
 
@@ -160,7 +160,8 @@ def _typed_array(values: Any, kind: DataType, shape: tuple[int, ...], name: str,
             f"{len(values) * kind.size}"
         )
     # INT8 and INT16 travel in 32-bit fields: the low bits count, as in Triton.
-    return np.array(values).astype(kind.dtype).reshape(shape) if count else np.empty(shape, kind.dtype)
+    carried = BY_NAME[_FIELD_DATATYPE[_CONTENTS_FIELD[kind.name]]].dtype
+    return np.array(values, carried).astype(kind.dtype, copy=False).reshape(shape)
 
 
 def _read_parameters(parameters: Any) -> dict[str, Parameter]:

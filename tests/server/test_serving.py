@@ -1,0 +1,141 @@
+"""A server's life: which ports it takes, what it refuses, how it ends."""
+
+import dataclasses
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+import onnx_models
+from repositories import write_model
+from tcli_server import Engine, InferenceRequest
+from tcli_server.errors import InvalidArgumentError, UnavailableError
+from tcli_server.serving import ServeOptions, Server
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write_model(tmp_path, "identity", onnx_models.identity())
+    write_model(tmp_path, "slow", onnx_models.slow_identity())
+    return tmp_path
+
+
+def test_ports_are_told_and_answer(repository: Path, loopback: ServeOptions):
+    with Server(Engine(repository), loopback) as server:
+        assert len({server.http_port, server.grpc_port, server.metrics_port} - {0}) == 3
+        assert httpx.get(f"http://127.0.0.1:{server.http_port}/v2/health/ready").status_code == 200
+        assert triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}").is_server_ready()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{server.http_port}/v2")
+
+
+def test_services_can_be_left_out(repository: Path, loopback: ServeOptions):
+    options = dataclasses.replace(loopback, allow_grpc=False, allow_metrics=False)
+    with Server(Engine(repository), options) as server:
+        assert server.http_port
+        assert (server.grpc_port, server.metrics_port) == (0, 0)
+
+
+def test_two_servers_in_one_process(repository: Path, loopback: ServeOptions):
+    with Server(Engine(repository), loopback) as one, Server(Engine(repository), loopback) as other:
+        for server in (one, other):
+            assert triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}").is_server_ready()
+
+
+@pytest.mark.parametrize("service", ["http", "grpc", "metrics"])
+def test_a_port_in_use_is_named_with_its_option(repository: Path, loopback: ServeOptions, service: str):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        options = dataclasses.replace(loopback, **{f"{service}_port": port})
+        with pytest.raises(UnavailableError) as refusal:
+            Server(Engine(repository), options).start()
+    assert str(refusal.value) == f"port {port} on 127.0.0.1 is in use by another program; fix: --{service}-port"
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"http_port": 18765, "grpc_port": 18765}, "--grpc-port and --http-port are both 18765"),
+    ({"http_port": 70000}, "--http-port 70000 is no port"),
+    ({"grpc_address": "192.0.2.1"}, "does not have the address 192.0.2.1; fix: --grpc-address"),
+], ids=["same port", "no port", "not ours"])  # fmt: skip
+def test_addresses_that_cannot_be(repository: Path, loopback: ServeOptions, changes: dict, words: str):
+    with pytest.raises(InvalidArgumentError, match=words):
+        Server(Engine(repository), dataclasses.replace(loopback, **changes)).start()
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_what_is_in_flight_is_answered_before_the_end(repository: Path, loopback: ServeOptions, protocol: str):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    accepted = threading.Semaphore(0)
+    model = server.engine.model("slow")
+    submit = model.submit
+
+    def count(request: InferenceRequest) -> None:
+        submit(request)
+        accepted.release()
+
+    model.submit = count
+    with ThreadPoolExecutor(4) as pool:
+        ask = _ask_over_http if protocol == "http" else _ask_over_grpc
+        answers = [pool.submit(ask, server) for _ in range(4)]
+        for _ in answers:
+            assert accepted.acquire(timeout=30)
+        assert server.shutdown(timeout=60) is True
+        assert [answer.result() for answer in answers] == [1.0] * 4
+
+
+def _ask_over_http(server: Server) -> float:
+    tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}
+    response = httpx.post(
+        f"http://127.0.0.1:{server.http_port}/v2/models/slow/infer", json={"inputs": [tensor]}, timeout=60
+    )
+    return response.json()["outputs"][0]["data"][0]
+
+
+def _ask_over_grpc(server: Server) -> float:
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        tensor = triton.InferInput("INPUT0", [1, 4], "FP32")
+        tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+        return float(client.infer("slow", [tensor]).as_numpy("OUTPUT0")[0, 0])
+
+
+def test_a_timeout_ends_the_wait(repository: Path, loopback: ServeOptions):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    held = threading.Event()
+    model = server.engine.model("slow")
+    model.submit = lambda _: held.set()  # a request that nobody ever answers
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_ask_over_grpc, server)
+        assert held.wait(30)
+        assert server.shutdown(timeout=0.2) is False
+        assert answer.exception() is not None
+
+
+def test_metrics_answer_while_the_others_drain(repository: Path, loopback: ServeOptions):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    entered, release = threading.Event(), threading.Event()
+    shutdown = server.engine.shutdown
+
+    def slow_shutdown(timeout: float) -> bool:
+        entered.set()
+        assert release.wait(30)
+        return shutdown(timeout)
+
+    server.engine.shutdown = slow_shutdown
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(server.shutdown)
+        assert entered.wait(30)
+        assert "nv_inference_count" in httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics").text
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{server.http_port}/v2")
+        release.set()
+        assert ended.result(30) is True
