@@ -1,5 +1,8 @@
 """Picture files of every kind become what a person sees."""
 
+import os
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -137,6 +140,17 @@ def test_what_is_not_a_picture_is_named(tmp_path, content, says):
     (tmp_path / "p.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=says):
         read(tmp_path / "p.jpg")
+
+
+def test_a_pipe_can_be_read(tmp_path):
+    """What a shell's `<(command)` gives."""
+    corner_picture().save(tmp_path / "p.png")
+    os.mkfifo(tmp_path / "pipe")
+    content = (tmp_path / "p.png").read_bytes()
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    assert near(read(tmp_path / "pipe")[5, 5], RED)
+    writer.join()
 
 
 def test_a_folder_and_nothing_at_all(tmp_path):
