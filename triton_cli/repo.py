@@ -205,7 +205,7 @@ def _told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
 
 @contextmanager
 def _download_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that appears with the first bytes; one line instead where stderr is no terminal."""
+    """A progress bar; one line instead where stderr is no terminal."""
     console = err()
     if not console.is_terminal:
         told: list[int] = []
@@ -221,11 +221,11 @@ def _download_progress() -> Iterator[Callable[[int, int], None]]:
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("densenet-7.onnx"), *columns, console=console, transient=True) as bar:
-        task = bar.add_task("", start=False, visible=False)
+        task = bar.add_task("", start=False)  # it pulses while nothing has answered yet
 
         def update(done: int, total: int) -> None:
             bar.start_task(task)
-            bar.update(task, completed=done, total=total, visible=True)
+            bar.update(task, completed=done, total=total)
 
         yield update
 

@@ -1,5 +1,6 @@
 """Reading and writing config.pbtxt: every mistake at once, each with its line."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ConfigError
 from tcli_server.repository import format_config, read_config, read_config_file
+from tcli_server.repository.pbtxt_tokens import tokens
 
 EVERYTHING = """
 # a comment, then every way to write things
@@ -159,3 +161,24 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path):
     path = tmp_path / "config.pbtxt"
     path.write_text("")
     assert read_config(path) == ModelConfig()
+
+
+def test_the_reader_is_never_laxer_than_protobuf_whatever_is_done_to_a_file(tmp_path: Path):
+    words = [token.text for token in tokens(EVERYTHING) if token.text]
+    strays = ["{", "}", "[", "]", ",", ":", "=", '"x', "'", "5", "-1", "zork", '"a"', "1.5", "<", ">", "#", "\\"]
+    dice = random.Random(5)
+    path = tmp_path / "config.pbtxt"
+    for _ in range(400):
+        broken = list(words)
+        for _ in range(dice.randint(1, 3)):
+            place = dice.randrange(len(broken))
+            broken[place : place + dice.randint(0, 1)] = dice.choice([[], [dice.choice(words)], [dice.choice(strays)]])
+        text = dice.choice([" ", "\n"]).join(broken)
+        path.write_text(text)
+        file = read_config_file(path)
+        try:
+            expected = text_format.Parse(text, ModelConfig())
+        except text_format.ParseError:
+            assert file.problems, text
+        else:
+            assert file.problems or file.config == expected, text
