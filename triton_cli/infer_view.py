@@ -34,11 +34,12 @@ class View(ABC):
 
     def complain(self, file: str, problem: "ClientError") -> None:
         """Say on stderr why there are no classes for a file."""
+        from rich.text import Text
+
         self.failed = True
-        err().print("[bold red]error:[/]", end=" ")
-        err().print(f"'{printable(file)}': {problem}", markup=False)
-        if problem.fix:
-            err().print("  fix:", problem.fix, markup=False)
+        # One print: what has no end of line yet would be wiped by a progress bar.
+        message = Text.assemble(("error:", "bold red"), f" '{printable(file)}': {problem}")
+        err().print(message.append(f"\n  fix: {problem.fix}") if problem.fix else message)
 
 
 class TextView(View):

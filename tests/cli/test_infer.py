@@ -208,7 +208,7 @@ def test_a_reader_that_has_enough(folder, colour_urls):
 def test_progress_is_for_people_who_look(folder, colour_urls):
     """With a terminal as stderr there is a bar, and stdout still holds nothing but the answer."""
     terminal, end = pty.openpty()
-    arguments = ["-m", "colours", "-c1", "-u", colour_urls["http"], *["red.png"] * 30]
+    arguments = ["-m", "colours", "-c1", "-u", colour_urls["http"], *["red.png"] * 30, "gone.png"]
     environment = os.environ | {"TERM": "xterm"}
     with subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=end, env=environment
@@ -223,8 +223,9 @@ def test_progress_is_for_people_who_look(folder, colour_urls):
         answer = running.stdout.read()
     os.close(terminal)
     assert answer == b"Image 'red.png':\n    1.000000 (0) red: hot\n" * 30
-    assert b"30/30" in shown
-    assert infer(folder, *arguments).stderr == ""
+    assert b"31/31" in shown
+    assert b"error:\x1b[0m 'gone.png': there is no such file" in shown
+    assert infer(folder, *arguments).stderr == "error: 'gone.png': there is no such file\n"
 
 
 def test_names_that_would_command_a_terminal_are_shown_escaped(folder, colour_urls):
