@@ -19,65 +19,65 @@ _PER_MODEL: tuple[tuple[str, str, str, Callable[[Model], int]], ...] = (
     (
         "nv_inference_request_success",
         "counter",
-        "Number of successful inference requests, all batch sizes",
+        "Requests answered, whatever their batch size",
         lambda model: model.statistics.success_count,
     ),
     (
         "nv_inference_count",
         "counter",
-        "Number of inferences performed (does not include cached requests)",
+        "Inferences: a request of batch size n counts n",
         lambda model: model.statistics.inference_count,
     ),
     (
         "nv_inference_exec_count",
         "counter",
-        "Number of model executions performed (does not include cached requests)",
+        "Executions: a batch of several requests counts 1",
         lambda model: model.statistics.execution_count,
     ),
     (
         "nv_inference_request_duration_us",
         "counter",
-        "Cumulative inference request duration in microseconds (includes cached requests)",
+        "Microseconds from arrival to answer, summed over requests",
         lambda model: model.statistics.success_ns // 1000,
     ),
     (
         "nv_inference_queue_duration_us",
         "counter",
-        "Cumulative inference queuing duration in microseconds (includes cached requests)",
+        "Microseconds of waiting for an instance, summed over requests",
         lambda model: model.statistics.queue_ns // 1000,
     ),
     (
         "nv_inference_compute_input_duration_us",
         "counter",
-        "Cumulative compute input duration in microseconds (does not include cached requests)",
+        "Microseconds of gathering inputs, summed over requests",
         lambda model: model.statistics.compute_input_ns // 1000,
     ),
     (
         "nv_inference_compute_infer_duration_us",
         "counter",
-        "Cumulative compute inference duration in microseconds (does not include cached requests)",
+        "Microseconds of running the model, summed over requests",
         lambda model: model.statistics.compute_infer_ns // 1000,
     ),
     (
         "nv_inference_compute_output_duration_us",
         "counter",
-        "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        "Microseconds of giving out outputs, summed over requests",
         lambda model: model.statistics.compute_output_ns // 1000,
     ),
     (
         "nv_inference_pending_request_count",
         "gauge",
-        "Instantaneous number of pending requests awaiting execution per-model.",
+        "Requests that wait for an instance now",
         lambda model: model.pending,
     ),
 )
 
 _PER_GPU: tuple[tuple[str, str, str, Callable[[GpuUsage], float | None]], ...] = (
-    ("nv_gpu_utilization", "gauge", "GPU utilization rate [0.0 - 1.0)", lambda gpu: gpu.utilization),
-    ("nv_gpu_memory_total_bytes", "gauge", "GPU total memory, in bytes", lambda gpu: gpu.memory_total),
-    ("nv_gpu_memory_used_bytes", "gauge", "GPU used memory, in bytes", lambda gpu: gpu.memory_used),
-    ("nv_gpu_power_usage", "gauge", "GPU power usage in watts", lambda gpu: gpu.power_usage),
-    ("nv_gpu_power_limit", "gauge", "GPU power management limit in watts", lambda gpu: gpu.power_limit),
+    ("nv_gpu_utilization", "gauge", "GPU utilization, 0.0 to 1.0", lambda gpu: gpu.utilization),
+    ("nv_gpu_memory_total_bytes", "gauge", "GPU memory, bytes", lambda gpu: gpu.memory_total),
+    ("nv_gpu_memory_used_bytes", "gauge", "GPU memory in use, bytes", lambda gpu: gpu.memory_used),
+    ("nv_gpu_power_usage", "gauge", "GPU power, watts", lambda gpu: gpu.power_usage),
+    ("nv_gpu_power_limit", "gauge", "GPU power limit, watts", lambda gpu: gpu.power_limit),
 )
 
 
@@ -103,9 +103,9 @@ class ServerCollector(Collector):
         if self._poller.gpu:
             yield from self._gpu_families(usage.gpus)
         if self._poller.cpu:
-            yield _single("nv_cpu_utilization", "CPU utilization rate [0.0 - 1.0]", usage.cpu_utilization)
-            yield _single("nv_cpu_memory_total_bytes", "CPU total memory (RAM), in bytes", usage.memory_total)
-            yield _single("nv_cpu_memory_used_bytes", "CPU used memory (RAM), in bytes", usage.memory_used)
+            yield _single("nv_cpu_utilization", "Utilization of all cores, 0.0 to 1.0", usage.cpu_utilization)
+            yield _single("nv_cpu_memory_total_bytes", "Memory, bytes", usage.memory_total)
+            yield _single("nv_cpu_memory_used_bytes", "Memory in use (total minus available), bytes", usage.memory_used)
 
     def _gpu_families(self, gpus: list[GpuUsage]) -> Iterator[Metric]:
         for name, kind, documentation, read in _PER_GPU:
@@ -115,9 +115,7 @@ class ServerCollector(Collector):
                 if value is not None:
                     family.add_sample(name, {"gpu_uuid": gpu.uuid}, value)
             yield family
-        energy = Metric(
-            "nv_energy_consumption", "GPU energy consumption in joules since the Triton Server started", "counter"
-        )
+        energy = Metric("nv_energy_consumption", "GPU energy since the server started, joules", "counter")
         for gpu in gpus:
             first = self._first_energy.get(gpu.uuid)
             if gpu.energy is not None and first is not None:
@@ -127,7 +125,7 @@ class ServerCollector(Collector):
 
 def _model_families(models: list[Model]) -> Iterator[Metric]:
     labelled = [(model, _labels(model)) for model in models]
-    failures = Metric("nv_inference_request_failure", "Number of failed inference requests, all batch sizes", "counter")
+    failures = Metric("nv_inference_request_failure", "Requests that failed, by reason", "counter")
     for model, labels in labelled:
         for reason, count in model.statistics.failure_count.items():
             failures.add_sample(failures.name, {**labels, "reason": str(reason)}, count)
@@ -137,7 +135,7 @@ def _model_families(models: list[Model]) -> Iterator[Metric]:
         for model, labels in labelled:
             family.add_sample(name, labels, read(model))
         yield family
-    load = Metric("nv_model_load_duration_secs", "Model load time in seconds", "gauge")
+    load = Metric("nv_model_load_duration_secs", "Seconds that loading took", "gauge")
     for model, labels in labelled:
         load.add_sample(load.name, labels, model.load_seconds)
     yield load
