@@ -21,10 +21,11 @@ from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.control import ModelControl
-from tcli_server.errors import InvalidArgumentError, NotFoundError
-from tcli_server.lifecycle import State
+from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
+from tcli_server.lifecycle import State, parse_version
 from tcli_server.loading import BackendConfig, parse_config_json
 from tcli_server.model import Model
+from tcli_server.observability.log import LOG
 from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling.batcher import SchedulerStoppedError
 from tcli_server.version import VERSION
@@ -148,7 +149,12 @@ class Engine:
             InternalError: no such folder, or its configuration is wrong.
         """
         override = parse_config_json(name, config) if isinstance(config, str) else config
-        self._control.load(name, override, files or {})
+        try:
+            self._control.load(name, override, files or {})
+        except ServerError as error:
+            LOG.warning("%s", error)
+            raise
+        LOG.info("loaded '%s' version %s", name, ", ".join(self._control.ready_versions(name)))
 
     def unload(self, name: str, unload_dependents: bool = False) -> None:
         """Take a model out of service; queued requests are still answered. An unknown name is no error, as in Triton.
@@ -158,6 +164,7 @@ class Engine:
         """
         del unload_dependents
         self._control.unload(name)
+        LOG.info("unloaded '%s'", name)
 
     # --- what is there ---
 
@@ -204,11 +211,12 @@ class Engine:
         """Statistics of one model (all its ready versions unless one is named) or of all.
 
         Raises:
-            InvalidArgumentError: the model or version is not ready.
+            InvalidArgumentError: the model or version is not ready, or the version is not a number.
         """
         if not name:
             chosen = self.models()
         else:
+            parse_version(version)
             known = [model for model in self.models() if model.name == name]
             if not known:
                 raise InvalidArgumentError(f"requested model '{name}' is not available")

@@ -117,6 +117,8 @@ def parse_version(version: str) -> int:
         number = int(version)
     except ValueError:
         number = 2**63
-    if not -1 <= number < 2**63:
-        raise InvalidArgumentError(f"failed to get model version from specified version string '{version}'")
+    if not 0 <= number < 2**63:
+        raise InvalidArgumentError(
+            f"failed to get model version from specified version string '{version}', version should be an integral value"
+        )
     return number

@@ -103,7 +103,8 @@ class Worker:
 
     def _gather(self, batch: Batch) -> dict[str, np.ndarray]:
         if len(batch) == 1:
-            arrays = batch[0].inputs
+            # A view of a request's bytes may start anywhere; what runs the model may not read it there.
+            arrays = {name: a if a.flags.aligned else a.copy() for name, a in batch[0].inputs.items()}
         else:
             arrays = {name: np.concatenate([r.inputs[name] for r in batch]) for name in batch[0].inputs}
         specs = self._spec.inputs
