@@ -12,6 +12,7 @@ from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.observability.statistics import FailureReason, InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.scheduling.batcher import Batcher
+from tcli_server.scheduling.gathering import Gatherer
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, TensorSpec
 from tcli_server.validation import prefix
@@ -36,6 +37,7 @@ class Worker:
         self._batcher = batcher
         self._statistics = statistics
         self._order = order
+        self._gatherer = Gatherer()
         self._all_outputs = tuple(spec.outputs)
         self._reshapes_outputs = any(output.reshaped for output in spec.outputs.values())
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -106,7 +108,7 @@ class Worker:
             # A view of a request's bytes may start anywhere; what runs the model may not read it there.
             arrays = {name: a if a.flags.aligned else a.copy() for name, a in batch[0].inputs.items()}
         else:
-            arrays = {name: np.concatenate([r.inputs[name] for r in batch]) for name in batch[0].inputs}
+            arrays = {name: self._gatherer.join(name, [r.inputs[name] for r in batch]) for name in batch[0].inputs}
         specs = self._spec.inputs
         return {name: self._to_backend(specs[name], array) for name, array in arrays.items()}
 
