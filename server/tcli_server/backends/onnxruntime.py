@@ -134,8 +134,9 @@ def _session_options(config: ModelConfig, placement: Placement) -> ort.SessionOp
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.enable_cpu_mem_arena = bool(_number(config, "enable_mem_arena", 1))
     options.enable_mem_pattern = bool(_number(config, "enable_mem_pattern", 1))
-    if _number(config, "session.use_device_allocator_for_initializers"):
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    for key, value in config.parameters.items():
+        if key.startswith("session."):  # ONNX Runtime's own names for what has no field
+            options.add_session_config_entry(key, value.string_value)
     level = config.optimization.graph.level
     options.graph_optimization_level = _GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
     return options
