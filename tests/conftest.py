@@ -10,9 +10,7 @@ from repositories import write_standard_models
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
 
-LOOPBACK = ServeOptions(
-    http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0
-)
+LOOPBACK = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
 """A server for tests: free ports, loopback only."""
 
 

@@ -102,5 +102,3 @@ def _batcher(config: ModelConfig) -> Batcher:
         return Batcher(1)
     batching = config.dynamic_batching
     return Batcher(config.max_batch_size, batching.preferred_batch_size, batching.max_queue_delay_microseconds * 1000)
-
-

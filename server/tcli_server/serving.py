@@ -175,7 +175,9 @@ class Server:
             self.engine.start()
         for model in self.engine.models():
             names = ", ".join(placement.name for placement in model.placements)
-            LOG.debug("%s version %d loaded in %.2f s, instances: %s", model.name, model.version, model.load_seconds, names)
+            LOG.debug(
+                "%s version %d loaded in %.2f s, instances: %s", model.name, model.version, model.load_seconds, names
+            )
         self._loop = _new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self._thread.start()

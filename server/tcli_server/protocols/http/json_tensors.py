@@ -177,7 +177,11 @@ def _narrow(values: np.ndarray, kind: DataType, tensor: str) -> np.ndarray:
     allowed = {"b": "b", "f": "iuf", "i": "iu", "u": "iu"}[kind.dtype.kind]
     if not values.size:
         return np.empty(values.shape, kind.dtype)
-    if values.dtype == np.object_ and kind.dtype.kind in "iu" and all(isinstance(item, int) for item in values.tolist()):
+    if (
+        values.dtype == np.object_
+        and kind.dtype.kind in "iu"
+        and all(isinstance(item, int) for item in values.tolist())
+    ):
         mask = (1 << (8 * kind.size)) - 1
         wrapped = np.array([item & mask for item in values.flat], np.uint64)
         return wrapped.astype(kind.dtype)
