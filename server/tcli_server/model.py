@@ -53,7 +53,7 @@ class Model:
         self.load_seconds = load_seconds
         self.spec: ModelSpec = read_spec(config, version)
         self.statistics = InferenceStatistics()
-        self._batcher = _batcher(config)
+        self._batcher = _batcher(config, self.placements)
         order = InOrder() if config.dynamic_batching.preserve_ordering and len(instances) > 1 else None
         self._workers = [
             Worker(placed.placement.name, self.spec, placed.instance, self._batcher, self.statistics, order)
@@ -97,8 +97,12 @@ class Model:
         return drained
 
 
-def _batcher(config: ModelConfig) -> Batcher:
+def _batcher(config: ModelConfig, placements: Sequence[Placement]) -> Batcher:
     if not config.HasField("dynamic_batching"):
         return Batcher(1)
     batching = config.dynamic_batching
-    return Batcher(config.max_batch_size, batching.preferred_batch_size, batching.max_queue_delay_microseconds * 1000)
+    # On a GPU one large batch beats several small ones side by side; cores that each instance has for itself are lost
+    # to a batch that another instance runs.
+    sharers = len(placements) if all(placement.gpu is None for placement in placements) else 1
+    delay_ns = batching.max_queue_delay_microseconds * 1000
+    return Batcher(config.max_batch_size, batching.preferred_batch_size, delay_ns, sharers)

@@ -27,9 +27,13 @@ class Batcher:
         max_batch_size: inferences that may share an execution; 1 runs every request alone.
         preferred: batch sizes worth waiting for, each in 1..max_batch_size; empty means `max_batch_size`.
         max_delay_ns: how long the oldest request may wait for a preferred size, nanoseconds.
+        sharers: instances that divide the processor among them; those that are free share what is queued evenly, where
+            no delay says otherwise. One that took everything would leave the others' cores idle.
     """
 
-    def __init__(self, max_batch_size: int, preferred: Iterable[int] = (), max_delay_ns: int = 0) -> None:
+    def __init__(
+        self, max_batch_size: int, preferred: Iterable[int] = (), max_delay_ns: int = 0, sharers: int = 1
+    ) -> None:
         self._limit = max(1, max_batch_size)
         self._preferred = frozenset(preferred) or frozenset((self._limit,))
         self._largest_preferred = max(self._preferred)
@@ -41,6 +45,8 @@ class Batcher:
         self._delaying = 0
         self._stopped = False
         self._taken = 0
+        self._sharers = sharers
+        self._busy = 0
 
     @property
     def pending(self) -> int:
@@ -97,10 +103,11 @@ class Batcher:
         """How many queued requests to run now, or 0 and the nanoseconds that may still be waited."""
         size, best, count = 0, 0, 0
         limited = False
+        limit = self._limit if self._max_delay_ns else self._fair_share()
         shape_key = self._queue[0].shape_key
         for request in self._queue:
             grown = size + request.batch_size
-            if count and (grown > self._limit or request.shape_key != shape_key):
+            if count and (grown > limit or request.shape_key != shape_key):
                 limited = True
                 break
             if count and not best and grown > self._largest_preferred:
@@ -108,7 +115,7 @@ class Batcher:
             size, count = grown, count + 1
             if size in self._preferred:
                 best = count
-            if size >= self._limit:
+            if size >= limit:
                 limited = True
                 break
         if not self._max_delay_ns:
@@ -120,15 +127,26 @@ class Batcher:
             return count, 0
         return 0, left_ns
 
+    def _fair_share(self) -> int:
+        free = self._sharers - self._busy
+        return min(self._limit, -(-self._queued_inferences // free)) if free > 1 else self._limit
+
     def _pop(self, count: int) -> tuple[int, list[InferenceRequest]]:
         batch = [self._queue.popleft() for _ in range(count)]
         for request in batch:
             self._queued_inferences -= request.batch_size
         number = self._taken
         self._taken += 1
+        self._busy += 1
         if self._queue and self._idle:
             self._changed.notify()
         return number, batch
+
+    def finished(self) -> None:
+        """Say that a batch has run, so that its instance counts as free; called before its responses are sent."""
+        if self._sharers > 1:
+            with self._changed:
+                self._busy -= 1
 
     def stop(self) -> None:
         """Refuse new requests; those that are queued still run."""

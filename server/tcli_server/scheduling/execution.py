@@ -54,6 +54,7 @@ class Worker:
         while (taken := self._batcher.take()) is not None:
             number, batch = taken
             responses = self._execute(batch)
+            self._batcher.finished()
             if self._order is None:
                 _reply(batch, responses)
             else:

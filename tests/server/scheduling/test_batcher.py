@@ -77,6 +77,23 @@ def test_without_a_delay_preferred_sizes_do_not_matter():
     assert len(batcher.take()[1]) == 6
 
 
+def test_free_instances_share_what_is_queued():
+    batcher = Batcher(8, sharers=2)
+    for _ in range(5):
+        batcher.put(request())
+    assert len(batcher.take()[1]) == 3, "two instances are free: one takes its half"
+    assert len(batcher.take()[1]) == 2, "the other one takes the rest"
+    batcher.finished()
+    for _ in range(4):
+        batcher.put(request())
+    assert len(batcher.take()[1]) == 4, "the other is still busy, so this one takes all"
+    batcher.finished()
+    batcher.finished()
+    for _ in range(20):
+        batcher.put(request())
+    assert [len(batcher.take()[1]) for _ in range(3)] == [8, 8, 4], "never more than the maximum"
+
+
 def test_a_stopped_batcher_refuses_but_gives_out_what_it_has():
     batcher = Batcher(4)
     batcher.put(request())
