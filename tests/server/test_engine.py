@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -149,6 +150,58 @@ def test_cpu_instances_share_the_cores(tmp_path: Path):
         placements = engine.model("add_sub").placements
         assert [placement.name for placement in placements] == ["add_sub_0", "add_sub_1"]
         assert {placement.threads for placement in placements} == {max(1, usable_cores() // 2)}
+
+
+def test_thread_counts_can_be_set_and_nonsense_is_refused(tmp_path: Path):
+    import psutil
+
+    folder = write_model(tmp_path, "counted", onnx_models.identity(), "")
+
+    def threads_of_an_instance(count: str) -> int:
+        touch(
+            folder / "config.pbtxt",
+            f'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{count}" }} }}',
+        )
+        wait_until(lambda: not any(thread.name.startswith("close ") for thread in threading.enumerate()))
+        before = psutil.Process().num_threads()
+        engine.load("counted")
+        return psutil.Process().num_threads() - before
+
+    with Engine(tmp_path, options=EXPLICIT) as engine:
+        one = threads_of_an_instance("1")
+        engine.unload("counted")
+        assert threads_of_an_instance("4") == one + 3
+        with pytest.raises(InvalidArgumentError, match=r"intra_op_thread_count.*found 'many'"):
+            threads_of_an_instance("many")
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_memory_comes_back_when_a_model_is_unloaded(tmp_path: Path):
+    import psutil
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.ones((4096, 4096), np.float32), "W")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["INPUT0", "W"], ["OUTPUT0"])],
+        "large",
+        [helper.make_tensor_value_info("INPUT0", TensorProto.FLOAT, ["N", 4096])],
+        [helper.make_tensor_value_info("OUTPUT0", TensorProto.FLOAT, ["N", 4096])],
+        initializer=[weights],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET)
+    write_model(tmp_path, "large", model.SerializeToString())
+    with Engine(tmp_path, options=EXPLICIT) as engine:
+        engine.load("large")
+        loaded = psutil.Process().memory_info().rss
+        engine.unload("large")
+        # The weights are 64 MiB; what else the process does meanwhile is far less than half of that.
+        wait_until(lambda: psutil.Process().memory_info().rss < loaded - (32 << 20))
 
 
 def test_metadata_shows_the_batch_dimension_and_not_the_reshape(engine: Engine):
