@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 
 from tcli_server.datatypes import datatype_of
@@ -57,10 +56,6 @@ def _labels(labels: Mapping[str, Sequence[str]], output: str) -> Sequence[str]:
 def large_json(response: InferenceResponse, form: ResponseForm, threshold: int) -> bool:
     """Whether writing the response's JSON takes long enough to be done off the loop."""
     return any(
-        not form.of(name).binary and not form.of(name).classes and _size(array) > threshold
+        not form.of(name).binary and not form.of(name).classes and array.nbytes > threshold
         for name, array in response.outputs.items()
     )
-
-
-def _size(array: np.ndarray) -> int:
-    return array.nbytes
