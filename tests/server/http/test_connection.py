@@ -46,6 +46,17 @@ def test_pipelined_requests_are_answered_in_order(wire: socket.socket):
     assert data.index(b"OUTPUT0") < data.index(b"extensions") < data.index(b"404 Not Found")
 
 
+def test_thousands_of_requests_behind_one_inference_are_all_answered(wire: socket.socket):
+    count = 3000
+    inference = INFER + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    wire.sendall(inference + b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+    data = b""
+    while data.count(b"HTTP/1.1 200 OK") < count + 1:
+        received = wire.recv(1 << 20)
+        assert received, "the server hung up"
+        data += received
+
+
 def test_head_is_answered_without_a_body(wire: socket.socket):
     wire.sendall(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\n\r\nGET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
     data = b""

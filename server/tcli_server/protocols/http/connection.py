@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
+        self._catching_up = False
         self._path = b""
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
@@ -176,10 +177,20 @@ class Connection(asyncio.Protocol):
                 transport.write(part)
         self._current = None
         if close:
+            self._waiting.clear()
             transport.close()
-        elif self._waiting:
-            self._current = self._waiting.popleft()
-            self._handler(self._current)
+        elif not self._catching_up:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Turn to the requests that waited; a loop, as most are answered at once and thousands may wait."""
+        self._catching_up = True
+        try:
+            while self._current is None and self._waiting:
+                self._current = self._waiting.popleft()
+                self._handler(self._current)
+        finally:
+            self._catching_up = False
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what cannot be parsed any further, and close."""
