@@ -254,6 +254,16 @@ def test_the_walk_throughs_payload_shape(http: httpx.Client):
     assert "Expected [2,2], got [1,2,2]" in error_of(refused)
 
 
+@pytest.mark.parametrize("padding", [0, 200_000])
+@pytest.mark.parametrize("shape", [[0, 2**62], [2**40, 0, 2**40], [1] * 70])
+def test_shapes_that_no_array_can_have_are_answered(http: httpx.Client, shape: list[int], padding: int):
+    """With padding the request is large enough to be read in a thread, where an error must find its way back, too."""
+    tensor = {"name": "INPUT0", "datatype": "FP32", "shape": shape, "data": [1.0] if 0 not in shape else []}
+    response = infer(http, {"inputs": [tensor], "id": "x" * padding}, "identity_fp32")
+    assert response.status_code in (400, 500)
+    assert error_of(response)
+
+
 def test_large_requests_do_not_stall_small_ones(http_url: str):
     """While big JSON bodies are being read, health checks are answered in between, not only after them."""
     rows = 1_000_000

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, ServerError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.model import Model
 from tcli_server.protocols.http.compression import (
     ACCEPT_ENCODING,
@@ -52,7 +52,7 @@ class Inference:
             request, self._form = decode_request(body, json_length, self._model, version, limit)
             request.reply = self._reply
             self._infer.engine.submit(request)
-        except ServerError as error:
+        except Exception as error:  # a defect, too, must answer this request: nobody else will
             self._infer.mailbox.post(self._fail, error) if self._in_pool() else self._fail(error)
 
     def _in_pool(self) -> bool:
@@ -71,7 +71,7 @@ class Inference:
         else:
             try:
                 json_length, parts = encode_response(response, self._form, self._model)
-            except ServerError as error:
+            except Exception as error:
                 self._fail(error)
                 return
             self._send(json_length, parts, b"")
@@ -85,14 +85,16 @@ class Inference:
                 parts = [compress(b"".join(parts), self._coding)]
                 header = b"Content-Encoding: %s\r\n" % self._coding.encode()
             post(lambda _: self._send(json_length, parts, header), None)
-        except ServerError as error:
+        except Exception as error:
             post(self._fail, error)
 
     def _send(self, json_length: int, parts: list[bytes | memoryview], header: bytes) -> None:
         kind = _BINARY % json_length if json_length else _JSON
         self._exchange.respond_parts(200, sum(map(len, parts)), kind + header, parts)
 
-    def _fail(self, error: ServerError) -> None:
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, ServerError):
+            error = InternalError(f"{type(error).__name__}: {error}")
         status, body = status_and_body(error)
         headers = _JSON
         if status == 501:
