@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     model_file = args.repository / args.model / "1" / "model.onnx"
-    from tcli_server.cores import usable_cores
+    from tcli_server.hardware.cores import usable_cores
 
     if args.alone:
         print(json.dumps(engine_alone(model_file, args.alone, usable_cores(), args.seconds)))

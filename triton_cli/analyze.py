@@ -129,7 +129,7 @@ def _options(
     from tcli_analyzer.measurement import MeasurementOptions
     from tcli_analyzer.recommendation import Goal, Objective
     from tcli_analyzer.search import Grid, default_instance_counts
-    from tcli_server.cores import usable_cores
+    from tcli_server.hardware.cores import usable_cores
 
     batch_sizes, instance_counts, concurrency = grid_texts
     objective, budget = goal

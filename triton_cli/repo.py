@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
-    from tcli_server.repository.overview import ModelOverview, TensorOverview
+    from tcli_server.models.overview import ModelOverview, TensorOverview
     from tcli_server.repository.problem import Problem
     from tcli_server.zoo import Scaffold
 
@@ -132,7 +132,7 @@ def list_models(
       tcli repo list
       tcli repo list --model-repository /srv/models --json
     """
-    from tcli_server.repository.overview import model_overviews
+    from tcli_server.models.overview import model_overviews
 
     with _told(model_repository):
         models = model_overviews(model_repository)
@@ -161,7 +161,7 @@ def check(
       tcli repo check densenet_onnx
       tcli repo check --model-repository /srv/models --json
     """
-    from tcli_server.repository.check import check_repository
+    from tcli_server.models.check import check_repository
     from tcli_server.repository.layout import model_folders
 
     with _told(model_repository):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tcli_server.model import Model
+    from tcli_server.models.model import Model
     from tcli_server.serving import ServeOptions, Server
 
 

@@ -18,8 +18,8 @@ from tcli_analyzer.search import Grid, Plan, PlannedPoint, make_plan, planned_or
 from tcli_analyzer.subject import Subject, examine, find_model
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.workspace import Workspace
-from tcli_server.cores import usable_cores
 from tcli_server.errors import ServerError
+from tcli_server.hardware.cores import usable_cores
 
 DIFFERENT_REQUESTS = 8
 PROBE_REQUESTS = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from tcli_analyzer.resources import gpu_handles
-from tcli_server.cores import usable_cores
+from tcli_server.hardware.cores import usable_cores
 
 
 @dataclass(frozen=True)

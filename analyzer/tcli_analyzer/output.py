@@ -16,7 +16,7 @@ from tcli_analyzer.recommendation import Recommendation
 from tcli_analyzer.report import render_report
 from tcli_analyzer.results import results_document, results_frame
 from tcli_analyzer.workspace import Workspace
-from tcli_server.cores import usable_cores
+from tcli_server.hardware.cores import usable_cores
 from tcli_server.repository import format_config
 
 

@@ -20,11 +20,11 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.control import ModelControl
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
-from tcli_server.lifecycle import State, parse_version
-from tcli_server.loading import BackendConfig, parse_config_json
-from tcli_server.model import Model
+from tcli_server.models.control import ModelControl
+from tcli_server.models.loading import BackendConfig, parse_config_json
+from tcli_server.models.model import Model
+from tcli_server.models.registry import State, parse_version
 from tcli_server.observability.log import LOG
 from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling.batcher import SchedulerStoppedError

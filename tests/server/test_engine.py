@@ -143,7 +143,7 @@ def test_preserved_order_across_instances(tmp_path: Path):
 
 
 def test_cpu_instances_share_the_cores(tmp_path: Path):
-    from tcli_server.cores import usable_cores
+    from tcli_server.hardware.cores import usable_cores
 
     config = add_sub_config(more="instance_group { count: 2 kind: KIND_CPU }")
     with Engine(repository(tmp_path, config)) as engine:
@@ -326,7 +326,7 @@ def test_what_is_not_supported_yet_is_refused_by_name(tmp_path: Path):
 
 
 def test_kind_gpu_without_a_gpu_is_a_clear_error(tmp_path: Path):
-    from tcli_server.observability.gpu import gpu_count
+    from tcli_server.hardware.gpu import gpu_count
 
     if gpu_count():
         pytest.skip("this machine has a GPU")

@@ -11,8 +11,8 @@ import onnxruntime as ort
 
 from tcli_analyzer.batching.graph_edit import NotBatchableError
 from tcli_analyzer.inputs import Inputs, random_tensor
-from tcli_server.cores import usable_cores
 from tcli_server.datatypes import BY_DTYPE, BY_NAME
+from tcli_server.hardware.cores import usable_cores
 
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 2e-2

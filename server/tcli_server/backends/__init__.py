@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.repository.signature import ModelSignature
+from tcli_server.signature import ModelSignature
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
-from tcli_server.repository.signature import ModelSignature, TensorSignature
+from tcli_server.signature import ModelSignature, TensorSignature
 
 _DATATYPES = {
     onnx.TensorProto.FLOAT: "FP32",

@@ -15,8 +15,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import Placement
 from tcli_server.backends.onnx_graph import read_signature
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
-from tcli_server.observability.gpu import gpu_count
-from tcli_server.repository.signature import ModelSignature
+from tcli_server.hardware.gpu import gpu_count
+from tcli_server.signature import ModelSignature
 
 # Released builds may write usage events to a database in the user's cache folder; a server has no business there.
 ort.disable_telemetry_events()

@@ -7,8 +7,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from tcli_server.engine import Engine
-from tcli_server.model import Model
-from tcli_server.observability.gpu import GpuUsage, gpu_uuid
+from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
+from tcli_server.models.model import Model
 from tcli_server.observability.system import SystemPoller
 
 CONTENT_TYPE = "text/plain; charset=utf-8"

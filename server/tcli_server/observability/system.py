@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from tcli_server.observability.gpu import GpuUsage, gpu_count, gpu_usage
+from tcli_server.hardware.gpu import GpuUsage, gpu_count, gpu_usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,14 @@ from tcli_server.repository.labels import read_labels
 from tcli_server.repository.layout import ModelFolder, choose_versions, model_folders
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
-from tcli_server.repository.signature import ModelSignature, TensorSignature, signature_problems
+from tcli_server.repository.signature import signature_problems
 from tcli_server.repository.unsupported import unsupported_problems
 
 __all__ = [
     "ConfigFile",
     "ModelFolder",
-    "ModelSignature",
     "Positions",
     "Problem",
-    "TensorSignature",
     "choose_versions",
     "complete_config",
     "config_problems",

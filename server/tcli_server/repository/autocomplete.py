@@ -6,7 +6,7 @@ from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import ConfigError, InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.problem import Problem
-from tcli_server.repository.signature import ModelSignature, TensorSignature
+from tcli_server.signature import ModelSignature, TensorSignature
 
 ONNX_FILE = "model.onnx"
 

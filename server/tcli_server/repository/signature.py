@@ -1,8 +1,7 @@
-"""What a model file takes and gives, and whether a configuration says the same."""
+"""Whether a configuration says the same as the model file."""
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
@@ -11,45 +10,7 @@ from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSignature:
-    """One input or output of a model file.
-
-    Attributes:
-        datatype: V2 name (`FP32`); the file's own word where V2 has none.
-        shape: every dimension, the batch dimension included; -1 where it varies or has only a name.
-        rank_known: False where the file does not even say how many dimensions there are (`shape` is then empty).
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    rank_known: bool = True
-
-    @property
-    def batchable(self) -> bool:
-        """Whether the first dimension varies."""
-        return bool(self.shape) and self.shape[0] == -1
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSignature:
-    """What a model file takes and gives, in the file's order.
-
-    Attributes:
-        overridable: inputs that the file has a value for, so that requests may leave them out.
-    """
-
-    inputs: tuple[TensorSignature, ...]
-    outputs: tuple[TensorSignature, ...]
-    overridable: tuple[TensorSignature, ...] = ()
-
-    @property
-    def batchable(self) -> bool:
-        """Triton's "can batch": the first dimension of every input and output varies."""
-        return all(tensor.batchable for tensor in (*self.inputs, *self.outputs))
+from tcli_server.signature import ModelSignature, TensorSignature
 
 
 def signature_problems(

@@ -9,13 +9,13 @@ import numpy as np
 
 from tcli_server.backends import Instance
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
+from tcli_server.models.validation import prefix
 from tcli_server.observability.statistics import FailureReason, InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.gathering import Gatherer
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, TensorSpec
-from tcli_server.validation import prefix
 
 Batch = list[InferenceRequest]
 

@@ -14,8 +14,8 @@ from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
 from tcli_server.repository.autocomplete import ONNX_FILE, describe_tensor
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.labels import read_labels
-from tcli_server.repository.signature import ModelSignature
 from tcli_server.repository.staging import staged_folder
+from tcli_server.signature import ModelSignature
 
 DEFAULT_MAX_BATCH_SIZE = 8
 LABEL_FILE = "labels.txt"

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from tcli_server.observability.gpu import gpu_count, gpu_usage, gpu_uuid
+from tcli_server.hardware.gpu import gpu_count, gpu_usage, gpu_uuid
 
 needs_gpu = pytest.mark.skipif(gpu_count() == 0, reason="no NVIDIA GPU here")
 
 
 def test_asking_is_silent_everywhere():
-    code = "from tcli_server.observability.gpu import *; print(gpu_count() == len(gpu_usage()), gpu_uuid(99) == '')"
+    code = "from tcli_server.hardware.gpu import *; print(gpu_count() == len(gpu_usage()), gpu_uuid(99) == '')"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True True\n", "")
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import onnx_models
 from repositories import write_model
 from tcli_server import Engine
-from tcli_server.observability.gpu import gpu_count
+from tcli_server.hardware.gpu import gpu_count
 from tcli_server.serving import ServeOptions, Server
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

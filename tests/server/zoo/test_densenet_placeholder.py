@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 
 from tcli_server.backends.onnx_graph import read_signature
-from tcli_server.repository import TensorSignature
+from tcli_server.signature import TensorSignature
 
 PUBLISHED_SIZE = 32_719_461
 

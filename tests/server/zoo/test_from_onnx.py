@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 import onnx_models
 from tcli_server import Engine
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.models.check import check_repository
 from tcli_server.repository import read_config
-from tcli_server.repository.check import check_repository
 from tcli_server.zoo import add_onnx_model
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from file_server import Answer, serve_files
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.models.check import check_repository
 from tcli_server.repository import ModelFolder, read_config
-from tcli_server.repository.check import check_repository
 from tcli_server.zoo import DownloadError, RemoteFile, scaffold_densenet_onnx, scaffold_efficientnet_lite0
 
 

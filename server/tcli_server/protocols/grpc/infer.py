@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, ServerError
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.grpc.errors import STATUS
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request

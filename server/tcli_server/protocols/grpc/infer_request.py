@@ -8,9 +8,9 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
+from tcli_server.models.validation import prefix
 from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw, element_count
 from tcli_server.request import InferenceRequest, Parameter
-from tcli_server.validation import prefix
 
 Classes = Mapping[str, int]
 """Output name -> how many classes of it are wanted, for the classification extension."""

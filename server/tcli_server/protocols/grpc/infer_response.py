@@ -4,7 +4,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import datatype_of
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 from tcli_server.protocols.classification import classify
 from tcli_server.protocols.grpc.infer_request import Classes
 from tcli_server.protocols.grpc.wire import Buffer, raw_output

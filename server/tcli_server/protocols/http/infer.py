@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 from tcli_server.protocols.http.compression import (
     ACCEPT_ENCODING,
     choose_coding,

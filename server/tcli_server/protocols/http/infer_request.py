@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 from tcli_server.protocols.http.json_tensors import decode_json, loads
 from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw
 from tcli_server.request import InferenceRequest, Parameter

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from tcli_server.datatypes import datatype_of
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 from tcli_server.protocols.classification import classify
 from tcli_server.protocols.http.connection import Body
 from tcli_server.protocols.http.infer_request import ResponseForm

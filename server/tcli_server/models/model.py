@@ -8,13 +8,13 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Instance, Placement
+from tcli_server.models.validation import validate
 from tcli_server.observability.statistics import FailureReason, InferenceStatistics
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.execution import Worker
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, read_spec
-from tcli_server.validation import validate
 
 
 @dataclass(frozen=True, slots=True)

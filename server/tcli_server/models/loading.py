@@ -11,10 +11,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_server.backends import Backend, Placement
 from tcli_server.backends.registry import backend
-from tcli_server.cores import usable_cores
 from tcli_server.errors import ConfigError, InternalError, InvalidArgumentError
-from tcli_server.model import Model, PlacedInstance
-from tcli_server.observability.gpu import gpu_count
+from tcli_server.hardware.cores import usable_cores
+from tcli_server.hardware.gpu import gpu_count
+from tcli_server.models.model import Model, PlacedInstance
 from tcli_server.repository import (
     ModelFolder,
     Positions,

@@ -8,9 +8,9 @@ from onnx import TensorProto
 import onnx_models
 from repositories import write_model, write_standard_models
 from tcli_server.errors import NotFoundError
+from tcli_server.models.check import check_repository
+from tcli_server.models.overview import TensorOverview, model_overviews
 from tcli_server.repository import Problem
-from tcli_server.repository.check import check_repository
-from tcli_server.repository.overview import TensorOverview, model_overviews
 
 BATCHING = onnx_models.identity(shape=("N", 4))
 GOOD = """name: "{name}"

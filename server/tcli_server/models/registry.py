@@ -7,7 +7,7 @@ from enum import StrEnum
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError, NotFoundError, UnavailableError
-from tcli_server.model import Model
+from tcli_server.models.model import Model
 
 
 class State(StrEnum):

@@ -9,8 +9,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 from tcli_server.backends.onnx_graph import read_signature
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.errors import ServerError
+from tcli_server.models.check import check_model
 from tcli_server.repository.autocomplete import complete_config, infer_backend
-from tcli_server.repository.check import check_model
 from tcli_server.repository.config_file import read_config_file
 from tcli_server.repository.layout import ModelFolder, model_folders
 

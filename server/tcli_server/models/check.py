@@ -17,8 +17,9 @@ from tcli_server.repository.labels import read_labels
 from tcli_server.repository.layout import CONFIG_FILE, ModelFolder, choose_versions, model_folders
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
-from tcli_server.repository.signature import ModelSignature, signature_problems
+from tcli_server.repository.signature import signature_problems
 from tcli_server.repository.unsupported import unsupported_problems
+from tcli_server.signature import ModelSignature
 
 
 def check_repository(path: str | os.PathLike[str], model: str | None = None) -> list[Problem]:

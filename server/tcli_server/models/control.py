@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
-from tcli_server.lifecycle import UNLOADED, Entry, Registry, State, Version
-from tcli_server.loading import BackendConfig, LoadPlan, load_version, plan_load
-from tcli_server.memory import return_freed_memory
-from tcli_server.model import Model
+from tcli_server.hardware.memory import return_freed_memory
+from tcli_server.models.loading import BackendConfig, LoadPlan, load_version, plan_load
+from tcli_server.models.model import Model
+from tcli_server.models.registry import UNLOADED, Entry, Registry, State, Version
 from tcli_server.repository import ModelFolder, model_folders
 
 

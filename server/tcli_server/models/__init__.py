@@ -1,0 +1,1 @@
+"""Models in memory: the registry of names and versions, a loaded model, its loading, reloading and unloading."""
