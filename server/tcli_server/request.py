@@ -1,45 +1,50 @@
-"""What travels through the server: one inference asked, one answered."""
+"""What travels through the server: one inference asked, what is answered to it, and its one end."""
 
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tcli_server.errors import ServerError
+from tcli_server.errors import CancelledError, ServerError
+from tcli_server.observability.log import LOG
+
+if TYPE_CHECKING:
+    from tcli_server.spec import ModelSpec
 
 Parameter = bool | int | float | str
+Inputs = dict[str, np.ndarray]
 Reply = Callable[["InferenceResponse"], None]
 
 
-def _no_reply(_: "InferenceResponse") -> None:
-    """The reply of a request whose caller does not want to know."""
+class FailureReason(StrEnum):
+    """Why a request failed, as Triton's `nv_inference_request_failure` labels it."""
+
+    REJECTED = "REJECTED"
+    CANCELED = "CANCELED"
+    BACKEND = "BACKEND"
+    OTHER = "OTHER"
 
 
-@dataclass(slots=True, eq=False)
-class InferenceRequest:
-    """One inference request.
+class Observer(Protocol):
+    """Counts the ends of requests; called once for each, from any thread."""
 
-    Attributes:
-        inputs: name -> array; shapes as clients see them (with the batch dimension where the model batches, without
-            `reshape`). BYTES are object arrays of `bytes`, BF16 are `ml_dtypes.bfloat16` arrays.
-        outputs: names wanted, empty for all.
-        model_version: decimal digits, empty for the highest version that is ready.
-        reply: called exactly once from a worker thread, with the response or the error; must not block or raise.
-    """
+    def success(self, request: "InferenceRequest", end_ns: int) -> None:
+        """The request was answered."""
 
-    model_name: str
-    inputs: dict[str, np.ndarray]
-    outputs: tuple[str, ...] = ()
-    model_version: str = ""
-    id: str = ""
-    parameters: dict[str, Parameter] = field(default_factory=dict)
-    reply: Reply = _no_reply
+    def failure(self, request: "InferenceRequest", reason: FailureReason, end_ns: int) -> None:
+        """The request ended with an error."""
 
-    # Set by the engine on the way. Only requests of equal `shape_key` can share a batch; times are time.monotonic_ns().
-    batch_size: int = 1
-    shape_key: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    arrival_ns: int = 0
-    queue_ns: int = 0
+
+class Holder(Protocol):
+    """Holds something for a request, which ends with it: a place in a queue, a share of the memory."""
+
+    def release(self, request: "InferenceRequest") -> None:
+        """The request has ended; must not block or raise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +53,7 @@ class InferenceResponse:
 
     Attributes:
         final: False only where a decoupled model has more responses to come.
+        spec: the model that answered, for what a protocol still has to look up (labels); None for an error.
     """
 
     model_name: str
@@ -57,3 +63,143 @@ class InferenceResponse:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     error: ServerError | None = None
     final: bool = True
+    spec: "ModelSpec | None" = None
+
+
+def _no_reply(_: InferenceResponse) -> None:
+    """The reply of a request whose caller does not want to know."""
+
+
+@dataclass(slots=True, eq=False)
+class InferenceRequest:
+    """One inference request, which ends exactly once: by its last response, an error or a cancellation.
+
+    `send`, `fail` and `cancel` may be called from any thread and as often as anybody likes; what comes after the end
+    is dropped. No lock is held while `reply`, `observer` or a holder runs, and none of them can disturb the caller.
+
+    Attributes:
+        inputs: name -> array; shapes as clients see them (with the batch dimension where the model batches, without
+            `reshape`). BYTES are object arrays of `bytes`, BF16 are `ml_dtypes.bfloat16` arrays. Empty after the end.
+        outputs: names wanted, empty for all.
+        model_version: decimal digits, empty for the highest version that is ready.
+        reply: called with each response in turn, the last one `final`; from any thread; must not block.
+        raw_input: instead of `inputs`, the bytes of the model's only input, whose shape the model tells (Triton's raw
+            binary request).
+        priority: 1 is the highest, 0 the model's default level.
+        timeout_us: microseconds that it may wait in the queue, where the model lets requests say so; 0 for the model's.
+    """
+
+    model_name: str
+    inputs: Inputs
+    outputs: tuple[str, ...] = ()
+    model_version: str = ""
+    id: str = ""
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    reply: Reply = _no_reply
+    raw_input: bytes | memoryview | None = None
+    priority: int = 0
+    timeout_us: int = 0
+
+    # Set on the way. Only requests of equal `shape_key` can share a batch.
+    batch_size: int = 1
+    shape_key: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    byte_size: int = 0
+    deadline_ns: int = 0
+    """When it may wait in the queue no longer, 0 for never."""
+
+    # Stamps, time.monotonic_ns(): accepted, queued, taken by an instance, inputs ready, model ran, outputs ready.
+    arrival_ns: int = 0
+    queue_ns: int = 0
+    compute_start_ns: int = 0
+    compute_input_end_ns: int = 0
+    compute_output_start_ns: int = 0
+    compute_end_ns: int = 0
+
+    observer: Observer | None = None
+    queue: Holder | None = None
+    """The queue that it waits in; set and cleared by that queue alone."""
+    budget: Holder | None = None
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ended: bool = False
+    _began: bool = False
+    _delivering: bool = False
+    _outbox: "deque[tuple[InferenceResponse, FailureReason | None]] | None" = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end has come."""
+        return self._ended
+
+    def begin(self) -> Inputs | None:
+        """Take the request for execution: its inputs, or None if it has ended while it waited."""
+        with self._lock:
+            if self._ended:
+                return None
+            self._began = True
+            return self.inputs
+
+    def send(self, response: InferenceResponse, final: bool = True) -> bool:
+        """Give a response to the caller; with `final` it is the end. False if the request has ended before."""
+        response.final = final
+        return self._put(response, None)
+
+    def fail(self, error: ServerError, reason: FailureReason = FailureReason.OTHER) -> bool:
+        """End with an error. False if the request has ended before."""
+        return self._put(InferenceResponse(self.model_name, self.model_version, self.id, error=error), reason)
+
+    def cancel(self, only_waiting: bool = False) -> bool:
+        """End because nobody wants the answer any more. False if the request has ended before.
+
+        Args:
+            only_waiting: leave it alone if an instance runs it already.
+        """
+        if only_waiting and self._began:
+            return False
+        return self.fail(CancelledError("Request was cancelled"), FailureReason.CANCELED)
+
+    def _put(self, response: InferenceResponse, reason: FailureReason | None) -> bool:
+        with self._lock:
+            if self._ended:
+                return False
+            self._ended = response.final
+            if self._delivering:  # another thread is in the middle of an earlier response: it takes this one too
+                self._outbox = self._outbox or deque()
+                self._outbox.append((response, reason))
+                return True
+            self._delivering = True
+        self._deliver(response, reason)
+        return True
+
+    def _deliver(self, response: InferenceResponse, reason: FailureReason | None) -> None:
+        while True:
+            if response.final:
+                self._finish(reason)
+            try:
+                self.reply(response)
+            except BaseException:  # the caller's own mistake: nobody else may suffer from it
+                LOG.exception("the reply of a request to '%s' raised", self.model_name)
+            if response.final:
+                self.reply = _no_reply  # it may hold the caller, who may hold the request
+                return
+            with self._lock:
+                if not self._outbox:
+                    self._delivering = False
+                    return
+                response, reason = self._outbox.popleft()
+
+    def _finish(self, reason: FailureReason | None) -> None:
+        """Count, and let go of what the request held."""
+        try:
+            if self.observer is not None:
+                if reason is None:
+                    self.observer.success(self, time.monotonic_ns())
+                else:
+                    self.observer.failure(self, reason, time.monotonic_ns())
+            for holder in (self.queue, self.budget):
+                if holder is not None:
+                    holder.release(self)
+        except Exception:
+            LOG.exception("the end of a request to '%s' could not be recorded", self.model_name)
+        self.inputs = {}
+        self.raw_input = None
