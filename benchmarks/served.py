@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def input_names(model_file: Path) -> list[str]:
-    from tcli_server.backends.onnx_graph import read_signature
+    from tcli_server.backends.onnxruntime.graph import read_signature
 
     return [tensor.name for tensor in read_signature(model_file).inputs]
 

@@ -3,14 +3,15 @@
 with Engine("model_repository") as engine:
     response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
     print(response.outputs["OUTPUT0"])
+
+An engine has threads, so it does not survive a fork: in the child every call fails. Make one there, or spawn.
 """
 
-import asyncio
 import os
-import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,20 +21,24 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
+from tcli_server.calls import call, call_async
+from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError, UnavailableError
+from tcli_server.hardware.memory import usable_memory
+from tcli_server.models import description
 from tcli_server.models.control import ModelControl
-from tcli_server.models.loading import BackendConfig, parse_config_json
+from tcli_server.models.draft import BackendConfig, check_settings
+from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
-from tcli_server.models.registry import State, parse_version
 from tcli_server.observability.log import LOG
-from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
-from tcli_server.scheduling.batcher import SchedulerStoppedError
+from tcli_server.pending import PendingBytes
+from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.version import VERSION
 
 EXTENSIONS = (
     "classification",
     "model_repository",
     "model_repository(unload_dependents)",
+    "schedule_policy",
     "model_configuration",
     "binary_tensor_data",
     "parameters",
@@ -41,18 +46,26 @@ EXTENSIONS = (
 )
 """The V2 extensions that this server speaks, by Triton's names."""
 
+_PENDING_SHARE = 4
+_EXITING = "Server exiting"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine behaves; names and defaults are Triton's.
+    """How an engine behaves; names and defaults are Triton's where Triton has them.
 
     Attributes:
         model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`.
         load_models: models to load at the start in explicit mode; `("*",)` for all.
         auto_complete_config: fill what a configuration leaves out from the model file.
         backend_config: backend -> setting -> value, as `--backend-config` gives them.
+        exit_on_error: a repository that does not exist is an error; else the engine starts without any model and is
+            neither live nor ready, as Triton.
         strict_readiness: not ready while a model that was asked for is not.
         model_load_thread_count: models that load at the same time.
+        max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
+            of the memory that this process may use.
+        allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
         server_id: the name in the server metadata.
     """
 
@@ -60,8 +73,12 @@ class EngineOptions:
     load_models: tuple[str, ...] = ()
     auto_complete_config: bool = True
     backend_config: BackendConfig = field(default_factory=dict)
+    exit_on_error: bool = True
     strict_readiness: bool = True
     model_load_thread_count: int = 4
+    max_pending_bytes: int | None = None
+    allow_model_control_config: bool = True
+    allow_model_control_files: bool = True
     server_id: str = "triton"
 
 
@@ -70,21 +87,30 @@ class Engine:
 
     Raises:
         NotFoundError: a repository folder does not exist.
-        InvalidArgumentError: `load_models` without explicit mode.
+        InvalidArgumentError: options that contradict each other.
     """
 
     def __init__(self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
         self.repositories = [Path(path) for path in model_repositories]
-        for path in self.repositories:
-            if not path.is_dir():
-                raise NotFoundError(f"model repository '{path}' is not a folder that exists")
+        missing = [path for path in self.repositories if not path.is_dir()]
+        if missing and self.options.exit_on_error:
+            raise NotFoundError(f"model repository '{missing[0]}' is not a folder that exists")
         if self.options.load_models and self.options.model_control_mode != "explicit":
             raise InvalidArgumentError("--load-model needs --model-control-mode=explicit")
-        self._control = ModelControl(self.repositories, self.options.auto_complete_config, self.options.backend_config)
+        check_settings(self.options.backend_config)
+        self._control = ModelControl(
+            [] if missing else self.repositories,
+            self.options.auto_complete_config,
+            self.options.backend_config,
+            self.options.model_load_thread_count,
+        )
         self._registry = self._control.registry
+        limit = self.options.max_pending_bytes
+        self._pending = PendingBytes(usable_memory() // _PENDING_SHARE if limit is None else limit)
         self._started = False
-        self._stopping = False
+        self._refusal = "Server not ready" if missing else ""
+        _ENGINES.add(self)
 
     def __enter__(self) -> Self:
         self.start()
@@ -99,12 +125,18 @@ class Engine:
 
     def start(self) -> None:
         """Load what the control mode says. A model that fails does not raise: `repository_index` tells the reason."""
-        names: Sequence[str] = self._control.names_on_disk()
-        if self.options.model_control_mode == "explicit" and self.options.load_models != ("*",):
-            names = self.options.load_models
-        with ThreadPoolExecutor(self.options.model_load_thread_count, "load") as pool:
-            list(pool.map(self._control.load_or_record, names))
+        options = self.options
+        names: Sequence[str] = ()
+        if options.model_control_mode == "none" or options.load_models == ("*",):
+            names = self._control.names_on_disk()
+        elif options.load_models:
+            names = list(dict.fromkeys(options.load_models))
+        self._control.load_all(names)
         self._started = True
+
+    def begin_shutdown(self) -> None:
+        """Refuse what comes from now on; what was accepted goes on."""
+        self._refusal = _EXITING
 
     def shutdown(self, timeout: float = 30) -> bool:
         """Refuse new requests, answer those that are queued, free all models.
@@ -115,22 +147,26 @@ class Engine:
         Returns:
             True if everything was answered in time.
         """
-        self._stopping = True
-        deadline = time.monotonic() + timeout
-        return self._control.unload_all(deadline)
+        self.begin_shutdown()
+        return self._control.shut_down(time.monotonic() + timeout)
 
     def live(self) -> bool:
         """Whether the server runs."""
-        return self._started and not self._stopping
+        return self._started and not self._refusal
 
     @property
     def stopping(self) -> bool:
         """Whether `shutdown` was called."""
-        return self._stopping
+        return self._refusal == _EXITING
+
+    @property
+    def loading(self) -> bool:
+        """Whether a load or an unload is under way; one may hang in foreign code, which `shutdown` does not wait for."""
+        return self._control.operations.busy
 
     def ready(self) -> bool:
         """Whether every model that was asked for is ready (or just `live`, without strict readiness)."""
-        return self.live() and (not self.options.strict_readiness or self._control.all_ready())
+        return self.live() and (not self.options.strict_readiness or self._registry.all_ready())
 
     # --- model control ---
 
@@ -145,16 +181,42 @@ class Engine:
             files: contents by path (`1/model.onnx`), which replace the folder; need `config`.
 
         Raises:
-            InvalidArgumentError: the name or the files are not acceptable, or the model cannot be loaded.
-            InternalError: no such folder, or its configuration is wrong.
+            InvalidArgumentError: the name is not acceptable, or the model cannot be loaded.
+            InternalError: no such folder, or its configuration or the files are wrong.
+            UnavailableError: configurations or files are not taken here, or the engine is shutting down.
         """
-        override = parse_config_json(name, config) if isinstance(config, str) else config
+        self.begin_load(name, config, files).result()
+
+    def begin_load(
+        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes] | None = None
+    ) -> "Future[None]":
+        """Like `load`, without waiting: the future has the outcome."""
+        future: Future[None]
         try:
-            self._control.load(name, override, files or {})
+            self._check_control(config, files)
+            override = parse_config_json(name, config) if isinstance(config, str) else config
         except ServerError as error:
+            future = Future()
+            future.set_exception(error)
+        else:
+            future = self._control.load(name, override, files or {})
+        future.add_done_callback(lambda done: self._log_load(name, done))
+        return future
+
+    def _check_control(self, config: object, files: object) -> None:
+        if config is not None and not self.options.allow_model_control_config:
+            raise UnavailableError(
+                "this server takes no configuration with a load request (--allow-model-control-config)"
+            )
+        if files and not self.options.allow_model_control_files:
+            raise UnavailableError("this server takes no model files with a load request (--allow-model-control-files)")
+
+    def _log_load(self, name: str, done: "Future[None]") -> None:
+        error = done.exception()
+        if error is not None:
             LOG.warning("%s", error)
-            raise
-        LOG.info("loaded '%s' version %s", name, ", ".join(self._control.ready_versions(name)))
+        else:
+            LOG.info("loaded '%s' version %s", name, ", ".join(str(m.version) for m in self._registry.ready(name)))
 
     def unload(self, name: str, unload_dependents: bool = False) -> None:
         """Take a model out of service; queued requests are still answered. An unknown name is no error, as in Triton.
@@ -162,9 +224,14 @@ class Engine:
         Args:
             unload_dependents: also unload the models that only this one uses (ensembles; none are supported yet).
         """
+        self.begin_unload(name, unload_dependents).result()
+
+    def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]":
+        """Like `unload`, without waiting: the future has the outcome."""
         del unload_dependents
-        self._control.unload(name)
-        LOG.info("unloaded '%s'", name)
+        future = self._control.unload(name)
+        future.add_done_callback(lambda done: None if done.exception() else LOG.info("unloaded '%s'", name))
+        return future
 
     # --- what is there ---
 
@@ -176,14 +243,21 @@ class Engine:
         """
         return self._registry.find(name, version)
 
-    def models(self) -> list[Model]:
+    def models(self) -> Sequence[Model]:
         """Every model version that is ready."""
-        return list(self._registry.models())
+        return self._registry.models()
 
     def model_ready(self, name: str, version: str = "") -> bool:
-        """True if it is ready; raises as `model` if it is not there."""
-        self._registry.find(name, version)
-        return True
+        """Whether it answers requests.
+
+        Raises:
+            InvalidArgumentError: the version is not a number.
+        """
+        try:
+            self._registry.find(name, version)
+        except (NotFoundError, UnavailableError):
+            return False
+        return not self._refusal
 
     def server_metadata(self) -> service_pb2.ServerMetadataResponse:
         """Name, version and extensions."""
@@ -192,16 +266,7 @@ class Engine:
     def model_metadata(self, name: str, version: str = "") -> service_pb2.ModelMetadataResponse:
         """Inputs and outputs as clients see them: batch dimension as -1, without `reshape`. Raises as `model`."""
         model = self._registry.find(name, version)
-        versions = [str(model.version)] if version else self._control.ready_versions(name)
-        metadata = service_pb2.ModelMetadataResponse(
-            name=model.name, versions=versions, platform=model.config.platform or model.config.backend
-        )
-        spec = model.spec
-        for item in spec.inputs.values():
-            metadata.inputs.add(name=item.name, datatype=item.datatype.name, shape=spec.full_dims(item))
-        for item in spec.outputs.values():
-            metadata.outputs.add(name=item.name, datatype=item.datatype.name, shape=spec.full_dims(item))
-        return metadata
+        return description.metadata(model, [model] if version else self._registry.ready(name))
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The complete configuration that the model runs with; read only. Raises as `model`."""
@@ -213,49 +278,47 @@ class Engine:
         Raises:
             InvalidArgumentError: the model or version is not ready, or the version is not a number.
         """
-        if not name:
-            chosen = self.models()
-        else:
-            parse_version(version)
-            known = [model for model in self.models() if model.name == name]
-            if not known:
-                raise InvalidArgumentError(f"requested model '{name}' is not available")
-            chosen = [model for model in known if version in ("", str(model.version))]
-            if not chosen:
-                raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
-        return service_pb2.ModelStatisticsResponse(
-            model_stats=[model.statistics.to_message(model.name, str(model.version)) for model in chosen]
-        )
+        return description.statistics(self.models(), name, version)
 
     def repository_index(self, ready: bool = False) -> service_pb2.RepositoryIndexResponse:
         """Every model on disk or loaded, with each version's state and the reason if it is not READY."""
-        index = service_pb2.RepositoryIndexResponse()
-        for name, version, state, reason in self._control.index():
-            if not ready or state == State.READY:
-                index.models.add(name=name, version=version, state=state, reason=reason)
-        return index
+        return description.index(self._control.index(), ready)
 
     # --- inference ---
 
     def submit(self, request: InferenceRequest) -> None:
-        """Queue a request; its `reply` is called once, from a worker thread, with the answer or the error.
+        """Take over a request: it ends, once, and its `reply` hears of it; raises nothing."""
+        request.arrival_ns = time.monotonic_ns()
+        try:
+            self._submit(request)
+        except ServerError as error:
+            request.fail(error)
+        except Exception as error:
+            LOG.exception("a request to '%s' could not be submitted", request.model_name)
+            request.fail(description.defect(error))
 
-        Raises:
-            ServerError: the request is refused; `reply` is not called then.
-        """
-        model = self._registry.find(request.model_name, request.model_version)
+    def _submit(self, request: InferenceRequest) -> None:
+        tried: Model | None = None
         while True:
-            try:
-                model.submit(request)
-            except SchedulerStoppedError:
-                # A reload put a new copy into the table between our look and our call: that one takes the request.
-                current = None if self._stopping else self._registry.find(request.model_name, request.model_version)
-                if current is None or current is model:
-                    model.reject(request)
-                    raise
-                model = current
-            else:
+            if self._refusal:
+                raise UnavailableError(self._refusal)
+            model = self._registry.find(request.model_name, request.model_version)
+            if model is tried:  # it was stopped and nothing took its place yet
+                request.observer = model.statistics
+                request.fail(
+                    UnavailableError(
+                        "Server is stopping, scheduler for model has stopped accepting new inference requests"
+                    ),
+                    FailureReason.REJECTED,
+                )
                 return
+            if not self._pending.charge(request):
+                request.observer = model.statistics
+                request.fail(self._pending.refusal(request), FailureReason.REJECTED)
+                return
+            if model.submit(request):
+                return
+            tried = model  # a reload may have put a new copy into the table between our look and our call
 
     def infer(
         self,
@@ -266,19 +329,33 @@ class Engine:
         model_version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Parameter] | None = None,
+        priority: int = 0,
+        timeout_us: int = 0,
     ) -> InferenceResponse:
         """Run one inference and wait for it.
 
         Args:
             inputs: name -> array in the shape that the metadata shows; its dtype must be the input's.
             outputs: names wanted, empty for all.
+            priority: 1 is the highest, 0 the model's default level.
+            timeout_us: microseconds that it may wait in the queue, where the model lets requests say so.
 
         Raises:
             ServerError: the request is refused or the model failed on it.
         """
-        answers: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
-        self.submit(_request(model_name, inputs, outputs, model_version, request_id, parameters, answers.put))
-        return _unwrap(answers.get())
+        return call(
+            self.submit,
+            InferenceRequest(
+                model_name,
+                {name: np.asarray(array) for name, array in inputs.items()},
+                tuple(outputs),
+                model_version,
+                request_id,
+                dict(parameters or {}),
+                priority=priority,
+                timeout_us=timeout_us,
+            ),
+        )
 
     async def infer_async(
         self,
@@ -289,38 +366,35 @@ class Engine:
         model_version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Parameter] | None = None,
+        priority: int = 0,
+        timeout_us: int = 0,
     ) -> InferenceResponse:
-        """Like `infer`, for asyncio."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[InferenceResponse] = loop.create_future()
+        """Like `infer`, for asyncio. Cancelling it cancels the request."""
+        return await call_async(
+            self.submit,
+            InferenceRequest(
+                model_name,
+                {name: np.asarray(array) for name, array in inputs.items()},
+                tuple(outputs),
+                model_version,
+                request_id,
+                dict(parameters or {}),
+                priority=priority,
+                timeout_us=timeout_us,
+            ),
+        )
 
-        def resolve(response: InferenceResponse) -> None:
-            if not answer.done():  # the caller may have given up
-                answer.set_result(response)
-
-        def reply(response: InferenceResponse) -> None:
-            loop.call_soon_threadsafe(resolve, response)
-
-        self.submit(_request(model_name, inputs, outputs, model_version, request_id, parameters, reply))
-        return _unwrap(await answer)
-
-
-def _request(
-    model_name: str,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Sequence[str],
-    model_version: str,
-    request_id: str,
-    parameters: Mapping[str, Parameter] | None,
-    reply: Callable[[InferenceResponse], None],
-) -> InferenceRequest:
-    arrays = {name: np.asarray(array) for name, array in inputs.items()}
-    return InferenceRequest(
-        model_name, arrays, tuple(outputs), model_version, request_id, dict(parameters or {}), reply
-    )
+    def _forked(self) -> None:
+        self._refusal = "this engine was made before a fork and has no threads here; fix: make one in the child process"
 
 
-def _unwrap(response: InferenceResponse) -> InferenceResponse:
-    if response.error is not None:
-        raise response.error
-    return response
+_ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in _ENGINES:
+        engine._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

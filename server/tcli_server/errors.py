@@ -93,3 +93,28 @@ class CancelledError(ServerError):
     """The caller gave up on the request."""
 
     kind = ErrorKind.CANCELLED
+
+
+_OF_KIND = {
+    error.kind: error
+    for error in (
+        UnknownError,
+        InternalError,
+        NotFoundError,
+        InvalidArgumentError,
+        UnavailableError,
+        UnsupportedError,
+        AlreadyExistsError,
+        CancelledError,
+    )
+}
+
+
+def error_of_kind(kind: ErrorKind, message: str) -> ServerError:
+    """An error of a kind with a message of its own; the classes below the kinds' need more than a message."""
+    return _OF_KIND[kind](message)
+
+
+def request_prefix(request_id: str) -> str:
+    """How Triton begins every inference-time error."""
+    return f"[request id: {request_id or '<id_unknown>'}] "

@@ -1,10 +1,11 @@
 """What a loaded model takes and gives, read once from its configuration so that requests need not read it again."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelTensorReshape
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE, DataType
 
@@ -60,6 +61,7 @@ class ModelSpec:
     Attributes:
         max_batch_size: 0 where the model has no batch dimension.
         uniform: every input is required and of fixed shape, so any two valid requests can share a batch.
+        labels: output name -> class names, for outputs with a label file.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelSpec:
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     uniform: bool
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def required(self) -> list[str]:
@@ -78,23 +81,31 @@ class ModelSpec:
         return (-1, *spec.dims) if self.max_batch_size else spec.dims
 
 
-def _backend_dims(dims: Shape, has_reshape: bool, reshape: ModelTensorReshape) -> Shape:
-    return tuple(reshape.shape) if has_reshape else dims
+def read_spec(
+    config: ModelConfig,
+    version: int,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    scalars: frozenset[str] = frozenset(),
+) -> ModelSpec:
+    """The specification of a complete, valid configuration.
 
-
-def read_spec(config: ModelConfig, version: int) -> ModelSpec:
-    """The specification of a complete, valid configuration."""
-    inputs, outputs = {}, {}
-    for item in config.input:
-        datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
-        backend_dims = _backend_dims(dims, item.HasField("reshape"), item.reshape)
-        inputs[item.name] = TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims, item.optional)
-    for item in config.output:
-        datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
-        backend_dims = _backend_dims(dims, item.HasField("reshape"), item.reshape)
-        outputs[item.name] = TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims)
+    Args:
+        labels: output name -> class names.
+        scalars: tensors without any dimension in the model file. A configuration has no word for them, so they are
+            configured as [1] and reshaped on the way, as in Triton.
+    """
+    inputs = {item.name: _tensor(item, scalars, item.optional) for item in config.input}
+    outputs = {item.name: _tensor(item, scalars) for item in config.output}
     uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
-    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform)
+    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {})
+
+
+def _tensor(item: ModelInput | ModelOutput, scalars: frozenset[str], optional: bool = False) -> TensorSpec:
+    datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
+    backend_dims = tuple(item.reshape.shape) if item.HasField("reshape") else dims
+    if item.name in scalars:
+        backend_dims = ()
+    return TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims, optional)
 
 
 def element_count(shape: Shape) -> int:

@@ -289,8 +289,9 @@ def test_unload_and_load_again(tmp_path: Path):
         assert engine.ready()
         with pytest.raises(NotFoundError, match="no available versions"):
             engine.infer("add_sub", PAIR)
+        assert not engine.model_ready("add_sub", "1")
         with pytest.raises(UnavailableError, match="version 1 is not at ready state"):
-            engine.model_ready("add_sub", "1")
+            engine.model("add_sub", "1")
         engine.unload("nothing of that name")
         engine.load("add_sub")
         engine.infer("add_sub", PAIR)

@@ -1,9 +1,11 @@
-"""What can run a model file: one file each, behind one small interface.
+"""What can run a model file: a folder or file each, behind one small interface; `registry` knows which there are.
 
-A backend is told the model's complete configuration and gives instances; an instance runs whole batches and knows
-nothing of requests, queues or the wire:
+A backend declares itself, is told the model's complete configuration and opens instances; an instance runs whole
+batches and knows nothing of requests, queues or the wire:
 
-    instance = OnnxRuntimeBackend(options).create_instance(config, model_file, placement)
+    instance = backend("onnxruntime").open(config, model_file, placement)
+    instance.signature                         # what the file takes and gives
+    inputs = instance.prepare(request_inputs)  # once for each request: refuse or convert
     arrays = instance.run({"INPUT0": batch_of_inputs}, ["OUTPUT0"])
     instance.close()
 """
@@ -11,12 +13,32 @@ nothing of requests, queues or the wire:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.signature import ModelSignature
+
+
+@dataclass(frozen=True, slots=True)
+class BackendKind:
+    """How a configuration or a folder names a backend, whether this server has it or not.
+
+    Attributes:
+        name: as `backend:` in the configuration.
+        platform: as `platform:` in the configuration; empty where Triton has no such word for it.
+        model_file: the model's file name where the configuration gives none.
+    """
+
+    name: str
+    platform: str
+    model_file: str
+
+    @property
+    def suffix(self) -> str:
+        """`.onnx`"""
+        return Path(self.model_file).suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +56,37 @@ class Placement:
     threads: int
 
 
+class Complaint(NamedTuple):
+    """Something in a configuration that a backend cannot do: field, what was found and expected, and the fix."""
+
+    field: str
+    found: str
+    expected: str
+    fix: str
+
+
 class Instance(Protocol):
-    """One copy of a model, used by one thread at a time."""
+    """One copy of a model, used by one thread at a time.
+
+    Attributes:
+        signature: what the model takes and gives; completes and checks the configuration.
+    """
+
+    signature: ModelSignature
+
+    def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One request's inputs as `run` wants them, before they are joined with those of others.
+
+        Raises:
+            InvalidArgumentError: this request cannot be run; nothing else is affected.
+        """
 
     def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """Run one batch.
 
         Args:
-            inputs: arrays in the model file's own shapes, batch dimension included.
+            inputs: arrays in the model file's own shapes, batch dimension included. They are valid only until this
+                returns: their memory then belongs to the next batch. An output may be a view of one; it is copied.
             outputs: names of the outputs to compute.
 
         Returns:
@@ -56,22 +101,30 @@ class Instance(Protocol):
 
 
 class Backend(Protocol):
-    """Runs one kind of model file."""
+    """Runs one kind of model file.
 
-    name: str
+    Attributes:
+        kind: how it is named.
+        default_max_batch_size: what auto-completion gives a model that can batch.
+    """
 
-    def read_signature(self, model_file: Path) -> ModelSignature:
-        """What the file itself says of its inputs and outputs, for auto-completion and checks.
+    kind: BackendKind
+    default_max_batch_size: int
 
-        Raises:
-            InvalidArgumentError: the file is not a model of this kind.
-        """
+    def complaints(self, config: ModelConfig) -> list[Complaint]:
+        """What a configuration asks of this backend that it does not know or do."""
 
     def runs_on_gpu(self) -> bool:
         """Whether GPU instances can work here: there is a GPU and this backend's libraries for it are installed."""
 
-    def create_instance(self, config: ModelConfig, model_file: Path, placement: Placement) -> Instance:
+    def thread_count(self, config: ModelConfig, placement: Placement) -> int:
+        """Threads that an instance will start."""
+
+    def open(self, config: ModelConfig, model_file: Path, placement: Placement) -> Instance:
         """Load one instance.
+
+        Args:
+            config: its inputs and outputs may still be missing.
 
         Raises:
             ServerError: the file cannot be loaded, or not where `placement` says.

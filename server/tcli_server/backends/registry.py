@@ -1,11 +1,22 @@
-"""Which backend runs a model: found by the name in its configuration, imported when first needed."""
+"""Which backends there are: found by the name in a configuration, imported when first needed."""
 
 from functools import cache
 
-from tcli_server.backends import Backend
+from tcli_server.backends import Backend, BackendKind
+from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.errors import InvalidArgumentError
 
-NAMES = ("onnxruntime",)
+KINDS = (
+    BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
+    ONNXRUNTIME,
+    BackendKind("openvino", "", "model.xml"),
+    BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
+    BackendKind("python", "", "model.py"),
+)
+"""Every backend that Triton tells by a platform or a file name, in its order: the first that fits decides."""
+
+AVAILABLE = (ONNXRUNTIME,)
+"""Those that this server has."""
 
 
 @cache
@@ -15,8 +26,9 @@ def backend(name: str) -> Backend:
     Raises:
         InvalidArgumentError: there is none.
     """
-    if name == "onnxruntime":
-        from tcli_server.backends.onnxruntime import OnnxRuntimeBackend
+    if name == ONNXRUNTIME.name:
+        from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend()
-    raise InvalidArgumentError(f"unable to find backend '{name}': this server has {', '.join(NAMES)}")
+    names = ", ".join(kind.name for kind in AVAILABLE)
+    raise InvalidArgumentError(f"unable to find backend '{name}': this server has {names}")

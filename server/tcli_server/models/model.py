@@ -1,108 +1,97 @@
 """One version of a model, loaded: its configuration, instances, scheduler and statistics."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Instance, Placement
+from tcli_server.backends import Placement
+from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
-from tcli_server.observability.statistics import FailureReason, InferenceStatistics
+from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling.batcher import Batcher
-from tcli_server.scheduling.execution import Worker
-from tcli_server.scheduling.ordering import InOrder
-from tcli_server.spec import ModelSpec, read_spec
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedInstance:
-    """An instance and where it runs."""
-
-    placement: Placement
-    instance: Instance
+from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling.choose import scheduler_for
+from tcli_server.spec import ModelSpec
 
 
 class Model:
-    """A loaded model version that accepts requests until it is closed.
+    """A loaded model version that takes requests until it is stopped.
 
     Attributes:
         config: complete and normalised; read only.
-        labels: output name -> class names, for outputs with a label file.
+        spec: what requests are judged by.
         statistics: counters since loading.
         load_seconds: how long loading took.
+
+    Raises:
+        UnavailableError: the machine gives no more threads; the instances are closed then.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        version: int,
+        spec: ModelSpec,
         folder: Path,
-        labels: Mapping[str, Sequence[str]],
         instances: Sequence[PlacedInstance],
         load_seconds: float,
     ) -> None:
         self.name: str = config.name
-        self.version = version
+        self.version = int(spec.version)
         self.config = config
         self.folder = folder
-        self.labels = labels
-        self.placements = [placed.placement for placed in instances]
+        self.spec = spec
         self.load_seconds = load_seconds
-        self.spec: ModelSpec = read_spec(config, version)
         self.statistics = InferenceStatistics()
-        self._batcher = _batcher(config, self.placements)
-        order = InOrder() if config.dynamic_batching.preserve_ordering and len(instances) > 1 else None
-        self._workers = [
-            Worker(placed.placement.name, self.spec, placed.instance, self._batcher, self.statistics, order)
-            for placed in instances
-        ]
-        for worker in self._workers:
-            worker.start()
+        self._instances = list(instances)
+        self._scheduler = scheduler_for(config, spec, instances, self.statistics)
+
+    @property
+    def placements(self) -> list[Placement]:
+        """Where its instances run."""
+        return [placed.placement for placed in self._instances]
+
+    @property
+    def instances(self) -> Sequence[PlacedInstance]:
+        """What it runs on."""
+        return self._instances
 
     @property
     def pending(self) -> int:
         """Requests that wait for an instance."""
-        return self._batcher.pending
+        return self._scheduler.pending
 
-    def submit(self, request: InferenceRequest) -> None:
-        """Queue a request; `request.reply` gets the answer.
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing runs."""
+        return self._scheduler.idle
+
+    def submit(self, request: InferenceRequest) -> bool:
+        """Take over a request, which will end; False, and nothing done, if the model is stopped.
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
-            SchedulerStoppedError: the model is closed.
         """
-        request.arrival_ns = time.monotonic_ns()
+        if request.raw_input is not None:
+            shape_raw_input(request, self.spec)
         validate(request, self.spec)
-        self._batcher.put(request)
+        request.observer = self.statistics
+        return self._scheduler.submit(request)
 
-    def reject(self, request: InferenceRequest) -> None:
-        """Count a request that came too late."""
-        self.statistics.record_failures(FailureReason.REJECTED, 1, time.monotonic_ns() - request.arrival_ns)
+    def resize(self, config: ModelConfig, instances: Sequence[PlacedInstance]) -> None:
+        """Run on these instances from now on, which `config`, otherwise the same as before, describes.
 
-    def close(self, timeout: float | None = None) -> bool:
-        """Refuse new requests, answer the queued ones and free the instances; True if all was done in time.
-
-        Args:
-            timeout: seconds to wait, None for as long as it takes.
+        Raises:
+            UnavailableError: the machine gives no more threads; the new instances are closed then, the old ones go on.
         """
-        self._batcher.stop()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        drained = True
-        for worker in self._workers:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            drained = worker.join(left) and drained
-        return drained
+        self._scheduler.resize(instances)
+        self._instances = list(instances)
+        self.config = config
 
+    def stop(self) -> None:
+        """Take nothing more; what is queued is still answered."""
+        self._scheduler.stop()
 
-def _batcher(config: ModelConfig, placements: Sequence[Placement]) -> Batcher:
-    if not config.HasField("dynamic_batching"):
-        return Batcher(1)
-    batching = config.dynamic_batching
-    # On a GPU one large batch beats several small ones side by side; cores that each instance has for itself are lost
-    # to a batch that another instance runs.
-    sharers = len(placements) if all(placement.gpu is None for placement in placements) else 1
-    delay_ns = batching.max_queue_delay_microseconds * 1000
-    return Batcher(config.max_batch_size, batching.preferred_batch_size, delay_ns, sharers)
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until everything is answered and the instances are closed; True if that happened in `timeout` seconds."""
+        return self._scheduler.join(timeout)

@@ -6,13 +6,11 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
-from tcli_server.backends.onnx_graph import read_signature
+from tcli_server.backends import Placement
 from tcli_server.datatypes import BY_CONFIG_TYPE
-from tcli_server.errors import ServerError
 from tcli_server.models.check import check_model
-from tcli_server.repository.autocomplete import complete_config, infer_backend
-from tcli_server.repository.config_file import read_config_file
-from tcli_server.repository.layout import ModelFolder, model_folders
+from tcli_server.models.draft import Draft
+from tcli_server.repository import ModelFolder, model_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +69,14 @@ def _overview(folder: ModelFolder) -> ModelOverview:
 
 def _completed(folder: ModelFolder) -> ModelConfig:
     """The configuration, completed where that works; what does not work is `check_model`'s to tell."""
-    config = read_config_file(folder.config_path).config if folder.config_path.exists() else ModelConfig()
+    draft = Draft(folder)
+    if draft.backend is None or not draft.versions or (draft.config.input and draft.config.output):
+        return draft.config
     try:
-        infer_backend(config, folder)
-        versions = folder.versions()
-        if versions and config.backend == "onnxruntime" and not (config.input and config.output):
-            path = folder.version_path(versions[-1]) / config.default_model_filename
-            complete_config(config, folder, read_signature(path / path.name if path.is_dir() else path))
-    except ServerError:
-        return config
+        instance, config = draft.open(draft.versions[-1], Placement(folder.name, None, 1))
+    except Exception:
+        return draft.config
+    instance.close()
     return config
 
 

@@ -4,7 +4,7 @@
 from typing import NoReturn
 
 from tcli_server.datatypes import BY_DTYPE
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.errors import InvalidArgumentError, request_prefix
 from tcli_server.request import InferenceRequest
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
@@ -21,8 +21,10 @@ def validate(request: InferenceRequest, spec: ModelSpec) -> None:
 
 def _obviously_valid(request: InferenceRequest, spec: ModelSpec) -> bool:
     """The hot path: exactly the declared inputs, all of fixed shape. False only says that a closer look is needed."""
-    inputs = request.inputs
-    if request.outputs or not spec.uniform or len(inputs) != len(spec.inputs):
+    inputs, outputs = request.inputs, request.outputs
+    if not spec.uniform or len(inputs) != len(spec.inputs):
+        return False
+    if outputs and not (spec.outputs.keys() >= set(outputs) and len(set(outputs)) == len(outputs)):
         return False
     if not spec.max_batch_size:
         for name, expected in spec.inputs.items():
@@ -138,9 +140,4 @@ def _shape(shape: Shape) -> str:
 
 
 def _refuse(request: InferenceRequest, message: str) -> NoReturn:
-    raise InvalidArgumentError(f"{prefix(request.id)}{message}")
-
-
-def prefix(request_id: str) -> str:
-    """How Triton begins every inference-time error."""
-    return f"[request id: {request_id or '<id_unknown>'}] "
+    raise InvalidArgumentError(f"{request_prefix(request.id)}{message}")

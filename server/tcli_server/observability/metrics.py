@@ -1,6 +1,6 @@
 """Triton's Prometheus families, read from the engine at the moment of a scrape."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -123,7 +123,7 @@ class ServerCollector(Collector):
         yield energy
 
 
-def _model_families(models: list[Model]) -> Iterator[Metric]:
+def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
     labelled = [(model, _labels(model)) for model in models]
     failures = Metric("nv_inference_request_failure", "Requests that failed, by reason", "counter")
     for model, labels in labelled:

@@ -3,18 +3,10 @@
 import threading
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from tritonclient.grpc import service_pb2
 
-
-class FailureReason(StrEnum):
-    """Why a request failed, as `nv_inference_request_failure` labels it."""
-
-    REJECTED = "REJECTED"
-    CANCELED = "CANCELED"
-    BACKEND = "BACKEND"
-    OTHER = "OTHER"
+from tcli_server.request import FailureReason, InferenceRequest
 
 
 @dataclass(slots=True)
@@ -50,36 +42,15 @@ class InferenceStatistics:
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record_batch(
-        self,
-        *,
-        requests: int,
-        batch_size: int,
-        total_ns: int,
-        queue_ns: int,
-        input_ns: int,
-        infer_ns: int,
-        output_ns: int,
-    ) -> None:
-        """Count one successful execution.
+    def record_execution(self, batch_size: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """Count one execution of the model.
 
         Args:
-            requests: requests in the batch.
             batch_size: inferences in the batch, the sum of the requests' batch sizes.
-            total_ns: sum over the requests of the time from arrival to response.
-            queue_ns: sum over the requests of the time in the queue.
-            input_ns: time to gather the inputs; likewise infer_ns and output_ns, once for the batch.
+            input_ns: time to gather the inputs; likewise infer_ns and output_ns.
         """
         with self._lock:
-            self.success_count += requests
-            self.success_ns += total_ns
-            self.queue_ns += queue_ns
-            self.compute_input_ns += input_ns * requests
-            self.compute_infer_ns += infer_ns * requests
-            self.compute_output_ns += output_ns * requests
-            self.inference_count += batch_size
             self.execution_count += 1
-            self.last_inference_ms = time.time_ns() // 1_000_000
             batch = self.batches.get(batch_size)
             if batch is None:
                 batch = self.batches[batch_size] = BatchStatistics()
@@ -88,12 +59,24 @@ class InferenceStatistics:
             batch.infer_ns += infer_ns
             batch.output_ns += output_ns
 
-    def record_failures(self, reason: FailureReason, count: int, total_ns: int) -> None:
-        """Count failed requests and the time that they spent in the server."""
+    def success(self, request: InferenceRequest, end_ns: int) -> None:
+        """Count a request that was answered, by its stamps."""
         with self._lock:
-            self.fail_count += count
-            self.fail_ns += total_ns
-            self.failure_count[reason] += count
+            self.success_count += 1
+            self.success_ns += end_ns - request.arrival_ns
+            self.queue_ns += request.compute_start_ns - request.queue_ns
+            self.compute_input_ns += request.compute_input_end_ns - request.compute_start_ns
+            self.compute_infer_ns += request.compute_output_start_ns - request.compute_input_end_ns
+            self.compute_output_ns += request.compute_end_ns - request.compute_output_start_ns
+            self.inference_count += request.batch_size
+            self.last_inference_ms = time.time_ns() // 1_000_000
+
+    def failure(self, request: InferenceRequest, reason: FailureReason, end_ns: int) -> None:
+        """Count a request that failed."""
+        with self._lock:
+            self.fail_count += 1
+            self.fail_ns += end_ns - request.arrival_ns
+            self.failure_count[reason] += 1
 
     def to_message(self, name: str, version: str) -> service_pb2.ModelStatistics:
         """The statistics extension's object (fields as in Triton's `ModelStatistics`)."""

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tcli_server.observability.log import LOG
+
 
 class ReplyMailbox:
     """Runs callbacks in the loop, in the order in which they were posted.
@@ -25,6 +27,7 @@ class ReplyMailbox:
             try:
                 self._loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:  # the loop is closed: nobody is left to answer
+                self._woken = False
                 self._posts.clear()
 
     def _deliver(self) -> None:
@@ -33,4 +36,7 @@ class ReplyMailbox:
         posts = self._posts
         while posts:
             callback, argument = posts.popleft()
-            callback(argument)
+            try:
+                callback(argument)
+            except Exception:  # one answer's mistake must not strand the others
+                LOG.exception("a reply could not be delivered")

@@ -5,44 +5,17 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import ConfigError, InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.signature import ModelSignature, TensorSignature
 
-ONNX_FILE = "model.onnx"
-
-# Triton's order: the first that fits decides.
-_BACKENDS = (
-    ("tensorrt", "tensorrt_plan", "model.plan"),
-    ("onnxruntime", "onnxruntime_onnx", ONNX_FILE),
-    ("openvino", "", "model.xml"),
-    ("pytorch", "pytorch_libtorch", "model.pt"),
-    ("python", "", "model.py"),
-)
-
-
-def infer_backend(config: ModelConfig, folder: ModelFolder) -> None:
-    """Fill name, backend, platform and default_model_filename where they are empty.
-
-    The backend comes from the platform, else from default_model_filename, else from what the first version folder
-    holds; a file name that ends in `.onnx` is enough.
-
-    Raises:
-        InvalidArgumentError: nothing tells which backend runs the model.
-    """
-    if not config.name:
-        config.name = folder.name
-    if config.platform == "ensemble":
-        return
-    if not config.backend:
-        config.backend = _find_backend(config, folder)
-    for backend, platform, filename in _BACKENDS:
-        if backend == config.backend:
-            config.platform = config.platform or platform
-            config.default_model_filename = config.default_model_filename or filename
-
 
 def complete_config(
-    config: ModelConfig, folder: ModelFolder, signature: ModelSignature, default_max_batch_size: int = 4
+    config: ModelConfig,
+    folder: ModelFolder,
+    signature: ModelSignature,
+    default_max_batch_size: int = 4,
+    positions: Positions | None = None,
 ) -> None:
     """Fill inputs, outputs, max_batch_size and the scheduler from the model file, in place, by Triton's rules.
 
@@ -66,7 +39,7 @@ def complete_config(
             [
                 Problem(
                     folder.config_path,
-                    None,
+                    (positions.line("max_batch_size") or 1) if positions else None,
                     "max_batch_size",
                     f"{config.max_batch_size} (autofill failed for model '{folder.name}': model does not support "
                     f"batching while non-zero max_batch_size is specified: '{fixed.name}' has shape "
@@ -102,32 +75,3 @@ def describe_tensor(io: ModelInput | ModelOutput, tensor: TensorSignature, max_b
         io.dims.append(1)
         if max_batch_size > 0:
             io.reshape.SetInParent()
-
-
-def _find_backend(config: ModelConfig, folder: ModelFolder) -> str:
-    if config.platform:
-        for backend, platform, _ in _BACKENDS:
-            if config.platform == platform:
-                return backend
-        raise InvalidArgumentError(
-            f"unexpected platform type '{config.platform}' for {folder.name}: an ONNX model has platform: "
-            '"onnxruntime_onnx" or backend: "onnxruntime"'
-        )
-    if config.default_model_filename:
-        for backend, _, filename in _BACKENDS:
-            if config.default_model_filename == filename:
-                return backend
-        if config.default_model_filename.endswith(".onnx"):
-            return "onnxruntime"
-    else:
-        folders = sorted(folder.version_folders().values(), key=lambda path: path.name)
-        content = {entry.name for entry in folders[0].iterdir()} if folders else set()
-        for backend, _, filename in _BACKENDS:
-            if filename in content:
-                return backend
-    found = f"{folder.path} has no file that tells" if not config.default_model_filename else "the file name does not"
-    raise InvalidArgumentError(
-        f"could not determine the backend of model '{folder.name}': the configuration names none and {found} "
-        f'(expected {folder.path / "1" / ONNX_FILE}); put the model there, or write backend: "onnxruntime" and '
-        "default_model_filename"
-    )

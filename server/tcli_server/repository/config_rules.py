@@ -11,12 +11,6 @@ from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
 
-PLATFORM_OF_BACKEND = {
-    "onnxruntime": "onnxruntime_onnx",
-    "tensorrt": "tensorrt_plan",
-    "pytorch": "pytorch_libtorch",
-}
-
 
 def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positions | None = None) -> list[Problem]:
     """Everything that is wrong with a configuration, complete or not, judged without the model file.
@@ -37,7 +31,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
             if io.name and counts[io.name] > 1:
                 report.add(f"{kind}[{index}].name", f"'{io.name}' twice", "each name once", f"remove one {kind}")
     for index, tensor in enumerate(config.input):
-        _input(f"input[{index}]", tensor, config, report)
+        _format(f"input[{index}]", tensor, report)
     for index, output in enumerate(config.output):
         _label_file(f"output[{index}]", output, folder, report)
     _instances(config, report)
@@ -52,14 +46,6 @@ def _names(config: ModelConfig, folder: ModelFolder, report: Report) -> None:
             f"'{config.name}'",
             f"'{folder.name}', the name of the model's folder",
             f'write name: "{folder.name}", leave the field out, or rename the folder',
-        )
-    expected = PLATFORM_OF_BACKEND.get(config.backend)
-    if config.platform and expected and config.platform != expected:
-        report.add(
-            "platform",
-            f"'{config.platform}' with backend '{config.backend}'",
-            f"'{expected}'",
-            f'write platform: "{expected}", or leave one of the two fields out',
         )
 
 
@@ -135,7 +121,7 @@ def _chunks(dims: "list[int]") -> list[int]:
     return counts
 
 
-def _input(path: str, tensor: ModelInput, config: ModelConfig, report: Report) -> None:
+def _format(path: str, tensor: ModelInput, report: Report) -> None:
     if tensor.format != ModelInput.FORMAT_NONE and tensor.dims and len(tensor.dims) != 3:
         name = ModelInput.Format.Name(tensor.format)
         report.add(
@@ -143,13 +129,6 @@ def _input(path: str, tensor: ModelInput, config: ModelConfig, report: Report) -
             f"{name} with {len(tensor.dims)} dims",
             "exactly 3 dims for an image, the batch dimension not among them",
             f"list 3 dims (with reshape {{ shape: {list(tensor.dims)} }} if the model wants them so), or remove format",
-        )
-    if tensor.optional and config.max_batch_size > 0 and config.backend in ("", "onnxruntime"):
-        report.add(
-            f"{path}.optional",
-            f"true with max_batch_size: {config.max_batch_size}",
-            "false: the ONNX Runtime backend has no optional inputs where the model batches",
-            "remove optional, or write max_batch_size: 0",
         )
 
 

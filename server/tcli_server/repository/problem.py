@@ -9,12 +9,13 @@ class Problem:
     """What is wrong, where, and what to do about it.
 
     Attributes:
-        file: the file (or folder) to change; None where the configuration came over the API.
+        file: the file (or folder) to change; None where the configuration came with a load request.
         line: 1-based line of the field in `file`; None where no line is to blame.
         field: full path of the field (`input[0].dims`), empty where the file as a whole is meant.
         found: what is there.
         expected: what belongs there.
         fix: what to do, as an instruction.
+        blocks: whether the model cannot be served before it is put right; else it is only worth knowing.
     """
 
     file: Path | None
@@ -23,12 +24,13 @@ class Problem:
     found: str
     expected: str
     fix: str
+    blocks: bool = True
 
     @property
     def place(self) -> str:
-        """`FILE:LINE`, as far as known."""
+        """`FILE:LINE`, as far as known, or the part of the request."""
         if self.file is None:
-            return ""
+            return "in the parameter 'config'"
         return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
 
     def __str__(self) -> str:

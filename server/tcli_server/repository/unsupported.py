@@ -11,9 +11,6 @@ from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
 
-SUPPORTED_BACKENDS = ("onnxruntime",)
-SUPPORTED_PLATFORMS = ("onnxruntime_onnx",)
-
 _SUPPORTED = frozenset(
     {
         "name",
@@ -48,7 +45,6 @@ _SUPPORTED = frozenset(
         "optimization.execution_accelerators.gpu_execution_accelerator",
     }
 )
-_ACCELERATORS = ("cuda",)
 _BATCH_STRATEGY = "TRITON_BATCH_STRATEGY_PATH"
 
 
@@ -62,21 +58,9 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
             "nothing: tcli does not support this field yet",
             "remove it, or serve this model with NVIDIA Triton",
         )
-    if config.backend and config.backend not in SUPPORTED_BACKENDS:
-        _one_of("backend", config.backend, SUPPORTED_BACKENDS, report)
-    elif not config.backend and config.platform and config.platform not in SUPPORTED_PLATFORMS:
-        _one_of("platform", config.platform, SUPPORTED_PLATFORMS, report)
     for index, group in enumerate(config.instance_group):
         if group.kind == ModelInstanceGroup.KIND_MODEL:
             _one_of(f"instance_group[{index}].kind", "KIND_MODEL", ("KIND_AUTO", "KIND_CPU", "KIND_GPU"), report)
-    for index, accelerator in enumerate(config.optimization.execution_accelerators.gpu_execution_accelerator):
-        if accelerator.name not in _ACCELERATORS:
-            _one_of(
-                f"optimization.execution_accelerators.gpu_execution_accelerator[{index}].name",
-                accelerator.name,
-                _ACCELERATORS,
-                report,
-            )
     if _BATCH_STRATEGY in config.parameters:
         _one_of(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", ("no custom batching",), report)
     return report.problems

@@ -1,1 +1,48 @@
-"""Who runs when: the queue, the dynamic batcher and the order of responses."""
+"""Who runs when: the queue of a model, how requests in it become batches, and the threads that run them.
+
+A model has one scheduler, which `scheduler_for` chooses from its configuration:
+
+    scheduler = scheduler_for(config, spec, instances, statistics)
+    taken = scheduler.submit(request)   # True: the request will end, whatever happens
+    scheduler.stop()                    # nothing new; what is queued still runs
+    scheduler.join(timeout=30)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tcli_server.backends import Instance, Placement
+from tcli_server.request import InferenceRequest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedInstance:
+    """An instance and where it runs."""
+
+    placement: Placement
+    instance: Instance
+
+
+class Scheduler(Protocol):
+    """Decides when and with whom a request runs."""
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for an instance."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing runs."""
+
+    def submit(self, request: InferenceRequest) -> bool:
+        """Take over a request that is valid for the model; False, and nothing done, once the scheduler is stopped."""
+
+    def resize(self, instances: Sequence[PlacedInstance]) -> None:
+        """Run on these instances from now on; those that are not among them finish their batch and are closed."""
+
+    def stop(self) -> None:
+        """Take nothing more; what is queued still runs."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until everything has run and the instances are closed; True if that happened within `timeout` seconds."""

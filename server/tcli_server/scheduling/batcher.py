@@ -1,155 +1,251 @@
-"""The queue in front of a model's instances, and how requests in it become batches.
+"""The scheduler of models that batch, and of those that do not: idle instances pull what is queued.
 
-One class serves Triton's default scheduler (every request runs alone) and its dynamic batcher: idle instances pull,
-so a batch is formed at the last moment, from all that has arrived until then.
+A batch is formed at the last moment, from all that has arrived until then. This one class is Triton's default scheduler
+(every request runs alone) and its dynamic batcher.
 """
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from tcli_server.errors import UnavailableError
-from tcli_server.request import InferenceRequest
+from tcli_server.request import FailureReason, InferenceRequest
+from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling.batching import BatchRules, plan_batch
+from tcli_server.scheduling.deadlines import DeadlineWatch
+from tcli_server.scheduling.execution import Executor
+from tcli_server.scheduling.ordering import InOrder
+from tcli_server.scheduling.parking import ParkingSpace
+from tcli_server.scheduling.policy import Levels
+from tcli_server.scheduling.queue import QueueFullError, RequestQueue
+from tcli_server.scheduling.sharing import Sharing
+from tcli_server.scheduling.worker import Worker
 
-
-class SchedulerStoppedError(UnavailableError):
-    """The model is being unloaded or the server is going down."""
-
-    def __init__(self) -> None:
-        super().__init__("Server is stopping, scheduler for model has stopped accepting new inference requests")
+Batch = list[InferenceRequest]
 
 
 class Batcher:
-    """A queue of requests that gives out batches (rules: Triton's `DynamicBatchScheduler`).
+    """A queue and the workers that empty it.
+
+    A worker that finds nothing to do parks. One that finds a batch worth waiting for leads: it alone waits, for the end
+    of the delay or for the request that completes the batch, and the others park. So whenever requests are queued and a
+    worker is free, exactly one worker is awake or leads, and whoever takes a batch while more is queued wakes the next.
 
     Args:
-        max_batch_size: inferences that may share an execution; 1 runs every request alone.
-        preferred: batch sizes worth waiting for, each in 1..max_batch_size; empty means `max_batch_size`.
-        max_delay_ns: how long the oldest request may wait for a preferred size, nanoseconds.
-        sharers: instances that divide the processor among them; those that are free share what is queued evenly, where
-            no delay says otherwise. One that took everything would leave the others' cores idle.
+        executor: makes what runs the batches of one instance.
+        order: sends responses in the order of their batches; None where any order will do.
     """
 
     def __init__(
-        self, max_batch_size: int, preferred: Iterable[int] = (), max_delay_ns: int = 0, sharers: int = 1
+        self,
+        rules: BatchRules,
+        levels: Levels,
+        instances: Sequence[PlacedInstance],
+        executor: Callable[[PlacedInstance], Executor],
+        order: InOrder | None = None,
     ) -> None:
-        self._limit = max(1, max_batch_size)
-        self._preferred = frozenset(preferred) or frozenset((self._limit,))
-        self._largest_preferred = max(self._preferred)
-        self._max_delay_ns = max_delay_ns
-        self._queue: deque[InferenceRequest] = deque()
-        self._queued_inferences = 0
-        self._changed = threading.Condition(threading.Lock())
-        self._idle = 0
-        self._delaying = 0
-        self._stopped = False
-        self._taken = 0
-        self._sharers = sharers
+        self._rules = rules
+        self._executor = executor
+        self._order = order
+        self._lock = threading.Lock()
+        self._queue = RequestQueue(levels, self._lock, self._removed)
+        self._workers: list[Worker] = []
+        self._parked: list[ParkingSpace] = []
+        self._leader: ParkingSpace | None = None
+        self._sharing = Sharing([])
         self._busy = 0
+        self._taken = 0
+        self._stopped = False
+        self._watch = DeadlineWatch(self._expire) if levels.have_timeouts else None
+        self.resize(instances)
 
     @property
     def pending(self) -> int:
         """Requests that wait for an instance."""
         return len(self._queue)
 
-    def put(self, request: InferenceRequest) -> None:
-        """Queue a request.
+    @property
+    def idle(self) -> bool:
+        """As `Scheduler.idle`."""
+        return not self._queue and not self._busy
+
+    def submit(self, request: InferenceRequest) -> bool:
+        """As `Scheduler.submit`."""
+        with self._lock:
+            if self._stopped:
+                return False
+            try:
+                self._queue.put(request, time.monotonic_ns())
+            except QueueFullError:
+                full = True
+            else:
+                full = False
+                if self._leader is not None:
+                    if self._may_complete_batch(request):
+                        self._wake_one()
+                elif self._parked:
+                    self._wake_one()
+        if full:
+            request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
+        elif self._watch is not None and request.deadline_ns:
+            self._watch.notice(request.deadline_ns)
+        return True
+
+    def resize(self, instances: Sequence[PlacedInstance]) -> None:
+        """As `Scheduler.resize`."""
+        fresh = [placed for placed in instances if all(worker.placed is not placed for worker in self._workers)]
+        workers = [Worker(placed, self._executor(placed), self.take, self.ran, self._sender()) for placed in fresh]
+        self._start(workers)
+        with self._lock:
+            self._workers = [worker for worker in self._workers if worker.is_alive()] + workers
+            for worker in self._workers:
+                worker.retired = all(worker.placed is not placed for placed in instances)
+            self._sharing = Sharing([placed.placement for placed in instances])
+            self._wake_all()
+
+    def _start(self, workers: Sequence[Worker]) -> None:
+        """Start all or none.
 
         Raises:
-            SchedulerStoppedError: after `stop`.
+            UnavailableError: the machine gives no more threads; the workers' instances are closed then.
         """
-        with self._changed:
-            if self._stopped:
-                raise SchedulerStoppedError
-            request.queue_ns = time.monotonic_ns()
-            self._queue.append(request)
-            self._queued_inferences += request.batch_size
-            # A worker that waits for a fuller batch need not look at each arrival, only at those that can complete one.
-            if self._idle or (self._delaying and self._may_complete_batch(request)):
-                self._changed.notify()
-
-    def _may_complete_batch(self, request: InferenceRequest) -> bool:
-        return (
-            self._queued_inferences in self._preferred
-            or self._queued_inferences >= self._largest_preferred
-            or self._queue[0].shape_key != request.shape_key
-        )
-
-    def take(self) -> tuple[int, list[InferenceRequest]] | None:
-        """Wait for the next batch; called by instances.
-
-        Returns:
-            The batch's number, counting from 0 in the order in which requests arrived, and its requests. None once the
-            batcher is stopped and every queued request was given out.
-        """
-        with self._changed:
-            while True:
-                if not self._queue:
-                    if self._stopped:
-                        return None
-                    self._idle += 1
-                    self._changed.wait()
-                    self._idle -= 1
-                    continue
-                count, wait_ns = self._plan()
-                if count:
-                    return self._pop(count)
-                self._delaying += 1
-                self._changed.wait(wait_ns / 1e9)
-                self._delaying -= 1
-
-    def _plan(self) -> tuple[int, int]:
-        """How many queued requests to run now, or 0 and the nanoseconds that may still be waited."""
-        size, best, count = 0, 0, 0
-        limited = False
-        limit = self._limit if self._max_delay_ns else self._fair_share()
-        shape_key = self._queue[0].shape_key
-        for request in self._queue:
-            grown = size + request.batch_size
-            if count and (grown > limit or request.shape_key != shape_key):
-                limited = True
-                break
-            if count and not best and grown > self._largest_preferred:
-                best = count
-            size, count = grown, count + 1
-            if size in self._preferred:
-                best = count
-            if size >= limit:
-                limited = True
-                break
-        if not self._max_delay_ns:
-            return count, 0
-        left_ns = self._queue[0].queue_ns + self._max_delay_ns - time.monotonic_ns()
-        if best and left_ns > 0:
-            return best, 0
-        if limited or size >= self._largest_preferred or left_ns <= 0 or self._stopped:
-            return count, 0
-        return 0, left_ns
-
-    def _fair_share(self) -> int:
-        free = self._sharers - self._busy
-        return min(self._limit, -(-self._queued_inferences // free)) if free > 1 else self._limit
-
-    def _pop(self, count: int) -> tuple[int, list[InferenceRequest]]:
-        batch = [self._queue.popleft() for _ in range(count)]
-        for request in batch:
-            self._queued_inferences -= request.batch_size
-        number = self._taken
-        self._taken += 1
-        self._busy += 1
-        if self._queue and self._idle:
-            self._changed.notify()
-        return number, batch
-
-    def finished(self) -> None:
-        """Say that a batch has run, so that its instance counts as free; called before its responses are sent."""
-        if self._sharers > 1:
-            with self._changed:
-                self._busy -= 1
+        for index, worker in enumerate(workers):
+            try:
+                worker.start()
+            except RuntimeError as error:
+                for unstarted in workers[index:]:
+                    unstarted.placed.instance.close()
+                with self._lock:
+                    for started in workers[:index]:
+                        started.retired = True
+                    self._wake_all()
+                raise UnavailableError(f"instance '{worker.placed.placement.name}': {error}") from None
 
     def stop(self) -> None:
-        """Refuse new requests; those that are queued still run."""
-        with self._changed:
+        """As `Scheduler.stop`."""
+        with self._lock:
             self._stopped = True
-            self._changed.notify_all()
+            self._wake_all()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """As `Scheduler.join`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for worker in self._workers:
+            worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        done = not any(worker.is_alive() for worker in self._workers)
+        if done and self._watch is not None:
+            self._watch.stop()
+        return done
+
+    # --- what workers ask ---
+
+    def take(self, worker: Worker) -> tuple[int, Batch] | None:
+        """Wait for the next batch.
+
+        Returns:
+            The batch's number, counting from 0 in the order of their taking, and its requests. None once the worker is
+            retired, or the scheduler is stopped and everything queued was given out.
+        """
+        while True:
+            with self._lock:
+                now_ns = time.monotonic_ns()
+                expired = self._queue.expire(now_ns)
+                if worker.retired or (self._stopped and not self._queue):
+                    taken, wait_ns = None, 0
+                    if self._queue:
+                        self._wake_one()
+                else:
+                    taken, wait_ns = self._pop_or_wait(worker, now_ns)
+            _reject(expired)
+            if taken is not None or not wait_ns:
+                return taken
+            self._wait(worker.parking, wait_ns)
+
+    def ran(self) -> None:
+        """Say that a batch has run, so that its instance counts as free; called before its responses are sent."""
+        with self._lock:
+            self._busy -= 1
+
+    def _pop_or_wait(self, worker: Worker, now_ns: int) -> tuple[tuple[int, Batch] | None, int]:
+        """A batch, or how long to wait for one: nanoseconds, -1 until woken."""
+        if not self._queue:
+            self._parked.append(worker.parking)
+            return None, -1
+        rules = self._rules
+        limit = rules.limit
+        if not rules.max_delay_ns:
+            limit = self._sharing.limit(limit, self._queue.inferences, self._busy)
+        count, wait_ns = plan_batch(self._queue, rules, limit, now_ns, self._stopped)
+        if count:
+            batch = self._queue.take(count)
+            number = self._taken
+            self._taken += 1
+            self._busy += 1
+            if self._queue:  # what is left may be a batch already
+                self._wake_one()
+            return (number, batch), 0
+        if self._leader is not None:
+            self._parked.append(worker.parking)
+            return None, -1
+        self._leader = worker.parking
+        return None, wait_ns
+
+    def _wait(self, parking: ParkingSpace, wait_ns: int) -> None:
+        if wait_ns < 0:
+            parking.wait()
+        elif not parking.wait(wait_ns):
+            with self._lock:
+                if self._leader is parking:
+                    self._leader = None
+                    return
+            parking.wait()  # somebody woke it in the very moment
+
+    # --- waking; all with the lock held ---
+
+    def _may_complete_batch(self, request: InferenceRequest) -> bool:
+        """Whether this arrival can end the leader's waiting; the leader need not look at every one."""
+        queue, rules = self._queue, self._rules
+        return (
+            queue.inferences in rules.preferred
+            or queue.inferences >= rules.largest_preferred
+            or queue.head.shape_key != request.shape_key
+        )
+
+    def _wake_one(self) -> None:
+        if self._leader is not None:
+            parking, self._leader = self._leader, None
+            parking.leave()
+        elif self._parked:
+            self._parked.pop().leave()
+
+    def _wake_all(self) -> None:
+        while self._leader is not None or self._parked:
+            self._wake_one()
+
+    def _removed(self) -> None:
+        if self._leader is not None:  # what is left may be of a preferred size now
+            self._wake_one()
+
+    # --- the rest ---
+
+    def _sender(self) -> Callable[[int, Callable[[], None]], None]:
+        return self._order.send if self._order is not None else _send_now
+
+    def _expire(self) -> int:
+        """Reject what has waited too long; when to look again, 0 for not before the next `notice`."""
+        with self._lock:
+            expired = self._queue.expire(time.monotonic_ns())
+            if expired:
+                self._removed()
+            next_ns = self._queue.next_deadline_ns
+        _reject(expired)
+        return next_ns
+
+
+def _send_now(_: int, send: Callable[[], None]) -> None:
+    send()
+
+
+def _reject(expired: Sequence[InferenceRequest]) -> None:
+    for request in expired:
+        request.fail(UnavailableError("Request timeout expired"), FailureReason.REJECTED)

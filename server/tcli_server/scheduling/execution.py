@@ -1,115 +1,125 @@
 """Runs a batch: gather the requests' inputs, run the instance, give each request its share of the outputs."""
 
-import threading
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 
 from tcli_server.backends import Instance
-from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
-from tcli_server.models.validation import prefix
-from tcli_server.observability.statistics import FailureReason, InferenceStatistics
-from tcli_server.request import InferenceRequest, InferenceResponse
-from tcli_server.scheduling.batcher import Batcher
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
+from tcli_server.observability.log import LOG
+from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
 from tcli_server.scheduling.gathering import Gatherer
-from tcli_server.scheduling.ordering import InOrder
 from tcli_server.spec import ModelSpec, TensorSpec
 
-Batch = list[InferenceRequest]
+
+@dataclass(slots=True)
+class Outcome:
+    """A request and what became of it."""
+
+    request: InferenceRequest
+    result: InferenceResponse | ServerError
+
+    def send(self) -> None:
+        """Tell the request."""
+        if isinstance(self.result, InferenceResponse):
+            self.request.send(self.result)
+        else:
+            self.request.fail(self.result, FailureReason.BACKEND)
 
 
-class Worker:
-    """One thread that feeds one instance until the batcher is stopped and empty."""
+Part = tuple[InferenceRequest, Inputs]
+"""A request that runs, and its inputs as the instance wants them."""
 
-    def __init__(
-        self,
-        name: str,
-        spec: ModelSpec,
-        instance: Instance,
-        batcher: Batcher,
-        statistics: InferenceStatistics,
-        order: InOrder | None,
-    ) -> None:
+
+class Executor:
+    """Runs batches on one instance, in one thread at a time."""
+
+    def __init__(self, spec: ModelSpec, instance: Instance, statistics: InferenceStatistics) -> None:
         self._spec = spec
         self._instance = instance
-        self._batcher = batcher
         self._statistics = statistics
-        self._order = order
         self._gatherer = Gatherer()
         self._all_outputs = tuple(spec.outputs)
         self._reshapes_outputs = any(output.reshaped for output in spec.outputs.values())
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
+        """What became of each request that has not ended yet; raises nothing.
 
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until the last batch is answered; True if it is."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _serve(self) -> None:
-        while (taken := self._batcher.take()) is not None:
-            number, batch = taken
-            responses = self._execute(batch)
-            self._batcher.finished()
-            if self._order is None:
-                _reply(batch, responses)
-            else:
-                self._order.send(number, partial(_reply, batch, responses))
-        self._instance.close()
-
-    def _execute(self, batch: Batch) -> Sequence[InferenceResponse]:
-        start_ns = time.monotonic_ns()
+        One request must not fail another: what the instance refuses in a request is found before the batch runs, and if
+        the batch fails all the same, each of its requests is run once more, alone.
+        """
+        outcomes: list[Outcome] = []
+        parts = self._prepare(batch, outcomes)
+        if not parts:
+            return outcomes
         try:
-            outputs = self._wanted(batch)
-            inputs = self._gather(batch)
-            gathered_ns = time.monotonic_ns()
-            arrays = self._instance.run(inputs, outputs)
-            ran_ns = time.monotonic_ns()
-            responses = self._scatter(batch, outputs, arrays)
-            end_ns = time.monotonic_ns()
-        except ServerError as error:
-            return self._fail(batch, error)
-        except Exception as error:  # a defect here must not take the instance down or leave requests unanswered
-            return self._fail(batch, InternalError(f"{type(error).__name__}: {error}"))
-        self._statistics.record_batch(
-            requests=len(batch),
-            batch_size=sum(request.batch_size for request in batch),
-            total_ns=end_ns * len(batch) - sum(request.arrival_ns for request in batch),
-            queue_ns=start_ns * len(batch) - sum(request.queue_ns for request in batch),
-            input_ns=gathered_ns - start_ns,
-            infer_ns=ran_ns - gathered_ns,
-            output_ns=end_ns - ran_ns,
-        )
-        return responses
+            return outcomes + self._run(parts)
+        except BaseException as error:  # whatever it is, it must not take the instance's thread down
+            if len(parts) == 1:
+                return [*outcomes, self._failed(parts[0][0], error)]
+        for part in parts:
+            try:
+                outcomes += self._run([part])
+            except BaseException as error:
+                outcomes.append(self._failed(part[0], error))
+        return outcomes
 
-    def _fail(self, batch: Batch, error: ServerError) -> Sequence[InferenceResponse]:
-        now = time.monotonic_ns()
-        total_ns = sum(now - request.arrival_ns for request in batch)
-        self._statistics.record_failures(FailureReason.BACKEND, len(batch), total_ns)
-        return [
-            InferenceResponse(
-                request.model_name, self._spec.version, request.id, error=type(error)(f"{prefix(request.id)}{error}")
-            )
-            for request in batch
-        ]
+    def _prepare(self, batch: Sequence[InferenceRequest], refused: list[Outcome]) -> list[Part]:
+        parts: list[Part] = []
+        for request in batch:
+            inputs = request.begin()
+            if inputs is None:  # it ended in the queue
+                continue
+            try:
+                parts.append((request, self._instance.prepare(inputs)))
+            except BaseException as error:
+                refused.append(self._failed(request, error))
+        return parts
 
-    def _wanted(self, batch: Batch) -> Sequence[str]:
+    def _failed(self, request: InferenceRequest, error: BaseException) -> Outcome:
+        if isinstance(error, ServerError):
+            kind, text = error.kind, str(error)
+        else:
+            LOG.error("model '%s' failed", self._spec.name, exc_info=error)
+            kind, text = InternalError.kind, f"{type(error).__name__}: {error}"
+        return Outcome(request, error_of_kind(kind, f"{request_prefix(request.id)}{text}"))
+
+    def _run(self, parts: Sequence[Part]) -> list[Outcome]:
+        start_ns = time.monotonic_ns()
+        outputs = self._wanted(parts)
+        inputs = self._gather(parts)
+        gathered_ns = time.monotonic_ns()
+        arrays = self._instance.run(inputs, outputs)
+        ran_ns = time.monotonic_ns()
+        outcomes = self._scatter(parts, outputs, self._own(arrays, inputs))
+        end_ns = time.monotonic_ns()
+        size = 0
+        for request, _ in parts:
+            size += request.batch_size
+            request.compute_start_ns, request.compute_input_end_ns = start_ns, gathered_ns
+            request.compute_output_start_ns, request.compute_end_ns = ran_ns, end_ns
+        self._statistics.record_execution(size, gathered_ns - start_ns, ran_ns - gathered_ns, end_ns - ran_ns)
+        return outcomes
+
+    def _wanted(self, parts: Sequence[Part]) -> Sequence[str]:
         """The outputs that at least one request asks for."""
-        if any(not request.outputs for request in batch):
-            return self._all_outputs
-        names = {name for request in batch for name in request.outputs}
+        names: set[str] = set()
+        for request, _ in parts:
+            if not request.outputs:
+                return self._all_outputs
+            names.update(request.outputs)
         return [name for name in self._all_outputs if name in names]
 
-    def _gather(self, batch: Batch) -> dict[str, np.ndarray]:
-        if len(batch) == 1:
+    def _gather(self, parts: Sequence[Part]) -> Inputs:
+        first = parts[0][1]
+        if len(parts) == 1:
             # A view of a request's bytes may start anywhere; what runs the model may not read it there.
-            arrays = {name: a if a.flags.aligned else a.copy() for name, a in batch[0].inputs.items()}
+            arrays = {name: array if array.flags.aligned else array.copy() for name, array in first.items()}
         else:
-            arrays = {name: self._gatherer.join(name, [r.inputs[name] for r in batch]) for name in batch[0].inputs}
+            arrays = {name: self._gatherer.join(name, [inputs[name] for _, inputs in parts]) for name in first}
         specs = self._spec.inputs
         return {name: self._to_backend(specs[name], array) for name, array in arrays.items()}
 
@@ -120,28 +130,32 @@ class Worker:
             return array.reshape(array.shape[0], *spec.to_backend(array.shape[1:]))
         return array.reshape(spec.to_backend(array.shape))
 
-    def _scatter(self, batch: Batch, names: Sequence[str], arrays: Sequence[np.ndarray]) -> Sequence[InferenceResponse]:
+    def _own(self, arrays: Sequence[np.ndarray], inputs: Inputs) -> Sequence[np.ndarray]:
+        """The outputs, apart from the inputs' memory, which belongs to the requests or to the next batch."""
+        return [
+            array.copy() if any(np.may_share_memory(array, lent) for lent in inputs.values()) else array
+            for array in arrays
+        ]
+
+    def _scatter(self, parts: Sequence[Part], names: Sequence[str], arrays: Sequence[np.ndarray]) -> list[Outcome]:
         spec = self._spec
+        if spec.max_batch_size:
+            self._check_batch(names, arrays, sum([request.batch_size for request, _ in parts]))
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs[name], a) for name, a in zip(names, arrays, strict=True)]
-        if len(batch) == 1 and not batch[0].outputs:
-            request = batch[0]
-            outputs = dict(zip(names, arrays, strict=True))
-            return [InferenceResponse(request.model_name, spec.version, request.id, outputs)]
-        total = sum(request.batch_size for request in batch)
-        if spec.max_batch_size:
-            self._check_batch(names, arrays, total)
-        responses, start = [], 0
-        for request in batch:
+        outcomes, start = [], 0
+        for request, _ in parts:
             end = start + request.batch_size
             outputs = {
-                name: array[start:end] if len(batch) > 1 else array
+                name: array[start:end] if len(parts) > 1 else array
                 for name, array in zip(names, arrays, strict=True)
                 if not request.outputs or name in request.outputs
             }
-            responses.append(InferenceResponse(request.model_name, spec.version, request.id, outputs))
+            outcomes.append(
+                Outcome(request, InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec))
+            )
             start = end
-        return responses
+        return outcomes
 
     def _to_client(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
         if not spec.reshaped:
@@ -163,8 +177,3 @@ class Worker:
                     f"output '{name}' of model '{self._spec.name}' has shape {list(array.shape)} for a batch of {total}: "
                     "the model does not keep the batch dimension, so it needs max_batch_size: 0"
                 )
-
-
-def _reply(batch: Batch, responses: Sequence[InferenceResponse]) -> None:
-    for request, response in zip(batch, responses, strict=True):
-        request.reply(response)

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 import onnx
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tcli_server.backends.onnx_graph import external_files, load_graph, model_signature
+from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
+from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
-from tcli_server.repository.autocomplete import ONNX_FILE, describe_tensor
+from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.labels import read_labels
 from tcli_server.repository.staging import staged_folder
@@ -54,7 +55,7 @@ def add_onnx_model(
     model = load_graph(file)
     signature = _known_signature(model, file)
     notes: list[str] = []
-    config = ModelConfig(name=name, platform="onnxruntime_onnx")
+    config = ModelConfig(name=name, platform=ONNXRUNTIME.platform)
     config.max_batch_size = _max_batch_size(model, signature, max_batch_size, notes)
     for tensor in signature.inputs:
         listed = config.input.add()
@@ -76,7 +77,7 @@ def add_onnx_model(
     with staged_folder(repository / name, force) as folder:
         version = folder / "1"
         version.mkdir()
-        shutil.copyfile(file, version / ONNX_FILE)
+        shutil.copyfile(file, version / ONNXRUNTIME.model_file)
         for location, source in externals:
             (version / location).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, version / location)

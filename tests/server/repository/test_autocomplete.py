@@ -7,7 +7,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ConfigError, InvalidArgumentError
-from tcli_server.repository import ModelFolder, complete_config, infer_backend, signature_problems
+from tcli_server.models.choose_backend import infer_backend
+from tcli_server.repository import ModelFolder, complete_config, signature_problems
 from tcli_server.signature import ModelSignature, TensorSignature
 
 BATCHING = ModelSignature((TensorSignature("x", "FP32", (-1, 3, -1)),), (TensorSignature("y", "BYTES", (-1,)),))

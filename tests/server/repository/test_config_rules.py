@@ -45,7 +45,6 @@ REFUSED = [
     (inputs("2, 4, -1, 6", "reshape { shape: [ 4, -1, 2, 6 ] }"), "input[0].reshape"),
     (inputs("1", "reshape { }"), "input[0].reshape"),
     (inputs("4", "reshape { }") + " max_batch_size: 8", "input[0].reshape"),
-    (inputs("4", "optional: true") + " max_batch_size: 8", "input[0].optional"),
     (f"{INPUT} {INPUT}", "input[0].name"),
     ("max_batch_size: -1", "max_batch_size"),
     ("max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 8 ] }", "dynamic_batching.preferred_batch_size[0]"),
@@ -58,7 +57,6 @@ REFUSED = [
     ('output { name: "O" data_type: TYPE_FP32 dims: [ 4 ] label_filename: "../x" }', "output[0].label_filename"),
     ('default_model_filename: "../model.onnx"', "default_model_filename"),
     ('name: "other"', "name"),
-    ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform"),
 ]
 
 UNSUPPORTED = [
@@ -66,10 +64,6 @@ UNSUPPORTED = [
     ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
     ("optimization { cuda { graphs: true } }", "optimization.cuda"),
     ("optimization { eager_batching: true }", "optimization.eager_batching"),
-    (
-        'optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }',
-        "optimization.execution_accelerators.gpu_execution_accelerator[0].name",
-    ),
     (
         'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }',
         "optimization.execution_accelerators.cpu_execution_accelerator",
@@ -92,8 +86,6 @@ UNSUPPORTED = [
     ("model_repository_agents { agents { } }", "model_repository_agents"),
     ("response_cache { enable: true }", "response_cache"),
     ("model_metrics { metric_control { } }", "model_metrics"),
-    ('backend: "python"', "backend"),
-    ('platform: "tensorrt_plan"', "platform"),
     ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
 ]
 

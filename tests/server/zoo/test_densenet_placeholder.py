@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from tcli_server.backends.onnx_graph import read_signature
+from tcli_server.backends.onnxruntime.graph import read_signature
 from tcli_server.signature import TensorSignature
 
 PUBLISHED_SIZE = 32_719_461

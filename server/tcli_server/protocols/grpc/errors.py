@@ -15,3 +15,10 @@ STATUS = {
     ErrorKind.CANCELLED: grpc.StatusCode.CANCELLED,
 }
 """As Triton's gRPC server maps them."""
+
+_LONGEST = 4096
+
+
+def printable(message: str) -> str:
+    """A status text that HTTP/2 can carry: valid UTF-8, and not larger than a header may be."""
+    return message[:_LONGEST].encode("utf-8", "replace").decode()

@@ -7,8 +7,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import BY_NAME, DataType
-from tcli_server.errors import InvalidArgumentError, UnsupportedError
-from tcli_server.models.validation import prefix
+from tcli_server.errors import InvalidArgumentError, UnsupportedError, request_prefix
 from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw, element_count
 from tcli_server.request import InferenceRequest, Parameter
 
@@ -99,7 +98,7 @@ def _read_inputs(
         if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
             raise UnsupportedError(f"input '{name}' is in shared memory, which this server does not support yet")
         if name in inputs:
-            raise InvalidArgumentError(f"{prefix(request.id)}input '{name}' already exists in request")
+            raise InvalidArgumentError(f"{request_prefix(request.id)}input '{name}' already exists in request")
         shape = tuple(tensor.shape)
         if not raw:
             inputs[name] = _decode_contents(tensor, shape, request)
@@ -113,7 +112,7 @@ def _read_inputs(
         try:
             inputs[name] = decode_raw(raw[used], datatype(tensor.datatype, name), shape, name, model)
         except InvalidArgumentError as error:
-            raise InvalidArgumentError(f"{prefix(request.id)}{error}") from None
+            raise InvalidArgumentError(f"{request_prefix(request.id)}{error}") from None
         used += 1
 
 
@@ -138,7 +137,7 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequ
     try:
         return _typed_array(getattr(tensor.contents, str(expected)), kind, shape, name, model)
     except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{prefix(request.id)}{error}") from None
+        raise InvalidArgumentError(f"{request_prefix(request.id)}{error}") from None
 
 
 def _typed_array(values: Any, kind: DataType, shape: tuple[int, ...], name: str, model: str) -> np.ndarray:

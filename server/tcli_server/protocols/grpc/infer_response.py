@@ -33,7 +33,7 @@ def encode_response(response: InferenceResponse, classes: Classes, model: Model,
     add = message.outputs.add
     for name, array in response.outputs.items():
         if classes and (count := classes.get(name)):
-            array = classify(array, count, model.labels.get(name, ()), model.spec.max_batch_size > 0, name)
+            array = classify(array, count, model.spec.labels.get(name, ()), model.spec.max_batch_size > 0, name)
         add(name=name, datatype=datatype_of(array), shape=array.shape)
         parts += raw_output(_bytes_of(array))
     parts[0] = message.SerializeToString()

@@ -72,9 +72,9 @@ class GrpcServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, server: grpc.aio.Server, port: int, pools: tuple[ThreadPoolExecutor, ...]) -> None:
+    def __init__(self, server: grpc.aio.Server, port: int, pool: ThreadPoolExecutor) -> None:
         self._server = server
-        self._pools = pools
+        self._pool = pool
         self.port = port
 
     async def stop(self, grace: float) -> bool:
@@ -85,8 +85,7 @@ class GrpcServer:
         """
         start = time.monotonic()
         await self._server.stop(grace)
-        for pool in self._pools:
-            pool.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
         return time.monotonic() - start < grace
 
 
@@ -99,14 +98,13 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     options = options or GrpcOptions()
     # Strings and typed contents of large tensors; two threads, as they compete with the models for the same cores.
     pool = ThreadPoolExecutor(2, "grpc")
-    control_pool = ThreadPoolExecutor(engine.options.model_load_thread_count, "grpc-load")
     server = grpc.aio.server(options=options.channel_arguments())
     inference = Inference(engine, asyncio.get_running_loop(), pool, options.compression)
-    server.add_generic_rpc_handlers(Service(engine, control_pool).handlers(inference))
+    server.add_generic_rpc_handlers(Service(engine, pool).handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, (pool, control_pool))
+    return GrpcServer(server, bound, pool)

@@ -2,21 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 from google.protobuf import message_factory
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.errors import STATUS, printable
 from tcli_server.protocols.grpc.infer import Inference
 
 Method = Callable[[Any], Any]
-"""Answers one request message with another; may raise ServerError."""
+"""Answers one request message with another, or with a future of it; may raise ServerError."""
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _UNSUPPORTED = {
@@ -37,11 +38,15 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 
 class Service:
-    """Translates between the V2 messages and an engine."""
+    """Translates between the V2 messages and an engine.
 
-    def __init__(self, engine: Engine, control_pool: ThreadPoolExecutor) -> None:
+    Args:
+        pool: for what grows with the request or with the number of models, which must not hold up everybody else.
+    """
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
         self._engine = engine
-        self._control_pool = control_pool
+        self._pool = pool
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know, inference first: handlers are asked in order."""
@@ -55,14 +60,17 @@ class Service:
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
             "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
+            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
+        }
+        slow: dict[str, Method] = {
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
-            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
         }
-        blocking: dict[str, Method] = {"RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload}
         table = {name: _handler(name, method, None) for name, method in quick.items()}
-        table |= {name: _handler(name, method, self._control_pool) for name, method in blocking.items()}
+        table |= {name: _handler(name, method, self._pool) for name, method in slow.items()}
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
             grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
@@ -109,8 +117,7 @@ class Service:
             else:
                 raise InvalidArgumentError(f"unrecognized load parameter '{key}', expected 'config' or 'file:<path>'")
         self._check_explicit()
-        self._engine.load(request.model_name, config, files)
-        return pb.RepositoryModelLoadResponse()
+        return _after(self._engine.begin_load(request.model_name, config, files), pb.RepositoryModelLoadResponse())
 
     def _unload(self, request: pb.RepositoryModelUnloadRequest) -> Any:
         _check_repository_name(request)
@@ -119,8 +126,8 @@ class Service:
             if key == "unload_dependents":
                 dependents = _parameter(parameter, "bool_param", f"'{key}' parameter")
         self._check_explicit()
-        self._engine.unload(request.model_name, dependents)
-        return pb.RepositoryModelUnloadResponse()
+        done = self._engine.begin_unload(request.model_name, dependents)
+        return _after(done, pb.RepositoryModelUnloadResponse())
 
     def _check_explicit(self) -> None:
         if self._engine.options.model_control_mode != "explicit":
@@ -132,23 +139,47 @@ class Service:
 
 def _handler(name: str, method: Method, pool: ThreadPoolExecutor | None) -> Any:
     """An RPC's handler, in the loop or, with a pool, in a thread."""
+    described = _SERVICE.methods_by_name[name]
+    request_class: Any = message_factory.GetMessageClass(described.input_type)
 
-    async def answer(request: Any, context: Any) -> Any:
+    def run(data: bytes) -> Any:
         try:
-            if pool is None:
-                return method(request)
-            return await asyncio.get_running_loop().run_in_executor(pool, method, request)
+            message = request_class.FromString(data)
+        except DecodeError as error:
+            raise InvalidArgumentError(f"Unable to parse request: {error}") from None
+        answer = method(message)
+        return answer if isinstance(answer, Future) else answer.SerializeToString()
+
+    async def answer(data: bytes, context: Any) -> Any:
+        try:
+            result = run(data) if pool is None else await asyncio.get_running_loop().run_in_executor(pool, run, data)
+            return (await asyncio.wrap_future(result)).SerializeToString() if isinstance(result, Future) else result
         except ServerError as error:
             status, message = STATUS[error.kind], str(error)
         except Exception as error:  # a defect must answer this request and leave the server running
             LOG.exception("%s failed", name)
             status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, message)
+        await context.abort(status, printable(message))
         raise AssertionError("abort raises")
 
-    described = _SERVICE.methods_by_name[name]
-    request_class: Any = message_factory.GetMessageClass(described.input_type)
-    return grpc.unary_unary_rpc_method_handler(answer, request_class.FromString, lambda m: m.SerializeToString())
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def _after(done: "Future[None]", message: Any) -> "Future[Any]":
+    """A future of a message, once an operation has succeeded."""
+    answered: Future[Any] = Future()
+
+    def settle(finished: "Future[None]") -> None:
+        error = finished.exception()
+        if not answered.set_running_or_notify_cancel():  # the client is gone; the operation goes on
+            return
+        if error is not None:
+            answered.set_exception(error)
+        else:
+            answered.set_result(message)
+
+    done.add_done_callback(settle)
+    return answered
 
 
 def _refusal(extension: str) -> Method:

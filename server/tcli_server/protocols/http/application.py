@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -43,8 +44,6 @@ class HttpApplication:
         self._max_input_size = max_input_size
         # Large JSON and compression; two threads, as they compete with the models for the same cores.
         self._pool = ThreadPoolExecutor(2, "http")
-        # Loading blocks for as long as a model takes, so it has threads of its own.
-        self._control_pool = ThreadPoolExecutor(engine.options.model_load_thread_count, "http-load")
         infer = InferHandler(engine, loop, self._pool, max_input_size, self._in_loop)
         self._router = Router(
             [
@@ -67,7 +66,6 @@ class HttpApplication:
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False)
-        self._control_pool.shutdown(wait=False)
 
     def _in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
@@ -98,8 +96,10 @@ class HttpApplication:
         return 200 if check() else 400
 
     def _model_ready(self, exchange: Exchange, name: str, version: str) -> None:
-        self._engine.model_ready(name, version)
-        exchange.respond(200, _EMPTY)
+        if self._engine.model_ready(name, version):
+            exchange.respond(200, _EMPTY)
+        else:
+            exchange.fail(400, "Model version not ready")
 
     def _model_metadata(self, exchange: Exchange, name: str, version: str) -> None:
         _respond_message(exchange, self._engine.model_metadata(name, version))
@@ -132,13 +132,13 @@ class HttpApplication:
     def _load(self, exchange: Exchange, name: str, _: str) -> None:
         self._check_explicit()
         config, files = _load_parameters(_parse_object(exchange.body))
-        self._in_background(exchange, lambda: self._engine.load(name, config, files))
+        self._when_done(exchange, self._engine.begin_load(name, config, files))
 
     def _unload(self, exchange: Exchange, name: str, _: str) -> None:
         self._check_explicit()
         parameters = _parse_object(exchange.body).get("parameters")
         dependents = isinstance(parameters, dict) and parameters.get("unload_dependents") is True
-        self._in_background(exchange, lambda: self._engine.unload(name, dependents))
+        self._when_done(exchange, self._engine.begin_unload(name, dependents))
 
     def _check_explicit(self) -> None:
         if self._engine.options.model_control_mode != "explicit":
@@ -147,18 +147,19 @@ class HttpApplication:
                 "--model-control-mode=explicit"
             )
 
-    def _in_background(self, exchange: Exchange, work: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                work()
+    def _when_done(self, exchange: Exchange, future: "Future[None]") -> None:
+        def answer(done: "Future[None]") -> None:
+            error = done.exception()
+            if error is None:
                 status, body = 200, _EMPTY
-            except ServerError as error:
+            elif isinstance(error, ServerError):
                 status, body = status_and_body(error)
-            except Exception as error:  # answered, whatever it is: the client waits
+            else:  # answered, whatever it is: the client waits
                 status, body = status_and_body(InternalError(f"{type(error).__name__}: {error}"))
-            self._loop.call_soon_threadsafe(exchange.respond, status, body)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(exchange.respond, status, body)
 
-        self._control_pool.submit(run)
+        future.add_done_callback(answer)
 
 
 def _respond_message(exchange: Exchange, message: Message) -> None:

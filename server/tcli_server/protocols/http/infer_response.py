@@ -29,7 +29,9 @@ def encode_response(response: InferenceResponse, form: ResponseForm, model: Mode
     for name, array in response.outputs.items():
         wanted = form.of(name)
         if wanted.classes:
-            array = classify(array, wanted.classes, _labels(model.labels, name), model.spec.max_batch_size > 0, name)
+            array = classify(
+                array, wanted.classes, _labels(model.spec.labels, name), model.spec.max_batch_size > 0, name
+            )
         entry: dict[str, Any] = {"name": name, "datatype": datatype_of(array), "shape": array.shape}
         if wanted.binary:
             blob = encode_raw(array)

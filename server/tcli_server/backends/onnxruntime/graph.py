@@ -1,7 +1,7 @@
 """Reads what an ONNX file takes and gives, without loading it into ONNX Runtime."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -24,6 +24,7 @@ class ModelFileError(InvalidArgumentError):
 
     def __init__(self, path: Path, found: str, fix: str) -> None:
         super().__init__(f"{path} is {found}, expected an ONNX model: {fix}")
+        self.path = path
         self.found = found
         self.fix = fix
 
@@ -58,6 +59,29 @@ def external_files(model: onnx.ModelProto) -> list[str]:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             names.update((entry.value, None) for entry in tensor.external_data if entry.key == "location")
     return list(names)
+
+
+def check_external_files(model: onnx.ModelProto, path: Path) -> None:
+    """Whether the files that hold weights are there, inside the model file's folder.
+
+    Raises:
+        ModelFileError: one is missing or would be read from elsewhere.
+    """
+    for location in external_files(model):
+        posix, windows = PurePosixPath(location), PureWindowsPath(location)
+        leaves = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
+        if leaves or "\0" in location:
+            raise ModelFileError(
+                path,
+                f"a model with weights in '{location}', outside of its folder",
+                "export it with its weights beside it",
+            )
+        if not (path.parent / location).is_file():
+            raise ModelFileError(
+                path,
+                f"a model without '{location}' beside it, which holds weights",
+                f"copy the file to {path.parent / location} from where the model was exported",
+            )
 
 
 def read_signature(path: Path) -> ModelSignature:

@@ -1,0 +1,90 @@
+"""Opens ONNX files."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from onnx import TensorProto, helper
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Complaint, Placement
+from tcli_server.backends.onnxruntime import options
+from tcli_server.backends.onnxruntime.graph import ModelFileError, check_external_files, load_graph
+from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
+from tcli_server.backends.onnxruntime.signature import session_signature
+from tcli_server.errors import UnsupportedError
+from tcli_server.hardware.gpu import gpu_count
+
+# Released builds may write usage events to a database in the user's cache folder; a server has no business there.
+ort.disable_telemetry_events()
+
+
+class OnnxRuntimeBackend:
+    """Makes instances of ONNX models."""
+
+    kind = ONNXRUNTIME
+    default_max_batch_size = 4
+
+    def complaints(self, config: ModelConfig) -> list[Complaint]:
+        """As `Backend.complaints`."""
+        return list(options.complaints(config))
+
+    def runs_on_gpu(self) -> bool:
+        """As `Backend.runs_on_gpu`."""
+        return gpu_count() > 0 and _cuda_starts()
+
+    def thread_count(self, config: ModelConfig, placement: Placement) -> int:
+        """As `Backend.thread_count`: the pools inside and between operators, the calling thread not among them."""
+        return sum(options.thread_counts(config, placement))
+
+    def open(self, config: ModelConfig, model_file: Path, placement: Placement) -> OnnxRuntimeInstance:
+        """As `Backend.open`.
+
+        Raises:
+            ModelFileError: the file is no ONNX model, or not one that ONNX Runtime can load.
+            UnsupportedError: the CUDA provider does not start.
+        """
+        graph = load_graph(model_file)
+        check_external_files(graph, model_file)
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if placement.gpu is not None:
+            providers.insert(0, ("CUDAExecutionProvider", options.cuda_options(config, placement.gpu)))
+            _preload_cuda_libraries()
+        try:
+            session = ort.InferenceSession(
+                str(model_file), options.session_options(config, placement), providers=providers
+            )
+        except Exception as error:
+            raise ModelFileError(
+                model_file, f"refused by ONNX Runtime {ort.__version__} ({error})", "export it again"
+            ) from error
+        if placement.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
+            # ONNX Runtime only logs this and goes on with the CPU.
+            raise UnsupportedError(
+                f"instance {placement.name}: KIND_GPU is asked for, but ONNX Runtime's CUDA provider could not start. "
+                'Fix: install the CUDA libraries (pip install "tcli[cuda]") or use kind: KIND_CPU'
+            )
+        return OnnxRuntimeInstance(session, options.run_options(config), session_signature(session, graph))
+
+
+def _preload_cuda_libraries() -> None:
+    """Find CUDA and cuDNN where pip put them; ONNX Runtime looks only on the library path by itself."""
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+
+
+@cache
+def _cuda_starts() -> bool:
+    """Try it: ONNX Runtime lists the CUDA provider as available even where its libraries are missing."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return False
+    _preload_cuda_libraries()
+    tensor = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("X", "Y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "probe", tensor[:1], tensor[1:])
+    probe = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
+    quiet = ort.SessionOptions()
+    quiet.log_severity_level = 4
+    session = ort.InferenceSession(probe.SerializeToString(), quiet, providers=["CUDAExecutionProvider"])
+    return "CUDAExecutionProvider" in session.get_providers()

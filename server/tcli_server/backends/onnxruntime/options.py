@@ -1,0 +1,179 @@
+"""From a model's configuration to ONNX Runtime's options, and what of it ONNX Runtime cannot do."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnxruntime as ort
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Complaint, Placement
+
+# `optimization.graph.level` as Triton's ONNX Runtime backend maps it; every other value means all optimizations.
+_GRAPH_LEVELS = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+_COUNT, _SWITCH = "a whole number, 0 for the default", "0 or 1"
+_NUMBERS = {
+    "intra_op_thread_count": _COUNT,
+    "inter_op_thread_count": _COUNT,
+    "execution_mode": _SWITCH,
+    "enable_mem_arena": _SWITCH,
+    "enable_mem_pattern": _SWITCH,
+}
+_MOST_THREADS = 1 << 16
+
+_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+
+# ONNX Runtime takes any key and reads some of them as paths of files to load or write, which would let whoever may send
+# a configuration read this machine's files. So only what changes nothing but speed and numbers is let through.
+_SESSION_KEYS = frozenset(
+    f"session.{name}"
+    for name in (
+        "disable_prepacking",
+        "use_env_allocators",
+        "use_device_allocator_for_initializers",
+        "set_denormal_as_zero",
+        "disable_quant_qdq",
+        "disable_double_qdq_remover",
+        "enable_quant_qdq_cleanup",
+        "qdqisint8allowed",
+        "x64quantprecision",
+        "qdq_matmulnbits_accuracy_level",
+        "enable_gelu_approximation",
+        "disable_aot_function_inlining",
+        "dynamic_block_base",
+        "force_spinning_stop",
+        "intra_op.allow_spinning",
+        "inter_op.allow_spinning",
+        "inter_op_spin_duration_us",
+        "intra_op_spin_duration_us",
+        "strict_shape_type_inference",
+        "allow_released_opsets_only",
+        "disable_cpu_ep_fallback",
+        "use_ort_model_bytes_directly",
+        "use_memory_mapped_ort_model",
+    )
+)
+_ACCELERATORS = ("cuda",)
+# Options of the CUDA provider that name nothing outside of the process.
+_CUDA_KEYS = frozenset(
+    (
+        "gpu_mem_limit",
+        "arena_extend_strategy",
+        "cudnn_conv_algo_search",
+        "cudnn_conv_use_max_workspace",
+        "cudnn_conv1d_pad_to_nc1d",
+        "do_copy_in_default_stream",
+        "enable_cuda_graph",
+        "enable_skip_layer_norm_strict_mode",
+        "use_tf32",
+        "prefer_nhwc",
+        "fuse_conv_bias",
+        "sdpa_kernel",
+        "tunable_op_enable",
+        "tunable_op_tuning_enable",
+        "use_ep_level_unified_stream",
+    )
+)
+
+
+def complaints(config: ModelConfig) -> Iterator[Complaint]:
+    """What a configuration asks of ONNX Runtime that it does not know, or that is not for a configuration to ask."""
+    for key, parameter in config.parameters.items():
+        value = parameter.string_value
+        field = f'parameters["{key}"]'
+        if key in _NUMBERS and not _fits(_NUMBERS[key], value):
+            yield Complaint(field, f"'{value}'", _NUMBERS[key], 'write value { string_value: "1" }, or remove it')
+        elif key.startswith("session.") and key not in _SESSION_KEYS:
+            yield Complaint(
+                field,
+                f"'{key}'",
+                f"one of {', '.join(sorted(_SESSION_KEYS))}: other settings of ONNX Runtime's sessions could reach files "
+                "outside of the model's folder",
+                "remove it",
+            )
+    for index, tensor in enumerate(config.input):
+        if tensor.optional and config.max_batch_size > 0:
+            yield Complaint(
+                f"input[{index}].optional",
+                f"true with max_batch_size: {config.max_batch_size}",
+                "false: the ONNX Runtime backend has no optional inputs where the model batches",
+                "remove optional, or write max_batch_size: 0",
+            )
+    for index, accelerator in enumerate(config.optimization.execution_accelerators.gpu_execution_accelerator):
+        field = f"optimization.execution_accelerators.gpu_execution_accelerator[{index}]"
+        if accelerator.name not in _ACCELERATORS:
+            yield Complaint(
+                f"{field}.name",
+                f"'{accelerator.name}'",
+                f"{' or '.join(_ACCELERATORS)}: tcli does not support anything else yet",
+                'write "cuda" where that fits, or serve this model with NVIDIA Triton',
+            )
+            continue
+        for key in accelerator.parameters:
+            if key not in _CUDA_KEYS:
+                yield Complaint(
+                    f'{field}.parameters["{key}"]',
+                    f"'{key}'",
+                    f"an option of ONNX Runtime's CUDA provider: {', '.join(sorted(_CUDA_KEYS))}",
+                    "remove it",
+                )
+
+
+def _fits(expected: str, value: str) -> bool:
+    if expected == _SWITCH:
+        return value in ("0", "1")
+    return value.isascii() and value.isdigit() and len(value) < 7 and int(value) <= _MOST_THREADS
+
+
+def thread_counts(config: ModelConfig, placement: Placement) -> tuple[int, int]:
+    """Threads inside and between operators.
+
+    0 is ONNX Runtime's own default, a pool as wide as the machine, which is what multiplies threads by instances.
+    """
+    return (
+        _number(config, "intra_op_thread_count") or placement.threads,
+        _number(config, "inter_op_thread_count") or 1,
+    )
+
+
+def session_options(config: ModelConfig, placement: Placement) -> ort.SessionOptions:
+    """The options of one instance's session."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads, options.inter_op_num_threads = thread_counts(config, placement)
+    if _number(config, "execution_mode"):
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = bool(_number(config, "enable_mem_arena", 1))
+    options.enable_mem_pattern = bool(_number(config, "enable_mem_pattern", 1))
+    for key, value in config.parameters.items():
+        if key in _SESSION_KEYS:  # ONNX Runtime's own names for what has no field
+            options.add_session_config_entry(key, value.string_value)
+    level = config.optimization.graph.level
+    options.graph_optimization_level = _GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    return options
+
+
+def run_options(config: ModelConfig) -> ort.RunOptions | None:
+    """The options of each run, None where the configuration has none."""
+    if _SHRINKAGE not in config.parameters:
+        return None
+    options = ort.RunOptions()
+    options.add_run_config_entry(_SHRINKAGE, config.parameters[_SHRINKAGE].string_value)
+    return options
+
+
+def cuda_options(config: ModelConfig, gpu: int) -> dict[str, Any]:
+    """The options of the CUDA provider."""
+    options = {"device_id": str(gpu)}
+    for accelerator in config.optimization.execution_accelerators.gpu_execution_accelerator:
+        if accelerator.name == "cuda":
+            options.update(accelerator.parameters)
+    return options
+
+
+def _number(config: ModelConfig, key: str, default: int = 0) -> int:
+    return int(config.parameters[key].string_value) if key in config.parameters else default

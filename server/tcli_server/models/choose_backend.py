@@ -1,0 +1,88 @@
+"""Which backend runs a model: by the configuration, else by what its folder holds."""
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import BackendKind
+from tcli_server.backends.registry import AVAILABLE, KINDS
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.repository.layout import ModelFolder
+
+_ENSEMBLE = BackendKind("ensemble", "ensemble", "")
+"""Not a backend, but named in the same place."""
+
+
+def infer_backend(config: ModelConfig, folder: ModelFolder) -> None:
+    """Fill name, backend, platform and default_model_filename where they are empty.
+
+    The backend comes from the platform, else from default_model_filename, else from what the first version folder
+    holds; a file name that ends as a backend's does is enough.
+
+    Raises:
+        InvalidArgumentError: nothing tells which backend runs the model.
+    """
+    if not config.name:
+        config.name = folder.name
+    if not config.backend:
+        config.backend = _find(config, folder).name
+    for kind in KINDS:
+        if kind.name == config.backend:
+            config.platform = config.platform or kind.platform
+            config.default_model_filename = config.default_model_filename or kind.model_file
+
+
+def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
+    """The same without auto-completion: by the platform alone.
+
+    Raises:
+        InvalidArgumentError: neither backend nor platform tells.
+    """
+    config.name = config.name or folder.name
+    if not config.backend:
+        if not config.platform:
+            raise InvalidArgumentError("neither backend nor platform is given, and auto-completion is off")
+        config.backend = _find(config, folder).name
+    for kind in KINDS:
+        if kind.name == config.backend:
+            config.default_model_filename = config.default_model_filename or kind.model_file
+
+
+def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
+    expected = AVAILABLE[0]
+    if config.platform == _ENSEMBLE.platform:
+        return _ENSEMBLE
+    if config.platform:
+        for kind in KINDS:
+            if config.platform == kind.platform:
+                return kind
+        raise InvalidArgumentError(
+            f"unexpected platform type '{config.platform}' for {folder.name}: expected "
+            f'"{expected.platform}", or backend: "{expected.name}"'
+        )
+    name = config.default_model_filename
+    if name:
+        for kind in KINDS:
+            if name == kind.model_file:
+                return kind
+        for kind in AVAILABLE:
+            if name.endswith(kind.suffix):
+                return kind
+    else:
+        content = _first_version_content(folder)
+        for kind in KINDS:
+            if kind.model_file in content:
+                return kind
+    found = "the file name does not" if name else f"{folder.path} has no file that tells"
+    raise InvalidArgumentError(
+        f"could not determine the backend of model '{folder.name}': the configuration names none and {found} "
+        f'(expected {folder.path / "1" / expected.model_file}); put the model there, or write backend: "{expected.name}" '
+        "and default_model_filename"
+    )
+
+
+def _first_version_content(folder: ModelFolder) -> set[str]:
+    for path in sorted(folder.version_folders().values(), key=lambda path: path.name):
+        try:
+            return {entry.name for entry in path.iterdir()}
+        except OSError:  # vanished or not readable: the next one tells as well
+            continue
+    return set()

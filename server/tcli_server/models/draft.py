@@ -1,0 +1,283 @@
+"""A model's folder on its way to being loaded. Loading and `tcli repo check` judge by this same code."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Backend, BackendKind, Complaint, Instance, Placement
+from tcli_server.backends.registry import AVAILABLE, backend
+from tcli_server.errors import ConfigError, InvalidArgumentError
+from tcli_server.models import missing
+from tcli_server.models.choose_backend import infer_backend, name_backend
+from tcli_server.models.placement import complete_instance_groups, placement_complaints, placements
+from tcli_server.repository import (
+    ModelFolder,
+    Positions,
+    Problem,
+    choose_versions,
+    complete_config,
+    config_problems,
+    read_config_file,
+    read_labels,
+    signature_problems,
+    unsupported_problems,
+)
+
+BackendConfig = Mapping[str, Mapping[str, str]]
+"""`--backend-config`: backend name, empty for all -> setting -> value."""
+
+_DEFAULT_MAX_BATCH_SIZE = "default-max-batch-size"
+
+
+class Draft:
+    """A configuration, read and judged as far as that goes without opening the model.
+
+    Args:
+        override: replaces the configuration file.
+        auto_complete: fill what the configuration leaves out.
+        settings: of the backends, by their names; those without a name are for all.
+
+    Attributes:
+        config: backend, platform, file name and instance groups completed where that was possible.
+        given: the configuration as it was given, to tell whether another one differs.
+        problems: everything that is wrong; nothing must be served while there is any.
+        malformed: whether the configuration alone is wrong, whatever model and machine it is for.
+        versions: those that the version policy chooses, ascending.
+        backend: None only if there are problems.
+        placements: where its instances are to run, none if there are problems.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        override: ModelConfig | None = None,
+        auto_complete: bool = True,
+        settings: BackendConfig | None = None,
+    ) -> None:
+        self.folder = folder
+        self.problems: list[Problem] = []
+        self.config = ModelConfig()
+        self.backend: Backend | None = None
+        self.placements: list[Placement] = []
+        self._overridden = override is not None
+        self._auto_complete = auto_complete
+        self._settings = settings or {}
+        self._positions: Positions | None = None
+        self._read(override)
+        self.given = ModelConfig()
+        self.given.CopyFrom(self.config)
+        self.versions = choose_versions(self.config.version_policy, folder.versions())
+        self._add(config_problems(self.config, folder, self._positions))
+        self._add(unsupported_problems(self.config, folder, self._positions))
+        self.malformed = bool(self.problems)
+        self._choose_backend()
+
+    def line(self, field: str) -> int | None:
+        """The line of a field in the configuration file, where there is one."""
+        return (self._positions.line(field) or 1) if self._positions is not None else None
+
+    def labels(self) -> dict[str, list[str]]:
+        """Class names by output.
+
+        Raises:
+            InvalidArgumentError: a label file cannot be read.
+        """
+        return {
+            output.name: read_labels(self.folder.path / output.label_filename)
+            for output in self.config.output
+            if output.label_filename
+        }
+
+    def model_file(self, version: int) -> Path:
+        """The model file of a version.
+
+        Raises:
+            InvalidArgumentError: it is not there, or is no file.
+        """
+        name: str = self.config.default_model_filename
+        path = self.folder.version_path(version) / name
+        if path.is_dir():
+            path = path / name  # a folder holds the model with its external data
+        if not path.exists():
+            raise InvalidArgumentError(
+                f"{path} is missing: version {version} of model '{self.folder.name}' has no file '{name}' "
+                "(default_model_filename sets another name)"
+            )
+        if not path.is_file():  # opening a FIFO would wait for ever
+            raise InvalidArgumentError(f"{path} is not a regular file: put the model file there")
+        return path
+
+    def try_version(self, version: int) -> None:
+        """Open a version and close it again, for the problems that only this shows; those of the configuration are added.
+
+        Raises:
+            ServerError: the model cannot be opened.
+        """
+        places = self.placements or [Placement(self.folder.name, None, 1)]
+        try:
+            instance, _ = self.open(version, places[0])
+        except ConfigError as error:
+            self._add(error.problems)
+        else:
+            instance.close()
+
+    def open(self, version: int, placement: Placement) -> tuple[Instance, ModelConfig]:
+        """Open one instance of a version, and complete the configuration by what the model takes and gives.
+
+        Raises:
+            ConfigError: the configuration and the model contradict each other.
+            ServerError: the model cannot be opened.
+        """
+        assert self.backend is not None
+        instance = self.backend.open(self.config, self.model_file(version), placement)
+        try:
+            return instance, self._complete(instance)
+        except BaseException:
+            instance.close()
+            raise
+
+    # --- reading and judging ---
+
+    def _read(self, override: ModelConfig | None) -> None:
+        path = self.folder.config_path
+        if override is not None:
+            self.config.CopyFrom(override)
+        elif path.exists():
+            file = read_config_file(path)
+            self.config, self._positions = file.config, file.positions
+            self._add(file.problems)
+        elif not self._auto_complete:
+            fix = "write one, or start without --disable-auto-complete-config"
+            self._add([Problem(path, None, "", "no such file", "a configuration, as auto-completion is off", fix)])
+
+    def _add(self, problems: Iterable[Problem]) -> None:
+        """Add problems, but only one kind of complaint about a field: what is wrong in form is said first."""
+        known = {(problem.file, problem.field) for problem in self.problems if problem.field}
+        self.problems += [
+            problem
+            for problem in map(self._placed, problems)
+            if problem not in self.problems and (problem.file, problem.field) not in known
+        ]
+
+    def _placed(self, problem: Problem) -> Problem:
+        """A problem of the file is one of the request where the configuration came with it."""
+        if self._overridden and problem.file == self.folder.config_path:
+            return replace(problem, file=None, line=None)
+        return problem
+
+    def _complain(self, complaints: Iterable[Complaint]) -> None:
+        path = self.folder.config_path
+        self._add(Problem(path, self.line(complaint.field), *complaint) for complaint in complaints)
+
+    def _choose_backend(self) -> None:
+        try:
+            if self._auto_complete:
+                infer_backend(self.config, self.folder)
+            else:
+                name_backend(self.config, self.folder)
+        except InvalidArgumentError as error:
+            if not self.problems:  # else what was misread may be the reason
+                self._add([missing.no_version(self.folder) or missing.no_model(self.folder, str(error))])
+            return
+        if self.config.backend not in {kind.name for kind in AVAILABLE}:
+            self._unsupported_backend()
+            return
+        self.backend = backend(self.config.backend)
+        self._check_platform(self.backend.kind)
+        if not self.versions:
+            self._add([missing.no_version(self.folder) or missing.no_chosen_version(self.folder)])
+        self._complain(self.backend.complaints(self.config))
+        if self.problems:  # thread counts, for example, that are no numbers
+            return
+        complete_instance_groups(self.config, self.backend)
+        self._complain(placement_complaints(self.config, self.backend))
+        if not self.problems:
+            self.placements = placements(self.config)
+
+    def _unsupported_backend(self) -> None:
+        """Say which field or file asks for a backend that this server does not have."""
+        names = " or ".join(kind.name for kind in AVAILABLE)
+        expected = f"{names}: tcli does not support anything else yet"
+        fix = "serve this model with NVIDIA Triton, or export it as {}".format(
+            " or ".join(kind.model_file for kind in AVAILABLE)
+        )
+        for field, given in (("backend", self.given.backend), ("platform", self.given.platform)):
+            if given:
+                self._complain([Complaint(field, f"'{given}'", expected, fix)])
+                return
+        found = f"{self.config.default_model_filename}, a model for the backend '{self.config.backend}'"
+        self._add([Problem(self.folder.path, None, "", found, expected, fix)])
+
+    def _check_platform(self, kind: BackendKind) -> None:
+        if self.given.backend and self.given.platform and self.given.platform != kind.platform:
+            self._complain(
+                [
+                    Complaint(
+                        "platform",
+                        f"'{self.given.platform}' with backend '{kind.name}'",
+                        f"'{kind.platform}'",
+                        f'write platform: "{kind.platform}", or leave one of the two fields out',
+                    )
+                ]
+            )
+
+    # --- completing ---
+
+    def _default_max_batch_size(self, chosen: Backend) -> int:
+        for owner in (chosen.kind.name, ""):
+            text = self._settings.get(owner, {}).get(_DEFAULT_MAX_BATCH_SIZE)
+            if text is not None:
+                return _whole_number(owner, text)
+        return chosen.default_max_batch_size
+
+    def _complete(self, instance: Instance) -> ModelConfig:
+        try:
+            return self._completed(instance)
+        except ConfigError as error:
+            raise ConfigError([self._placed(problem) for problem in error.problems]) from None
+
+    def _completed(self, instance: Instance) -> ModelConfig:
+        assert self.backend is not None
+        config = ModelConfig()
+        config.CopyFrom(self.config)
+        if self._auto_complete:
+            default = self._default_max_batch_size(self.backend)
+            complete_config(config, self.folder, instance.signature, default, self._positions)
+        problems = signature_problems(config, instance.signature, self.folder, self._positions)
+        if problems:
+            raise ConfigError(problems)
+        _write_defaults(config)
+        return config
+
+
+def check_settings(settings: BackendConfig) -> None:
+    """Whether backends can be told these settings.
+
+    Raises:
+        InvalidArgumentError: a value is not what its setting takes.
+    """
+    for owner, values in settings.items():
+        if _DEFAULT_MAX_BATCH_SIZE in values:
+            _whole_number(owner, values[_DEFAULT_MAX_BATCH_SIZE])
+
+
+def _whole_number(owner: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidArgumentError(
+            f"--backend-config={owner}{',' if owner else ''}{_DEFAULT_MAX_BATCH_SIZE}={text[:64]}: expected a whole "
+            "number, for example 4"
+        )
+    return int(text)
+
+
+def _write_defaults(config: ModelConfig) -> None:
+    """Write down what Triton shows for what was left out: version policy, batch sizes, pinned memory."""
+    if not config.version_policy.WhichOneof("policy_choice"):
+        config.version_policy.latest.num_versions = 1
+    for name in ("input_pinned_memory", "output_pinned_memory"):
+        if not config.optimization.HasField(name):
+            getattr(config.optimization, name).enable = True
+    if config.HasField("dynamic_batching") and not config.dynamic_batching.preferred_batch_size:
+        config.dynamic_batching.preferred_batch_size.append(max(1, config.max_batch_size))

@@ -1,0 +1,50 @@
+"""Models that answer nothing new but still have requests: closed once these are answered."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from tcli_server.hardware.memory import return_freed_memory
+from tcli_server.models.model import Model
+
+_PROMPT_SECS = 1.0
+
+
+class Draining:
+    """Closes models, those with requests in a thread each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+
+    def close(self, model: Model, closed: Callable[[], None]) -> None:
+        """Stop a model and free it, at once if nothing runs on it.
+
+        Args:
+            closed: called when it is gone.
+        """
+        model.stop()
+        if model.idle and model.join(_PROMPT_SECS):
+            closed()
+            return_freed_memory()
+            return
+
+        def drain() -> None:
+            model.join()
+            closed()
+            return_freed_memory()
+            with self._lock:
+                self._threads.discard(thread)
+
+        thread = threading.Thread(target=drain, name=f"close {model.name}", daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+            thread.start()
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until all are gone; True if that happened before `deadline` (time.monotonic())."""
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)

@@ -1,0 +1,71 @@
+"""What lies in a model's folder where its version folders or its model file should be."""
+
+from pathlib import Path
+
+from tcli_server.backends.registry import AVAILABLE
+from tcli_server.repository import ModelFolder, Problem
+
+
+def no_version(folder: ModelFolder) -> Problem | None:
+    """Why a folder has no version; None if it has one."""
+    if folder.versions():
+        return None
+    path = folder.path
+    expected = path / "1" / AVAILABLE[0].model_file
+    models = model_files(path)
+    others = [entry.name for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    if models:
+        found = f"{models[0].name} but no version folder"
+        fix = f"mkdir {path / '1'} and move {models[0].name} to {expected}"
+    elif others:
+        found = f"no version folder: {', '.join(others)} is not a number without leading zeros"
+        fix = f"rename {path / others[0]} to {path / '1'}"
+    else:
+        found, fix = "no version folder", "put the model file there"
+    return Problem(path, None, "", found, str(expected), fix)
+
+
+def no_chosen_version(folder: ModelFolder) -> Problem:
+    """The version policy chooses none of the versions that are there."""
+    there = ", ".join(map(str, folder.versions()))
+    return Problem(
+        folder.path,
+        None,
+        "",
+        f"version folders {there}, none of which the version policy chooses",
+        "at least one version to serve",
+        "change version_policy, or add a version that it chooses",
+    )
+
+
+def no_model(folder: ModelFolder, reason: str) -> Problem:
+    """Nothing tells what runs the model, perhaps only because its file is called otherwise."""
+    for path in folder.version_folders().values():
+        models = model_files(path)
+        if models:
+            name = models[0].name
+            usual = next(kind.model_file for kind in AVAILABLE if kind.suffix == models[0].suffix)
+            fix = f'rename it, or write default_model_filename: "{name}" into {folder.config_path}'
+            return Problem(path, None, "", name, usual, fix)
+    return Problem(folder.path, None, "", "no model file", reason, "put the model file there")
+
+
+def no_model_file(path: Path) -> Problem | None:
+    """What is wrong with the path of a model file; None if a file is there."""
+    if path.is_file():
+        return None
+    if path.exists() and not path.is_dir():
+        return Problem(path, None, "", "no regular file", "the model file", "put the model file there")
+    others = [entry.name for entry in model_files(path.parent)] if path.parent.is_dir() else []
+    fix = (
+        f'rename {others[0]} to {path.name}, or write default_model_filename: "{others[0]}"'
+        if others
+        else "put the model file there"
+    )
+    return Problem(path, None, "", f"no file{f' but {others[0]}' if others else ''}", "the model file", fix)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a folder that end as some backend's model files do."""
+    suffixes = {kind.suffix for kind in AVAILABLE}
+    return [file for file in sorted(folder.iterdir()) if file.suffix in suffixes and file.is_file()]

@@ -1,0 +1,104 @@
+"""Runs loads and unloads: those of one name one after the other, those of different names side by side."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from tcli_server.errors import UnavailableError
+
+_MOST_WAITING = 1024
+"""Operations that may wait; more are refused, as each costs a thread or a place in a queue."""
+
+Work = Callable[[], None]
+
+
+class Operations:
+    """A queue for each name, worked off by a thread that lives for as long as the queue is not empty.
+
+    The threads are daemons: a load that hangs in foreign code keeps neither other names nor the process's end waiting.
+
+    Args:
+        loads: loads that may run at the same time; unloads need no permission.
+    """
+
+    def __init__(self, loads: int) -> None:
+        self._lock = threading.Lock()
+        self._load_permits = threading.Semaphore(loads)
+        self._queues: dict[str, deque[tuple[Work, bool, Future[None]]]] = {}
+        self._waiting = 0
+        self._stopped = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        with self._lock:
+            return bool(self._queues)
+
+    def load(self, name: str, work: Work) -> "Future[None]":
+        """Run a load in its turn; the future has its outcome."""
+        return self._submit(name, work, True)
+
+    def unload(self, name: str, work: Work) -> "Future[None]":
+        """Run an unload in its turn; the future has its outcome."""
+        return self._submit(name, work, False)
+
+    def stop(self) -> None:
+        """Begin nothing more; what waits fails."""
+        with self._lock:
+            self._stopped = True
+
+    def _submit(self, name: str, work: Work, loads: bool) -> "Future[None]":
+        future: Future[None] = Future()
+        with self._lock:
+            if self._stopped:
+                future.set_exception(_exiting())
+                return future
+            if self._waiting >= _MOST_WAITING:
+                future.set_exception(
+                    UnavailableError(f"{self._waiting} loads and unloads are under way already; fix: try again later")
+                )
+                return future
+            self._waiting += 1
+            queue = self._queues.get(name)
+            if queue is not None:
+                queue.append((work, loads, future))
+                return future
+            self._queues[name] = deque([(work, loads, future)])
+        try:
+            threading.Thread(target=self._work, args=(name,), name=f"control {name}", daemon=True).start()
+        except RuntimeError as error:  # the machine gives no more threads
+            with self._lock:
+                abandoned = self._queues.pop(name)
+                self._waiting -= len(abandoned)
+            for _, _, waiting in abandoned:
+                waiting.set_exception(UnavailableError(f"cannot start a thread: {error}"))
+        return future
+
+    def _work(self, name: str) -> None:
+        while True:
+            with self._lock:
+                queue = self._queues[name]
+                if not queue:
+                    del self._queues[name]
+                    return
+                work, loads, future = queue.popleft()
+                stopped = self._stopped
+            try:
+                if stopped:
+                    raise _exiting()
+                if loads:
+                    with self._load_permits:
+                        work()
+                else:
+                    work()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+            with self._lock:
+                self._waiting -= 1
+
+
+def _exiting() -> UnavailableError:
+    return UnavailableError("Server exiting")

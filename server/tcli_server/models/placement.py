@@ -1,0 +1,82 @@
+"""Where a model's instances run: instance groups completed, bounded by what this machine has, cores divided."""
+
+from collections.abc import Iterator
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from tcli_server.backends import Backend, Complaint, Placement
+from tcli_server.hardware.cores import usable_cores
+from tcli_server.hardware.gpu import gpu_count
+
+_MOST_INSTANCES_PER_CORE = 16
+_LEAST_BOUND = 64
+_MOST_THREADS_PER_CORE = 64
+_LEAST_THREAD_BOUND = 512
+
+
+def complete_instance_groups(config: ModelConfig, backend: Backend) -> None:
+    """Write down what was left out: names, counts, kinds and GPUs."""
+    if not config.instance_group:
+        config.instance_group.add()
+    gpus = gpu_count()
+    for index, group in enumerate(config.instance_group):
+        group.name = group.name or (config.name if len(config.instance_group) == 1 else f"{config.name}_{index}")
+        # Triton gives ONNX models two instances on CPU, each with a thread a core. One is faster there.
+        group.count = group.count or 1
+        if group.kind == ModelInstanceGroup.KIND_AUTO:
+            usable = all(0 <= gpu < gpus for gpu in group.gpus) and backend.runs_on_gpu()
+            group.kind = ModelInstanceGroup.KIND_GPU if usable else ModelInstanceGroup.KIND_CPU
+        if group.kind == ModelInstanceGroup.KIND_GPU:
+            group.gpus[:] = group.gpus or range(gpus)
+
+
+def placements(config: ModelConfig) -> list[Placement]:
+    """Where each instance runs, by complete instance groups; CPU cores are divided between the CPU instances."""
+    on_cpu = sum(group.count for group in config.instance_group if group.kind == ModelInstanceGroup.KIND_CPU)
+    threads = max(1, usable_cores() // max(1, on_cpu))
+    result = []
+    for group in config.instance_group:
+        for index in range(group.count):
+            if group.kind == ModelInstanceGroup.KIND_CPU:
+                result.append(Placement(f"{group.name}_{index}", None, threads))
+            else:
+                result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads) for gpu in group.gpus]
+    return result
+
+
+def placement_complaints(config: ModelConfig, backend: Backend) -> Iterator[Complaint]:
+    """What this machine cannot do of what complete instance groups ask for."""
+    gpus = gpu_count()
+    for index, group in enumerate(config.instance_group):
+        if group.kind != ModelInstanceGroup.KIND_GPU:
+            continue
+        path = f"instance_group[{index}]"
+        absent = [gpu for gpu in group.gpus if not 0 <= gpu < gpus]
+        if not gpus:
+            yield Complaint(
+                f"{path}.kind",
+                "KIND_GPU, but this machine has no NVIDIA GPU (NVML finds none)",
+                "a kind that runs here",
+                "write kind: KIND_CPU, or leave kind out to take a GPU only where there is one",
+            )
+        elif absent:
+            yield Complaint(f"{path}.gpus", f"{absent}", f"GPUs 0 to {gpus - 1}, which this machine has", "remove them")
+    instances = sum(group.count * max(1, len(group.gpus)) for group in config.instance_group)
+    bound = max(_LEAST_BOUND, _MOST_INSTANCES_PER_CORE * usable_cores())
+    if instances > bound:
+        yield Complaint(
+            "instance_group",
+            f"{instances} instances",
+            f"at most {bound} on this machine of {usable_cores()} cores",
+            f"lower count: more than {usable_cores()} instances seldom help",
+        )
+        return  # before they are listed
+    threads = sum(backend.thread_count(config, placement) for placement in placements(config))
+    bound = max(_LEAST_THREAD_BOUND, _MOST_THREADS_PER_CORE * usable_cores())
+    if threads > bound:
+        yield Complaint(
+            "parameters",
+            f"{threads} threads for {instances} instances",
+            f"at most {bound} on this machine of {usable_cores()} cores",
+            "lower the thread counts, or leave them out: the cores are then divided between the instances",
+        )

@@ -1,0 +1,61 @@
+"""Models whose files came with the load request: each lives in a temporary folder for as long as it is served."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.errors import InternalError
+from tcli_server.repository import ModelFolder
+
+_LONGEST_COMPONENT = 255
+"""Bytes that a file's or folder's name may have."""
+
+
+class PushedFiles:
+    """Files on disk until `discard`.
+
+    Raises:
+        InternalError: no configuration with the files, a path that leaves the folder, or a disk that does not take them
+            (kind and first words are Triton's); nothing is left behind then.
+    """
+
+    def __init__(self, name: str, files: Mapping[str, bytes], config: ModelConfig | None) -> None:
+        if config is None:
+            raise _refusal(name, "files are given without the 'config' parameter that describes them")
+        paths = {path: _parts(name, path) for path in files}
+        self._temporary = tempfile.TemporaryDirectory(prefix="tcli-model-", ignore_cleanup_errors=True)
+        root = Path(self._temporary.name) / name
+        try:
+            root.mkdir()
+            for path, parts in paths.items():
+                target = root.joinpath(*parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(files[path])
+        except (OSError, ValueError) as error:
+            self.discard()
+            reason = getattr(error, "strerror", None) or str(error)
+            raise _refusal(name, f"the files cannot be written: {reason}") from None
+        self.folder = ModelFolder(name, root)
+
+    def discard(self) -> None:
+        """Delete the files."""
+        self._temporary.cleanup()
+
+
+def _parts(name: str, path: str) -> tuple[str, ...]:
+    parts = PurePosixPath(path).parts
+    bad = (
+        not parts
+        or path.startswith("/")
+        or any(part == ".." or "\\" in part or "\0" in part for part in parts)
+        or max(len(part.encode(errors="surrogatepass")) for part in parts) > _LONGEST_COMPONENT
+    )
+    if bad:
+        raise _refusal(name, f"file path '{path[:_LONGEST_COMPONENT]}' leaves the model's folder or is not a path")
+    return parts
+
+
+def _refusal(name: str, reason: str) -> InternalError:
+    return InternalError(f"failed to load '{name}', failed to poll from model repository: {reason}")

@@ -1,0 +1,68 @@
+"""How queued requests become a batch: Triton's dynamic batcher, as a function of what waits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tcli_server.request import InferenceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRules:
+    """When a batch is full, and how long it may wait to become so.
+
+    Attributes:
+        limit: inferences that may share an execution; 1 runs every request alone.
+        preferred: batch sizes worth waiting for, each in 1..limit.
+        max_delay_ns: how long the oldest request may wait for a preferred size, nanoseconds.
+    """
+
+    limit: int = 1
+    preferred: frozenset[int] = frozenset((1,))
+    max_delay_ns: int = 0
+
+    @property
+    def largest_preferred(self) -> int:
+        return max(self.preferred)
+
+
+def plan_batch(
+    queued: Iterable[InferenceRequest], rules: BatchRules, limit: int, now_ns: int, hurry: bool = False
+) -> tuple[int, int]:
+    """How many of the queued requests to run now, or 0 and the nanoseconds that may still be waited.
+
+    Whole requests are added in their order. A prefix that is of a preferred size is best. Where none is and the next
+    request would pass the largest preferred size, the requests before it are. Without such a prefix everything that was
+    added goes once something ends the batch: the limit, another shape, or the end of the delay, from which on preferred
+    sizes do not matter.
+
+    Args:
+        queued: in their order, at least one.
+        limit: inferences that this batch may have, at most `rules.limit`.
+        hurry: do not wait for more.
+    """
+    size, best, count, oldest_ns = 0, 0, 0, now_ns
+    limited = False
+    shape_key = None
+    for request in queued:
+        grown = size + request.batch_size
+        if count and (grown > limit or request.shape_key != shape_key):
+            limited = True
+            break
+        if count and not best and grown > rules.largest_preferred:
+            best = count
+        shape_key = request.shape_key
+        oldest_ns = min(oldest_ns, request.queue_ns)
+        size, count = grown, count + 1
+        if size in rules.preferred:
+            best = count
+        if size >= limit:
+            limited = True
+            break
+    left_ns = oldest_ns + rules.max_delay_ns - now_ns
+    if hurry or left_ns <= 0:
+        return count, 0
+    if best:
+        return best, 0
+    if limited or size >= rules.largest_preferred:
+        return count, 0
+    return 0, left_ns

@@ -1,0 +1,104 @@
+"""Requests and instances for the tests of the scheduler."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Placement
+from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.scheduling import PlacedInstance, Scheduler
+from tcli_server.scheduling.choose import scheduler_for
+from tcli_server.signature import ModelSignature
+from tcli_server.spec import read_spec
+
+CONFIG = """
+name: "m"
+input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] }
+output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
+"""
+
+
+class Doubling:
+    """An instance that answers twice its input; it can be held back, and it remembers its batches.
+
+    Attributes:
+        batches: the batch size of each run, in order.
+        gate: `run` waits until it is set.
+        entered: released once for each run that has begun.
+    """
+
+    signature = ModelSignature((), ())
+
+    def __init__(self, run: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None) -> None:
+        self.batches: list[int] = []
+        self.values: list[list[float]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.closed = threading.Event()
+        self._run = run
+
+    def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if np.isnan(inputs["X"]).any():
+            raise ValueError("not a number")
+        return inputs
+
+    def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:  # noqa: ARG002
+        self.batches.append(inputs["X"].shape[0])
+        self.values.append(inputs["X"][:, 0].tolist())
+        self.entered.release()
+        assert self.gate.wait(60)
+        return [self._run(inputs) if self._run else inputs["X"] * 2]
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Answers:
+    """Hears what became of requests.
+
+    Attributes:
+        responses: in the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self.responses: list[InferenceResponse] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, response: InferenceResponse) -> None:
+        with self._arrived:
+            self.responses.append(response)
+            self._arrived.notify_all()
+
+    def wait(self, count: int) -> list[InferenceResponse]:
+        """The first `count` responses."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.responses) >= count, 60)
+            return self.responses[:count]
+
+
+def request(value: float = 1, batch_size: int = 1, width: int = 1, **more: object) -> InferenceRequest:
+    """A request whose elements all are `value`."""
+    array = np.full((batch_size, width), value, np.float32)
+    made = InferenceRequest("m", {"X": array}, id=str(value), **more)
+    made.batch_size, made.shape_key = batch_size, (("X", (width,)),)
+    return made
+
+
+def scheduler(
+    more: str, *instances: Doubling, statistics: InferenceStatistics | None = None, gpu: int | None = None
+) -> Scheduler:
+    """The scheduler that a configuration asks for."""
+    config = text_format.Parse(CONFIG + more, ModelConfig())
+    placed = [PlacedInstance(Placement(f"m_{i}", gpu, 1), instance) for i, instance in enumerate(instances)]
+    return scheduler_for(config, read_spec(config, 1), placed, statistics or InferenceStatistics())
+
+
+def submit_all(to: Scheduler, requests: Sequence[InferenceRequest], answers: Answers) -> None:
+    for item in requests:
+        item.reply = answers
+        assert to.submit(item)
