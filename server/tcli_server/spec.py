@@ -1,6 +1,7 @@
 """What a loaded model takes and gives, read once from its configuration so that requests need not read it again."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -60,6 +61,7 @@ class ModelSpec:
     Attributes:
         max_batch_size: 0 where the model has no batch dimension.
         uniform: every input is required and of fixed shape, so any two valid requests can share a batch.
+        labels: output -> class names by index, for outputs with a label file.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelSpec:
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     uniform: bool
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def required(self) -> list[str]:
@@ -82,7 +85,7 @@ def _backend_dims(dims: Shape, has_reshape: bool, reshape: ModelTensorReshape) -
     return tuple(reshape.shape) if has_reshape else dims
 
 
-def read_spec(config: ModelConfig, version: int) -> ModelSpec:
+def read_spec(config: ModelConfig, version: int, labels: Mapping[str, Sequence[str]] | None = None) -> ModelSpec:
     """The specification of a complete, valid configuration."""
     inputs, outputs = {}, {}
     for item in config.input:
@@ -94,7 +97,7 @@ def read_spec(config: ModelConfig, version: int) -> ModelSpec:
         backend_dims = _backend_dims(dims, item.HasField("reshape"), item.reshape)
         outputs[item.name] = TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims)
     uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
-    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform)
+    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {})
 
 
 def element_count(shape: Shape) -> int:

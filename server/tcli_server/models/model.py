@@ -51,7 +51,7 @@ class Model:
         self.labels = labels
         self.placements = [placed.placement for placed in instances]
         self.load_seconds = load_seconds
-        self.spec: ModelSpec = read_spec(config, version)
+        self.spec: ModelSpec = read_spec(config, version, labels)
         self.statistics = InferenceStatistics()
         self._batcher = _batcher(config, self.placements)
         order = InOrder() if config.dynamic_batching.preserve_ordering and len(instances) > 1 else None

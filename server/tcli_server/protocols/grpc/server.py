@@ -99,14 +99,16 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     options = options or GrpcOptions()
     # Strings and typed contents of large tensors; two threads, as they compete with the models for the same cores.
     pool = ThreadPoolExecutor(2, "grpc")
+    # Answers that grow with the number of models; a thread apart, lest they wait for somebody's large tensors.
+    status_pool = ThreadPoolExecutor(1, "grpc-status")
     control_pool = ThreadPoolExecutor(engine.options.model_load_thread_count, "grpc-load")
     server = grpc.aio.server(options=options.channel_arguments())
     inference = Inference(engine, asyncio.get_running_loop(), pool, options.compression)
-    server.add_generic_rpc_handlers(Service(engine, control_pool).handlers(inference))
+    server.add_generic_rpc_handlers(Service(engine, status_pool, control_pool).handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, (pool, control_pool))
+    return GrpcServer(server, bound, (pool, status_pool, control_pool))

@@ -7,13 +7,17 @@ from typing import Any
 
 import grpc
 from google.protobuf import message_factory
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.errors import status_and_details
 from tcli_server.protocols.grpc.infer import Inference
+
+_QUICK_BYTES = 1 << 14
+"""Bytes of a request that are parsed within about a millisecond."""
 
 Method = Callable[[Any], Any]
 """Answers one request message with another; may raise ServerError."""
@@ -39,8 +43,9 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 class Service:
     """Translates between the V2 messages and an engine."""
 
-    def __init__(self, engine: Engine, control_pool: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, status_pool: ThreadPoolExecutor, control_pool: ThreadPoolExecutor) -> None:
         self._engine = engine
+        self._status_pool = status_pool
         self._control_pool = control_pool
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
@@ -54,14 +59,17 @@ class Service:
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
+            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
+        }
+        growing: dict[str, Method] = {
             "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
-            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
         blocking: dict[str, Method] = {"RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload}
-        table = {name: _handler(name, method, None) for name, method in quick.items()}
+        table = {name: _handler(name, method, self._status_pool, quick=True) for name, method in quick.items()}
+        table |= {name: _handler(name, method, self._status_pool) for name, method in growing.items()}
         table |= {name: _handler(name, method, self._control_pool) for name, method in blocking.items()}
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
@@ -130,25 +138,33 @@ class Service:
             )
 
 
-def _handler(name: str, method: Method, pool: ThreadPoolExecutor | None) -> Any:
-    """An RPC's handler, in the loop or, with a pool, in a thread."""
-
-    async def answer(request: Any, context: Any) -> Any:
-        try:
-            if pool is None:
-                return method(request)
-            return await asyncio.get_running_loop().run_in_executor(pool, method, request)
-        except ServerError as error:
-            status, message = STATUS[error.kind], str(error)
-        except Exception as error:  # a defect must answer this request and leave the server running
-            LOG.exception("%s failed", name)
-            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, message)
-        raise AssertionError("abort raises")
-
+def _handler(name: str, method: Method, pool: ThreadPoolExecutor, quick: bool = False) -> Any:
+    """An RPC's handler, in a thread; in the loop if it is `quick` and the request is small."""
     described = _SERVICE.methods_by_name[name]
     request_class: Any = message_factory.GetMessageClass(described.input_type)
-    return grpc.unary_unary_rpc_method_handler(answer, request_class.FromString, lambda m: m.SerializeToString())
+
+    def run(data: bytes) -> bytes:
+        try:
+            request = request_class.FromString(data)
+        except DecodeError as error:
+            raise InternalError(f"Unable to parse request: {error}") from None
+        return bytes(method(request).SerializeToString())
+
+    async def answer(data: bytes, context: Any) -> bytes:
+        failure: ServerError
+        try:
+            if quick and len(data) <= _QUICK_BYTES:
+                return run(data)
+            return await asyncio.get_running_loop().run_in_executor(pool, run, data)
+        except ServerError as error:
+            failure = error
+        except Exception as error:  # a defect must answer this request and leave the server running
+            LOG.exception("%s failed", name)
+            failure = InternalError(f"{type(error).__name__}: {error}")
+        await context.abort(*status_and_details(failure))
+        raise AssertionError("abort raises")
+
+    return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def _refusal(extension: str) -> Method:
