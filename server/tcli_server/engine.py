@@ -316,6 +316,9 @@ class Engine:
                 request.observer = model.statistics
                 request.fail(self._pending.refusal(request), FailureReason.REJECTED)
                 return
+            if request.ended:  # its end, before there was anything to release, would be the last to look
+                self._pending.release(request)
+                return
             if model.submit(request):
                 return
             tried = model  # a reload may have put a new copy into the table between our look and our call

@@ -72,8 +72,7 @@ class Model:
         Raises:
             InvalidArgumentError: the request does not fit the model.
         """
-        if request.raw_input is not None:
-            shape_raw_input(request, self.spec)
+        shape_raw_input(request, self.spec)
         validate(request, self.spec)
         request.observer = self.statistics
         return self._scheduler.submit(request)

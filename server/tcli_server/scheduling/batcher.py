@@ -87,8 +87,12 @@ class Batcher:
                     self._wake_one()
         if full:
             request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
-        elif self._watch is not None and request.deadline_ns:
+            return True
+        if self._watch is not None and request.deadline_ns:
             self._watch.notice(request.deadline_ns)
+        queue = request.queue
+        if request.ended and queue is not None:  # its end, before it had a place in the queue, could not give it back
+            queue.release(request)
         return True
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:

@@ -12,27 +12,27 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, ServerError
-from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.errors import details, status_and_details
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
-from tcli_server.protocols.grpc.wire import split_request, varint
+from tcli_server.protocols.grpc.wire import TooManyFieldsError, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.request import InferenceRequest, InferenceResponse
 
-_LARGE = 1 << 16
+_LARGE = 1 << 14
 """Bytes from which a request's tensors are cut out of it instead of being parsed with it."""
 
-_MANY = 1 << 14
-"""Elements, or bytes of them, from which going through them one by one is left to a thread."""
+_MANY_BYTES = 1 << 14
+_MANY_FIELDS = 500
+"""Bytes of a message without its raw tensors, and fields, from which reading them one by one is left to a thread."""
 
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 _STREAM_IN_FLIGHT = 64
 """Requests of one stream that may be under way before the next is read."""
 
-_Asked = tuple[InferenceRequest, Classes, Model]
+_Asked = tuple[InferenceRequest, Classes]
 
 
 class Inference:
@@ -54,26 +54,22 @@ class Inference:
         try:
             asked = self._decode_small(data) if len(data) < _LARGE else await self._decode_large(data)
             return await self._answer(asked)
-        except ServerError as error:
-            status, message = STATUS[error.kind], str(error)
-        except Exception as error:  # a defect must answer this request and leave the server running
-            LOG.exception("%s failed", "ModelInfer")
-            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, message)
+        except Exception as error:
+            failure = _told(error)
+        await context.abort(*status_and_details(failure))
         raise AssertionError("abort raises")
 
     async def _answer(self, asked: _Asked, final_flag: bool = False) -> bytes:
-        request, classes, model = asked
+        request, classes = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
         self._engine.submit(request)
         response = await future
         if response.error is not None:
             raise response.error
-        if takes_long(response, classes, _MANY):
-            encode = partial(encode_response, response, classes, model, final_flag)
-            return await self._loop.run_in_executor(self._pool, encode)
-        return encode_response(response, classes, model, final_flag)
+        if takes_long(response, classes):
+            return await self._loop.run_in_executor(self._pool, encode_response, response, classes, final_flag)
+        return encode_response(response, classes, final_flag)
 
     def _decode_small(self, data: bytes) -> _Asked:
         message = _parse(data)
@@ -81,22 +77,28 @@ class Inference:
 
     async def _decode_large(self, data: bytes) -> _Asked:
         try:
-            rest, raw = split_request(data)
+            rest, raw = split_request(data, _MANY_FIELDS)
         except ValueError as error:
             raise _unreadable(error) from None
-        if len(rest) < _MANY:
+        except TooManyFieldsError:
+            return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, data)
+        if len(rest) < _MANY_BYTES:
             message = _parse(rest)
             if not any(tensor.datatype == "BYTES" for tensor in message.inputs):
                 return self._decode(message, raw)
-        # Typed contents and strings are converted one by one, which must not hold up everybody else.
-        return await self._loop.run_in_executor(self._pool, lambda: self._decode(_parse(rest), raw))
+        return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, data)
+
+    def _decode_at_leisure(self, data: bytes) -> _Asked:
+        """Typed contents and strings are converted one by one, which must not hold up everybody else."""
+        try:
+            rest, raw = split_request(data)
+        except ValueError as error:
+            raise _unreadable(error) from None
+        return self._decode(_parse(rest), raw)
 
     def _decode(self, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
-        model = self._engine.model(
-            message.model_name, message.model_version
-        )  # first, as in Triton: is it there at all?
-        request, classes = decode_request(message, raw)
-        return request, classes, model
+        self._engine.model(message.model_name, message.model_version)  # first, as in Triton: is it there at all?
+        return decode_request(message, raw)
 
     async def model_stream_infer(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         """Answer the requests of a stream in their order; they run side by side and may share batches."""
@@ -107,7 +109,7 @@ class Inference:
             while (answer := await begun.get()) is not None:
                 yield await answer
         except ServerError as error:
-            await context.abort(STATUS[error.kind], str(error))
+            await context.abort(*status_and_details(error))
         finally:
             reader.cancel()
             while not begun.empty():
@@ -128,12 +130,21 @@ class Inference:
             request_id = asked[0].id
             body = await self._answer(asked, final_flag=True)
             return _STREAM_RESPONSE + varint(len(body)) + body
-        except ServerError as error:
+        except Exception as error:
+            failure = _told(error)
             if as_status:
-                raise
-            failed = service_pb2.ModelStreamInferResponse(error_message=str(error))
+                raise failure from None
+            failed = service_pb2.ModelStreamInferResponse(error_message=details(str(failure)))
             failed.infer_response.id = request_id or _request_id(data)
             return bytes(failed.SerializeToString())
+
+
+def _told(error: Exception) -> ServerError:
+    """An error as the client hears of it; a defect must answer this request and leave the server running."""
+    if isinstance(error, ServerError):
+        return error
+    LOG.error("an inference failed", exc_info=error)
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 def _parse(data: bytes) -> service_pb2.ModelInferRequest:

@@ -72,9 +72,9 @@ class GrpcServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, server: grpc.aio.Server, port: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, server: grpc.aio.Server, port: int, pools: tuple[ThreadPoolExecutor, ...]) -> None:
         self._server = server
-        self._pool = pool
+        self._pools = pools
         self.port = port
 
     async def stop(self, grace: float) -> bool:
@@ -85,7 +85,8 @@ class GrpcServer:
         """
         start = time.monotonic()
         await self._server.stop(grace)
-        self._pool.shutdown(wait=False)
+        for pool in self._pools:
+            pool.shutdown(wait=False)
         return time.monotonic() - start < grace
 
 
@@ -98,13 +99,17 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     options = options or GrpcOptions()
     # Strings and typed contents of large tensors; two threads, as they compete with the models for the same cores.
     pool = ThreadPoolExecutor(2, "grpc")
+    # Answers that grow with the number of models; a thread apart, lest they wait for somebody's large tensors.
+    status_pool = ThreadPoolExecutor(1, "grpc-status")
+    # Reading load requests, which can carry whole models; loading itself is the engine's.
+    control_pool = ThreadPoolExecutor(1, "grpc-control")
     server = grpc.aio.server(options=options.channel_arguments())
     inference = Inference(engine, asyncio.get_running_loop(), pool, options.compression)
-    server.add_generic_rpc_handlers(Service(engine, pool).handlers(inference))
+    server.add_generic_rpc_handlers(Service(engine, status_pool, control_pool).handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, pool)
+    return GrpcServer(server, bound, (pool, status_pool, control_pool))

@@ -11,10 +11,13 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS, printable
+from tcli_server.protocols.grpc.errors import status_and_details
 from tcli_server.protocols.grpc.infer import Inference
+
+_QUICK_BYTES = 1 << 14
+"""Bytes of a request that are parsed within about a millisecond."""
 
 Method = Callable[[Any], Any]
 """Answers one request message with another, or with a future of it; may raise ServerError."""
@@ -38,15 +41,12 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 
 class Service:
-    """Translates between the V2 messages and an engine.
+    """Translates between the V2 messages and an engine."""
 
-    Args:
-        pool: for what grows with the request or with the number of models, which must not hold up everybody else.
-    """
-
-    def __init__(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, status_pool: ThreadPoolExecutor, control_pool: ThreadPoolExecutor) -> None:
         self._engine = engine
-        self._pool = pool
+        self._status_pool = status_pool
+        self._control_pool = control_pool
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know, inference first: handlers are asked in order."""
@@ -59,18 +59,18 @@ class Service:
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
-            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
             **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
-        slow: dict[str, Method] = {
+        growing: dict[str, Method] = {
+            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
-            "RepositoryModelLoad": self._load,
-            "RepositoryModelUnload": self._unload,
         }
-        table = {name: _handler(name, method, None) for name, method in quick.items()}
-        table |= {name: _handler(name, method, self._pool) for name, method in slow.items()}
+        blocking: dict[str, Method] = {"RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload}
+        table = {name: _handler(name, method, self._status_pool, quick=True) for name, method in quick.items()}
+        table |= {name: _handler(name, method, self._status_pool) for name, method in growing.items()}
+        table |= {name: _handler(name, method, self._control_pool) for name, method in blocking.items()}
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
             grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
@@ -137,37 +137,41 @@ class Service:
             )
 
 
-def _handler(name: str, method: Method, pool: ThreadPoolExecutor | None) -> Any:
-    """An RPC's handler, in the loop or, with a pool, in a thread."""
+def _handler(name: str, method: Method, pool: ThreadPoolExecutor, quick: bool = False) -> Any:
+    """An RPC's handler, in a thread; in the loop if it is `quick` and the request is small."""
     described = _SERVICE.methods_by_name[name]
     request_class: Any = message_factory.GetMessageClass(described.input_type)
 
-    def run(data: bytes) -> Any:
+    def run(data: bytes) -> "bytes | Future[bytes]":
         try:
-            message = request_class.FromString(data)
+            request = request_class.FromString(data)
         except DecodeError as error:
-            raise InvalidArgumentError(f"Unable to parse request: {error}") from None
-        answer = method(message)
-        return answer if isinstance(answer, Future) else answer.SerializeToString()
+            raise InternalError(f"Unable to parse request: {error}") from None
+        reply = method(request)
+        return reply if isinstance(reply, Future) else bytes(reply.SerializeToString())
 
-    async def answer(data: bytes, context: Any) -> Any:
+    async def answer(data: bytes, context: Any) -> bytes:
+        failure: ServerError
         try:
-            result = run(data) if pool is None else await asyncio.get_running_loop().run_in_executor(pool, run, data)
-            return (await asyncio.wrap_future(result)).SerializeToString() if isinstance(result, Future) else result
+            if quick and len(data) <= _QUICK_BYTES:
+                reply = run(data)
+            else:
+                reply = await asyncio.get_running_loop().run_in_executor(pool, run, data)
+            return await asyncio.wrap_future(reply) if isinstance(reply, Future) else reply
         except ServerError as error:
-            status, message = STATUS[error.kind], str(error)
+            failure = error
         except Exception as error:  # a defect must answer this request and leave the server running
             LOG.exception("%s failed", name)
-            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, printable(message))
+            failure = InternalError(f"{type(error).__name__}: {error}")
+        await context.abort(*status_and_details(failure))
         raise AssertionError("abort raises")
 
     return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def _after(done: "Future[None]", message: Any) -> "Future[Any]":
-    """A future of a message, once an operation has succeeded."""
-    answered: Future[Any] = Future()
+def _after(done: "Future[None]", message: Any) -> "Future[bytes]":
+    """A future of a serialized message, once an operation has succeeded."""
+    answered: Future[bytes] = Future()
 
     def settle(finished: "Future[None]") -> None:
         error = finished.exception()
@@ -176,7 +180,7 @@ def _after(done: "Future[None]", message: Any) -> "Future[Any]":
         if error is not None:
             answered.set_exception(error)
         else:
-            answered.set_result(message)
+            answered.set_result(message.SerializeToString())
 
     done.add_done_callback(settle)
     return answered

@@ -14,19 +14,31 @@ _SIZES = {1: 8, 5: 4}
 Buffer = bytes | memoryview
 
 
-def split_request(data: bytes) -> tuple[bytes, list[memoryview]]:
+class TooManyFieldsError(Exception):
+    """There are more fields than the caller has time for."""
+
+
+def split_request(data: bytes, most_fields: int | None = None) -> tuple[bytes, list[memoryview]]:
     """Cut the `raw_input_contents` out of a serialized ModelInferRequest.
+
+    Args:
+        most_fields: fields to look at before giving up, None for all.
 
     Returns:
         The rest of the message, and views of the tensors in their order.
 
     Raises:
         ValueError: not a protobuf message.
+        TooManyFieldsError: more than `most_fields`.
     """
     view, end, position, kept = memoryview(data), len(data), 0, 0
     rest: list[memoryview] = []
     tensors: list[memoryview] = []
+    fields = 0
     while position < end:
+        if fields == most_fields:
+            raise TooManyFieldsError
+        fields += 1
         start = position
         tag, position = _read_varint(data, position)
         wire_type = tag & 7
