@@ -56,9 +56,7 @@ class Connection(asyncio.Protocol):
         self._reader.turned_away = shared.turned_away
         self._transport: asyncio.Transport | None = None
         self._current: Exchange | None = None
-        self._current_bytes = 0
         self._waiting: deque[Exchange] = deque()
-        self._waiting_bytes = 0
         self._unread: bytes | memoryview = b""
         self._refusal: tuple[int, str] | None = None
         self._continue_due = False
@@ -66,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._reading_paused = self._writing_paused = False
         self._input_ended = False
         self._last_answers = False  # nothing is accepted any more, what is due is answered
+        self._something_else = False  # there is more to turn to than requests: see `_when_answered`
         self._closing = False
         self._since = time.monotonic()  # when began what `check` waits for
         self._unsent = 0
@@ -86,14 +85,15 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
+        self._closing = True
         self._shared.connections.discard(self)
         self._reader.close()
         self._unread = b""
-        self._shared.budget.release(self._current_bytes + self._waiting_bytes)
+        self._shared.budget.release(self._bytes_waiting())
         self._waiting.clear()
-        self._current_bytes = self._waiting_bytes = 0
         exchange, self._current = self._current, None
         if exchange is not None:
+            self._shared.budget.release(len(exchange.body))
             _tell_gone(exchange, True)
 
     def pause_writing(self) -> None:
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Answer what was asked: the client may only have nothing more to ask. True keeps the connection open for that."""
-        self._input_ended = self._last_answers = True
+        self._input_ended = self._last_answers = self._something_else = True
         if self._closing and self._transport is not None:  # the client has read why it was refused
             self._transport.close()
         elif not self.due:
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
             return
-        if not self._unread and len(data) <= SLICE and self._has_room():
+        if len(data) <= SLICE and not self._unread and self._has_room():
             self._feed(data)
         else:
             self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
@@ -129,17 +129,16 @@ class Connection(asyncio.Protocol):
 
     def received(self, exchange: Exchange) -> None:
         """A whole request; it waits for its turn."""
-        self._continue_due = False
         self._waiting.append(exchange)
-        self._waiting_bytes += len(exchange.body)
 
     def expects_continue(self) -> None:
         """The client sends its body once it is asked to, which has to wait for the answers before."""
-        self._continue_due = True
+        self._continue_due = self._something_else = True
 
     def refuse(self, status: int, message: str) -> None:
         """Close with this answer after those that are due."""
         self._refusal = (status, message)
+        self._something_else = True
         self._unread = b""
 
     # --- one after the other ---
@@ -153,45 +152,47 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         heads = reader.heads
         reader.feed(data)
-        if reader.heads != heads or reader.phase is BODY:  # not while a head trickles in
+        if reader.phase is not BETWEEN and (reader.heads != heads or reader.phase is BODY):  # no trickle of a head
             self._since = time.monotonic()
 
     def _has_room(self) -> bool:
         """Whether to parse more, behind what is being answered."""
         if self._current is None and not self._waiting:
             return True
-        ahead = self._waiting_bytes + self._reader.body_bytes
-        return len(self._waiting) < MAX_WAITING and ahead < MAX_READ_AHEAD
+        if len(self._waiting) >= MAX_WAITING:
+            return False
+        return self._bytes_waiting() + self._reader.body_bytes < MAX_READ_AHEAD
+
+    def _bytes_waiting(self) -> int:
+        return sum(len(exchange.body) for exchange in self._waiting)
 
     def _pump(self) -> None:
         """Turn to the next request as often as that is possible: most are answered at once, and thousands may wait."""
         if self._pumping:
             return
         self._pumping = True
+        turns = _REQUESTS_PER_TURN
+        waiting = self._waiting
         try:
-            self._take_turns()
+            while not self._closing:
+                if waiting and self._current is None and not self._writing_paused:
+                    if not turns:  # others have their turn now
+                        self._pump_later()
+                        break
+                    turns -= 1
+                    self._start(waiting.popleft())
+                elif self._unread and self._has_room():
+                    step = self._reader.step
+                    data, self._unread = self._unread[:step], self._unread[step:]
+                    self._feed(data)
+                else:
+                    break
         finally:
             self._pumping = False
-        if self._transport is not None and not self._closing:
-            if self._current is None and not self._waiting:
-                self._when_answered()
+        if self._something_else and self._current is None and not waiting:
+            self._when_answered()
+        if waiting or self._unread or self._writing_paused or self._reading_paused or self._reader.body_bytes:
             self._pause_or_resume_reading()
-
-    def _take_turns(self) -> None:
-        turns = _REQUESTS_PER_TURN
-        while self._transport is not None and not self._closing:
-            if self._waiting and self._current is None and not self._writing_paused:
-                if not turns:  # others have their turn now
-                    self._pump_later()
-                    return
-                turns -= 1
-                self._start(self._waiting.popleft())
-            elif self._unread and self._has_room():
-                step = self._reader.step
-                data, self._unread = self._unread[:step], self._unread[step:]
-                self._feed(data)
-            else:
-                return
 
     def _pump_later(self) -> None:
         if not self._pump_scheduled:
@@ -204,8 +205,6 @@ class Connection(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
-        self._current_bytes = count = len(exchange.body)
-        self._waiting_bytes -= count
         try:
             self._shared.handler(exchange)
         except Exception as error:  # a defect must answer this request and leave the connection usable
@@ -215,19 +214,21 @@ class Connection(asyncio.Protocol):
             self._watch_half_closed(exchange)
 
     def _when_answered(self) -> None:
+        if self._closing:
+            return
         if self._refusal is not None:
             self._send_refusal(*self._refusal)
         elif self._last_answers and not self._unread:
             self._close()
         elif self._continue_due:
-            self._continue_due = False
-            if self._transport is not None and not self._reader.body_bytes:
+            self._continue_due = self._something_else = False
+            if self._transport is not None and self._reader.phase is BODY and not self._reader.body_bytes:
                 self._transport.write(_CONTINUE)
 
     def _pause_or_resume_reading(self) -> None:
         """A client that does not read its answers, or is far ahead of them, gets to send nothing more until it does."""
         pause = self._writing_paused or (bool(self._unread) and self._refusal is None) or not self._has_room()
-        if pause is not self._reading_paused and self._transport is not None and not self._input_ended:
+        if pause is not self._reading_paused and self._transport is not None and not self._closing | self._input_ended:
             self._reading_paused = pause
             if pause:
                 self._transport.pause_reading()
@@ -254,13 +255,13 @@ class Connection(asyncio.Protocol):
             for part in parts:
                 transport.write(part)
         self._current = exchange.on_gone = None
-        exchange.body = b""
-        self._shared.budget.release(self._current_bytes)
-        self._current_bytes = 0
+        if exchange.body:
+            self._shared.budget.release(len(exchange.body))
+            exchange.body = b""
         self._since = time.monotonic()
         if last:
             self._close()
-        elif not self._pumping:
+        elif not self._pumping and (self._waiting or self._unread or self._something_else or self._reading_paused):
             self._pump()
 
     def _send_refusal(self, status: int, message: str) -> None:
@@ -304,7 +305,7 @@ class Connection(asyncio.Protocol):
     def drain(self, status: int, message: str) -> None:
         """Answer what was asked, refuse what is still coming in, and close."""
         self._reader.turned_away = (status, message)
-        self._last_answers = True
+        self._last_answers = self._something_else = True
         if self._reader.phase is not BETWEEN:
             self._reader.give_up(status, message)
         self._pump()

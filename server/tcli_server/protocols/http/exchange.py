@@ -23,7 +23,7 @@ class Exchange:
     Attributes:
         path: the target as sent, without scheme and host.
         headers: by lower-case name; values of a repeated header are joined by commas.
-        body: empty again once the exchange is answered.
+        body: not to be changed; empty again once the exchange is answered.
         on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
             before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
             its input, which may only mean that it has nothing more to ask.

@@ -101,6 +101,8 @@ class RequestReader:
             self._refuse(500, "the server failed to read this request")
         except httptools.HttpParserError as error:
             self._refuse(505 if "HTTP version" in str(error) else 400, f"malformed HTTP request: {error}")
+        if self.phase is BETWEEN:
+            return
         if self.phase is HEAD:  # the parser itself would collect a header without end
             if self.heads - heads == (before is BETWEEN):  # else other requests are in this slice too
                 self._head_fed += len(data)
@@ -135,10 +137,8 @@ class RequestReader:
             self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase is not HEAD:  # a trailer, which means nothing here; or the second reading of a head
-            return
         name = name.lower()
-        if name in self._headers:
+        if name in self._headers or self.phase is not HEAD:
             self._repeat(name, value)
         else:
             self._headers[name] = value.rstrip()
@@ -150,14 +150,16 @@ class RequestReader:
         self._chunked = False
         self._length = self._chunks = self._framing = 0
         headers, parser, receiver = self._headers, self._parser, self._receiver
-        method, version = parser.get_method(), parser.get_http_version()
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
+        # Only HTTP/1.1 keeps alive unasked; asking the parser takes longer than to tell from that.
+        version = "1.1" if keep_alive and b"connection" not in headers else parser.get_http_version()
         problem = self._head_problem(method, version)
         if problem is not None:
             self._refuse(*problem)
         elif receiver is not None:
             path = self._path if self._path[:1] == b"/" else _origin_form(self._path)
             self._exchange = exchange = Exchange(receiver, method, path, headers)
-            exchange.keep_alive = parser.should_keep_alive()
+            exchange.keep_alive = keep_alive
             exchange.http_1_0 = version == "1.0"
             if self._chunked:
                 parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
@@ -250,6 +252,8 @@ class RequestReader:
         return len(self._path) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
 
     def _repeat(self, name: bytes, value: bytes) -> None:
+        if self.phase is not HEAD:  # a trailer, which means nothing here; or the second reading of a head
+            return
         self._repeats += 1
         if name == b"host":
             self._refuse(400, "request with two Host headers")
