@@ -17,8 +17,8 @@ from tcli_server.errors import (
     UnsupportedError,
 )
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.http.connection import Exchange
 from tcli_server.protocols.http.errors import status_and_body
+from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.messages import to_json
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload

@@ -13,8 +13,8 @@ from tcli_server.protocols.http.compression import (
     compress,
     decompress,
 )
-from tcli_server.protocols.http.connection import Exchange
 from tcli_server.protocols.http.errors import status_and_body
+from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.infer_request import ResponseForm, TakesLongError, decode_request
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.mailbox import ReplyMailbox

@@ -7,7 +7,7 @@ import orjson
 
 from tcli_server.datatypes import datatype_of
 from tcli_server.protocols.classification import classified
-from tcli_server.protocols.http.connection import Body
+from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.infer_request import ResponseForm
 from tcli_server.protocols.http.json_tensors import encode_json
 from tcli_server.protocols.tensors import PIECE, encode_raw
