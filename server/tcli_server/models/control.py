@@ -90,7 +90,6 @@ class ModelControl:
                     return
                 error = self.load(name, None, {}).exception()
                 if error is not None:
-                    LOG.error("%s", error)
                     self.registry.failed(name, str(error))
 
         threads = [
