@@ -1,304 +1,391 @@
-"""Reads protobuf text format with every mistake in it and the line of every field.
+"""Reads protobuf text format with every mistake in it and the place of every field.
 
 protobuf's own parser stops at the first mistake and keeps no positions. This one walks the text along the message's
-descriptor, fills the message with all that it understands, and notes what it does not.
+descriptor, fills the message with all that it understands, and notes what it does not. It takes what protobuf's parser
+for C++ takes, which is Triton's; the one for Python takes more (`+8`, `1_000`, a no-break space).
 """
 
-from collections.abc import Callable
+import re
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tcli_server.repository.pbtxt_tokens import Token, tokens
-from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, meant_field, parse_value
-from tcli_server.repository.positions import Positions
+from tcli_server.repository.pbtxt_cursor import CLOSING, Cursor, Lost
+from tcli_server.repository.pbtxt_formats import foreign_format
+from tcli_server.repository.pbtxt_lists import Element, read_list
+from tcli_server.repository.pbtxt_misshapen import (
+    continues_unlisted,
+    read_bracketed_scalar,
+    read_misplaced_value,
+    read_unlisted,
+    skip_value,
+)
+from tcli_server.repository.pbtxt_names import homes_of_field, meant_field
+from tcli_server.repository.pbtxt_scalars import read_scalar
+from tcli_server.repository.pbtxt_tokens import Token
+from tcli_server.repository.pbtxt_values import expected_value
+from tcli_server.repository.positions import Place, Positions
 from tcli_server.repository.report import Report
 
-_CLOSING = {"{": "}", "<": ">", "[": "]"}
-_PUNCTUATION = frozenset("{}<>[],;:=")
+_SEPARATORS = (",", ";")
+_NO_VALUE = (*_SEPARATORS, *CLOSING.values(), ":", "=", "")
+_COMMENTS = (";", "%", "--")
+_LINE = re.compile(r"[^\n]*")
 
 
 def read_message(text: str, message: Message, report: Report, positions: Positions) -> None:
     """Fill `message` from text format, with what can be understood of it.
 
-    Mistakes go to `report`, at most one of them a syntax error after which nothing more was read; the line of every
-    field goes to `positions`. Where a mistake leaves little doubt of what was meant, that is what the message gets,
-    so that later checks do not report the same mistake in other words.
+    Mistakes go to `report`, at most one of them a syntax error after which nothing more was read; the place of every
+    field, and which of them could not be read, go to `positions`. Where a mistake leaves little doubt of what was
+    meant, that is what the message gets, so that later checks do not report the same mistake in other words.
     """
-    try:
-        _Reader(text, report, positions).read(message)
-    except _Lost:
+    foreign = foreign_format(text)
+    if foreign is not None:
+        line = text.count("\n", 0, foreign.offset) + 1
+        report.add("", foreign.found, foreign.expected, foreign.fix, line)
+        positions.lose()
         return
-
-
-class _Lost(Exception):  # noqa: N818 - it never leaves this file
-    """The text cannot be followed any further; the reason is in the report."""
+    cursor = Cursor(text, report, positions)
+    try:
+        _Reader(cursor, message.DESCRIPTOR).read(message)
+    except Lost:
+        positions.lose()
+    cursor.tell_slips()
 
 
 class _Reader:
-    def __init__(self, text: str, report: Report, positions: Positions) -> None:
-        self._report = report
-        self._positions = positions
-        self._rest = tokens(text)
-        self._token = next(self._rest)
+    def __init__(self, cursor: Cursor, root: Any) -> None:
+        self._cursor = cursor
+        self._root = root
+        self._around: list[Any] = []  # the descriptors of the messages that are open
 
     def read(self, message: Message) -> None:
+        cursor = self._cursor
+        opening = cursor.token
+        if opening.text != "{" or not cursor.after.is_name:
+            self._fields(message, "", None)
+            return
+        cursor.open.append(cursor.take())
+        self._fields(message, "", opening)
+        edits = [cursor.edit(opening.start, opening.end, "")]
+        if cursor.text[cursor.end - 1] == "}":
+            edits.append(cursor.edit(cursor.end - 1, cursor.end, ""))
+        fix = f"remove this '{{' and the '}}' that closes it"
+        cursor.tell("", "braces around the whole configuration", "its fields without", fix, opening.line, *edits)
         self._fields(message, "", None)
 
-    def _next(self) -> Token:
-        """Take the token."""
-        token = self._token
-        self._token = next(self._rest, token)
-        return token
-
-    def _lost(self, path: str, expected: str, fix: str) -> _Lost:
-        token = self._token
-        found = f"'{token.text}' (column {token.column})" if token.text else "the end of the file"
-        self._report.add(path, found, expected, fix, token.line)
-        return _Lost()
-
-    def _never_closed(self, path: str, opening: Token) -> _Lost:
-        closing = _CLOSING[opening.text]
-        self._report.add(
-            path,
-            f"a '{opening.text}' (column {opening.column}) that is never closed",
-            f"a '{closing}' that closes it",
-            f"add the missing '{closing}'",
-            opening.line,
-        )
-        return _Lost()
-
     def _fields(self, message: Message, path: str, opening: Token | None) -> None:
+        """Read fields up to the bracket that closes `opening`, or to the end of the text."""
+        cursor = self._cursor
+        descriptor: Any = message.DESCRIPTOR  # typed as two unrelated classes, one of each protobuf implementation
+        self._around.append(descriptor)
         seen: dict[str, int] = {}  # field -> how many values, or where a single one stands
-        while True:
-            text = self._token.text
-            if not text:
-                if opening is None:
-                    return
-                raise self._never_closed(path, opening)
-            if opening is not None and text == _CLOSING[opening.text]:
-                self._next()
-                return
-            if not self._token.is_name:
-                raise self._lost(path, "the name of a field", self._name_fix(opening))
-            self._field(message, path, seen)
-            if self._token.text in (",", ";"):
-                self._next()
+        while not cursor.at_end:
+            if opening is not None and cursor.token.text == CLOSING[opening.text]:
+                cursor.take()
+                break
+            if opening is not None and self._ends_unclosed(descriptor):
+                cursor.close_before(path, "the name of a field")
+                break
+            if self._names_field(path):
+                self._field(message, path, seen)
+                if cursor.token.text in _SEPARATORS and not self._ends_element(path):
+                    cursor.take()
+            else:
+                self._stray(path, opening)
+        else:
+            if opening is not None:
+                raise cursor.never_closed(path)
+        self._around.pop()
+        if opening is not None:
+            cursor.open.pop()
 
-    def _name_fix(self, opening: Token | None) -> str:
-        token = self._token
-        if token.is_string:
-            return f"write the name without quotes: {token.bare}"
-        if token.text in _CLOSING.values():
-            if opening is None:
-                return f"remove this '{token.text}': nothing is open here"
-            return f"close the '{opening.text}' of line {opening.line} with '{_CLOSING[opening.text]}' first"
-        if token.text in _CLOSING:
-            return f"write the name of a field before '{token.text}'"
-        return f"remove this '{token.text}'" if token.text in _PUNCTUATION else "write 'name: value' or 'name { ... }'"
+    def _ends_unclosed(self, descriptor: Any) -> bool:
+        """Whether the message ends here although its closing bracket is missing."""
+        cursor = self._cursor
+        token = cursor.token
+        if token.text in CLOSING.values():
+            return cursor.closes_outer
+        if token.text == ",":
+            return cursor.after.text in CLOSING
+        is_elsewhere = any(token.text in outer.fields_by_name for outer in self._around[:-1])
+        return is_elsewhere and token.text not in descriptor.fields_by_name and not cursor.is_balanced
+
+    def _ends_element(self, path: str) -> bool:
+        """Whether the comma here is behind a message of a list whose closing bracket is missing."""
+        return path.endswith("]") and self._cursor.token.text == "," and self._cursor.after.text in CLOSING
+
+    def _names_field(self, path: str) -> bool:
+        """Whether a field begins here; a name in quotes is told and taken for one."""
+        cursor = self._cursor
+        token, follows = cursor.token, cursor.after.text
+        if token.is_string and re.fullmatch(r"[A-Za-z_]\w*", token.bare) and (follows in (":", "=") or follows in CLOSING):
+            fix = f"write the name without quotes: {token.bare}"
+            found = f"'{token.text}' (column {token.column})"
+            edit = cursor.edit(token.start, token.end, token.bare)
+            cursor.tell(path, found, "the name of a field", fix, token.line, edit)
+            return True
+        return token.is_name or (token.is_word and (follows in (":", "=") or follows in CLOSING))
+
+    def _stray(self, path: str, opening: Token | None) -> None:
+        """Pass over what is no field, where that is possible."""
+        cursor = self._cursor
+        token = cursor.token
+        begins_line = not cursor.text[token.start - token.column + 1 : token.start].strip()
+        if begins_line and token.text.startswith(_COMMENTS):
+            mark = next(mark for mark in _COMMENTS if token.text.startswith(mark))
+            line = cursor.take_raw(_LINE)
+            if line.strip(mark + " \t\r"):
+                edit = cursor.edit(token.start, token.start + len(mark), "#")
+                found = f"a comment that begins with '{mark}'"
+                cursor.tell("", found, "'#': in protobuf text comments begin with it", f"write # for {mark}", token.line, edit)
+                return
+            edit = cursor.edit(token.start, cursor.end, "")
+            cursor.tell(path, f"'{line.strip()}'", "the name of a field", f"remove this '{line.strip()}'", token.line, edit)
+        elif token.kind == "template":
+            found = f"the placeholder {token.text} of a template"
+            cursor.tell(path, found, "the name of a field", "fill the template", token.line)
+            cursor.take()
+        elif token.text in _SEPARATORS or (token.text in CLOSING.values() and opening is None):
+            cursor.take()
+            why = ": nothing is open here" if token.text not in _SEPARATORS else ""
+            found = f"'{token.text}' (column {token.column})"
+            edit = cursor.edit(token.start, token.end, "")
+            cursor.tell(path, found, "the name of a field", f"remove this '{token.text}'{why}", token.line, edit)
+        elif token.text in CLOSING.values() and opening is not None:
+            fix = f"close the '{opening.text}' of line {opening.line} with '{CLOSING[opening.text]}' first"
+            edit = cursor.edit(token.start, token.end, CLOSING[opening.text])
+            raise cursor.lost(path, "the name of a field", fix, edit)
+        elif token.text in CLOSING:
+            raise cursor.lost(path, "the name of a field", f"write the name of a field before '{token.text}'")
+        else:
+            raise cursor.lost(path, "the name of a field", "write 'name: value' or 'name { ... }'")
 
     def _field(self, message: Message, path: str, seen: dict[str, int]) -> None:
-        name = self._next()
-        descriptor: Any = message.DESCRIPTOR  # typed as two unrelated classes, one of each protobuf implementation
-        field: FieldDescriptor | None = descriptor.fields_by_name.get(name.text) or self._meant(descriptor, name, path)
-        if field is None:
-            self._colon(_join(path, name.text), optional=True)
-            self._skip(_join(path, name.text))
+        cursor = self._cursor
+        name = cursor.take()
+        descriptor: Any = message.DESCRIPTOR
+        field: FieldDescriptor | None = descriptor.fields_by_name.get(name.bare)
+        meant = None if field is not None else meant_field(name.bare, descriptor)
+        if field is None and meant is None:
+            self._unknown(descriptor, name, path)
             return
+        if field is None:
+            field = descriptor.fields_by_name[meant]
+            cursor.replace(_join(path, name.text), name, f"unknown field '{name.text}'", f"'{meant}'", str(meant))
         path = _join(path, field.name)
-        self._positions.record(path, name.line)
-        self._colon(path, optional=field.message_type is not None)
+        if not self._may_set(field, path, name, seen):
+            return
+        cursor.positions.record(path, name.line)
+        if not self._colon(field, path, name):
+            return
+        start = cursor.token.start
         if field.is_repeated:
-            self._repeated(message, field, path, seen)
-        elif self._may_set(field, path, name.line, seen):
-            if self._token.text == "[":
-                self._report.add(path, "a list", "one value", "remove the brackets", self._token.line)
-                self._skip(path)
-            else:
-                self._value(message, field, path)
+            path = self._repeated(message, field, path, name, seen)
+        elif field.message_type is not None:
+            self._message(message, field, path, name)
+        elif cursor.token.text in ("[", "{", "("):
+            self._store(message, field, read_bracketed_scalar(cursor, field, path), seen)
         else:
-            self._skip(path)
+            self._store(message, field, read_scalar(cursor, field, path), seen)
+        cursor.positions.record_place(path, Place(start, cursor.end, name.start, self._behind_separator()))
 
-    def _meant(self, descriptor: Any, name: Token, path: str) -> FieldDescriptor | None:
-        """Report a field that the message does not have; answer the one that was meant."""
-        names = list(descriptor.fields_by_name)
-        meant = meant_field(name.text, names)
-        self._report.add(
-            _join(path, name.text),
-            f"unknown field '{name.text}'",
-            f"'{meant}'" if meant else f"a field of {path or 'a model configuration'}: {', '.join(names)}",
-            f"write {meant}" if meant else "remove it, or move it to where it belongs",
-            name.line,
-        )
-        field: FieldDescriptor | None = descriptor.fields_by_name[meant] if meant else None
-        return field
+    def _behind_separator(self) -> int:
+        """Where a field ends, with the separator behind it."""
+        token = self._cursor.token
+        return token.end if token.text in _SEPARATORS else self._cursor.end
 
-    def _may_set(self, field: FieldDescriptor, path: str, line: int, seen: dict[str, int]) -> bool:
-        """Whether a field that takes one value has none yet, nor another field of its oneof."""
+    def _unknown(self, descriptor: Any, name: Token, path: str) -> None:
+        """Report a field that the message does not have, and pass over it."""
+        cursor = self._cursor
+        parent, path = path, _join(path, name.text)
+        cursor.positions.not_understood(parent)
+        found = f"unknown field '{name.text}'"
+        names = ", ".join(descriptor.fields_by_name)
+        expected = f"a field of {parent or 'a model configuration'}: {names}"
+        if not (cursor.token.text in (":", "=") or cursor.token.text in CLOSING):
+            fix = f"write {name.text}: and a value, or # before a comment"
+            raise cursor.lost(path, "':' and a value after the name of a field", fix)
+        if cursor.token.text not in CLOSING:
+            cursor.take()
+        skip_value(cursor, path)
+        if descriptor.GetOptions().map_entry:
+            fix = f'write key: "{name.text}" and value: for it, each entry in braces of its own'
+            cursor.tell(path, found, expected, fix, name.line)
+            return
+        homes = homes_of_field(name.text, self._root)
+        where = f"into {' or '.join(homes[:3])}" if homes else "to where it belongs"
+        edit = cursor.edit(name.start, self._behind_separator(), "")
+        cursor.tell(path, found, expected, f"remove it, or move it {where}", name.line, edit)
+
+    def _may_set(self, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]) -> bool:
+        """Whether a field that takes one value has none yet, nor another field of its oneof; else it is passed over."""
+        if field.is_repeated:
+            return True
+        cursor = self._cursor
         rivals = [field] if field.containing_oneof is None else list(field.containing_oneof.fields)
         for rival in rivals:
             if rival.name in seen:
+                if cursor.token.text == ":":
+                    cursor.take()
+                skip_value(cursor, path)
                 twice = rival.name == field.name
                 first = f"(first on line {seen[rival.name]})"
-                self._report.add(
+                cursor.tell(
                     path,
                     f"'{field.name}' twice {first}" if twice else f"'{field.name}' beside '{rival.name}' {first}",
                     "one value" if twice else f"one of {', '.join(other.name for other in rivals)}",
                     "remove one of the two",
-                    line,
+                    name.line,
+                    cursor.edit(name.start, self._behind_separator(), ""),
                 )
                 return False
-        seen[field.name] = line
+        seen[field.name] = name.line
         return True
 
-    def _colon(self, path: str, optional: bool) -> None:
-        text = self._token.text
-        if text == ":":
-            self._next()
-        elif text == "=":
-            self._report.add(path, "'='", "':' between a field and its value", "write ':'", self._token.line)
-            self._next()
-        elif not optional or text not in ("{", "<", "["):
-            name = path.rsplit(".", 1)[-1]
-            if not text or text in _PUNCTUATION - {"["}:
-                raise self._lost(path, "':' and a value after the name of a field", f"write {name}: and the value")
-            found = f"no ':' between '{name}' and '{text}'"
-            self._report.add(
-                path, found, "':' between a field and its value", f"write {name}: {text}", self._token.line
-            )
+    def _colon(self, field: FieldDescriptor, path: str, name: Token) -> bool:
+        """Take what stands between a field and its value; whether there is a value."""
+        cursor = self._cursor
+        token = cursor.token
+        if token.text == ":":
+            cursor.take()
+            if cursor.token.text in ("=", ":", ">") and cursor.token.start == token.end:
+                extra = cursor.take()
+                found, edit = f"'{token.text}{extra.text}'", cursor.edit(extra.start, extra.end, "")
+                cursor.tell(path, found, "':' between a field and its value", "write ':'", token.line, edit)
+        elif token.text == "=":
+            cursor.take()
+            end = cursor.take().end if cursor.token.text in ("=", ">") and cursor.token.start == token.end else token.end
+            found = f"'{cursor.text[token.start : end]}'"
+            edit = cursor.edit(token.start, end, ":")
+            cursor.tell(path, found, "':' between a field and its value", "write ':'", token.line, edit)
+        elif not self._has_value(field, name):
+            return self._no_value(field, path, name)
+        elif field.message_type is None or token.text not in CLOSING:
+            found = f"no ':' between '{field.name}' and '{token.text}'"
+            fix, edit = f"write {field.name}: {token.text}", cursor.edit(name.end, name.end, ":")
+            cursor.tell(path, found, "':' between a field and its value", fix, token.line, edit)
+        return self._has_value(field, name) or self._no_value(field, path, name)
 
-    def _repeated(self, message: Message, field: FieldDescriptor, path: str, seen: dict[str, int]) -> None:
-        def element() -> None:
+    def _has_value(self, field: FieldDescriptor, name: Token) -> bool:
+        cursor = self._cursor
+        token, follows = cursor.token, cursor.after.text
+        if token.text in _NO_VALUE:
+            return False
+        if not token.is_name:
+            return True
+        is_field = any(token.text in descriptor.fields_by_name for descriptor in (*self._around, self._root))
+        if follows in (":", "=") and (is_field or token.line > name.line):
+            return False
+        return not (follows in CLOSING and is_field)
+
+    def _no_value(self, field: FieldDescriptor, path: str, name: Token) -> bool:
+        """Report that a field has no value."""
+        cursor = self._cursor
+        if field.message_type is not None and cursor.token.text in field.message_type.fields_by_name:
+            raise cursor.lost(path, "'{'", f"put the fields of {field.name} in {{ }}")
+        words = "a message in { }" if field.message_type is not None else expected_value(field).words
+        edit = cursor.edit(name.start, self._behind_separator(), "")
+        fix = f"write a value behind {field.name}, or remove it"
+        cursor.tell(path, f"no value behind '{field.name}'", words, fix, name.line, edit)
+        cursor.positions.not_read(path)
+        return False
+
+    def _repeated(
+        self, message: Message, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]
+    ) -> str:
+        """Read one element or a list of them; answer the path of what was read."""
+        cursor = self._cursor
+
+        def element() -> Element:
             index = seen.get(field.name, 0)
             seen[field.name] = index + 1
-            self._positions.record(f"{path}[{index}]", self._token.line)
-            self._value(message, field, f"{path}[{index}]")
+            element_path = f"{path}[{index}]"
+            cursor.positions.record(element_path, cursor.token.line)
+            start = cursor.token.start
+            if field.message_type is not None:
+                element_path = self._message(message, field, element_path, name)
+            elif cursor.token.text in ("{", "(", "<"):
+                self._store(message, field, read_bracketed_scalar(cursor, field, element_path), seen)
+            else:
+                self._store(message, field, read_scalar(cursor, field, element_path), seen)
+            return Element(element_path, start, cursor.end)
 
-        if self._token.text == "[":
-            self._list(path, element)
-        else:
-            element()
-
-    def _list(self, path: str, element: Callable[[], None]) -> None:
-        opening = self._next()
-        while self._token.text != "]":
-            if not self._token.text:
-                raise self._never_closed(path, opening)
-            if self._token.text in _PUNCTUATION and self._token.text not in ("{", "<"):
-                raise self._lost(path, "a value or ']'", f"close the '[' of line {opening.line} with ']'")
-            element()
-            if self._token.text == ",":
-                comma = self._next()
-                if self._token.text == "]":
-                    self._report.add(path, "',' before ']'", "a value after ','", "remove this ','", comma.line)
-            elif self._token.text in ("{", "<") or (self._token.text and self._token.text not in _PUNCTUATION):
-                found = f"no ',' before '{self._token.text}' (column {self._token.column})"
-                self._report.add(path, found, "',' between the elements of a list", "add ','", self._token.line)
-        self._next()
-
-    def _value(self, message: Message, field: FieldDescriptor, path: str) -> None:
+        if cursor.token.text == "[":
+            read_list(cursor, path, field.message_type is not None, element)
+            return path
         if field.message_type is None:
-            value = self._scalar(field, path)
-            if value is not None:
-                self._store(message, field, value, path)
-            return
-        if self._token.text not in ("{", "<"):
-            raise self._lost(path, "'{'", "put the fields of this message in { }")
-        opening = self._next()
-        if field.message_type.GetOptions().map_entry:
-            self._map_entry(message, field, path, opening)
-            return
+            first = cursor.token
+            unlisted = read_unlisted(cursor, field, path, [])
+            if unlisted is None:
+                element_path = element().path
+                if not continues_unlisted(cursor, field):
+                    return element_path
+                getattr(message, field.name).pop()
+                unlisted = read_unlisted(cursor, field, path, [first])
+            for value in unlisted or []:
+                self._store(message, field, value, seen)
+            return path
+        return element().path
+
+    def _message(self, message: Message, field: FieldDescriptor, path: str, name: Token) -> str:
+        """Read a message; answer its path, which for an entry of a map is told by its key."""
+        cursor = self._cursor
+        if cursor.token.text == "[" and cursor.after.text in ("{", "<"):
+            return self._bracketed_message(message, field, path, name)
+        if cursor.token.text not in ("{", "<"):
+            read_misplaced_value(cursor, message, field, path, name)
+            return path
+        opening = cursor.take()
+        cursor.open.append(opening)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return self._map_entry(message, field, path, opening)
         child = getattr(message, field.name)
         child = child.add() if field.is_repeated else child
         child.SetInParent()
         self._fields(child, path, opening)
+        return path
 
-    def _map_entry(self, message: Message, field: FieldDescriptor, path: str, opening: Token) -> None:
+    def _bracketed_message(self, message: Message, field: FieldDescriptor, path: str, name: Token) -> str:
+        """A list with one message, for a field that takes one message."""
+        cursor = self._cursor
+        bracket = cursor.take()
+        cursor.open.append(bracket)
+        self._message(message, field, path, name)
+        closing = cursor.token
+        if closing.text != "]":
+            raise cursor.lost(path, "']' or one message without brackets", "write one message, without brackets")
+        cursor.open.pop()
+        cursor.take()
+        edits = (cursor.edit(bracket.start, bracket.end, ""), cursor.edit(closing.start, closing.end, ""))
+        cursor.tell(path, "a list", "one message", "remove the brackets", bracket.line, *edits)
+        return path
+
+    def _map_entry(self, message: Message, field: FieldDescriptor, path: str, opening: Token) -> str:
         assert field.message_type is not None
         entry: Any = GetMessageClass(field.message_type)()
         self._fields(entry, path, opening)
-        self._positions.move(path, f'{path.rsplit("[", 1)[0]}["{entry.key}"]')
+        new_path = f'{path.rsplit("[", 1)[0]}["{entry.key}"]'
+        self._cursor.positions.move(path, new_path)
         target = getattr(message, field.name)
         if isinstance(entry.value, Message):
             target[entry.key].CopyFrom(entry.value)
         else:
             target[entry.key] = entry.value
+        return new_path
 
-    def _store(self, message: Message, field: FieldDescriptor, value: object, path: str) -> None:
-        try:
-            if field.is_repeated:
-                getattr(message, field.name).append(value)
-            else:
-                setattr(message, field.name, value)
-        except ValueError:
-            self._report.add(path, str(value), expected_value(field), "write a value in this range")
-
-    def _scalar(self, field: FieldDescriptor, path: str) -> object | None:
-        """One value; None where it is wrong (and reported) and nothing tells what was meant."""
-        if not self._token.text or self._token.text in _PUNCTUATION:
-            raise self._lost(path, expected_value(field), "write a value")
-        if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-            return self._string(path)
-        token = self._next()
-        if token.is_string:
-            self._report.add(
-                path,
-                f"the string {token.text}",
-                expected_value(field),
-                f"write {token.bare} without quotes",
-                token.line,
-            )
-        try:
-            return parse_value(field, token.bare)
-        except WrongValueError as error:
-            fix = f"write {error.meant}" if error.meant else "write one of these"
-            if not token.is_string:
-                self._report.add(path, f"'{token.text}'", expected_value(field), fix, token.line)
-            return parse_value(field, error.meant) if error.meant else None
-
-    def _string(self, path: str) -> str | None:
-        token = self._token
-        if not token.is_string:
-            self._next()
-            self._report.add(
-                path, f"{token.text} without quotes", "a string in quotes", f'write "{token.text}"', token.line
-            )
-            return token.text
-        text = ""
-        while self._token.is_string:
-            if not self._token.is_closed_string:
-                quote = self._token.text[0]
-                raise self._lost(path, f"a string that ends with {quote}", f"add the missing {quote}")
-            part = self._next()
-            try:
-                text += part.unescaped()
-            except ValueError:
-                self._report.add(
-                    path, f"the string {part.text}", "UTF-8 text with valid escapes", "double each \\", part.line
-                )
-                return None
-        return text
-
-    def _skip(self, path: str) -> None:
-        """Pass over the value of a field that is not understood."""
-        if not self._token.text or (self._token.text in _PUNCTUATION and self._token.text not in _CLOSING):
-            raise self._lost(path, "a value", "write a value")
-        is_open: list[Token] = []
-        while True:
-            token = self._token
-            if not token.text:
-                raise self._never_closed(path, is_open[-1])
-            if token.text in _CLOSING:
-                is_open.append(token)
-            elif token.text in _CLOSING.values():
-                if token.text != _CLOSING[is_open[-1].text]:
-                    raise self._never_closed(path, is_open[-1])
-                is_open.pop()
-            self._next()
-            if not is_open and not (token.is_string and self._token.is_string):
-                return
+    def _store(self, message: Message, field: FieldDescriptor, value: object | None, seen: dict[str, int]) -> None:
+        if value is None:
+            return
+        if field.is_repeated:
+            getattr(message, field.name).append(value)
+            return
+        setattr(message, field.name, value)
+        if value == field.default_value and not field.has_presence:
+            del seen[field.name]  # as good as not written: protobuf lets another value follow
 
 
 def _join(path: str, name: str) -> str:
