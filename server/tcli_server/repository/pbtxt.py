@@ -17,13 +17,15 @@ from tcli_server.repository.pbtxt_formats import foreign_format
 from tcli_server.repository.pbtxt_lists import Element, read_list
 from tcli_server.repository.pbtxt_misshapen import (
     continues_unlisted,
+    holds_values_only,
     read_bracketed_scalar,
     read_misplaced_value,
     read_unlisted,
     skip_value,
 )
 from tcli_server.repository.pbtxt_names import homes_of_field, meant_field
-from tcli_server.repository.pbtxt_scalars import read_scalar
+from tcli_server.repository.pbtxt_scalars import quoted, read_scalar
+from tcli_server.repository.pbtxt_shapes import meant_message
 from tcli_server.repository.pbtxt_tokens import Token
 from tcli_server.repository.pbtxt_values import expected_value
 from tcli_server.repository.positions import Place, Positions
@@ -32,6 +34,7 @@ from tcli_server.repository.report import Report
 _SEPARATORS = (",", ";")
 _NO_VALUE = (*_SEPARATORS, *CLOSING.values(), ":", "=", "")
 _COMMENTS = (";", "%", "--")
+_WORDS = re.compile(r"\w+(?:[ \t]+\w+)+(?=[ \t]*[:{\[])")
 _LINE = re.compile(r"[^\n]*")
 
 
@@ -90,7 +93,7 @@ class _Reader:
             if opening is not None and self._ends_unclosed(descriptor):
                 cursor.close_before(path, "the name of a field")
                 break
-            if self._names_field(path):
+            if self._names_field(descriptor, path):
                 self._field(message, path, seen)
                 if cursor.token.text in _SEPARATORS and not self._ends_element(path):
                     cursor.take()
@@ -118,17 +121,20 @@ class _Reader:
         """Whether the comma here is behind a message of a list whose closing bracket is missing."""
         return path.endswith("]") and self._cursor.token.text == "," and self._cursor.after.text in CLOSING
 
-    def _names_field(self, path: str) -> bool:
+    def _names_field(self, descriptor: Any, path: str) -> bool:
         """Whether a field begins here; a name in quotes is told and taken for one."""
         cursor = self._cursor
         token, follows = cursor.token, cursor.after.text
-        if token.is_string and re.fullmatch(r"[A-Za-z_]\w*", token.bare) and (follows in (":", "=") or follows in CLOSING):
+        has_value = follows in (":", "=") or follows in CLOSING
+        if token.is_string and has_value and descriptor.GetOptions().map_entry and token.bare not in ("key", "value"):
+            return True
+        if token.is_string and has_value and re.fullmatch(r"[A-Za-z_]\w*", token.bare):
             fix = f"write the name without quotes: {token.bare}"
             found = f"'{token.text}' (column {token.column})"
             edit = cursor.edit(token.start, token.end, token.bare)
             cursor.tell(path, found, "the name of a field", fix, token.line, edit)
             return True
-        return token.is_name or (token.is_word and (follows in (":", "=") or follows in CLOSING))
+        return token.is_name or (token.is_word and has_value)
 
     def _stray(self, path: str, opening: Token | None) -> None:
         """Pass over what is no field, where that is possible."""
@@ -171,7 +177,7 @@ class _Reader:
         field: FieldDescriptor | None = descriptor.fields_by_name.get(name.bare)
         meant = None if field is not None else meant_field(name.bare, descriptor)
         if field is None and meant is None:
-            self._unknown(descriptor, name, path)
+            self._unknown(descriptor, name, path, seen)
             return
         if field is None:
             field = descriptor.fields_by_name[meant]
@@ -181,6 +187,7 @@ class _Reader:
             return
         cursor.positions.record(path, name.line)
         if not self._colon(field, path, name):
+            seen.pop(field.name, None)
             return
         start = cursor.token.start
         if field.is_repeated:
@@ -188,9 +195,10 @@ class _Reader:
         elif field.message_type is not None:
             self._message(message, field, path, name)
         elif cursor.token.text in ("[", "{", "("):
-            self._store(message, field, read_bracketed_scalar(cursor, field, path), seen)
+            self._store(message, field, read_bracketed_scalar(cursor, field, path, cursor.end > name.end), seen)
         else:
             self._store(message, field, read_scalar(cursor, field, path), seen)
+            self._second_value(path, name)
         cursor.positions.record_place(path, Place(start, cursor.end, name.start, self._behind_separator()))
 
     def _behind_separator(self) -> int:
@@ -198,28 +206,87 @@ class _Reader:
         token = self._cursor.token
         return token.end if token.text in _SEPARATORS else self._cursor.end
 
-    def _unknown(self, descriptor: Any, name: Token, path: str) -> None:
+    def _unknown(self, descriptor: Any, name: Token, path: str, seen: dict[str, int]) -> None:
         """Report a field that the message does not have, and pass over it."""
         cursor = self._cursor
-        parent, path = path, _join(path, name.text)
-        cursor.positions.not_understood(parent)
-        found = f"unknown field '{name.text}'"
-        names = ", ".join(descriptor.fields_by_name)
-        expected = f"a field of {parent or 'a model configuration'}: {names}"
+        parent, path = path, _join(path, name.bare)
+        is_entry = descriptor.GetOptions().map_entry
+        if not is_entry:
+            cursor.positions.not_understood(parent)
+        found = f"unknown field '{name.bare}'"
         if not (cursor.token.text in (":", "=") or cursor.token.text in CLOSING):
-            fix = f"write {name.text}: and a value, or # before a comment"
-            raise cursor.lost(path, "':' and a value after the name of a field", fix)
+            self._no_field(descriptor, name, parent)
+            return
         if cursor.token.text not in CLOSING:
             cursor.take()
-        skip_value(cursor, path)
-        if descriptor.GetOptions().map_entry:
-            fix = f'write key: "{name.text}" and value: for it, each entry in braces of its own'
-            cursor.tell(path, found, expected, fix, name.line)
+        value = skip_value(cursor, path)
+        if is_entry:
+            self._unkeyed_entry(descriptor, name, value, path, seen)
             return
-        homes = homes_of_field(name.text, self._root)
-        where = f"into {' or '.join(homes[:3])}" if homes else "to where it belongs"
+        homes = [home or "the top level" for home in homes_of_field(name.bare, self._root)]
+        fix = f"move it into {' or '.join(homes[:3])}, or remove it" if homes else "remove it"
+        expected = f"a field of {parent or 'a model configuration'}: {', '.join(descriptor.fields_by_name)}"
         edit = cursor.edit(name.start, self._behind_separator(), "")
-        cursor.tell(path, found, expected, f"remove it, or move it {where}", name.line, edit)
+        cursor.tell(path, found, expected, fix, name.line, edit)
+
+    def _no_field(self, descriptor: Any, name: Token, path: str) -> None:
+        """A word that is no field and has no value: part of a name in several words, or of a text that is no field."""
+        cursor = self._cursor
+        words = _WORDS.match(cursor.text, name.start)
+        meant = meant_field("_".join(words[0].split()), descriptor) if words is not None else None
+        if words is None or meant is None:
+            fix = f"remove '{name.bare}', or write # before it if it is a comment"
+            raise cursor.lost(_join(path, name.bare), "':' and a value after the name of a field", fix)
+        edit = cursor.edit(name.start, words.end(), meant)
+        cursor.tell(path, f"'{words[0]}'", f"'{meant}'", f"write {meant}", name.line, edit)
+        cursor.take_to(words.end())
+        if cursor.token.text == ":":
+            cursor.take()
+        skip_value(cursor, path)
+        cursor.positions.not_read(_join(path, meant))
+
+    def _unkeyed_entry(
+        self, descriptor: Any, name: Token, value: list[Token], path: str, seen: dict[str, int]
+    ) -> None:
+        """An entry of a map that is written as a field: `a: "2"` for `key: "a" value: "2"`."""
+        cursor = self._cursor
+        field = descriptor.fields_by_name["value"]
+        if not value:
+            right: str | None = None
+        elif field.message_type is None:
+            right = quoted(value[0].bare) if len(value) == 1 else None
+        elif value[0].text == "{":
+            right = cursor.text[value[0].start : value[-1].end]
+        else:
+            right = meant_message(field, value, is_list=False)
+        entry = f"key: {quoted(name.bare)} value: {right or '...'}"
+        is_alone = right and not seen and cursor.token.text in CLOSING.values()
+        edits = [cursor.edit(name.start, cursor.end, entry)] if is_alone else []
+        fix = f"write {entry}" if is_alone else f"write {{ {entry} }}, each entry in braces of its own"
+        cursor.tell(path, f"unknown field '{name.bare}'", "key and value of one entry", fix, name.line, *edits)
+        cursor.positions.not_read(path)
+
+    def _second_value(self, path: str, name: Token) -> None:
+        """Pass over what stands behind a value on the same line and is no field."""
+        cursor = self._cursor
+        first = cursor.token
+        while cursor.token.line == first.line and self._is_stray_value():
+            cursor.take()
+        if cursor.token is first:
+            return
+        stray = cursor.text[first.start : cursor.end]
+        found = f"'{stray}' (column {first.column}) behind the value of {name.bare}"
+        edit = cursor.edit(first.start, cursor.end, "")
+        fix = f"remove '{stray}', or write # before it if it is a comment"
+        cursor.tell(path, found, "one value", fix, first.line, edit)
+
+    def _is_stray_value(self) -> bool:
+        token, after = self._cursor.token, self._cursor.after.text
+        if token.line != self._cursor.positions.line_at(self._cursor.end):
+            return False
+        is_field = after in (":", "=") or after in CLOSING
+        is_known = any(token.text in descriptor.fields_by_name for descriptor in (*self._around, self._root))
+        return token.kind in ("word", "string", "quoted") and not is_field and not is_known
 
     def _may_set(self, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]) -> bool:
         """Whether a field that takes one value has none yet, nor another field of its oneof; else it is passed over."""
@@ -264,7 +331,7 @@ class _Reader:
             cursor.tell(path, found, "':' between a field and its value", "write ':'", token.line, edit)
         elif not self._has_value(field, name):
             return self._no_value(field, path, name)
-        elif field.message_type is None or token.text not in CLOSING:
+        elif field.message_type is None and not (token.text in ("{", "(") and not field.is_repeated):
             found = f"no ':' between '{field.name}' and '{token.text}'"
             fix, edit = f"write {field.name}: {token.text}", cursor.edit(name.end, name.end, ":")
             cursor.tell(path, found, "':' between a field and its value", fix, token.line, edit)
@@ -290,6 +357,9 @@ class _Reader:
         words = "a message in { }" if field.message_type is not None else expected_value(field).words
         edit = cursor.edit(name.start, self._behind_separator(), "")
         fix = f"write a value behind {field.name}, or remove it"
+        if field.message_type is not None and not field.is_repeated:
+            fix = f"write {field.name} {{ }}, or remove it"
+            edit = cursor.edit(cursor.end, cursor.end, " { }")
         cursor.tell(path, f"no value behind '{field.name}'", words, fix, name.line, edit)
         cursor.positions.not_read(path)
         return False
@@ -318,13 +388,14 @@ class _Reader:
             read_list(cursor, path, field.message_type is not None, element)
             return path
         if field.message_type is None:
-            first = cursor.token
+            first, values = cursor.token, getattr(message, field.name)
+            before = len(values)
             unlisted = read_unlisted(cursor, field, path, [])
             if unlisted is None:
                 element_path = element().path
                 if not continues_unlisted(cursor, field):
                     return element_path
-                getattr(message, field.name).pop()
+                del values[before:]
                 unlisted = read_unlisted(cursor, field, path, [first])
             for value in unlisted or []:
                 self._store(message, field, value, seen)
@@ -336,7 +407,7 @@ class _Reader:
         cursor = self._cursor
         if cursor.token.text == "[" and cursor.after.text in ("{", "<"):
             return self._bracketed_message(message, field, path, name)
-        if cursor.token.text not in ("{", "<"):
+        if cursor.token.text not in ("{", "<") or holds_values_only(cursor):
             read_misplaced_value(cursor, message, field, path, name)
             return path
         opening = cursor.take()
@@ -385,7 +456,7 @@ class _Reader:
             return
         setattr(message, field.name, value)
         if value == field.default_value and not field.has_presence:
-            del seen[field.name]  # as good as not written: protobuf lets another value follow
+            seen.pop(field.name, None)  # as good as not written: protobuf lets another value follow
 
 
 def _join(path: str, name: str) -> str:

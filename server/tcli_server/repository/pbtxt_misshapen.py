@@ -1,5 +1,7 @@
 """Reads values of the wrong shape: a list or a message where one value belongs, or a value where a message does."""
 
+import re
+
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -11,6 +13,7 @@ from tcli_server.repository.pbtxt_tokens import Token
 from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, parse_value
 
 _BRACKETS = {**CLOSING, "(": ")"}
+_VALUES_ONLY = re.compile(r"\{\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*,\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*'))*\s*\}")
 _VALUES = ("word", "string", "quoted", "template")
 
 
@@ -49,7 +52,12 @@ def _is_next_field(cursor: Cursor, passed: list[Token]) -> bool:
     return token.start != passed[-1].end
 
 
-def read_bracketed_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | None:
+def holds_values_only(cursor: Cursor) -> bool:
+    """Whether a brace opens what is no message, but values: `{ 3, 4 }`."""
+    return _VALUES_ONLY.match(cursor.text, cursor.token.start) is not None
+
+
+def read_bracketed_scalar(cursor: Cursor, field: FieldDescriptor, path: str, has_colon: bool = True) -> object | None:
     """One value that stands in brackets of whatever kind, though its field takes a plain one."""
     opening = cursor.token
     kind = "a list" if opening.text == "[" else "a message" if opening.text in CLOSING else "a value in ( )"
@@ -66,7 +74,7 @@ def read_bracketed_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> 
         cursor.tell(path, f"{kind} in {opening.text} {_BRACKETS[opening.text]}", expected.words, fix, opening.line)
         cursor.positions.not_read(path)
         return None
-    edit = cursor.edit(opening.start, cursor.end, text)
+    edit = cursor.edit(opening.start, cursor.end, text if has_colon else f": {text}")
     fix = "remove the brackets" if opening.text == "[" else f"write {text}"
     cursor.tell(path, kind, "one value", fix, opening.line, edit)
     return value
@@ -115,10 +123,12 @@ def continues_unlisted(cursor: Cursor, field: FieldDescriptor) -> bool:
 def read_misplaced_value(cursor: Cursor, message: Message, field: FieldDescriptor, path: str, name: Token) -> None:
     """A word, number, string or list where a message in { } belongs: fill the message with what was meant."""
     first = cursor.token
-    is_list = first.text == "["
+    is_list = first.text in ("[", "{")
     passed = _skip_brackets(cursor, path) if first.text in ("[", "(") else skip_value(cursor, path)
+    if not passed:
+        raise cursor.lost(path, "'{'", f"put the fields of {name.bare} in {{ }}")
     values = [token for token in passed if token.kind in _VALUES]
-    simple = all(token.kind in _VALUES or token.text in ("[", "]", ",") for token in passed)
+    simple = all(token.kind in _VALUES or token.text in ("[", "]", ",", "{", "}") for token in passed)
     meant = meant_message(field, values, is_list) if simple else None
     found = cursor.text[first.start : cursor.end]
     found = found if len(found) < 60 else "a list" if is_list else f"'{first.text}'"

@@ -79,10 +79,13 @@ def meant_field(name: str, message: Descriptor) -> str | None:
 
 
 def homes_of_field(name: str, root: Descriptor) -> list[str]:
-    """The paths (`input`, `version_policy.latest`) of all messages in `root` that have a field of this name."""
+    """The paths (`input`, `version_policy.latest`) of all messages in `root` that have a field of this name.
+
+    The outermost come first; `root` itself is the empty path.
+    """
     homes: list[str] = []
     _collect_homes(name, root, "", homes)
-    return homes
+    return sorted(homes, key=lambda path: path.count(".") + bool(path))
 
 
 def meant_values(text: str, enum: EnumDescriptor) -> list[str]:
@@ -90,6 +93,7 @@ def meant_values(text: str, enum: EnumDescriptor) -> list[str]:
     names = {name for name in enum.values_by_name if not name.endswith("_INVALID")}
     prefix = _common_prefix(enum.values_by_name)
     by_bare = {name.removeprefix(prefix): name for name in names}
+    text = re.sub(r"^tensor\((\w+)\)$", r"\1", text)  # ONNX's own way to write a type
     upper = re.split(r"[.:]", text)[-1].upper().replace("-", "_")
     upper = upper.removeprefix("ONNX_TENSOR_ELEMENT_DATA_TYPE_").removeprefix("DT_")
     bare = upper.removeprefix(prefix).strip("_")
@@ -126,7 +130,7 @@ def _digits(text: str) -> str:
 
 
 def _collect_homes(name: str, message: Descriptor, path: str, homes: list[str]) -> None:
-    if path and name in message.fields_by_name:
+    if name in message.fields_by_name:
         homes.append(path)
     for field in message.fields:
         if field.message_type is not None and not field.message_type.GetOptions().map_entry:

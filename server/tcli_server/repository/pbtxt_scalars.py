@@ -6,11 +6,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.text_encoding import CEscape
 
 from tcli_server.repository.pbtxt_cursor import Cursor
-from tcli_server.repository.pbtxt_tokens import Token, without_dashes
-from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, parse_value, unescaped
+from tcli_server.repository.pbtxt_tokens import Token, plain_characters
+from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, has_valid_escapes, parse_value, unescaped
 
 _TEMPLATE = r"\$\{[^}\n]*\}|\$\([^)\n]*\)|\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|<[\w .-]*>"
-_RUN = re.compile(rf"(?:{_TEMPLATE}|-[ ]+(?=[\d.])|(?!//|/\*)[^\s,;\[\]{{}}<>\"'#])+|[^\n]")
+_GAP = r"(?:[ \t\r\n\v\f]|\#[^\n]*\n)+"
+_MINUS = re.compile(rf"^-{_GAP}")
+_RUN = re.compile(rf"(?:{_TEMPLATE}|-{_GAP}(?=[\d.])|(?!//|/\*)[^\s,;\[\]{{}}<>\"'#])+|[^\n]")
+_NUMBER_RUN = re.compile(r"-?\d+(?:,\d+)+(?![\w.,])", re.ASCII)
 _TEXT_RUN = re.compile(rf"(?:{_TEMPLATE}|[^\s,;\[\]{{}}<>\"'#])+|[^\n]")
 _PLACEHOLDER = re.compile(rf"{_TEMPLATE}|^\$\w+$|^%\w+%$|^@\w+@$|^%\(\w+\)s$")
 _UNCLOSED = re.compile(r"[\w./:+-]*(?=[ \t]*(?:[,;}\]\r\n]|\Z|#))")
@@ -24,11 +27,12 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
     token = cursor.token
     if token.is_string:
         cursor.take()
-        text, quoted = token.bare, True
+        text, is_quoted = token.bare, True
     else:
-        text, quoted = cursor.take_raw(_RUN), False
+        has_comma = not field.is_repeated and _NUMBER_RUN.match(cursor.text, token.start)
+        text, is_quoted = cursor.take_raw(_NUMBER_RUN if has_comma else _RUN), False
     words, fix = expected_value(field)
-    found = f"the string {token.text}" if quoted else f"'{_short(text)}'"
+    found = f"the string {token.text}" if is_quoted else f"'{_short(text)}'"
     if _PLACEHOLDER.search(text):
         cursor.tell(
             path,
@@ -39,15 +43,15 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
         )
     else:
         try:
-            value = parse_value(field, re.sub(r"^-\s+", "-", text))
+            value = parse_value(field, _MINUS.sub("-", text))
             meant: tuple[str, ...] = (text,)
         except WrongValueError as error:
-            meant = error.meant or _with_plain_dashes(field, text)
+            meant = error.meant or _in_plain_characters(field, text)
         else:
-            if not quoted:
+            if not is_quoted:
                 return value
         if len(meant) == 1:
-            how = f"write {meant[0]} without quotes" if quoted else f"write {meant[0]}"
+            how = f"write {meant[0]} without quotes" if is_quoted else f"write {meant[0]}"
             cursor.tell(path, found, words, how, token.line, cursor.edit(token.start, cursor.end, meant[0]))
             return parse_value(field, meant[0])
         cursor.tell(path, found, words, f"write {' or '.join(meant)}" if meant else fix, token.line)
@@ -55,9 +59,9 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
     return None
 
 
-def _with_plain_dashes(field: FieldDescriptor, text: str) -> tuple[str, ...]:
-    """What a value means once its typographic dashes are plain ones."""
-    plain = without_dashes(text)
+def _in_plain_characters(field: FieldDescriptor, text: str) -> tuple[str, ...]:
+    """What a value means once its typographic characters are plain ones."""
+    plain = plain_characters(text)
     if plain == text:
         return ()
     try:
@@ -91,6 +95,9 @@ def _string(cursor: Cursor, path: str) -> str | None:
 def _wrong_escape(cursor: Cursor, path: str, part: Token) -> str | None:
     if any("\udc80" <= character <= "\udcff" for character in part.text):
         cursor.tell(path, "a string with bytes that are not UTF-8", "UTF-8 text", "save the file as UTF-8", part.line)
+    elif has_valid_escapes(part.text[1:-1]):
+        found = f"the string {_short(part.text)}, whose escapes are no UTF-8"
+        cursor.tell(path, found, "UTF-8 text", "write the text itself", part.line)
     else:
         doubled = re.sub(r"\\(\\?)(?![\"'])", r"\\\\", part.text)
         edit = cursor.edit(part.start, part.end, doubled)
@@ -129,6 +136,10 @@ def _unquoted(cursor: Cursor, path: str) -> str | None:
         cursor.positions.not_read(path)
         return None
     right = quoted(text)
+    if text.lower() in ("none", "null", "nil"):
+        cursor.tell(path, text, "a string in quotes", "write a text in quotes, or remove this field", first.line)
+        cursor.positions.not_read(path)
+        return None
     edit = cursor.edit(first.start, cursor.end, right)
     cursor.tell(path, f"{_short(text)} without quotes", "a string in quotes", f"write {right}", first.line, edit)
     return text

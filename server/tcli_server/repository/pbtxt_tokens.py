@@ -117,9 +117,9 @@ def tokens(text: str, slips: list[Slip], start: int = 0, line: int = 1) -> Itera
     yield Token("end", "", last, 0, len(text), len(text))
 
 
-def without_dashes(text: str) -> str:
-    """The text with plain `-` in place of typographic dashes and minus signs."""
-    return text.translate(_PLAIN_DASHES)
+def plain_characters(text: str) -> str:
+    """The text with plain characters for typographic dashes, minus signs and full-width ones, and no invisible ones."""
+    return re.sub(f"[{_INVISIBLE}]", "", text.translate(_PLAIN_DASHES).translate(_FULL_WIDTH))
 
 
 def _overlook(token: Token, text: str, slips: list[Slip]) -> Token:

@@ -99,9 +99,14 @@ def unescaped(string: str) -> str:
     if "\\" not in string:
         string.encode("utf-8")
         return string
-    if _ESCAPES.sub("", string):
+    if not has_valid_escapes(string):
         raise ValueError("an escape that protobuf does not know")
     return CUnescape(string).decode("utf-8")
+
+
+def has_valid_escapes(string: str) -> bool:
+    """Whether protobuf knows every escape of a string."""
+    return not _ESCAPES.sub("", string)
 
 
 def _integer(text: str, least: int, most: int) -> int | None:
@@ -122,7 +127,7 @@ def _parse_integer(field: FieldDescriptor, text: str) -> int:
         return value
     if field.name in ("dims", "shape") and _ANY_SIZE.fullmatch(text):
         raise WrongValueError("-1")
-    plain = _DECIMAL.fullmatch(re.sub(r"(?<=\d)[_'](?=\d)", "", text).replace(" ", ""))
+    plain = _DECIMAL.fullmatch(re.sub(r"(?<=\d)(?:_(?=\d)|,(?=\d{3}(?!\d)))", "", text))
     if plain is None:
         raise WrongValueError
     meant = int(plain[2]) * 10 ** int(plain[3] or 0) * (-1 if plain[1] == "-" else 1)

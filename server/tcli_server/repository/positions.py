@@ -83,6 +83,10 @@ class Positions:
             return True
         return path not in self._lines and _LAST_PART.sub("", path) in self._gaps
 
+    def line_at(self, offset: int) -> int:
+        """The line on which the character before an offset is."""
+        return bisect_right(self._line_starts, max(0, offset - 1))
+
     def edit(self, start: int, end: int, new: str) -> Edit:
         """The edit that replaces the text between two offsets."""
         line = bisect_right(self._line_starts, start)
