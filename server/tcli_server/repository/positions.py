@@ -98,9 +98,16 @@ class Positions:
         return (self.edit(place.start, place.end, value),) if place is not None else ()
 
     def removing(self, path: str) -> tuple[Edit, ...]:
-        """The edits that remove a field or an element of a list; none where it is not in one place of the file."""
-        place = self._places.get(path)
-        return (self.edit(place.remove_start, place.remove_end, ""),) if place is not None else ()
+        """The edits that remove a field, all its elements if it is a list, or one element."""
+        whole = self._places.get(path)
+        if whole is not None:
+            return (self.edit(whole.remove_start, whole.remove_end, ""),)
+        if path in self._places:
+            return ()
+        elements = [place for element, place in self._places.items() if _LAST_PART.sub("", element) == path]
+        if None in elements or not elements:
+            return ()
+        return tuple(self.edit(place.remove_start, place.remove_end, "") for place in elements if place is not None)
 
     def adding(self, message: str, field: str) -> tuple[Edit, ...]:
         """The edits that add a field (`name: value`) to a message, or at the end of the file for an empty path."""

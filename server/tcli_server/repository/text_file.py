@@ -46,7 +46,21 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 def _check(path: Path, status: os.stat_result, most: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        what = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no regular file")
-        raise UnreadableFileError(what, f"put a file in the place of {path}, or remove it")
+        raise UnreadableFileError(_kind(status), f"put a file in the place of {path}, or remove it")
     if status.st_size > most:
         raise UnreadableFileError(f"a file of {status.st_size} bytes, more than {most}", "put the right file there")
+
+
+def not_a_file(path: Path) -> str | None:
+    """What a path is, in words, where it is no file: `missing`, a folder, why it cannot be seen; None where it is one."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except (OSError, ValueError) as error:
+        return f"not to be reached ({getattr(error, 'strerror', None) or error})"
+    return None if stat.S_ISREG(status.st_mode) else _kind(status)
+
+
+def _kind(status: os.stat_result) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no regular file")

@@ -8,14 +8,14 @@ for C++ takes, which is Triton's; the one for Python takes more (`+8`, `1_000`, 
 import re
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tcli_server.repository.pbtxt_cursor import CLOSING, Cursor, Lost
-from tcli_server.repository.pbtxt_formats import foreign_format
-from tcli_server.repository.pbtxt_lists import Element, read_list
-from tcli_server.repository.pbtxt_misshapen import (
+from tcli_server.repository.pbtxt.cursor import CLOSING, SEPARATORS, Cursor, Lost, join
+from tcli_server.repository.pbtxt.formats import foreign_format
+from tcli_server.repository.pbtxt.lists import Element, read_list
+from tcli_server.repository.pbtxt.misshapen import (
     continues_unlisted,
     holds_values_only,
     read_bracketed_scalar,
@@ -23,19 +23,15 @@ from tcli_server.repository.pbtxt_misshapen import (
     read_unlisted,
     skip_value,
 )
-from tcli_server.repository.pbtxt_names import homes_of_field, meant_field
-from tcli_server.repository.pbtxt_scalars import quoted, read_scalar
-from tcli_server.repository.pbtxt_shapes import meant_message
-from tcli_server.repository.pbtxt_tokens import Token
-from tcli_server.repository.pbtxt_values import expected_value
+from tcli_server.repository.pbtxt.names import meant_field
+from tcli_server.repository.pbtxt.scalars import read_scalar
+from tcli_server.repository.pbtxt.strays import pass_second_value, pass_stray, pass_unknown
+from tcli_server.repository.pbtxt.tokens import Token
+from tcli_server.repository.pbtxt.values import expected_value
 from tcli_server.repository.positions import Place, Positions
 from tcli_server.repository.report import Report
 
-_SEPARATORS = (",", ";")
-_NO_VALUE = (*_SEPARATORS, *CLOSING.values(), ":", "=", "")
-_COMMENTS = (";", "%", "--")
-_WORDS = re.compile(r"\w+(?:[ \t]+\w+)+(?=[ \t]*[:{\[])")
-_LINE = re.compile(r"[^\n]*")
+_NO_VALUE = (*SEPARATORS, *CLOSING.values(), ":", "=", "")
 
 
 def read_message(text: str, message: Message, report: Report, positions: Positions) -> None:
@@ -53,17 +49,15 @@ def read_message(text: str, message: Message, report: Report, positions: Positio
         return
     cursor = Cursor(text, report, positions)
     try:
-        _Reader(cursor, message.DESCRIPTOR).read(message)
+        _Reader(cursor).read(message)
     except Lost:
         positions.lose()
     cursor.tell_slips()
 
 
 class _Reader:
-    def __init__(self, cursor: Cursor, root: Any) -> None:
+    def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        self._root = root
-        self._around: list[Any] = []  # the descriptors of the messages that are open
 
     def read(self, message: Message) -> None:
         cursor = self._cursor
@@ -76,7 +70,7 @@ class _Reader:
         edits = [cursor.edit(opening.start, opening.end, "")]
         if cursor.text[cursor.end - 1] == "}":
             edits.append(cursor.edit(cursor.end - 1, cursor.end, ""))
-        fix = f"remove this '{{' and the '}}' that closes it"
+        fix = "remove this '{' and the '}' that closes it"
         cursor.tell("", "braces around the whole configuration", "its fields without", fix, opening.line, *edits)
         self._fields(message, "", None)
 
@@ -84,7 +78,7 @@ class _Reader:
         """Read fields up to the bracket that closes `opening`, or to the end of the text."""
         cursor = self._cursor
         descriptor: Any = message.DESCRIPTOR  # typed as two unrelated classes, one of each protobuf implementation
-        self._around.append(descriptor)
+        cursor.around.append(descriptor)
         seen: dict[str, int] = {}  # field -> how many values, or where a single one stands
         while not cursor.at_end:
             if opening is not None and cursor.token.text == CLOSING[opening.text]:
@@ -95,14 +89,14 @@ class _Reader:
                 break
             if self._names_field(descriptor, path):
                 self._field(message, path, seen)
-                if cursor.token.text in _SEPARATORS and not self._ends_element(path):
+                if cursor.token.text in SEPARATORS and not self._ends_element(path):
                     cursor.take()
             else:
-                self._stray(path, opening)
+                pass_stray(cursor, path, opening)
         else:
             if opening is not None:
                 raise cursor.never_closed(path)
-        self._around.pop()
+        cursor.around.pop()
         if opening is not None:
             cursor.open.pop()
 
@@ -114,7 +108,7 @@ class _Reader:
             return cursor.closes_outer
         if token.text == ",":
             return cursor.after.text in CLOSING
-        is_elsewhere = any(token.text in outer.fields_by_name for outer in self._around[:-1])
+        is_elsewhere = any(token.text in outer.fields_by_name for outer in cursor.around[:-1])
         return is_elsewhere and token.text not in descriptor.fields_by_name and not cursor.is_balanced
 
     def _ends_element(self, path: str) -> bool:
@@ -136,40 +130,6 @@ class _Reader:
             return True
         return token.is_name or (token.is_word and has_value)
 
-    def _stray(self, path: str, opening: Token | None) -> None:
-        """Pass over what is no field, where that is possible."""
-        cursor = self._cursor
-        token = cursor.token
-        begins_line = not cursor.text[token.start - token.column + 1 : token.start].strip()
-        if begins_line and token.text.startswith(_COMMENTS):
-            mark = next(mark for mark in _COMMENTS if token.text.startswith(mark))
-            line = cursor.take_raw(_LINE)
-            if line.strip(mark + " \t\r"):
-                edit = cursor.edit(token.start, token.start + len(mark), "#")
-                found = f"a comment that begins with '{mark}'"
-                cursor.tell("", found, "'#': in protobuf text comments begin with it", f"write # for {mark}", token.line, edit)
-                return
-            edit = cursor.edit(token.start, cursor.end, "")
-            cursor.tell(path, f"'{line.strip()}'", "the name of a field", f"remove this '{line.strip()}'", token.line, edit)
-        elif token.kind == "template":
-            found = f"the placeholder {token.text} of a template"
-            cursor.tell(path, found, "the name of a field", "fill the template", token.line)
-            cursor.take()
-        elif token.text in _SEPARATORS or (token.text in CLOSING.values() and opening is None):
-            cursor.take()
-            why = ": nothing is open here" if token.text not in _SEPARATORS else ""
-            found = f"'{token.text}' (column {token.column})"
-            edit = cursor.edit(token.start, token.end, "")
-            cursor.tell(path, found, "the name of a field", f"remove this '{token.text}'{why}", token.line, edit)
-        elif token.text in CLOSING.values() and opening is not None:
-            fix = f"close the '{opening.text}' of line {opening.line} with '{CLOSING[opening.text]}' first"
-            edit = cursor.edit(token.start, token.end, CLOSING[opening.text])
-            raise cursor.lost(path, "the name of a field", fix, edit)
-        elif token.text in CLOSING:
-            raise cursor.lost(path, "the name of a field", f"write the name of a field before '{token.text}'")
-        else:
-            raise cursor.lost(path, "the name of a field", "write 'name: value' or 'name { ... }'")
-
     def _field(self, message: Message, path: str, seen: dict[str, int]) -> None:
         cursor = self._cursor
         name = cursor.take()
@@ -177,12 +137,12 @@ class _Reader:
         field: FieldDescriptor | None = descriptor.fields_by_name.get(name.bare)
         meant = None if field is not None else meant_field(name.bare, descriptor)
         if field is None and meant is None:
-            self._unknown(descriptor, name, path, seen)
+            pass_unknown(cursor, name, path, seen)
             return
         if field is None:
             field = descriptor.fields_by_name[meant]
-            cursor.replace(_join(path, name.text), name, f"unknown field '{name.text}'", f"'{meant}'", str(meant))
-        path = _join(path, field.name)
+            cursor.replace(join(path, name.text), name, f"unknown field '{name.text}'", f"'{meant}'", str(meant))
+        path = join(path, field.name)
         if not self._may_set(field, path, name, seen):
             return
         cursor.positions.record(path, name.line)
@@ -198,95 +158,8 @@ class _Reader:
             self._store(message, field, read_bracketed_scalar(cursor, field, path, cursor.end > name.end), seen)
         else:
             self._store(message, field, read_scalar(cursor, field, path), seen)
-            self._second_value(path, name)
-        cursor.positions.record_place(path, Place(start, cursor.end, name.start, self._behind_separator()))
-
-    def _behind_separator(self) -> int:
-        """Where a field ends, with the separator behind it."""
-        token = self._cursor.token
-        return token.end if token.text in _SEPARATORS else self._cursor.end
-
-    def _unknown(self, descriptor: Any, name: Token, path: str, seen: dict[str, int]) -> None:
-        """Report a field that the message does not have, and pass over it."""
-        cursor = self._cursor
-        parent, path = path, _join(path, name.bare)
-        is_entry = descriptor.GetOptions().map_entry
-        if not is_entry:
-            cursor.positions.not_understood(parent)
-        found = f"unknown field '{name.bare}'"
-        if not (cursor.token.text in (":", "=") or cursor.token.text in CLOSING):
-            self._no_field(descriptor, name, parent)
-            return
-        if cursor.token.text not in CLOSING:
-            cursor.take()
-        value = skip_value(cursor, path)
-        if is_entry:
-            self._unkeyed_entry(descriptor, name, value, path, seen)
-            return
-        homes = [home or "the top level" for home in homes_of_field(name.bare, self._root)]
-        fix = f"move it into {' or '.join(homes[:3])}, or remove it" if homes else "remove it"
-        expected = f"a field of {parent or 'a model configuration'}: {', '.join(descriptor.fields_by_name)}"
-        edit = cursor.edit(name.start, self._behind_separator(), "")
-        cursor.tell(path, found, expected, fix, name.line, edit)
-
-    def _no_field(self, descriptor: Any, name: Token, path: str) -> None:
-        """A word that is no field and has no value: part of a name in several words, or of a text that is no field."""
-        cursor = self._cursor
-        words = _WORDS.match(cursor.text, name.start)
-        meant = meant_field("_".join(words[0].split()), descriptor) if words is not None else None
-        if words is None or meant is None:
-            fix = f"remove '{name.bare}', or write # before it if it is a comment"
-            raise cursor.lost(_join(path, name.bare), "':' and a value after the name of a field", fix)
-        edit = cursor.edit(name.start, words.end(), meant)
-        cursor.tell(path, f"'{words[0]}'", f"'{meant}'", f"write {meant}", name.line, edit)
-        cursor.take_to(words.end())
-        if cursor.token.text == ":":
-            cursor.take()
-        skip_value(cursor, path)
-        cursor.positions.not_read(_join(path, meant))
-
-    def _unkeyed_entry(
-        self, descriptor: Any, name: Token, value: list[Token], path: str, seen: dict[str, int]
-    ) -> None:
-        """An entry of a map that is written as a field: `a: "2"` for `key: "a" value: "2"`."""
-        cursor = self._cursor
-        field = descriptor.fields_by_name["value"]
-        if not value:
-            right: str | None = None
-        elif field.message_type is None:
-            right = quoted(value[0].bare) if len(value) == 1 else None
-        elif value[0].text == "{":
-            right = cursor.text[value[0].start : value[-1].end]
-        else:
-            right = meant_message(field, value, is_list=False)
-        entry = f"key: {quoted(name.bare)} value: {right or '...'}"
-        is_alone = right and not seen and cursor.token.text in CLOSING.values()
-        edits = [cursor.edit(name.start, cursor.end, entry)] if is_alone else []
-        fix = f"write {entry}" if is_alone else f"write {{ {entry} }}, each entry in braces of its own"
-        cursor.tell(path, f"unknown field '{name.bare}'", "key and value of one entry", fix, name.line, *edits)
-        cursor.positions.not_read(path)
-
-    def _second_value(self, path: str, name: Token) -> None:
-        """Pass over what stands behind a value on the same line and is no field."""
-        cursor = self._cursor
-        first = cursor.token
-        while cursor.token.line == first.line and self._is_stray_value():
-            cursor.take()
-        if cursor.token is first:
-            return
-        stray = cursor.text[first.start : cursor.end]
-        found = f"'{stray}' (column {first.column}) behind the value of {name.bare}"
-        edit = cursor.edit(first.start, cursor.end, "")
-        fix = f"remove '{stray}', or write # before it if it is a comment"
-        cursor.tell(path, found, "one value", fix, first.line, edit)
-
-    def _is_stray_value(self) -> bool:
-        token, after = self._cursor.token, self._cursor.after.text
-        if token.line != self._cursor.positions.line_at(self._cursor.end):
-            return False
-        is_field = after in (":", "=") or after in CLOSING
-        is_known = any(token.text in descriptor.fields_by_name for descriptor in (*self._around, self._root))
-        return token.kind in ("word", "string", "quoted") and not is_field and not is_known
+            pass_second_value(cursor, path, name)
+        cursor.positions.record_place(path, Place(start, cursor.end, name.start, cursor.behind_separator))
 
     def _may_set(self, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]) -> bool:
         """Whether a field that takes one value has none yet, nor another field of its oneof; else it is passed over."""
@@ -307,7 +180,7 @@ class _Reader:
                     "one value" if twice else f"one of {', '.join(other.name for other in rivals)}",
                     "remove one of the two",
                     name.line,
-                    cursor.edit(name.start, self._behind_separator(), ""),
+                    cursor.edit(name.start, cursor.behind_separator, ""),
                 )
                 return False
         seen[field.name] = name.line
@@ -325,26 +198,28 @@ class _Reader:
                 cursor.tell(path, found, "':' between a field and its value", "write ':'", token.line, edit)
         elif token.text == "=":
             cursor.take()
-            end = cursor.take().end if cursor.token.text in ("=", ">") and cursor.token.start == token.end else token.end
+            end = (
+                cursor.take().end if cursor.token.text in ("=", ">") and cursor.token.start == token.end else token.end
+            )
             found = f"'{cursor.text[token.start : end]}'"
             edit = cursor.edit(token.start, end, ":")
             cursor.tell(path, found, "':' between a field and its value", "write ':'", token.line, edit)
-        elif not self._has_value(field, name):
+        elif not self._has_value(name):
             return self._no_value(field, path, name)
         elif field.message_type is None and not (token.text in ("{", "(") and not field.is_repeated):
             found = f"no ':' between '{field.name}' and '{token.text}'"
             fix, edit = f"write {field.name}: {token.text}", cursor.edit(name.end, name.end, ":")
             cursor.tell(path, found, "':' between a field and its value", fix, token.line, edit)
-        return self._has_value(field, name) or self._no_value(field, path, name)
+        return self._has_value(name) or self._no_value(field, path, name)
 
-    def _has_value(self, field: FieldDescriptor, name: Token) -> bool:
+    def _has_value(self, name: Token) -> bool:
         cursor = self._cursor
         token, follows = cursor.token, cursor.after.text
         if token.text in _NO_VALUE:
             return False
         if not token.is_name:
             return True
-        is_field = any(token.text in descriptor.fields_by_name for descriptor in (*self._around, self._root))
+        is_field = any(token.text in descriptor.fields_by_name for descriptor in cursor.around)
         if follows in (":", "=") and (is_field or token.line > name.line):
             return False
         return not (follows in CLOSING and is_field)
@@ -355,7 +230,7 @@ class _Reader:
         if field.message_type is not None and cursor.token.text in field.message_type.fields_by_name:
             raise cursor.lost(path, "'{'", f"put the fields of {field.name} in {{ }}")
         words = "a message in { }" if field.message_type is not None else expected_value(field).words
-        edit = cursor.edit(name.start, self._behind_separator(), "")
+        edit = cursor.edit(name.start, cursor.behind_separator, "")
         fix = f"write a value behind {field.name}, or remove it"
         if field.message_type is not None and not field.is_repeated:
             fix = f"write {field.name} {{ }}, or remove it"
@@ -364,9 +239,7 @@ class _Reader:
         cursor.positions.not_read(path)
         return False
 
-    def _repeated(
-        self, message: Message, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]
-    ) -> str:
+    def _repeated(self, message: Message, field: FieldDescriptor, path: str, name: Token, seen: dict[str, int]) -> str:
         """Read one element or a list of them; answer the path of what was read."""
         cursor = self._cursor
 
@@ -457,7 +330,3 @@ class _Reader:
         setattr(message, field.name, value)
         if value == field.default_value and not field.has_presence:
             seen.pop(field.name, None)  # as good as not written: protobuf lets another value follow
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

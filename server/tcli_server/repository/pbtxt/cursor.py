@@ -1,13 +1,15 @@
 """Where the reader of a text is, and how it tells what is wrong there."""
 
 import re
+from typing import Any
 
-from tcli_server.repository.pbtxt_tokens import Slip, Token, tokens
+from tcli_server.repository.pbtxt.tokens import Slip, Token, tokens
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Edit
 from tcli_server.repository.report import Report
 
 CLOSING = {"{": "}", "<": ">", "[": "]"}
+SEPARATORS = (",", ";")
 _MOST_LINES_NAMED = 5
 
 
@@ -23,6 +25,7 @@ class Cursor:
         after: what follows it.
         end: the offset where the token that was taken last ends.
         open: the brackets that are open.
+        around: the descriptors of the messages that are open, the outermost first.
     """
 
     def __init__(self, text: str, report: Report, positions: Positions) -> None:
@@ -35,6 +38,7 @@ class Cursor:
         self.after = next(self._rest, self.token)
         self.end = 0
         self.open: list[Token] = []
+        self.around: list[Any] = []  # of two unrelated classes, one of each protobuf implementation
         self._balanced: bool | None = None
 
     def take(self) -> Token:
@@ -107,6 +111,11 @@ class Cursor:
         self.tell(path, f"'{token.text}' (column {token.column})", expected, fix, token.line, edit)
 
     @property
+    def behind_separator(self) -> int:
+        """Where the field that was read last ends, with the separator behind it."""
+        return self.token.end if self.token.text in SEPARATORS else self.end
+
+    @property
     def at_end(self) -> bool:
         """Whether there is nothing more to read."""
         return self.token.kind == "end"
@@ -131,6 +140,11 @@ class Cursor:
         for (what, right, fix), slips in kinds.items():
             edits = tuple(self.edit(*change) for slip in slips for change in slip.changes)
             self._report.add("", what + _also_on(slips), right, fix, slips[0].line, edits)
+
+
+def join(path: str, name: str) -> str:
+    """The path of a field of a message."""
+    return f"{path}.{name}" if path else name
 
 
 def _is_balanced(text: str) -> bool:

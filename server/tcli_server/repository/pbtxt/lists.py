@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tcli_server.repository.pbtxt_cursor import CLOSING, Cursor
-from tcli_server.repository.pbtxt_tokens import Token
+from tcli_server.repository.pbtxt.cursor import CLOSING, Cursor
+from tcli_server.repository.pbtxt.tokens import Token
 from tcli_server.repository.positions import Place
 from tcli_server.repository.problem import Edit
 
@@ -107,7 +107,11 @@ def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:
         cursor.replace(path, cursor.take(), found, right, ",", "write ','")
         return None
     follows = token.text in _OPENING or token.text == "[" or token.kind in ("word", "string", "quoted", "template")
-    if follows and not (token.is_name and cursor.after.text in (":", "{", "[", "<")) and not (depth and token.text == "]"):
+    if (
+        follows
+        and not (token.is_name and cursor.after.text in (":", "{", "[", "<"))
+        and not (depth and token.text == "]")
+    ):
         found = f"no ',' before '{token.text}' (column {token.column})"
         edit = cursor.edit(cursor.end, cursor.end, ",")
         cursor.tell(path, found, "',' between the elements of a list", "add ','", token.line, edit)

@@ -139,9 +139,7 @@ def _overlook(token: Token, text: str, slips: list[Slip]) -> Token:
                 slips.append(_replaced(token._replace(text=character), offset, "", "nothing", "delete it"))
             elif ord(character) in _FULL_WIDTH:
                 plain = character.translate(_FULL_WIDTH)
-                slips.append(
-                    _replaced(token._replace(text=character), offset, plain, f"'{plain}'", f"write '{plain}'")
-                )
+                slips.append(_replaced(token._replace(text=character), offset, plain, f"'{plain}'", f"write '{plain}'"))
         return token._replace(text=re.sub(f"[{_INVISIBLE}]", "", meant))
     return token._replace(text="")
 
@@ -163,7 +161,9 @@ def _comment(token: Token, text: str) -> Slip:
     mark = "<!--" if token.text.startswith("<!--") else token.text[:2]
     right, fix = "'#': in protobuf text comments begin with it", f"write # for {mark}"
     if mark == "//":
-        return Slip(f"a comment that begins with '{mark}'", right, fix, token.line, ((token.start, token.start + 2, "#"),))
+        return Slip(
+            f"a comment that begins with '{mark}'", right, fix, token.line, ((token.start, token.start + 2, "#"),)
+        )
     lines = token.text.removeprefix(mark).removesuffix("-->" if mark == "<!--" else "*/").split("\n")
     line_end = text.find("\n", token.end)
     is_followed = bool(text[token.end : line_end if line_end >= 0 else len(text)].strip())

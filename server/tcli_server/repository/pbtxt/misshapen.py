@@ -6,14 +6,16 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tcli_server.repository.pbtxt_cursor import CLOSING, Cursor
-from tcli_server.repository.pbtxt_lists import sizes_in_words
-from tcli_server.repository.pbtxt_shapes import meant_message
-from tcli_server.repository.pbtxt_tokens import Token
-from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, parse_value
+from tcli_server.repository.pbtxt.cursor import CLOSING, Cursor
+from tcli_server.repository.pbtxt.lists import sizes_in_words
+from tcli_server.repository.pbtxt.shapes import meant_message
+from tcli_server.repository.pbtxt.tokens import Token
+from tcli_server.repository.pbtxt.values import WrongValueError, expected_value, parse_value
 
 _BRACKETS = {**CLOSING, "(": ")"}
-_VALUES_ONLY = re.compile(r"\{\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*,\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*'))*\s*\}")
+_VALUES_ONLY = re.compile(
+    r"\{\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*,\s*(?:[\w.+-]+|\"[^\"\n]*\"|'[^'\n]*'))*\s*\}"
+)
 _VALUES = ("word", "string", "quoted", "template")
 
 
@@ -97,7 +99,9 @@ def read_unlisted(cursor: Cursor, field: FieldDescriptor, path: str, taken: list
             values.append(cursor.take())
         words = [value.text for value in values]
     elif first.text in ("(", "{", "<"):
-        values = [token for token in _skip_brackets(cursor, path) if token.text not in (*_BRACKETS, *_BRACKETS.values(), ",")]
+        values = [
+            token for token in _skip_brackets(cursor, path) if token.text not in (*_BRACKETS, *_BRACKETS.values(), ",")
+        ]
         words = [value.text for value in values]
     elif field.cpp_type != FieldDescriptor.CPPTYPE_STRING and (words := sizes_in_words(first.bare)):
         cursor.take()
@@ -112,7 +116,7 @@ def read_unlisted(cursor: Cursor, field: FieldDescriptor, path: str, taken: list
         return []
     edit = cursor.edit(first.start, cursor.end, right)
     cursor.tell(path, found, "a list in [ ]", f"write {right}", first.line, edit)
-    return parsed  # type: ignore[return-value] # no None among them
+    return parsed
 
 
 def continues_unlisted(cursor: Cursor, field: FieldDescriptor) -> bool:

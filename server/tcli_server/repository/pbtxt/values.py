@@ -6,7 +6,7 @@ from typing import NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.text_encoding import CUnescape
 
-from tcli_server.repository.pbtxt_names import meant_values
+from tcli_server.repository.pbtxt.names import meant_values
 
 _RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -20,7 +20,9 @@ _MEANINGS = {
     "shape": "a whole number from 1 to {most}, or -1 where the dimension varies",
 }
 _INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"-?(?:(?:0|[1-9]\d*)\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?[fF]?|-?(?:inf|infinity|nan)", re.ASCII | re.I)
+_FLOAT = re.compile(
+    r"-?(?:(?:0|[1-9]\d*)\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?[fF]?|-?(?:inf|infinity|nan)", re.ASCII | re.I
+)
 _DECIMAL = re.compile(r"([+-]?)(\d{1,40})(?:\.0*)?(?:[lLuUfF]{1,3}|[eE]\+?(\d))?", re.ASCII)
 _BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
 _BOOL_SLIPS = {"true": "true", "t": "true", "yes": "true", "y": "true", "on": "true", "enabled": "true"} | {

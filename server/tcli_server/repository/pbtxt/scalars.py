@@ -5,9 +5,15 @@ import re
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.text_encoding import CEscape
 
-from tcli_server.repository.pbtxt_cursor import Cursor
-from tcli_server.repository.pbtxt_tokens import Token, plain_characters
-from tcli_server.repository.pbtxt_values import WrongValueError, expected_value, has_valid_escapes, parse_value, unescaped
+from tcli_server.repository.pbtxt.cursor import Cursor
+from tcli_server.repository.pbtxt.tokens import Token, plain_characters
+from tcli_server.repository.pbtxt.values import (
+    WrongValueError,
+    expected_value,
+    has_valid_escapes,
+    parse_value,
+    unescaped,
+)
 
 _TEMPLATE = r"\$\{[^}\n]*\}|\$\([^)\n]*\)|\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}|<[\w .-]*>"
 _GAP = r"(?:[ \t\r\n\v\f]|\#[^\n]*\n)+"
@@ -127,7 +133,9 @@ def _unquoted(cursor: Cursor, path: str) -> str | None:
             cursor.edit(first.start, string.end, right),
         )
         return string.bare
-    while cursor.token.is_word and cursor.token.line == first.line and cursor.after.text not in (":", "=", "{", "[", "<"):
+    while (
+        cursor.token.is_word and cursor.token.line == first.line and cursor.after.text not in (":", "=", "{", "[", "<")
+    ):
         cursor.take_raw(_TEXT_RUN)
     text = cursor.text[first.start : cursor.end]
     if _PLACEHOLDER.search(text):
@@ -150,7 +158,9 @@ def _unclosed(cursor: Cursor, path: str) -> str | None:
     token = cursor.token
     quote = token.text[0]
     expected = f"a string that ends with {quote}"
-    other = re.compile(r"[^\"'“”„‟″＂‘’‚‛′＇`´\n]*[\"'“”„‟″＂‘’‚‛′＇`´](?=[\s,;}\]]|\Z)").match(cursor.text, token.start + 1)
+    other = re.compile(r"[^\"'“”„‟″＂‘’‚‛′＇`´\n]*[\"'“”„‟″＂‘’‚‛′＇`´](?=[\s,;}\]]|\Z)").match(
+        cursor.text, token.start + 1
+    )
     bare = _UNCLOSED.match(cursor.text, token.start + 1)
     if other is not None:
         text = other[0][:-1]
@@ -163,7 +173,9 @@ def _unclosed(cursor: Cursor, path: str) -> str | None:
     right = quoted(text)
     cursor.take_to(end)
     edit = cursor.edit(token.start, end, right)
-    cursor.tell(path, found, expected, f"add the missing {quote}" if other is None else f"write {right}", token.line, edit)
+    cursor.tell(
+        path, found, expected, f"add the missing {quote}" if other is None else f"write {right}", token.line, edit
+    )
     return text
 
 

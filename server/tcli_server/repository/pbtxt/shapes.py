@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from tcli_server.repository.pbtxt_names import meant_values
-from tcli_server.repository.pbtxt_scalars import quoted
-from tcli_server.repository.pbtxt_tokens import Token
-from tcli_server.repository.pbtxt_values import WrongValueError, parse_value
+from tcli_server.repository.pbtxt.names import meant_values
+from tcli_server.repository.pbtxt.scalars import quoted
+from tcli_server.repository.pbtxt.tokens import Token
+from tcli_server.repository.pbtxt.values import WrongValueError, parse_value
 
 _INNER = {
     "Accelerator": ("name",),

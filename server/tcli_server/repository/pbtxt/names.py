@@ -103,7 +103,10 @@ def meant_values(text: str, enum: EnumDescriptor) -> list[str]:
                 return [by_bare[meant]]
         if word in _AMBIGUOUS and all(meant in by_bare for meant in _AMBIGUOUS[word]):
             return [by_bare[meant] for meant in _AMBIGUOUS[word]]
-    known = {**{meant: meant for meant in by_bare}, **{slip: meant for slip, meant in _TYPES.items() if meant in by_bare}}
+    known = {
+        **{meant: meant for meant in by_bare},
+        **{slip: meant for slip, meant in _TYPES.items() if meant in by_bare},
+    }
     same_digits = [word for word in known if _digits(word) == _digits(bare)]
     close = difflib.get_close_matches(bare, same_digits, 1, 0.75)
     return [by_bare[known[close[0]]]] if close else []

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-_WANTED = "protobuf text, as in: name: \"x\" max_batch_size: 8 input [ { name: \"a\" data_type: TYPE_FP32 dims: [ 3 ] } ]"
+_WANTED = 'protobuf text, as in: name: "x" max_batch_size: 8 input [ { name: "a" data_type: TYPE_FP32 dims: [ 3 ] } ]'
 _START = re.compile(r"(?:[\s\ufeff]|#[^\n]*|//[^\n]*)*")
 _BRACES = "write it as protobuf text: no braces around the whole, no quotes around names"
 
