@@ -1,7 +1,7 @@
 """Where the reader of a text is, and how it tells what is wrong there."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from tcli_server.repository.pbtxt.tokens import Slip, Token, tokens
 from tcli_server.repository.positions import Positions
@@ -15,6 +15,18 @@ _MOST_LINES_NAMED = 5
 
 class Lost(Exception):  # noqa: N818 - it never leaves the reader
     """The text cannot be followed any further; the reason is in the report."""
+
+
+class _Unclosed(NamedTuple):
+    """Brackets that must be closed before a token: told as one mistake."""
+
+    path: str
+    expected: str
+    opening: Token
+    token: Token
+    start: int
+    end: int
+    closing: list[str]
 
 
 class Cursor:
@@ -39,10 +51,13 @@ class Cursor:
         self.end = 0
         self.open: list[Token] = []
         self.around: list[Any] = []  # of two unrelated classes, one of each protobuf implementation
+        self._unclosed: _Unclosed | None = None
         self._balanced: bool | None = None
 
     def take(self) -> Token:
         """Take the token."""
+        if self._unclosed is not None:
+            self._tell_unclosed()
         token = self.token
         self.token, self.after = self.after, next(self._rest, self.after)
         self.end = token.end
@@ -57,6 +72,8 @@ class Cursor:
 
     def take_to(self, end: int) -> None:
         """Take everything up to an offset behind the start of the token."""
+        if self._unclosed is not None:
+            self._tell_unclosed()
         start = self.token.start
         line = self.token.line + self.text.count("\n", start, end)
         self._slips = [slip for slip in self._slips if slip.changes[0][0] < start]
@@ -81,10 +98,17 @@ class Cursor:
 
     def lost(self, path: str, expected: str, fix: str, *edits: Edit) -> Lost:
         """Report the token as a syntax error; answer what to raise."""
+        if self._unclosed is not None:
+            self._tell_unclosed()
         token = self.token
         found = f"'{token.text}' (column {token.column})" if token.text else "the end of the file"
         self._report.add(path, found, expected, fix, token.line, edits)
         return Lost()
+
+    def unclosed_string(self, path: str) -> Lost:
+        """Report the token, a string, as one that is not closed on its line; answer what to raise."""
+        quote = self.token.text[0]
+        return self.lost(path, f"a string that ends with {quote} on the same line", f"add the missing {quote}")
 
     def never_closed(self, path: str) -> Lost:
         """Report that the text ends before its brackets are closed; answer what to raise."""
@@ -102,13 +126,24 @@ class Cursor:
         )
         return Lost()
 
-    def close_before(self, path: str, expected: str) -> None:
-        """Report that the innermost bracket must be closed before the token."""
-        opening, token = self.open[-1], self.token
-        closing = CLOSING[opening.text]
-        fix = f"close the '{opening.text}' of line {opening.line} with '{closing}' first"
-        edit = self.edit(self.end, self.end, f" {closing}")
-        self.tell(path, f"'{token.text}' (column {token.column})", expected, fix, token.line, edit)
+    def close_before(self, path: str, expected: str, comma: Token | None = None) -> None:
+        """Close the innermost bracket before the token, where its own is missing.
+
+        What is closed before the same token is one mistake, told when the token is taken; a comma before it goes.
+        """
+        if self._unclosed is None:
+            start = self.end if comma is None else comma.start
+            self._unclosed = _Unclosed(path, expected, self.open[-1], self.token, start, self.end, [])
+        self._unclosed.closing.append(CLOSING[self.open.pop().text])
+
+    def _tell_unclosed(self) -> None:
+        assert self._unclosed is not None
+        path, expected, opening, token, start, end, closing = self._unclosed
+        self._unclosed = None
+        around = " and what is open around it" if len(closing) > 1 else ""
+        fix = f"close the '{opening.text}' of line {opening.line}{around} with '{' '.join(closing)}' first"
+        found = f"'{token.text}' (column {token.column})"
+        self.tell(path, found, expected, fix, token.line, self.edit(start, end, f" {' '.join(closing)}"))
 
     @property
     def behind_separator(self) -> int:

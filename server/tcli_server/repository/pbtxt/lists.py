@@ -42,7 +42,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
             _stray_separator(cursor, path)
             continue
         if _ends_without_bracket(cursor, takes_messages):
-            _close(cursor, path, comma)
+            cursor.close_before(path, "a value or ']'", comma)
             _place(cursor, elements)
             return
         if token.kind == "symbol" and token.text not in _OPENING and not _starts_value(token):
@@ -87,14 +87,6 @@ def _ends_without_bracket(cursor: Cursor, takes_messages: bool) -> bool:
     if token.is_name and cursor.after.text == ":":
         return not takes_messages or not cursor.is_balanced
     return token.is_name and takes_messages and cursor.after.text in CLOSING and not cursor.is_balanced
-
-
-def _close(cursor: Cursor, path: str, comma: Token | None) -> None:
-    opening, token = cursor.open[-1], cursor.token
-    edit = cursor.edit(comma.start if comma is not None else cursor.end, cursor.end, " ]")
-    fix = f"close the '[' of line {opening.line} with ']'"
-    cursor.tell(path, f"'{token.text}' (column {token.column})", "a value or ']'", fix, token.line, edit)
-    cursor.open.pop()
 
 
 def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:

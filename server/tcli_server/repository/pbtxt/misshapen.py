@@ -35,13 +35,27 @@ def skip_value(cursor: Cursor, path: str) -> list[Token]:
             if len(cursor.open) == depth:
                 return passed
             if token.text != CLOSING[cursor.open[-1].text]:
-                raise cursor.never_closed(path)
+                _mismatched(cursor, path)
+                continue
             cursor.open.pop()
+        elif token.is_string and not token.is_closed_string:
+            raise cursor.unclosed_string(path)
         elif len(cursor.open) == depth and (token.text in (",", ";", ":", "=") or _is_next_field(cursor, passed)):
             return passed
         passed.append(cursor.take())
         if len(cursor.open) == depth and passed[-1].text in CLOSING.values():
             return passed
+
+
+def _mismatched(cursor: Cursor, path: str) -> None:
+    """A bracket that closes another one than the innermost: either that one is not closed, or it is one too many."""
+    if cursor.closes_outer:
+        cursor.close_before(path, f"'{CLOSING[cursor.open[-1].text]}'")
+    else:
+        token = cursor.take()
+        edit = cursor.edit(token.start, token.end, "")
+        found, fix = f"'{token.text}' (column {token.column})", f"remove this '{token.text}': it closes nothing"
+        cursor.tell(path, found, f"'{CLOSING[cursor.open[-1].text]}'", fix, token.line, edit)
 
 
 def _is_next_field(cursor: Cursor, passed: list[Token]) -> bool:
@@ -133,7 +147,8 @@ def read_misplaced_value(cursor: Cursor, message: Message, field: FieldDescripto
         raise cursor.lost(path, "'{'", f"put the fields of {name.bare} in {{ }}")
     values = [token for token in passed if token.kind in _VALUES]
     simple = all(token.kind in _VALUES or token.text in ("[", "]", ",", "{", "}") for token in passed)
-    meant = meant_message(field, values, is_list) if simple else None
+    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+    meant = meant_message(field, values, is_list) if simple and not is_map else None
     found = cursor.text[first.start : cursor.end]
     found = found if len(found) < 60 else "a list" if is_list else f"'{first.text}'"
     names = ", ".join(field.message_type.fields_by_name) if field.message_type is not None else ""

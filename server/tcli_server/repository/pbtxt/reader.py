@@ -86,7 +86,8 @@ class _Reader:
                 break
             if opening is not None and self._ends_unclosed(descriptor):
                 cursor.close_before(path, "the name of a field")
-                break
+                cursor.around.pop()
+                return
             if self._names_field(descriptor, path):
                 self._field(message, path, seen)
                 if cursor.token.text in SEPARATORS and not self._ends_element(path):

@@ -31,6 +31,8 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return _string(cursor, path)
     token = cursor.token
+    if token.kind == "string" and not token.is_closed_string:
+        raise cursor.unclosed_string(path)
     if token.is_string:
         cursor.take()
         text, is_quoted = token.bare, True
@@ -169,7 +171,7 @@ def _unclosed(cursor: Cursor, path: str) -> str | None:
     elif bare is not None and bare[0]:
         text, found, end = bare[0], f"{_short(quote + bare[0])}, a string that is never closed", bare.end()
     else:
-        raise cursor.lost(path, expected, f"add the missing {quote}")
+        raise cursor.unclosed_string(path)
     right = quoted(text)
     cursor.take_to(end)
     edit = cursor.edit(token.start, end, right)
