@@ -199,4 +199,4 @@ def _plan_text(points: int, seconds: float) -> str:
 
 
 def _failure_text(failure: "Failure") -> str:
-    return f"{failure.configuration.label}, concurrency {failure.concurrency}: {failure.message}"
+    return f"{failure.place}: {failure.message}"

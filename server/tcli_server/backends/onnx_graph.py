@@ -1,9 +1,11 @@
 """Reads what an ONNX file takes and gives, without loading it into ONNX Runtime."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from tcli_server.errors import InvalidArgumentError
@@ -86,6 +88,47 @@ def model_signature(model: onnx.ModelProto) -> ModelSignature:
         outputs=tuple(_tensor(value) for value in graph.output),
         overridable=tuple(overridable),
     )
+
+
+def session_signature(path: Path) -> ModelSignature:
+    """What ONNX Runtime says that an ONNX file takes and gives.
+
+    That is what Triton compares a configuration with: sizes that the file leaves open are inferred where they can be.
+
+    Raises:
+        ModelFileError: the file is missing or is no ONNX model.
+        InvalidArgumentError: ONNX Runtime cannot load it; the message is ONNX Runtime's.
+    """
+    declared = read_signature(path)
+    ranks = {tensor.name: tensor.rank_known for tensor in (*declared.inputs, *declared.outputs)}
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its own, one a status code
+        raise InvalidArgumentError(f"ONNX Runtime cannot load {path}: {_plain(error)}") from None
+    return ModelSignature(
+        inputs=tuple(_node(node, ranks) for node in session.get_inputs()),
+        outputs=tuple(_node(node, ranks) for node in session.get_outputs()),
+        overridable=tuple(_node(node, ranks) for node in session.get_overridable_initializers()),
+    )
+
+
+def _plain(error: Exception) -> str:
+    """ONNX Runtime's message without its status, the file's name and the place in its source code."""
+    text = re.sub(
+        r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", "", " ".join(str(error).split())
+    )
+    return re.sub(r"/\S+\.(cc|h):\d+ .*?\) (?=[A-Z])", "", text)
+
+
+def _node(node: ort.NodeArg, ranks: dict[str, bool]) -> TensorSignature:
+    shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape or ())
+    element = str(node.type).removeprefix("tensor(").removesuffix(")")
+    name = {"float": "FP32", "double": "FP64", "float16": "FP16", "bfloat16": "BF16", "string": "BYTES"}.get(element)
+    # No shape is what a scalar has, and what has no known rank: then the file decides.
+    return TensorSignature(node.name, name or element.upper(), shape, bool(shape) or ranks.get(node.name, True))
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSignature:

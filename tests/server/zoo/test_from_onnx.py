@@ -24,7 +24,10 @@ def graph(inputs: dict[str, list], output: list, path: Path, kind: int = TensorP
     node = helper.make_node("Identity", [next(iter(inputs))], ["out"])
     infos = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
     outputs = [helper.make_tensor_value_info("out", kind, output)]
-    return write(path, helper.make_model(helper.make_graph([node], "g", infos, outputs)).SerializeToString())
+    made = helper.make_model(
+        helper.make_graph([node], "g", infos, outputs), ir_version=8, opset_imports=onnx_models.OPSET
+    )
+    return write(path, made.SerializeToString())
 
 
 def test_a_batching_model_is_added_and_served(tmp_path: Path):

@@ -1,4 +1,9 @@
-"""Proves on numbers that a batch of n gives what n batches of 1 give."""
+"""Proves on numbers that a batch of n ONNX items gives what n batches of 1 give.
+
+NotBatchableError
+├── WrongBatchError       a batch was run: it fails, or its answers are others than those of its items
+└── UncheckedBatchError   nothing is known: single items do not run on random values, or do not tell anything
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,13 +14,31 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from tcli_analyzer.batching.graph_edit import NotBatchableError
-from tcli_analyzer.inputs import Inputs, random_tensor
 from tcli_server.datatypes import BY_DTYPE, BY_NAME
 from tcli_server.hardware.cores import usable_cores
+from tcli_server.random_tensor import random_tensor
 
 TOLERANCE = 1e-3
 HALF_TOLERANCE = 2e-2
+
+_LIKELY_SIZES = (8, 32, 64, 4, 224, 2, 1, 640)
+"""Tried in turn for dimensions that vary: not 1 first, where a Softmax and the like say nothing."""
+
+_SMALLEST_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 224, 256, 512, 640)
+
+Inputs = dict[str, np.ndarray]
+
+
+class NotBatchableError(Exception):
+    """The model takes no batches, or nothing shows that it does; the message says why."""
+
+
+class WrongBatchError(NotBatchableError):
+    """A batch fails, or gives other answers than its items alone; names the node where it can be found."""
+
+
+class UncheckedBatchError(NotBatchableError):
+    """Whether batches are right could not be found out."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +61,21 @@ def check_batching(
     """Compare batches run by `candidate` with single items run by `original`, on random inputs.
 
     Args:
-        shapes: shape of each input without the batch dimension.
+        shapes: shape of each input without the batch dimension; for -1 a size is taken with which an item runs.
         sizes: batch sizes to try.
 
     Raises:
-        NotBatchableError: with the node that fails or mixes items, where it can be found.
+        WrongBatchError: a batch is not what its items are; with the node that fails or mixes items, where it can be found.
+        UncheckedBatchError: single items do not run, or their answers tell nothing.
     """
-    single, batched = _session(original), _session(candidate)
-    items = _items(single, shapes, max(sizes))
-    expected = [_run(single, item) for item in items]
-    if not _repeatable(expected[0], _run(single, items[0])):
-        raise NotBatchableError("two runs on the same input give different answers, so batches cannot be checked")
+    single = _session(original)
+    batched = single if candidate == original else _session(candidate)
+    items = _items(single, _sized(single, shapes, _LIKELY_SIZES), max(sizes))
+    expected = [_alone(single, item) for item in items]
+    if not _repeatable(expected[0], _alone(single, items[0])):
+        raise UncheckedBatchError("two runs on the same input give different answers, so batches cannot be checked")
     if not _tell_items_apart(expected):
-        raise NotBatchableError("the answers to different random inputs are the same, so batches cannot be checked")
+        raise UncheckedBatchError("the answers to different random inputs are the same, so batches cannot be checked")
     worst = 0.0
     for size in (1, *sizes):
         together = _run(batched, _join(items[:size]))
@@ -58,9 +83,43 @@ def check_batching(
             wanted = np.concatenate([one[name] for one in expected[:size]]) if expected[0][name].ndim else answer
             difference = _difference(answer, wanted)
             if not difference <= _tolerance(answer):
-                raise NotBatchableError(_explain(candidate, items, name, size))
+                raise WrongBatchError(_explain(candidate, items, name, size))
             worst = max(worst, difference)
     return BatchCheck(tuple(sizes), worst)
+
+
+def smallest_item(path: Path, shapes: Mapping[str, Sequence[int]], batch: bool) -> dict[str, tuple[int, ...]] | None:
+    """The shapes with every -1 replaced by the smallest of some usual sizes with which the model runs; None without one.
+
+    Args:
+        shapes: shape of each input, without the batch dimension where `batch` says that there is one.
+    """
+    try:
+        session = _session(path)
+        return _sized(session, shapes, _SMALLEST_SIZES, batch)
+    except NotBatchableError:
+        return None
+
+
+def _sized(
+    session: ort.InferenceSession, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int], batch: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """The shapes with the first of `sizes` for every -1 with which an item runs.
+
+    Raises:
+        UncheckedBatchError: it runs with none of them; the message is that of the first.
+    """
+    first: UncheckedBatchError | None = None
+    for size in sizes if any(dim < 0 for shape in shapes.values() for dim in shape) else sizes[:1]:
+        sized = {name: tuple(size if dim < 0 else dim for dim in shape) for name, shape in shapes.items()}
+        try:
+            _alone(session, _items(session, sized, 1, batch)[0])
+        except UncheckedBatchError as error:
+            first = first or error
+            continue
+        return sized
+    assert first is not None
+    raise first
 
 
 def _session(path: Path | bytes) -> ort.InferenceSession:
@@ -72,7 +131,7 @@ def _session(path: Path | bytes) -> ort.InferenceSession:
             path if isinstance(path, bytes) else str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise NotBatchableError(_reason(error)) from None
+        raise UncheckedBatchError(f"ONNX Runtime cannot load it: {_reason(error)}") from None
 
 
 def _run(session: ort.InferenceSession, inputs: Inputs) -> Inputs:
@@ -80,7 +139,15 @@ def _run(session: ort.InferenceSession, inputs: Inputs) -> Inputs:
     try:
         return dict(zip(names, session.run(names, inputs), strict=True))
     except Exception as error:
-        raise NotBatchableError(_reason(error)) from None
+        raise WrongBatchError(_reason(error)) from None
+
+
+def _alone(session: ort.InferenceSession, item: Inputs) -> Inputs:
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(names, item), strict=True))
+    except Exception as error:
+        raise UncheckedBatchError(f"a single random item does not run: {' '.join(str(error).split())}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -97,13 +164,16 @@ def _reason(error: Exception) -> str:
     return f"node '{name}' ({operator}) does not take a batch: {detail}"
 
 
-def _items(session: ort.InferenceSession, shapes: Mapping[str, Sequence[int]], count: int) -> list[Inputs]:
+def _items(
+    session: ort.InferenceSession, shapes: Mapping[str, Sequence[int]], count: int, batch: bool = True
+) -> list[Inputs]:
     random = np.random.default_rng(20)
     items: list[Inputs] = []
+    front = (1,) if batch else ()
     for index in range(count):
         item: Inputs = {}
         for node in session.get_inputs():
-            tensor = random_tensor(_v2_name(node.type), (1, *shapes[node.name]), random)
+            tensor = random_tensor(_v2_name(node.type), (*front, *shapes[node.name]), random)
             if tensor.dtype.kind == "f":
                 tensor = (tensor * (1 + index)).astype(tensor.dtype)  # items that differ in size, too
             item[node.name] = tensor
@@ -116,7 +186,7 @@ def _v2_name(onnx_type: str) -> str:
     names = {"string": "BYTES", "float": "FP32", "double": "FP64", "float16": "FP16"}
     v2 = names.get(name, name.upper())
     if v2 not in BY_NAME:
-        raise NotBatchableError(f"inputs of type {onnx_type} cannot be checked")
+        raise UncheckedBatchError(f"inputs of type {onnx_type} cannot be checked")
     return v2
 
 
