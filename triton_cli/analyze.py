@@ -220,9 +220,11 @@ def _load_fix(options: "AnalysisOptions") -> str:
     from tcli_analyzer.subject import find_model
     from tcli_server.models.check import check_model
 
-    if not check_model(find_model(options.repositories, options.model)):
+    folder = find_model(options.repositories, options.model)
+    if not check_model(folder):
         return ""
-    return f"tcli repo check {shlex.quote(options.model)} says what is wrong with it"
+    repository = shlex.quote(str(folder.path.parent))
+    return f"tcli repo check {shlex.quote(options.model)} --model-repository {repository} says what is wrong with it"
 
 
 def _nothing_measured(analysis: "Analysis") -> None:
