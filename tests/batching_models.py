@@ -1,6 +1,6 @@
 """ONNX models that can be taken for batchable, and why they are not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +100,28 @@ def wants_large_numbers(path: Path, batch: str | None = "batch") -> Path:
     ]
     constants = [integers("offset", 1000), floats("table", 1)]
     return save(path, nodes, {"x": [batch, 4]}, {"y": [batch, 4]}, constants, {"x": TensorProto.INT64})
+
+
+def answers_always_the_same(path: Path) -> Path:
+    """y [N, 4] = 0 times x, plus a constant."""
+    nodes = [helper.make_node("Mul", ["x", "zero"], ["nothing"]), helper.make_node("Add", ["nothing", "bias"], ["y"])]
+    zero = numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    return save(path, nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, [zero, floats("bias", 4)])
+
+
+def config_of(name: str, max_batch_size: int, dims: str, output_dims: str, more: str = "") -> str:
+    """A config.pbtxt for one input x and one output y."""
+    return f"""
+name: "{name}"
+platform: "onnxruntime_onnx"
+max_batch_size: {max_batch_size}
+input [ {{ name: "x" data_type: TYPE_FP32 dims: {dims} {more} }} ]
+output [ {{ name: "y" data_type: TYPE_FP32 dims: {output_dims} }} ]
+"""
+
+
+def write(repository: Path, name: str, build: Callable[[Path], Path], config: str) -> Path:
+    """A repository of one model, with a configuration as somebody may have written it."""
+    build(repository / name / "1" / "model.onnx")
+    (repository / name / "config.pbtxt").write_text(config)
+    return repository

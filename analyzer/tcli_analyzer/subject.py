@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -152,8 +152,7 @@ def examine(
             batchable = _try_batchable(folder, complete, resolved, guessed, workspace)
             check = batchable.check
             base = split_batch_dimension(base)
-            if batchable.edits or len(folder.versions()) > 1:
-                _serve_latest_only(base)
+            _choose_version(base, folder, complete, bool(batchable.edits))
         except NotBatchableError as error:
             reason = str(error)
     instances = instance_count(complete)
@@ -199,16 +198,31 @@ def _try_batchable(
     if not has_one_item_shapes(complete):
         raise NotBatchableError("a tensor's shape in the configuration does not start with a dimension of 1 or -1")
     item_shapes = _graph_shapes(split_batch_dimension(complete), shapes, guessed)
-    return make_batchable(served_model_file(folder, complete), workspace.add_rewritten(), item_shapes)
+    batchable = make_batchable(served_model_file(folder, complete), workspace.add_rewritten(), item_shapes)
+    if not batchable.edits:  # then the version policy stays, and must find it
+        version = workspace.renumber(served_version(folder, complete))
+        return replace(batchable, path=version / batchable.path.name)
+    return batchable
+
+
+def served_version(folder: ModelFolder, complete: ModelConfig) -> int:
+    """The newest version that the version policy serves."""
+    return choose_versions(complete.version_policy, folder.versions())[-1]
 
 
 def served_model_file(folder: ModelFolder, complete: ModelConfig) -> Path:
     """The file of the newest version that the version policy serves."""
-    version = choose_versions(complete.version_policy, folder.versions())[-1]
-    path = folder.version_path(version) / (complete.default_model_filename or "model.onnx")
+    path = folder.version_path(served_version(folder, complete)) / (complete.default_model_filename or "model.onnx")
     return path / path.name if path.is_dir() else path
 
 
-def _serve_latest_only(config: ModelConfig) -> None:
-    """Older versions have the old model file, which the new configuration does not fit."""
-    config.ClearField("version_policy")
+def _choose_version(config: ModelConfig, folder: ModelFolder, complete: ModelConfig, rewritten: bool) -> None:
+    """Serve only the version that is analyzed: the configuration to come does not fit the files of others.
+
+    A rewritten file becomes the latest version, and the latest is served where no policy says otherwise.
+    """
+    versions = folder.versions()
+    if rewritten or (len(versions) > 1 and served_version(folder, complete) == versions[-1]):
+        config.ClearField("version_policy")
+    elif len(versions) > 1:
+        config.version_policy.specific.versions[:] = [served_version(folder, complete)]
