@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triton_cli.console import err, fail, out
+from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis, AnalysisOptions
@@ -261,7 +261,7 @@ def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) ->
         fail(f"cannot apply: {error.filename}: {error.strerror}", f"copy {written.config} yourself")
     say("Applied:")
     for change in changes:
-        say(f"  {change}", markup=False)
+        say(printable(f"  {change}"), markup=False)
 
 
 @contextmanager
