@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 import batching_models as graphs
 from analysis_runs import Done, Recorder, run
@@ -151,3 +152,19 @@ def test_a_version_that_the_policy_chooses_stays_chosen(tmp_path):
     assert not done.analysis.failures
     batched = [one for one in done.analysis.points if not one.configuration.current]
     assert [list(one.configuration.config.version_policy.specific.versions) for one in batched] == [[9]]
+
+
+def test_the_version_that_is_checked_is_the_newest_by_number(tmp_path):
+    """Version 9 mixes its rows, version 10 does not, and 10 is served."""
+    config = graphs.config_of("m", 8, "[ 4 ]", "[ 4 ]")
+    repository = graphs.write(tmp_path / "models", "m", graphs.normalizes_over_the_batch, config)
+    (repository / "m" / "1").rename(repository / "m" / "9")
+    graphs.save(
+        repository / "m" / "10" / "model.onnx",
+        [helper.make_node("Neg", ["x"], ["y"])],
+        {"x": ["N", 4]},
+        {"y": ["N", 4]},
+    )
+    done = run(repository, "m", tmp_path / "out", grid=Grid((4,), (1,), (1,)))
+    assert done.analysis.subject.wrong_batches == ""
+    assert done.analysis.subject.check.difference == 0
