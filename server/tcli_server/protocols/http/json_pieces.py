@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.protocols.http.json_text import MAX_NESTING, SPACE, malformed, parse, steps, structure, too_deep
+from tcli_server.protocols.http.json_text import (
+    MAX_NESTING,
+    SPACE,
+    malformed,
+    parse,
+    steps,
+    structure,
+    too_deep,
+    without_escapes,
+)
 from tcli_server.protocols.tensors import PIECE
 
 MAX_REST_BYTES = 4 << 20
@@ -24,11 +33,10 @@ MAX_REST_BYTES = 4 << 20
 MAX_REST_VALUES = 100_000
 """Values that a large text may have outside of `data`."""
 
-_MAX_ARRAYS = 10_000
+_MAX_KEYS = 10_000
 _FIRST_WINDOW = 1 << 10
 _KEY = b'"data"'
 _LONGEST_ESCAPE = 12
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
 
 Leaves = np.ndarray | list[Any]
 """Values of an array in their order, nesting undone: numbers or booleans as an array, a list if there is anything else."""
@@ -118,6 +126,7 @@ class _LargeText:
         self._piece = piece
         self._strings: list[list[str]] = []
         self._arrays: list[Pieces] = []
+        self._keys = 0
         # What is taken out leaves a mark with this name behind, which nobody can have guessed.
         self._nonce = secrets.token_hex(8)
         self._mark = re.compile(self._nonce + r"(\d+);")
@@ -154,10 +163,7 @@ class _LargeText:
         inside = clean = cutting = False
         while position < len(text):
             stop, clean_stop = self._string_stop(position)
-            window = text[position:stop]
-            if b"\\" in window:
-                window = _ESCAPE.sub(b"__", window)
-            quotes = window.count(b'"')
+            quotes = without_escapes(text[position:stop]).count(b'"')
             if inside and not quotes and clean and clean_stop:
                 if not cutting:
                     kept += (text[done:position], b"%s%d;" % (self._nonce.encode(), len(self._strings)))
@@ -177,7 +183,7 @@ class _LargeText:
         if wanted >= end:
             return end, False
         for stop in range(wanted, max(start, wanted - _LONGEST_ESCAPE), -1):
-            if text[stop] & 0xC0 != 0x80 and b"\\" not in text[max(0, stop - _LONGEST_ESCAPE) : stop]:
+            if text[stop] & 0xC0 != 0x80 and _behind_escapes(text, stop):
                 return stop, True
         window = text[start:wanted]
         return wanted + (len(window) - len(window.rstrip(b"\\"))) % 2, False
@@ -194,9 +200,7 @@ class _LargeText:
         if isinstance(value, list):
             return [self._whole(item) for item in value]
         if isinstance(value, dict):
-            if any(self._nonce in key and key != self._nonce for key in value):
-                raise InvalidArgumentError(f"request JSON has a key of more than {self._piece} bytes")
-            return {key: self._whole(item) for key, item in value.items()}
+            return {self._whole(key): self._whole(item) for key, item in value.items()}
         return value
 
     # --- arrays ---
@@ -204,11 +208,7 @@ class _LargeText:
     def _without_arrays(self) -> bytes:
         text, kept = self._text, list[bytes]()
         done = position = 0
-        for _ in range(_MAX_ARRAYS):
-            start = self._next_array(position)
-            if start < 0:
-                kept.append(text[done:])
-                return b"".join(kept)
+        while (start := self._next_array(position)) >= 0:
             try:
                 array, end = self._read_array(start)
             except _NotPlainError:  # left where it is, for whoever looks at the whole document
@@ -217,12 +217,15 @@ class _LargeText:
             kept += (text[done:start], b'{"%s":%d}' % (self._nonce.encode(), len(self._arrays)))
             self._arrays.append(array)
             done = position = end
-        raise InvalidArgumentError(f'request JSON has more than {_MAX_ARRAYS} keys "data"')
+        return b"".join((*kept, text[done:]))
 
     def _next_array(self, position: int) -> int:
         """Where the next array begins that is the value of a key "data"; -1 if there is none."""
         text = self._text
         while (key := _find(text, _KEY, position)) >= 0:
+            self._keys += 1
+            if self._keys > _MAX_KEYS:
+                raise InvalidArgumentError(f'request JSON has more than {_MAX_KEYS} keys "data"')
             position = key + len(_KEY)
             # In a string a quote follows a backslash, so a bare "data" before a colon is a key and never part of a text.
             if key and text[key - 1] == ord("\\"):
@@ -279,6 +282,15 @@ class _LargeText:
             data = item.get("data") if isinstance(item, dict) else None
             if isinstance(data, dict) and self._nonce in data:
                 item["data"] = self._arrays[data[self._nonce]]
+
+
+def _behind_escapes(text: bytes, place: int) -> bool:
+    """Whether no escape, or pair of escapes that make one character, goes across a place."""
+    before = text[max(0, place - _LONGEST_ESCAPE) : place]
+    if b"\\" not in before:
+        return True
+    # Where an escape begins, the one before has ended; two backslashes could be one.
+    return text[place] == ord("\\") and not before.endswith(b"\\") and before[-6:-4] != b"\\u"
 
 
 def _find(text: bytes, wanted: bytes, start: int) -> int:
