@@ -108,24 +108,30 @@ def _decode_bytes(data: bytes, count: int, shape: Shape, tensor: str, model: str
         InvalidArgumentError: more or fewer elements than the shape has, or a length that runs past the end.
     """
     end = len(data)
-    unpack, elements, offset = _LENGTH.unpack_from, list[bytes](), 0
-    for index in range(count):  # however many the shape says, each takes four bytes at least
-        start = offset + 4
-        if start > end:
-            raise _ended_early(tensor, model, count, index, end - offset)
-        offset = start + unpack(data, offset)[0]
-        if offset > end:
-            raise InvalidArgumentError(
-                f"incomplete string data for inference input '{short(tensor)}' for model '{short(model)}', expecting "
-                f"string of length {offset - start} but only {end - start} bytes available"
-            )
-        elements.append(data[start:offset])
+    array = np.empty(
+        min(count, end // 4 + 1), np.object_
+    )  # each element takes four bytes at least, whatever the shape says
+    unpack, offset = _LENGTH.unpack_from, 0
+    for first in range(0, count, PIECE):
+        elements: list[bytes] = []
+        for index in range(first, min(first + PIECE, count)):
+            start = offset + 4
+            if start > end:
+                raise _ended_early(tensor, model, count, index, end - offset)
+            offset = start + unpack(data, offset)[0]
+            if offset > end:
+                raise InvalidArgumentError(
+                    f"incomplete string data for inference input '{short(tensor)}' for model '{short(model)}', expecting "
+                    f"string of length {offset - start} but only {end - start} bytes available"
+                )
+            elements.append(data[start:offset])
+        array[first : first + PIECE] = elements
     if offset < end:
         raise InvalidArgumentError(
             f"unexpected number of string elements for inference input '{short(tensor)}' for model '{short(model)}', "
             f"expecting {count}, but {end - offset} bytes follow them"
         )
-    return bytes_array(elements, shape)
+    return array.reshape(shape)
 
 
 def _ended_early(tensor: str, model: str, expected: int, found: int, left: int) -> InvalidArgumentError:

@@ -9,7 +9,7 @@ import orjson
 from tcli_server.datatypes import DataType
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.protocols.http.json_pieces import Leaves, Pieces, leaves_of
-from tcli_server.protocols.tensors import PIECE, Shape, bytes_array, element_count, shapeless
+from tcli_server.protocols.tensors import PIECE, Shape, element_count, shapeless
 from tcli_server.protocols.texts import short
 
 _ALLOWED = {"b": "b", "f": "iuf", "i": "i", "u": "iu"}
@@ -50,12 +50,11 @@ def decode_json(data: Any, kind: DataType, shape: Shape, tensor: str, model: str
     else:
         raise InternalError(f"Unable to parse 'data' of input '{short(tensor)}': expected an array")
     _check_count(sum(map(len, parts)), count, tensor, shape)
-    if not kind.size:
-        return bytes_array([item for part in parts for item in _encoded(part, kind, tensor)], shape)
     array = np.empty(count, kind.dtype)
+    convert = _narrowed if kind.size else _encoded
     position = 0
     for part in parts:
-        array[position : position + len(part)] = _narrowed(part, kind, tensor)
+        array[position : position + len(part)] = convert(part, kind, tensor)
         position += len(part)
     return array.reshape(shape)
 
@@ -73,7 +72,8 @@ def _check_count(found: int, expected: int, tensor: str, shape: Shape) -> None:
         )
 
 
-def _encoded(part: Leaves, kind: DataType, tensor: str) -> list[bytes]:
+def _encoded(part: Leaves, kind: DataType, tensor: str) -> Leaves:
+    """Texts as bytes."""
     if isinstance(part, list) and set(map(type, part)) <= {str}:
         return [item.encode() for item in part]
     raise _wrong_type(part, kind, tensor)
