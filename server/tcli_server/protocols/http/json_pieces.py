@@ -150,9 +150,15 @@ class _LargeText:
         for start in range(0, len(rest), PIECE):
             window = rest[start : start + PIECE]
             found += window.count(b",") + window.count(b"[") + window.count(b"{")
-        if found > MAX_REST_VALUES and (values := len(structure(rest)[0])) > MAX_REST_VALUES:
+        if found <= MAX_REST_VALUES:
+            return
+        _, marks = structure(rest)
+        if np.cumsum(steps(marks)).max(initial=0) > MAX_NESTING:
+            raise too_deep()
+        if marks.size > MAX_REST_VALUES:
             raise InvalidArgumentError(
-                f"request JSON has {values} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are allowed"
+                f"request JSON has {marks.size} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are "
+                "allowed"
             )
 
     # --- long strings ---
