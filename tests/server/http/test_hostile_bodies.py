@@ -1,17 +1,16 @@
 """What one client sends can cost only that client: bodies made to be expensive, and texts made to be unanswerable."""
 
-import asyncio
 import base64
 import gzip
 import http.client
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from loop_stall import longest_stall
 from tcli_server import Engine
 from tcli_server.engine import EngineOptions
 from tcli_server.serving import ServeOptions, Server
@@ -47,28 +46,6 @@ def infer(server: Server, body: bytes | dict, model: str = "identity_fp32", **he
     named = {key.replace("_", "-"): value for key, value in headers.items()}
     status, answer = post(server, f"/v2/models/{model}/infer", content, named)
     return status, json.loads(answer)["error"] if status != 200 else answer.decode("latin-1")
-
-
-def longest_stall(server: Server, work: Callable[[], object]) -> float:
-    """Seconds that the server's loop once did nothing else while `work` ran."""
-    assert server._loop is not None
-    done, longest = False, 0.0
-
-    async def beat() -> float:
-        nonlocal longest
-        last = time.monotonic()
-        while not done:
-            await asyncio.sleep(0.002)
-            now = time.monotonic()
-            longest, last = max(longest, now - last), now
-        return longest
-
-    beating = asyncio.run_coroutine_threadsafe(beat(), server._loop)
-    try:
-        work()
-    finally:
-        done = True
-    return beating.result(60)
 
 
 def one_input(shape: str = "[1,1]", datatype: str = "FP32", data: bytes = b"[1]") -> bytes:

@@ -8,7 +8,8 @@ import orjson
 
 from tcli_server.datatypes import DataType
 from tcli_server.errors import InternalError, InvalidArgumentError
-from tcli_server.protocols.http.json_pieces import Leaves, Pieces, leaves_of
+from tcli_server.protocols.http.json_leaves import Leaves, leaves_of
+from tcli_server.protocols.http.json_pieces import Pieces
 from tcli_server.protocols.tensors import PIECE, Shape, element_count, shapeless
 from tcli_server.protocols.texts import short
 
