@@ -19,6 +19,7 @@ PIECE = 1 << 16
 event loop's first of all, get their turn in between."""
 
 _MAX_COUNT = 2**63 - 1
+_SURELY_FITS = 2**40
 _LENGTH = struct.Struct("<I")
 
 assert sys.byteorder == "little", "tensors are viewed in place, which needs a little-endian machine"
@@ -49,6 +50,8 @@ def element_count(shape: Sequence[int], kind: DataType, tensor: str, model: str)
     """
     if not shape:
         return 0
+    if len(shape) <= MAX_DIMS and 0 < (count := prod(shape)) <= _SURELY_FITS and min(shape) > 0:
+        return count
     if len(shape) > MAX_DIMS:
         raise InvalidArgumentError(
             f"shape of input '{short(tensor)}' for model '{short(model)}' has more than {MAX_DIMS} dimensions, which no "
@@ -85,15 +88,18 @@ def decode_raw(data: bytes | memoryview, kind: DataType, shape: Shape, tensor: s
     """
     if not shape:
         return shapeless(kind)
+    size = len(data)
+    if size and prod(shape) * kind.size == size and min(shape) > 0 and len(shape) <= MAX_DIMS:
+        return np.frombuffer(data, kind.dtype).reshape(shape)
     count = element_count(shape, kind, tensor, model)
     if not kind.size:
         return _decode_bytes(bytes(data), count, shape, tensor, model)
-    if count * kind.size != len(data):
+    if count * kind.size != size:
         raise InvalidArgumentError(
             f"input byte size mismatch for input '{short(tensor)}' for model '{short(model)}'. Expected "
-            f"{count * kind.size}, got {len(data)}"
+            f"{count * kind.size}, got {size}"
         )
-    return np.frombuffer(data, kind.dtype).reshape(shape)
+    return np.empty(shape, kind.dtype)  # no elements, no bytes
 
 
 def shapeless(kind: DataType) -> np.ndarray:

@@ -36,6 +36,7 @@ MAX_REST_VALUES = 100_000
 _MAX_KEYS = 10_000
 _FIRST_WINDOW = 1 << 10
 _KEY = b'"data"'
+_NOT_FLAT = tuple(b'"[]{}'[place : place + 1] for place in range(5))
 _LONGEST_ESCAPE = 12
 
 
@@ -198,6 +199,12 @@ class _LargeText:
         position, depth, size = start, 0, min(self._piece, _FIRST_WINDOW)
         while True:
             window = self._text[position : position + size]
+            if depth and not any(mark in window for mark in _NOT_FLAT) and (comma := window.rfind(b",")) > 0:
+                parts.append(self._leaves(b"[" + window[:comma] + b"]"))
+                if not len(parts[-1]):
+                    raise malformed("a comma without a value before it")
+                position, size = position + comma + 1, self._piece
+                continue
             places, marks = structure(window)
             depths = depth + np.cumsum(steps(marks))
             ends = np.flatnonzero(depths <= 0)

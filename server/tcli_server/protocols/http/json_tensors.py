@@ -51,8 +51,10 @@ def decode_json(data: Any, kind: DataType, shape: Shape, tensor: str, model: str
     else:
         raise InternalError(f"Unable to parse 'data' of input '{short(tensor)}': expected an array")
     _check_count(sum(map(len, parts)), count, tensor, shape)
-    array = np.empty(count, kind.dtype)
     convert = _narrowed if kind.size else _encoded
+    if len(parts) == 1 and isinstance(array := convert(parts[0], kind, tensor), np.ndarray):
+        return array.reshape(shape)
+    array = np.empty(count, kind.dtype)
     position = 0
     for part in parts:
         array[position : position + len(part)] = convert(part, kind, tensor)
@@ -91,10 +93,10 @@ def _narrowed(part: Leaves, kind: DataType, tensor: str) -> Leaves:
             f"Unable to parse 'data' of input '{short(tensor)}': attempt to access JSON non-unsigned-integer as "
             f"unsigned-integer, {kind.name} values are 0 or more, got {part.min()}"
         )
-    with np.errstate(over="ignore"):
-        if kind.dtype.kind == "f":
-            part = part.astype(np.float64)  # first, as C++ does, lest large integers be rounded in two ways
-        return part.astype(kind.dtype)
+    if kind.dtype.kind != "f":
+        return part.astype(kind.dtype, copy=False)
+    with np.errstate(over="ignore"):  # first as C++ does, lest large integers be rounded in two ways
+        return part.astype(np.float64, copy=False).astype(kind.dtype, copy=False)
 
 
 def _wrong_type(part: Leaves, kind: DataType, tensor: str) -> InternalError:
