@@ -80,9 +80,7 @@ class Inference:
     async def _decode_large(self, data: bytes) -> _Asked:
         try:
             rest, raw = split_request(data, _MANY_FIELDS)
-        except ValueError as error:
-            raise _unreadable(error) from None
-        except TooManyFieldsError:
+        except (ValueError, TooManyFieldsError):
             return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, data)
         if len(rest) < _MANY_BYTES:
             message = _parse(rest)
@@ -94,8 +92,9 @@ class Inference:
         """Typed contents and strings are converted one by one, which must not hold up everybody else."""
         try:
             rest, raw = split_request(data)
-        except ValueError as error:
-            raise _unreadable(error) from None
+        except ValueError:  # protobuf's own parser has the last word
+            message = _parse(data)
+            return self._decode(message, message.raw_input_contents)
         return self._decode(_parse(rest), raw)
 
     def _decode(self, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
@@ -153,11 +152,7 @@ def _parse(data: bytes) -> service_pb2.ModelInferRequest:
     try:
         return service_pb2.ModelInferRequest.FromString(data)
     except DecodeError as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: Exception) -> InternalError:
-    return InternalError(f"Unable to parse request: {error}")
+        raise InternalError(f"Unable to parse request: {error}") from None
 
 
 def _request_id(data: bytes) -> str:
