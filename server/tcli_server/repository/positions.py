@@ -38,6 +38,7 @@ class Positions:
         self._lines: dict[str, int] = {}
         self._places: dict[str, Place | None] = {}
         self._unread: set[str] = set()
+        self._guessed: set[str] = set()
         self._gaps: set[str] = set()
         self._lost = False
 
@@ -66,6 +67,15 @@ class Positions:
         """Say that the value of a path is there but could not be read."""
         self._unread.add(path)
 
+    def guessed(self, path: str) -> None:
+        """Say that the value of a path was told to be wrong and is what was probably meant.
+
+        It serves to judge other fields by; judging the field itself, or the list around it, would tell it twice.
+        """
+        self._guessed.add(path)
+        if path.endswith("]"):
+            self._guessed.add(_LAST_PART.sub("", path))
+
     def not_understood(self, parent: str) -> None:
         """Say that the message has a field that means nothing, which may have been meant for one that is missing."""
         self._gaps.add(parent)
@@ -73,6 +83,10 @@ class Positions:
     def lose(self) -> None:
         """Say that the text could not be read to its end."""
         self._lost = True
+
+    def is_told(self, path: str) -> bool:
+        """Whether it is told already that the value of a path is wrong."""
+        return path in self._guessed or self.doubts(path)
 
     def doubts(self, path: str) -> bool:
         """Whether the value of a path, or something in or around it, is not what the file says.

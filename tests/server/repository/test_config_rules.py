@@ -207,7 +207,9 @@ def test_a_path_that_leaves_the_folder_or_names_no_file_is_refused_wherever_it_s
     assert "\0" not in "".join(map(str, problems))
 
 
-@pytest.mark.parametrize("path", ["model.onnx", "a/b.onnx", "./model.onnx", "..model", "n" * 255, "ä.onnx", "with space"])
+@pytest.mark.parametrize(
+    "path", ["model.onnx", "a/b.onnx", "./model.onnx", "..model", "n" * 255, "ä.onnx", "with space"]
+)
 def test_a_path_inside_the_folder_is_taken(folder: ModelFolder, path: str):
     assert config_problems(ModelConfig(default_model_filename=path), folder) == []
 
@@ -256,5 +258,5 @@ def test_a_wrong_batch_size_is_one_mistake(folder: ModelFolder):
 def test_wrong_dims_are_one_mistake(folder: ModelFolder):
     problems = config_problems(parse(inputs("0, 4", "reshape { shape: [ 4 ] }")), folder)
     assert [problem.field for problem in problems] == ["input[0].dims[0]"]
-    (problem,) = config_problems(parse(inputs(", ".join(["2"] * 200000))), folder)
+    (problem,) = config_problems(parse(inputs(", ".join(["2"] * 65))), folder)
     assert problem.field == "input[0].dims"

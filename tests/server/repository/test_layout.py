@@ -80,7 +80,10 @@ def test_versions_are_ordered_as_numbers(tmp_path: Path):
     assert folder.versions() == [2, 9, 10, 11, 100]
     assert choose_versions(ModelVersionPolicy(), folder.versions()) == [100]
     assert choose_versions(text_format.Parse("latest { num_versions: 1 }", ModelVersionPolicy()), [10, 9]) == [10]
-    assert choose_versions(text_format.Parse("specific { versions: [ 10, 9 ] }", ModelVersionPolicy()), [9, 10]) == [9, 10]
+    assert choose_versions(text_format.Parse("specific { versions: [ 10, 9 ] }", ModelVersionPolicy()), [9, 10]) == [
+        9,
+        10,
+    ]
 
 
 def test_more_latest_versions_than_there_are(tmp_path: Path):

@@ -67,8 +67,12 @@ class Cursor:
         """Take what a pattern matches from the start of the token on, whatever tokens that would be."""
         start = self.token.start
         match = pattern.match(self.text, start)
-        self.take_to(match.end() if match is not None and match[0] else self.token.end)
-        return self.text[start : self.end]
+        end = match.end() if match is not None and match[0] else self.token.end
+        if self.text[start:end] == self.token.text:
+            self.take()
+        else:
+            self.take_to(end)
+        return self.text[start:end]
 
     def take_to(self, end: int) -> None:
         """Take everything up to an offset behind the start of the token."""
@@ -76,8 +80,10 @@ class Cursor:
             self._tell_unclosed()
         start = self.token.start
         line = self.token.line + self.text.count("\n", start, end)
-        self._slips = [slip for slip in self._slips if slip.changes[0][0] < start]
-        self._rest = tokens(self.text, self._slips, end, line)
+        line_start = start - self.token.column + 1 if line == self.token.line else self.text.rfind("\n", 0, end) + 1
+        while self._slips and self._slips[-1].changes[0][0] >= start:
+            self._slips.pop()
+        self._rest = tokens(self.text, self._slips, end, line, line_start)
         self.token = next(self._rest)
         self.after = next(self._rest, self.token)
         self.end = end

@@ -61,6 +61,7 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
         if len(meant) == 1:
             how = f"write {meant[0]} without quotes" if is_quoted else f"write {meant[0]}"
             cursor.tell(path, found, words, how, token.line, cursor.edit(token.start, cursor.end, meant[0]))
+            cursor.positions.guessed(path)
             return parse_value(field, meant[0])
         cursor.tell(path, found, words, f"write {' or '.join(meant)}" if meant else fix, token.line)
     cursor.positions.not_read(path)

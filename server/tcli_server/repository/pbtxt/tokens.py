@@ -95,12 +95,11 @@ class Slip:
     changes: tuple[tuple[int, int, str], ...]
 
 
-def tokens(text: str, slips: list[Slip], start: int = 0, line: int = 1) -> Iterator[Token]:
-    """Every token of a text from an offset on its line on, then an empty one at the last line that has anything on it.
+def tokens(text: str, slips: list[Slip], start: int = 0, line: int = 1, line_start: int = 0) -> Iterator[Token]:
+    """Every token of a text from an offset on, then an empty one at the last line that has anything on it.
 
-    What had to be overlooked is added to `slips`.
+    What had to be overlooked is added to `slips`. `line` and `line_start` are those of the offset.
     """
-    line_start = text.rfind("\n", 0, start) + 1
     last = line
     for match in _TOKEN.finditer(text, start):
         kind, found = match.lastgroup or "", match[0]
