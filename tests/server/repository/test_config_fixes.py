@@ -159,7 +159,8 @@ def test_a_fix_that_a_program_can_make_ends_its_problem_and_breaks_nothing(folde
         if not problem.edits:
             continue
         fixed, left = judged(folder, apply_edits(text, problem.edits))
-        assert Counter(map(kind, left))[kind(problem)] < count[kind(problem)], f"{problem}\n{fixed}"
+        is_fewer = Counter(map(kind, left))[kind(problem)] < count[kind(problem)]
+        assert is_fewer or str(problem) not in map(str, left), f"{problem}\n{fixed}"
         assert is_readable(folder, fixed) or not readable, f"{problem}\n{fixed}"
 
 

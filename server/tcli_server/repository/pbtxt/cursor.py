@@ -132,15 +132,16 @@ class Cursor:
         )
         return Lost()
 
-    def close_before(self, path: str, expected: str, comma: Token | None = None) -> None:
+    def close_before(self, path: str, expected: str, comma: Token | None = None, inner: int = 0) -> None:
         """Close the innermost bracket before the token, where its own is missing.
 
-        What is closed before the same token is one mistake, told when the token is taken; a comma before it goes.
+        What is closed before the same token is one mistake, told when the token is taken; a comma before it goes, and
+        so many brackets of its kind that are open inside it are closed as well.
         """
         if self._unclosed is None:
             start = self.end if comma is None else comma.start
             self._unclosed = _Unclosed(path, expected, self.open[-1], self.token, start, self.end, [])
-        self._unclosed.closing.append(CLOSING[self.open.pop().text])
+        self._unclosed.closing.extend([CLOSING[self.open.pop().text]] * (1 + inner))
 
     def _tell_unclosed(self) -> None:
         assert self._unclosed is not None
@@ -155,6 +156,11 @@ class Cursor:
     def behind_separator(self) -> int:
         """Where the field that was read last ends, with the separator behind it."""
         return self.token.end if self.token.text in SEPARATORS else self.end
+
+    @property
+    def closes_something(self) -> bool:
+        """Whether a bracket that is missing before the token is still to be told."""
+        return self._unclosed is not None
 
     @property
     def at_end(self) -> bool:

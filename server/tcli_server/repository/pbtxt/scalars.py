@@ -31,7 +31,7 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return _string(cursor, path)
     token = cursor.token
-    if token.kind == "string" and not token.is_closed_string:
+    if token.is_unclosed:
         raise cursor.unclosed_string(path)
     if token.is_string:
         cursor.take()
@@ -83,6 +83,8 @@ def _in_plain_characters(field: FieldDescriptor, text: str) -> tuple[str, ...]:
 def _string(cursor: Cursor, path: str) -> str | None:
     token = cursor.token
     if token.kind == "quoted":
+        if token.is_unclosed:
+            return _unclosed(cursor, path)
         cursor.take()
         found = f"{_short(token.text)} in typographic quotes"
         cursor.replace(path, token, found, "a string in straight quotes", quoted(token.bare))
