@@ -92,3 +92,9 @@ def test_what_triton_reads_is_read(tmp_path: Path, text: str | bytes):
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_triton_cannot_read_is_told(tmp_path: Path, text: str):
     assert problems(tmp_path, text) != []
+
+
+def test_escapes_mean_what_they_mean_in_c(tmp_path: Path):
+    path = tmp_path / "config.pbtxt"
+    path.write_text(r'name: "a\?b\?\\?\x41\303\244\n"')
+    assert read_config_file(path).config.name == "a?b?\\?A\u00e4\n"
