@@ -1,6 +1,6 @@
 """From bytes to requests: httptools' parser, and everything that it leaves to its user.
 
-Strict where leniency lets two servers disagree about where a request ends; what else nginx accepts is accepted.
+As nginx does, and stricter where leniency lets two servers disagree about where a request ends (a bare LF ends no line).
 """
 
 import re
@@ -49,7 +49,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
+        "__weakref__", "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
         "_limits", "_parser", "_path", "_pieces", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase", "stopped",
         "turned_away",
     )  # fmt: skip
@@ -161,8 +161,6 @@ class RequestReader:
             self._exchange = exchange = Exchange(receiver, method, path, headers)
             exchange.keep_alive = keep_alive
             exchange.http_1_0 = version == "1.0"
-            if self._chunked:
-                parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
             if b"expect" in headers and self._waits_for_continue(exchange):
                 receiver.expects_continue()
 
@@ -199,8 +197,6 @@ class RequestReader:
         else:
             exchange.body = self._pieces.getvalue()  # not a copy
             self._pieces = None
-        if self._chunked:
-            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self._exchange = None
         self._body = b""
         self.body_bytes = 0
@@ -281,14 +277,12 @@ class RequestReader:
         self._replay = True
         framing = b"Transfer-Encoding: chunked" if self._chunked else b"Content-Length: %d" % self._length
         self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
-        if self._chunked:
-            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # A bare LF may end a line of a head, as in nginx. In a chunked body it may not: there a proxy could disagree. What
-        # follows "Connection: close" is ignored by `stopped`; the parser would also heed that header in trailers.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_optional_cr_before_lf=True)
+        # What follows a request with "Connection: close" is ignored by `stopped`; the parser would heed that header in
+        # trailers too, and then refuse the next request.
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
     def _refuse(self, status: int, message: str) -> None:
