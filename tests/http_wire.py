@@ -51,7 +51,8 @@ class Wire:
             self.socket.sendall(data)
 
     def half_close(self) -> None:
-        self.socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the server may have been first
+            self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Leave without a goodbye: the server gets a reset."""
@@ -84,6 +85,14 @@ class Wire:
         while self._data or not self.closed():
             responses.append(self.read())
         return responses
+
+    def rest(self) -> bytes:
+        """Everything until the server closes."""
+        data = b""
+        while not self.closed():
+            data += self._data
+            self._data = b""
+        return data
 
     def closed(self) -> bool:
         """Wait for what the server does next: True if it closes, False if it sends something."""
