@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
         try:
             self._shared.handler(exchange)
         except Exception as error:  # a defect must answer this request and leave the connection usable
-            LOG.exception("cannot answer %r", exchange.path)
+            LOG.exception("cannot answer %r", exchange.path[:200])
             exchange.fail(500, f"{type(error).__name__}: {error}")
         if self._input_ended and self._current is exchange:
             self._watch_half_closed(exchange)

@@ -19,7 +19,10 @@ STATUS = {
 
 def error_body(message: str) -> bytes:
     """The body of every error reply."""
-    return orjson.dumps({"error": message})
+    try:
+        return orjson.dumps({"error": message})
+    except orjson.JSONEncodeError:  # the message quotes a client's text, which has a lone surrogate
+        return orjson.dumps({"error": message.encode(errors="backslashreplace").decode()})
 
 
 def status_and_body(error: ServerError) -> tuple[int, bytes]:
