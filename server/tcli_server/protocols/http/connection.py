@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
             return
-        if len(data) <= SLICE and not self._unread and self._has_room():
+        if len(data) <= SLICE and not self._unread and ((self._current is None and not self._waiting) or self._has_room()):
             self._feed(data)
         else:
             self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
             return
         self._pumping = True
         turns = _REQUESTS_PER_TURN
-        waiting = self._waiting
+        waiting, handler = self._waiting, self._shared.handler
         try:
             while not self._closing:
                 if waiting and self._current is None and not self._writing_paused:
@@ -180,7 +180,14 @@ class Connection(asyncio.Protocol):
                         self._pump_later()
                         break
                     turns -= 1
-                    self._start(waiting.popleft())
+                    exchange = self._current = waiting.popleft()
+                    try:
+                        handler(exchange)
+                    except Exception as error:  # a defect must answer this request and leave the connection usable
+                        LOG.exception("cannot answer %r", exchange.path[:200])
+                        exchange.fail(500, f"{type(error).__name__}: {error}")
+                    if self._input_ended and self._current is exchange:
+                        self._watch_half_closed(exchange)
                 elif self._unread and self._has_room():
                     step = self._reader.step
                     data, self._unread = self._unread[:step], self._unread[step:]
@@ -202,16 +209,6 @@ class Connection(asyncio.Protocol):
     def _pump_again(self) -> None:
         self._pump_scheduled = False
         self._pump()
-
-    def _start(self, exchange: Exchange) -> None:
-        self._current = exchange
-        try:
-            self._shared.handler(exchange)
-        except Exception as error:  # a defect must answer this request and leave the connection usable
-            LOG.exception("cannot answer %r", exchange.path[:200])
-            exchange.fail(500, f"{type(error).__name__}: {error}")
-        if self._input_ended and self._current is exchange:
-            self._watch_half_closed(exchange)
 
     def _when_answered(self) -> None:
         if self._closing:
