@@ -289,6 +289,18 @@ def test_continue_is_sent_once_and_after_the_answers_that_are_due():
         assert wire.silent(0.1)
 
 
+def test_whoever_did_not_wait_for_it_causes_no_continue_later():
+    hold = Hold()
+    with serving(hold, NEVER) as http, http.connect() as wire:
+        wire.send(get("/hold") + post(b"abc", "/", "Expect: 100-continue\r\n") + post(b"abc")[:-3])
+        hold.wait()
+        hold.answer(http)
+        assert [wire.read().status, wire.read().status] == [200, 200]
+        assert wire.silent(0.1)
+        wire.send(b"abc")
+        assert wire.read().status == 200
+
+
 @pytest.mark.parametrize("request_", [
     post(b"", "/", "Expect: 100-continue\r\n"),
     post(b"abc", "/", "Expect: 100-continue\r\n"),
