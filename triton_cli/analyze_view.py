@@ -194,6 +194,8 @@ def _points_table(
         mark = "*" if point is best else "=" if any(point is other for other in equal) else ""
         cells = dict(zip(_COLUMNS, _cells(point), strict=True))
         row = [cells[name] for name in (_NARROW if narrow else _COLUMNS)]
+        if narrow:
+            row = [cell.replace("(current)", "(now)") for cell in row]
         table.add_row(mark, *row, style="bold" if point is best else "")
     return table
 
