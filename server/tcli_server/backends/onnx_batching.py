@@ -210,7 +210,7 @@ def _items(
             elif tensor.dtype.kind in "iu" and not _FLAGS.search(node.name):
                 top = min(integers, int(np.iinfo(tensor.dtype).max))
                 tensor = random.integers(0, top, size=shape).astype(tensor.dtype)
-            item[node.name] = tensor
+            item[node.name] = np.asarray(tensor)  # numpy makes a number of a computed scalar
         items.append({n: _as_text(a) for n, a in item.items()})
     return items
 
