@@ -128,10 +128,13 @@ def test_half_precision_is_compared_more_loosely(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "batch", "expected"), [((-1,), True, (4,)), ((-1, -1), False, (4, 4)), ((3, -1), False, (3, 4))]
+    ("shape", "batch", "expected"),
+    [((-1,), True, (4,)), ((-1, -1), False, (1, 4)), ((3, -1), True, None), ((-1, 9), False, (1, 9))],
 )
 def test_the_smallest_item_that_runs(tmp_path, shape, batch, expected):
-    assert smallest_item(graphs.pools_four(tmp_path / "m.onnx"), {"x": shape}, batch) == {"x": expected}
+    assert smallest_item(graphs.pools_four(tmp_path / "m.onnx"), {"x": shape}, batch) == (
+        {"x": expected} if expected else None
+    )
 
 
 def test_no_item_that_runs(tmp_path):
@@ -144,3 +147,14 @@ def test_a_scalar_input_is_given_a_scalar(tmp_path):
     nodes = [helper.make_node("Mul", ["x", "factor"], ["y"])]
     file = graphs.save(tmp_path / "m.onnx", nodes, {"x": ["L"], "factor": []}, {"y": ["L"]})
     assert smallest_item(file, {"x": (-1,), "factor": (1,)}, False) == {"x": (1,), "factor": (1,)}
+
+
+def test_an_only_dimension_may_have_to_be_more_than_one(tmp_path):
+    """It was taken for the model's own batch dimension first."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "axes"], ["u"]),
+        helper.make_node("MaxPool", ["u"], ["p"], kernel_shape=[4]),
+        helper.make_node("Squeeze", ["p", "axes"], ["y"]),
+    ]
+    file = graphs.save(tmp_path / "m.onnx", nodes, {"x": ["L"]}, {"y": ["K"]}, [graphs.integers("axes", 0, 1)])
+    assert smallest_item(file, {"x": (-1,)}, False) == {"x": (4,)}
