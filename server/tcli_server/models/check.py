@@ -1,5 +1,6 @@
 """Finds everything that is wrong in a model repository before a server does, with the code that loads it."""
 
+import contextlib
 import difflib
 import math
 import os
@@ -41,7 +42,8 @@ def check_model(folder: ModelFolder) -> list[Problem]:
     for version in draft.versions if draft.backend is not None else ():
         problems += [problem for problem in _open(draft, version) if problem not in problems]
     problems += [problem for problem in draft.problems if problem not in problems]
-    problems += [*_misplaced_configs(folder), *_unlisted_versions(draft), *_label_counts(draft)]
+    with contextlib.suppress(OSError, NotFoundError):  # a folder that vanishes or cannot be read: said already
+        problems += [*_misplaced_configs(folder), *_unlisted_versions(draft), *_label_counts(draft)]
     return sorted(problems, key=lambda problem: (str(problem.file), problem.line or 0))
 
 
@@ -66,7 +68,7 @@ def _open(draft: Draft, version: int) -> list[Problem]:
 def _misplaced_configs(folder: ModelFolder) -> list[Problem]:
     """A configuration that Triton does not read, because it lies or is called otherwise."""
     target = folder.config_path
-    if target.exists():
+    if folder.has_config:
         return []
     files = [entry for entry in sorted(folder.path.iterdir()) if entry.is_file()]
     for version in folder.version_folders().values():

@@ -57,7 +57,7 @@ class ModelControl:
         folders = model_folders(self._repositories)
         if self._auto_complete:
             return sorted(folders)
-        ignored = [name for name, found in folders.items() if not any(f.config_path.exists() for f in found)]
+        ignored = [name for name, found in folders.items() if not any(f.has_config for f in found)]
         for name in sorted(ignored):
             LOG.warning("'%s' is ignored: it has no %s, and auto-completion is off", name, CONFIG_FILE)
         return sorted(folders.keys() - set(ignored))

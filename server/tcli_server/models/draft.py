@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Complaint, Instance, Placement
 from tcli_server.backends.registry import AVAILABLE, backend
-from tcli_server.errors import ConfigError, InvalidArgumentError
+from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
 from tcli_server.models.placement import complete_instance_groups, placement_complaints, placements
@@ -19,6 +19,7 @@ from tcli_server.repository import (
     choose_versions,
     complete_config,
     config_problems,
+    path_fault,
     read_config_file,
     read_labels,
     signature_problems,
@@ -68,7 +69,8 @@ class Draft:
         self._read(override)
         self.given = ModelConfig()
         self.given.CopyFrom(self.config)
-        self.versions = choose_versions(self.config.version_policy, folder.versions())
+        self.versions: list[int] = []
+        self._find_versions()
         self._add(config_problems(self.config, folder, self._positions))
         self.malformed = bool(self.problems)
         if self._choose_backend():
@@ -115,11 +117,14 @@ class Draft:
         Raises:
             ServerError: the model cannot be opened.
         """
+        if path_fault(self.config.default_model_filename):  # told already
+            return
         places = self.placements or [Placement(self.folder.name, None, 1)]
         try:
             instance, _ = self.open(version, places[0])
         except ConfigError as error:
-            self._add(error.problems)
+            doubts = self._positions.doubts if self._positions is not None else lambda _: False
+            self._add(problem for problem in error.problems if not doubts(problem.field))
         else:
             instance.close()
 
@@ -144,13 +149,20 @@ class Draft:
         path = self.folder.config_path
         if override is not None:
             self.config.CopyFrom(override)
-        elif path.exists():
+        elif self.folder.has_config:
             file = read_config_file(path)
             self.config, self._positions = file.config, file.positions
             self._add(file.problems)
         elif not self._auto_complete:
             fix = "write one, or start without --disable-auto-complete-config"
             self._add([Problem(path, None, "", "no such file", "a configuration, as auto-completion is off", fix)])
+
+    def _find_versions(self) -> None:
+        try:
+            self.versions = choose_versions(self.config.version_policy, self.folder.versions())
+        except NotFoundError as error:  # it vanished meanwhile, or is not ours to read
+            fix = "put it back, or let the server's user read it"
+            self._add([Problem(self.folder.path, None, "", str(error), "a folder that can be read", fix)])
 
     def _add(self, problems: Iterable[Problem]) -> None:
         """Add problems, but only one kind of complaint about a field: what is wrong in form is said first."""
@@ -178,6 +190,8 @@ class Draft:
                 infer_backend(self.config, self.folder)
             else:
                 name_backend(self.config, self.folder)
+        except NotFoundError:  # told already: the folder cannot be read
+            return False
         except InvalidArgumentError as error:
             self._judge_fields()
             if not self.problems:  # else what was misread may be the reason

@@ -29,6 +29,14 @@ class ModelFolder:
         """Where its configuration is, or would be."""
         return self.path / CONFIG_FILE
 
+    @property
+    def has_config(self) -> bool:
+        """Whether there is a configuration that can be looked at."""
+        try:
+            return self.config_path.exists()
+        except OSError:  # the folder is not ours to read
+            return False
+
     def version_folders(self) -> dict[int, Path]:
         """Version -> its folder, ascending.
 

@@ -1,6 +1,7 @@
 """Queue policies: how many requests may wait at a priority level, how long, and what happens then."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tritonclient.grpc.model_config_pb2 import ModelDynamicBatching, ModelQueuePolicy
 
@@ -38,36 +39,40 @@ class QueuePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The priority levels of a model.
+    """The priority levels of a model, counted from 1, the highest priority; without priorities there is level 0 alone.
 
     Attributes:
-        policies: one for each level, the highest priority first.
-        default: the level, counting from 0, of requests that name none or one that is not there.
+        count: Triton takes any number of 64 bits, so nothing is made for a level before it is used.
+        default: the level of requests that name none or one that is not there.
+        own: policies of levels; all others have `fallback`.
     """
 
-    policies: tuple[QueuePolicy, ...] = (QueuePolicy(),)
+    count: int = 0
     default: int = 0
+    fallback: QueuePolicy = QueuePolicy()
+    own: Mapping[int, QueuePolicy] = field(default_factory=dict)
 
     def of(self, request: InferenceRequest) -> int:
-        """The level of a request, counting from 0."""
-        return request.priority - 1 if 0 < request.priority <= len(self.policies) else self.default
+        """The level of a request."""
+        return request.priority if 0 < request.priority <= self.count else self.default
+
+    def policy(self, level: int) -> QueuePolicy:
+        """The policy of a level."""
+        return self.own.get(level, self.fallback)
 
     @property
     def have_timeouts(self) -> bool:
         """Whether a request can wait too long at all."""
-        return any(policy.timeout_ns for policy in self.policies)
+        return any(policy.timeout_ns for policy in (self.fallback, *self.own.values()))
 
 
 def read_levels(batching: ModelDynamicBatching) -> Levels:
-    """The levels that a valid configuration describes; without priorities there is one."""
+    """The levels that a valid configuration describes."""
     fallback = _read(batching.default_queue_policy)
     if not batching.priority_levels:
-        return Levels((fallback,))
-    own = batching.priority_queue_policy
-    policies = tuple(
-        _read(own[level]) if level in own else fallback for level in range(1, batching.priority_levels + 1)
-    )
-    return Levels(policies, batching.default_priority_level - 1)
+        return Levels(fallback=fallback)
+    own = {level: _read(policy) for level, policy in batching.priority_queue_policy.items()}
+    return Levels(batching.priority_levels, batching.default_priority_level, fallback, own)
 
 
 def _read(policy: ModelQueuePolicy) -> QueuePolicy:

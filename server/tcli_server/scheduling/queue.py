@@ -72,22 +72,23 @@ class RequestQueue:
         self._levels = levels
         self._lock = lock
         self._removed = removed
-        self._lanes = [Lane(self) for _ in range(2 * len(levels.policies))]  # in time, delayed; level by level
+        self._lanes: dict[int, tuple[Lane, Lane]] = {}  # level -> in time, and delayed; by level
         self._deadlines: list[tuple[int, int, InferenceRequest]] = []
         self._put = 0
         self.inferences = 0
         """Batch sizes of what waits, summed."""
 
     def __len__(self) -> int:
-        return sum([lane.live for lane in self._lanes])
+        return sum([lane.live + delayed.live for lane, delayed in self._lanes.values()])
 
     def __bool__(self) -> bool:
         return self.inferences > 0  # every request has a batch size of 1 or more
 
     def __iter__(self) -> Iterator[InferenceRequest]:
-        for lane in self._lanes:
-            if lane.live:
-                yield from lane
+        for lanes in self._lanes.values():
+            for lane in lanes:
+                if lane.live:
+                    yield from lane
 
     @property
     def head(self) -> InferenceRequest:
@@ -106,8 +107,8 @@ class RequestQueue:
             QueueFullError: its level has no room.
         """
         level = self._levels.of(request)
-        policy = self._levels.policies[level]
-        lane, delayed = self._lanes[2 * level : 2 * level + 2]
+        policy = self._levels.policy(level)
+        lane, delayed = self._lanes.get(level) or self._open(level)
         if policy.max_size and lane.live + delayed.live >= policy.max_size:
             raise QueueFullError
         request.queue_ns = now_ns
@@ -118,12 +119,20 @@ class RequestQueue:
         lane.append(request)
         self.inferences += request.batch_size
 
+    def _open(self, level: int) -> tuple[Lane, Lane]:
+        """Make room for a level, and let go of those that nobody waits at: there may be any number."""
+        used = {known: lanes for known, lanes in self._lanes.items() if lanes[0].live or lanes[1].live}
+        used[level] = (Lane(self), Lane(self))
+        self._lanes = dict(sorted(used.items()))
+        return used[level]
+
     def take(self, count: int) -> list[InferenceRequest]:
         """Take out the first `count` requests."""
         taken: list[InferenceRequest] = []
-        for lane in self._lanes:
-            while lane.live and len(taken) < count:
-                taken.append(lane.popleft())
+        for lanes in self._lanes.values():
+            for lane in lanes:
+                while lane.live and len(taken) < count:
+                    taken.append(lane.popleft())
         self.inferences -= sum([request.batch_size for request in taken])
         return taken
 
@@ -137,8 +146,8 @@ class RequestQueue:
                 continue
             level = self._levels.of(request)
             lane.discard(request)
-            if self._levels.policies[level].delays:
-                self._lanes[2 * level + 1].append(request)
+            if self._levels.policy(level).delays:
+                self._lanes[level][1].append(request)
             else:
                 self.inferences -= request.batch_size
                 expired.append(request)

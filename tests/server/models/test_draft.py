@@ -31,6 +31,8 @@ def draft(repository: Path, config: str) -> Draft:
     ('backend: "python"', "backend", "tcli does not support"),
     ('platform: "tensorrt_plan"', "platform", "tcli does not support"),
     ('platform: "ensemble" max_batch_size: 4', "platform", "tcli does not support"),
+    ('platform: "ensemble" ensemble_scheduling { step { model_name: "m" model_version: -1 } }',
+     "platform", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
     ('optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }',
      "optimization.execution_accelerators.gpu_execution_accelerator[0].name", "cuda"),

@@ -252,9 +252,3 @@ def test_wrong_dims_are_one_mistake(folder: ModelFolder):
     assert [problem.field for problem in problems] == ["input[0].dims[0]"]
     (problem,) = config_problems(parse(inputs(", ".join(["2"] * 65))), folder)
     assert problem.field == "input[0].dims"
-
-
-def test_an_ensemble_is_refused_once(folder: ModelFolder):
-    text = 'platform: "ensemble" ensemble_scheduling { step { model_name: "m" model_version: -1 } }'
-    (problem,) = unsupported_problems(parse(text), folder)
-    assert (problem.field, problem.fix) == ("platform", "serve this model with NVIDIA Triton")

@@ -223,7 +223,7 @@ def test_thousands_that_give_up_leave_nothing_in_the_queue():
         submit_all(batcher, [item], answers)
         item.cancel()
     assert batcher.pending == 0
-    assert sum(len(lane.entries) for lane in batcher._queue._lanes) < 200
+    assert sum(len(lane.entries) for lanes in batcher._queue._lanes.values() for lane in lanes) < 200
     finish(instance)
 
 
@@ -350,6 +350,23 @@ def test_higher_priorities_go_first_and_share_batches_with_lower_ones():
     finish(instance)
     answers.wait(7)
     assert instance.values == [[0], [3, 5, 2], [4, 6, 1]]
+
+
+def test_any_number_of_levels_costs_only_what_is_used():
+    instance, answers = Doubling(), Answers()
+    held(instance)
+    most = 2**64 - 1
+    batcher = scheduler(f"dynamic_batching {{ priority_levels: {most} default_priority_level: {most} }}", instance)
+    submit_all(batcher, [request(0)], answers)
+    assert instance.entered.acquire(timeout=60)
+    submit_all(batcher, [request(value, priority=10**18 - value) for value in range(1, 2000)], answers)
+    submit_all(batcher, [request(3000), request(4000, priority=most)], answers)
+    finish(instance)
+    answers.wait(2002)
+    assert [values[0] for values in instance.values] == [0, *range(1999, 0, -1), 3000, 4000]
+    submit_all(batcher, [request(1, priority=5)], answers)
+    answers.wait(2003)
+    assert len(batcher._queue._lanes) == 1
 
 
 def test_a_full_level_rejects_at_once_and_others_have_room():

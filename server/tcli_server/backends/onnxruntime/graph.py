@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
@@ -55,7 +55,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
 def external_files(model: onnx.ModelProto) -> list[str]:
     """The files that hold weights beside the model file, relative to its folder, as the file names them."""
     names: dict[str, None] = {}
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             names.update((entry.value, None) for entry in tensor.external_data if entry.key == "location")
     return list(names)
@@ -129,13 +129,14 @@ def _datatype(elem_type: int) -> str:
     return str(onnx.TensorProto.DataType.Name(elem_type))
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every weight and constant of a graph and the graphs inside it."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-                yield from _tensors(inner)
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor with values of its own anywhere in a model: weights, constants, sparse ones, in functions too."""
+    waiting: list[Message] = [model]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, onnx.TensorProto):
+            yield message
+            continue
+        for field, value in message.ListFields():
+            if field.message_type is not None and field.message_type.file is onnx.TensorProto.DESCRIPTOR.file:
+                waiting += value if field.is_repeated else [value]
