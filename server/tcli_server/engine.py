@@ -48,6 +48,7 @@ EXTENSIONS = (
 
 _PENDING_SHARE = 4
 _EXITING = "Server exiting"
+_NOT_READY = "Server not ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class Engine:
     def __init__(self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
         self.repositories = [Path(path) for path in model_repositories]
-        missing = [path for path in self.repositories if not path.is_dir()]
+        # Not Path.is_dir, which raises where a folder on the way cannot be searched.
+        missing = [path for path in self.repositories if not os.path.isdir(path)]  # noqa: PTH112
         if missing and self.options.exit_on_error:
             raise NotFoundError(f"model repository '{missing[0]}' is not a folder that exists")
         if self.options.load_models and self.options.model_control_mode != "explicit":
@@ -109,7 +111,7 @@ class Engine:
         limit = self.options.max_pending_bytes
         self._pending = PendingBytes(usable_memory() // _PENDING_SHARE if limit is None else limit)
         self._started = False
-        self._refusal = "Server not ready" if missing else ""
+        self._refusal = _NOT_READY if missing else ""
         _ENGINES.add(self)
 
     def __enter__(self) -> Self:
@@ -124,11 +126,25 @@ class Engine:
     # --- lifecycle ---
 
     def start(self) -> None:
-        """Load what the control mode says. A model that fails does not raise: `repository_index` tells the reason."""
+        """Load what the control mode says, once; a second call does nothing.
+
+        A model that fails does not raise: `repository_index` tells the reason.
+
+        Raises:
+            NotFoundError: a repository cannot be read; not without `exit_on_error`, as for one that does not exist.
+        """
+        if self._started:
+            return
         options = self.options
         names: Sequence[str] = ()
         if options.model_control_mode == "none" or options.load_models == ("*",):
-            names = self._control.names_on_disk()
+            try:
+                names = self._control.names_on_disk()
+            except ServerError as error:
+                if options.exit_on_error:
+                    raise
+                LOG.error("%s", error)
+                self._refusal = _NOT_READY
         elif options.load_models:
             names = list(dict.fromkeys(options.load_models))
         self._control.load_all(names)

@@ -1,5 +1,6 @@
 """Loading, reloading and unloading of models by name (Triton's model control extension)."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,8 @@ class ModelControl:
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
-        self._repositories = list(dict.fromkeys(path.absolute() for path in repositories))
+        # The same folder twice, whatever it is called, is one repository.
+        self._repositories = list({os.path.realpath(path): path.absolute() for path in repositories}.values())
         self._auto_complete = auto_complete
         self._backend_config = backend_config
         self._loads = loads
@@ -116,7 +118,11 @@ class ModelControl:
         except ServerError as error:
             self.registry.failed(name, str(error))
             raise
-        except Exception as error:  # a defect, or a folder that vanishes under our feet
+        except OSError as error:  # a folder that cannot be read, or vanishes under our feet
+            text = _POLL_FAILED.format(name, f"{error.filename or 'its folder'}: {error.strerror or error}")
+            self.registry.failed(name, text)
+            raise InternalError(text) from None
+        except Exception as error:
             LOG.exception("'%s' cannot be loaded", name)
             text = _POLL_FAILED.format(name, f"{type(error).__name__}: {error}")
             self.registry.failed(name, text)

@@ -70,8 +70,8 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
                 "copy it to a local folder"
             )
         path = Path(repository)
-        if not path.is_dir():
-            what = "is a file, not a folder" if path.exists() else "does not exist"
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder on the way cannot be searched
+            what = "is a file, not a folder" if os.path.lexists(path) else "does not exist"
             raise NotFoundError(f"model repository '{repository}' {what}")
         try:
             entries = _subfolders(path)
@@ -100,4 +100,5 @@ def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> lis
 
 
 def _subfolders(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    # A link that leads nowhere, in a circle or to a name that is too long is no folder, and no reason to fail.
+    return [entry for entry in path.iterdir() if os.path.isdir(entry) and not entry.name.startswith(".")]  # noqa: PTH112
