@@ -27,6 +27,7 @@ from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders
+from tcli_server.repository.entries import is_there
 
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
@@ -59,7 +60,7 @@ class ModelControl:
         folders = model_folders(self._repositories)
         if self._auto_complete:
             return sorted(folders)
-        ignored = [name for name, found in folders.items() if not any(f.config_path.exists() for f in found)]
+        ignored = [name for name, found in folders.items() if not any(is_there(f.config_path) for f in found)]
         for name in sorted(ignored):
             LOG.warning("'%s' is ignored: it has no %s, and auto-completion is off", name, CONFIG_FILE)
         return sorted(folders.keys() - set(ignored))

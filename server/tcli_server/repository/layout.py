@@ -9,6 +9,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
 from tcli_server.errors import NotFoundError, UnsupportedError
+from tcli_server.repository.entries import entries, is_file, is_folder, is_there
 
 CONFIG_FILE = "config.pbtxt"
 
@@ -32,11 +33,14 @@ class ModelFolder:
         """Version -> its folder, ascending.
 
         As in Triton, a folder counts by its leading digits (`1abc` is version 1), one with leading zeros does not
-        count, nor does one that starts with anything else. Where `1` and `1abc` both exist, `1` is version 1.
+        count, nor does one that starts with anything else. Where `1` and `1abc` both exist, `1` is version 1. A folder
+        that cannot be read has none.
         """
         found: dict[int, Path] = {}
-        for entry in sorted(_subfolders(self.path), key=lambda entry: (len(entry.name), entry.name)):
-            digits = re.match(r"\d+", entry.name)
+        for entry in sorted(entries(self.path), key=lambda entry: (len(entry.name), entry.name)):
+            digits = re.match(r"[0-9]+", entry.name)
+            if not is_folder(entry):
+                continue
             if entry.name in _NOT_VERSIONS or digits is None:
                 continue
             if entry.name.startswith("0") and entry.name != "0":
@@ -56,7 +60,7 @@ class ModelFolder:
 def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, list[ModelFolder]]:
     """Every model of some repositories by name; a name that several repositories have, has several folders.
 
-    Hidden folders (a leading dot) are no models.
+    Hidden folders (a leading dot) are no models, nor are those whose name no protocol could carry.
 
     Raises:
         NotFoundError: a repository is not a folder that can be read.
@@ -70,16 +74,23 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
                 "copy it to a local folder"
             )
         path = Path(repository)
-        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder on the way cannot be searched
-            what = "is a file, not a folder" if os.path.lexists(path) else "does not exist"
+        if not is_folder(path):
+            what = "is no folder" if is_there(path) else "does not exist, or cannot be reached"
+            what = "is a file, not a folder" if is_file(path) else what
             raise NotFoundError(f"model repository '{repository}' {what}")
         try:
-            entries = _subfolders(path)
+            found = _subfolders(path)
         except OSError as error:
             raise NotFoundError(f"model repository '{repository}' cannot be read: {error.strerror}") from None
-        for entry in sorted(entries):
-            models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
+        for entry in sorted(found):
+            if not unspeakable(entry.name):
+                models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
     return models
+
+
+def unspeakable(name: str) -> bool:
+    """Whether a folder's name is no text, so that no client could ask for it."""
+    return not name.isascii() and any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> list[int]:
@@ -100,5 +111,4 @@ def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> lis
 
 
 def _subfolders(path: Path) -> list[Path]:
-    # A link that leads nowhere, in a circle or to a name that is too long is no folder, and no reason to fail.
-    return [entry for entry in path.iterdir() if os.path.isdir(entry) and not entry.name.startswith(".")]  # noqa: PTH112
+    return [entry for entry in path.iterdir() if is_folder(entry) and not entry.name.startswith(".")]
