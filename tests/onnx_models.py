@@ -57,6 +57,13 @@ def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (ones, zero))
 
 
+def picky() -> bytes:
+    """OUTPUT0 = INPUT0 plus 3 fixed numbers: the file says any width, but only rows of 3 (or 1) floats work."""
+    fixed = helper.make_tensor("FIXED", TensorProto.FLOAT, [3], [1, 2, 3])
+    node = helper.make_node("Add", ["INPUT0", "FIXED"], ["OUTPUT0"])
+    return _model([node], {"INPUT0": ["N", "M"]}, {"OUTPUT0": ["N", "M"]}, TensorProto.FLOAT, (fixed,))
+
+
 def endless_to_load() -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) plus a constant that an optimizer works out at load time, for hours."""
     rounds, width = 5000, 2000

@@ -28,6 +28,7 @@ from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders
 from tcli_server.repository.entries import is_there
+from tcli_server.repository.layout import find_model
 
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
@@ -136,7 +137,7 @@ class ModelControl:
             self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
         except BaseException:
             pushed.discard()
-            if name not in model_folders(self._repositories):
+            if not find_model(self._repositories, name):
                 self.registry.forget(
                     name
                 )  # whoever pushed it was told; the index is not for names that anybody makes up
@@ -207,7 +208,7 @@ class ModelControl:
             before.pushed.discard()
 
     def _folder(self, name: str) -> ModelFolder:
-        candidates = model_folders(self._repositories).get(name, [])
+        candidates = find_model(self._repositories, name)
         if len(candidates) != 1:
             places = ", ".join(str(path) for path in self._repositories)
             reason = _duplicates(name, candidates) if candidates else f"no folder '{name}' in {places}"

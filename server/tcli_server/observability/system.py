@@ -56,7 +56,9 @@ class SystemPoller:
         while not self._stopped.wait(self._pause):
             try:
                 self.usage = self._read()
-            except Exception as error:  # no descriptor left, a driver that is being replaced: the next time may be better
+            except (
+                Exception
+            ) as error:  # no descriptor left, a driver that is being replaced: the next time may be better
                 if not failing:
                     LOG.warning("cannot read the machine's gauges, which stay as they are: %s", error)
                 failing = True

@@ -82,10 +82,17 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
             found = _subfolders(path)
         except OSError as error:
             raise NotFoundError(f"model repository '{repository}' cannot be read: {error.strerror}") from None
-        for entry in sorted(found):
+        for entry in sorted(found, key=lambda entry: entry.name):
             if not unspeakable(entry.name):
                 models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
     return models
+
+
+def find_model(repositories: Iterable[Path], name: str) -> list[ModelFolder]:
+    """The folders that `model_folders` would give for one name, without looking at all the others."""
+    if name.startswith(".") or unspeakable(name):
+        return []
+    return [ModelFolder(name, path / name) for path in repositories if is_folder(path / name)]
 
 
 def unspeakable(name: str) -> bool:
