@@ -200,7 +200,7 @@ class Server:
         Returns:
             True if everything was answered in time.
         """
-        if self._loop is None:
+        if self._loop is None or self.engine.orphaned:
             return True
         timeout = self.options.exit_timeout_secs if timeout is None else timeout
         deadline = time.monotonic() + timeout

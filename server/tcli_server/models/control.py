@@ -231,10 +231,14 @@ class ModelControl:
     def _close(self, model: Model) -> None:
         self._draining.close(model, lambda: self.registry.closed(model))
 
-    def shut_down(self, deadline: float) -> bool:
-        """Close every model; True if all that was accepted was answered before `deadline` (time.monotonic())."""
+    def begin_shutdown(self) -> None:
+        """Load and unload nothing any more; what still loads is thrown away when it is done."""
         self._stopping = True
         self.operations.stop()
+
+    def shut_down(self, deadline: float) -> bool:
+        """Close every model; True if all that was accepted was answered before `deadline` (time.monotonic())."""
+        self.begin_shutdown()
         sources = [self.registry.retire(name) for name in self.registry.names()]
         models = [model for closing, _ in sources for model in closing]
         for model in models:

@@ -45,12 +45,12 @@ def new_folder() -> Path:
 
 def discard_folder(folder: Path) -> None:
     """Delete a folder that `new_folder` made, and this process' own if it was the last one in there."""
+    if _Own.pid != os.getpid():  # after a fork: it is the parent's
+        return
     shutil.rmtree(folder, ignore_errors=True)
     with _Own.lock:
         own = _Own.folder
-        if own is None or _Own.pid != os.getpid() or folder.parent != own:
-            return
-        if not any(entry.name != _LOCK_FILE for entry in _entries(own)):
+        if own is not None and not any(entry.name != _LOCK_FILE for entry in _entries(own)):
             _remove_own(own)
 
 
