@@ -63,13 +63,15 @@ class HttpCaller(asyncio.Protocol):
 
 
 class Record:
-    """Latencies of the requests that ended after the warm-up."""
+    """Latencies of the requests that ended after the warm-up, and how many ended in all."""
 
     def __init__(self, begin: float) -> None:
         self._begin = begin
         self.seconds: list[float] = []
+        self.requests = 0
 
     def add(self, seconds: float) -> None:
+        self.requests += 1
         if time.perf_counter() >= self._begin:
             self.seconds.append(seconds)
 
@@ -125,6 +127,7 @@ def measure(
         asyncio.run(work)
     latencies = np.array(record.seconds) * 1e3
     return {
+        "requests": record.requests,
         "requests_per_second": len(latencies) / seconds,
         "p50_ms": float(np.percentile(latencies, 50)),
         "p99_ms": float(np.percentile(latencies, 99)),

@@ -89,8 +89,8 @@ def _count_accepted(server: Server) -> threading.Semaphore:
     model = server.engine.model("slow")
     submit = model.submit
 
-    def count(request: InferenceRequest) -> bool:
-        taken = submit(request)
+    def count(request: InferenceRequest, *later: object) -> bool:
+        taken = submit(request, *later)
         accepted.release()
         return taken
 
@@ -118,7 +118,7 @@ def test_a_timeout_ends_the_wait(repository: Path, loopback: ServeOptions):
     server.start()
     held = threading.Event()
     model = server.engine.model("slow")
-    model.submit = lambda _: held.set() or True  # a request that nobody ever answers
+    model.submit = lambda *_: held.set() or True  # a request that nobody ever answers
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(_ask_over_grpc, server)
         assert held.wait(30)

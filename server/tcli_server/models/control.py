@@ -118,7 +118,7 @@ class ModelControl:
             else:
                 self._load_folder(name, folder, override)
         except ServerError as error:
-            self.registry.failed(name, str(error))
+            self._record_failure(name, str(error))
             raise
         except OSError as error:  # a folder that cannot be read, or vanishes under our feet
             text = _POLL_FAILED.format(name, f"{error.filename or 'its folder'}: {error.strerror or error}")
@@ -127,8 +127,13 @@ class ModelControl:
         except Exception as error:
             LOG.exception("'%s' cannot be loaded", name)
             text = _POLL_FAILED.format(name, f"{type(error).__name__}: {error}")
-            self.registry.failed(name, text)
+            self._record_failure(name, text)
             raise InternalError(text) from error
+
+    def _record_failure(self, name: str, reason: str) -> None:
+        self.registry.failed(name, reason)
+        if name not in model_folders(self._repositories):
+            self.registry.forget(name)  # whoever pushed it was told; the index is not for names that anybody makes up
 
     def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None) -> None:
         try:

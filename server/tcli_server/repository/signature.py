@@ -37,6 +37,12 @@ def signature_problems(
     meant = _compare("input", config.input, takes, max_batch_size, report)
     _compare("output", config.output, gives, max_batch_size, report)
     known = {tensor.name for tensor in config.input} | meant | _fed_by_the_server(config)
+    needed = {tensor.name for tensor in signature.inputs}
+    for index, io in enumerate(config.input):
+        if io.optional and io.name in needed:
+            field = f"input[{index}].optional"
+            expected = f"false, as the model file has no value of its own for '{io.name}'"
+            report.add(field, "true", expected, "remove optional", edits=report.removing(field))
     for tensor in signature.inputs:
         if config.input and tensor.name not in known:
             _missing_input(tensor, signature, max_batch_size, report)
@@ -110,9 +116,23 @@ def _compare(
                 f"write data_type: {right}",
                 edits=report.writing(f"{path}.data_type", right) if tensor.datatype in BY_NAME else (),
             )
-        if max_batch_size is not None and tensor.rank_known and (io.dims or io.HasField("reshape")):
-            _compare_dims(path, kind, io, tensor, max_batch_size, report)
+        if max_batch_size is not None and (io.dims or io.HasField("reshape")):
+            if tensor.rank_known:
+                _compare_dims(path, kind, io, tensor, max_batch_size, report)
+            else:
+                _unknown_rank(path, io, tensor, report)
     return meant
+
+
+def _unknown_rank(path: str, io: ModelInput | ModelOutput, tensor: TensorSignature, report: Report) -> None:
+    """As Triton, which sees no dimension there and takes it for a scalar."""
+    if list(io.dims) != [1] and tensor.datatype in BY_NAME:
+        report.add(
+            f"{path}.dims",
+            f"{list(io.dims)} for '{tensor.name}'",
+            "[ 1 ], as the model file does not say how many dimensions it has",
+            "export the model with shapes",
+        )
 
 
 def _compare_dims(

@@ -18,6 +18,7 @@ from tcli_server.protocols.grpc.infer_request import Classes, decode_request
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 _LARGE = 1 << 14
@@ -46,6 +47,7 @@ class Inference:
         self._pool = pool
         self._compression = compression
         self._post = ReplyMailbox(loop).post
+        self._turn_end = TurnEnd(loop)
 
     async def model_infer(self, data: bytes, context: Any) -> bytes:
         """Answer one request."""
@@ -63,7 +65,7 @@ class Inference:
         request, classes = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
-        self._engine.submit(request)
+        self._engine.submit(request, self._turn_end)
         response = await future
         if response.error is not None:
             raise response.error

@@ -19,6 +19,7 @@ from tcli_server.protocols.http.infer_request import ResponseForm, TakesLongErro
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.texts import short
+from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 _JSON = b"Content-Type: application/json\r\n"
@@ -56,7 +57,7 @@ class Inference:
             request.byte_size = len(body)
             self._request = request
             if not self._gone:
-                self._infer.engine.submit(request)
+                self._infer.engine.submit(request, self._infer.turn_end if quickly else None)
         except TakesLongError:
             self._infer.pool.submit(self.start, version)
         except Exception as error:  # a defect, too, must answer this request: nobody else will
@@ -138,6 +139,7 @@ class InferHandler:
     ) -> None:
         self.engine = engine
         self.mailbox = ReplyMailbox(loop)
+        self.turn_end = TurnEnd(loop)
         self.pool = pool
         self.max_input_size = max_input_size
         self.in_loop = in_loop
