@@ -19,7 +19,7 @@ _QUIET_SECS = 0.1
 
 _LONGEST_RECORD = 1 << 20
 
-_STAMP = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \[([VIWEF]):onnxruntime:"
+_STAMP = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \[([VIWEF]):(\w+):"
 _COLOURED = re.compile(rb"\x1b\[[0-9;]*m" + _STAMP + rb"[^,\n]*, (.*?)\x1b\[m\n?", re.DOTALL)
 _PLAIN = re.compile(_STAMP + rb"[^,\n]*, (.*)\n")
 _COLOURED_HEAD = re.compile(rb"\x1b\[[0-9;]*m" + _STAMP)
@@ -76,10 +76,10 @@ def _pass_on(log: logging.Logger, text: bytes, whole: bool) -> bytes:
     return b""
 
 
-def _log(log: logging.Logger, severity: bytes, text: bytes) -> None:
+def _log(log: logging.Logger, severity: bytes, library: bytes, text: bytes) -> None:
     """`text` is `FILE:LINE FUNCTION] MESSAGE`."""
     message = text.decode(errors="backslashreplace").strip()
-    record = log.makeRecord(log.name, _LEVELS[severity], "onnxruntime", 0, "[%s", (message,), None)
+    record = log.makeRecord(log.name, _LEVELS[severity], library.decode(), 0, "[%s", (message,), None)
     if log.isEnabledFor(record.levelno):
         log.handle(record)
 
