@@ -1,6 +1,7 @@
 """A server's life: which ports it takes, what it refuses, how it ends."""
 
 import dataclasses
+import queue
 import socket
 import threading
 import time
@@ -175,3 +176,18 @@ def test_what_a_model_still_computes_after_it_was_taken_out_is_answered(
             server.engine.unload("slow")
         assert server.shutdown(timeout=60) is True
         assert [answer.result() for answer in answers] == [1.0] * 6
+
+
+def test_a_stream_that_nobody_uses_does_not_hold_the_end(repository: Path, loopback: ServeOptions):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    answers: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        tensor = triton.InferInput("INPUT0", [1, 4], "FP32")
+        tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+        client.async_stream_infer("identity", [tensor])
+        assert answers.get(timeout=30)[1] is None
+        began = time.monotonic()
+        assert server.shutdown(timeout=60) is True
+        assert time.monotonic() - began < 30
