@@ -57,6 +57,26 @@ def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (ones, zero))
 
 
+def picky() -> bytes:
+    """OUTPUT0 = INPUT0 plus 3 fixed numbers: the file says any width, but only rows of 3 (or 1) floats work."""
+    fixed = helper.make_tensor("FIXED", TensorProto.FLOAT, [3], [1, 2, 3])
+    node = helper.make_node("Add", ["INPUT0", "FIXED"], ["OUTPUT0"])
+    return _model([node], {"INPUT0": ["N", "M"]}, {"OUTPUT0": ["N", "M"]}, TensorProto.FLOAT, (fixed,))
+
+
+def endless_to_load() -> bytes:
+    """OUTPUT0 = INPUT0 ([N, 4] floats) plus a constant that an optimizer works out at load time, for hours."""
+    rounds, width = 5000, 2000
+    shape = helper.make_tensor("SHAPE", TensorProto.INT64, [2], [width, width])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["SHAPE"], ["C0"]),
+        *(helper.make_node("MatMul", [f"C{index}"] * 2, [f"C{index + 1}"]) for index in range(rounds)),
+        helper.make_node("ReduceMax", [f"C{rounds}"], ["NOTHING"], keepdims=0),
+        helper.make_node("Add", ["INPUT0", "NOTHING"], ["OUTPUT0"]),
+    ]
+    return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (shape,))
+
+
 def save_with_external_weights(path: Path, location: str) -> None:
     """OUTPUT0 = INPUT0 + WEIGHTS, all [N, 4] floats, the weights in a file beside the model."""
     weights = numpy_helper.from_array(np.arange(4, dtype=np.float32).reshape(1, 4), "WEIGHTS")

@@ -1,6 +1,7 @@
 """`tcli repo`: scaffold a model repository, add models to it, see what it holds and what is wrong with it."""
 
 import json
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def _told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
     except AlreadyExistsError as error:
         fail(str(error), overwrite_fix)
     except NotFoundError as error:
-        missing = not repository.exists()
+        missing = not os.path.lexists(repository)
         fail(str(error), "write one with 'tcli repo init', or name yours with --model-repository" if missing else None)
     except ServerError as error:
         fail(str(error))

@@ -1,26 +1,23 @@
 """`tcli serve`: answer Triton's clients over HTTP, gRPC and a metrics port."""
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from triton_cli import serve_settings as settings
 from triton_cli.console import err, fail, warn
+from triton_cli.serve_process import StopSignal, leave
 from triton_cli.triton_options import Switch, switch
 
 if TYPE_CHECKING:
-    from tcli_server.engine import Engine
+    from tcli_server.engine import Engine, EngineOptions
+    from tcli_server.observability.log import LogOptions
     from tcli_server.serving import ServeOptions, Server
 
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
 _METRICS, _LOG = "Metrics", "Log"
-_DEFAULT_REPOSITORY = Path("model_repository")
 
 
 def _choice(panel: str, text: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
@@ -61,10 +58,21 @@ def serve(
             metavar="BACKEND,KEY=VALUE",
         ),
     ] = None,
+    allow_model_control_config: Annotated[Switch, switch(_MODELS, "The load API takes configurations.")] = Switch.TRUE,
+    allow_model_control_files: Annotated[Switch, switch(_MODELS, "The load API takes model files.")] = Switch.TRUE,
     exit_on_error: Annotated[Switch, switch(_GENERAL, "Do not start if a model fails to load.")] = Switch.TRUE,
     exit_timeout_secs: Annotated[
         int, _choice(_GENERAL, "How long to wait for requests in flight when stopped.", min=0, metavar="SECONDS")
     ] = 30,
+    max_pending_bytes: Annotated[
+        int | None,
+        _choice(
+            _GENERAL,
+            "Input that unanswered requests may hold together; more is answered 503. [default: a quarter of the memory]",
+            min=1,
+            metavar="BYTES",
+        ),
+    ] = None,
     strict_readiness: Annotated[
         Switch, switch(_GENERAL, "Ready only while every model is; false: as soon as the server runs.")
     ] = Switch.TRUE,
@@ -130,7 +138,7 @@ def serve(
         str | None, _choice(_METRICS, "Address to listen on. [default: the HTTP address]", metavar="ADDRESS")
     ] = None,
     metrics_interval_ms: Annotated[
-        int, _choice(_METRICS, "CPU and GPU gauges are read twice in this time.", min=2, metavar="MS")
+        int, _choice(_METRICS, "CPU and GPU gauges are read twice in this time.", min=1, metavar="MS")
     ] = 2000,
     log_verbose: Annotated[int, _choice(_LOG, "1 and more: also log details.", min=0, metavar="LEVEL")] = 0,
     log_info: Annotated[Switch, switch(_LOG, "Log what happens.")] = Switch.TRUE,
@@ -150,31 +158,32 @@ def serve(
       tcli serve --model-control-mode explicit --load-model densenet_onnx
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
-    _one_of("--model-control-mode", model_control_mode, "none", "explicit")
-    _one_of("--log-format", log_format, "default", "ISO8601")
+    settings.one_of("--model-control-mode", model_control_mode, "none", "explicit")
+    settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
-    _one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
-    backend_settings = _backend_config(backend_config or [])
-    load_models = _models_to_load(model_control_mode, load_model or [])
-    repositories = _repositories(model_repository)
-    stop = _StopSignal()
+    settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
+    stop = StopSignal()
 
-    from tcli_server.engine import Engine, EngineOptions
-    from tcli_server.errors import ServerError
-    from tcli_server.observability.log import LogOptions, configure_log
+    from tcli_server.engine import EngineOptions
+    from tcli_server.observability.log import LogOptions
     from tcli_server.protocols.grpc import GrpcOptions
     from tcli_server.protocols.http import HttpLimits
-    from tcli_server.serving import ServeOptions, Server, check_endpoints
+    from tcli_server.serving import ServeOptions
 
-    try:
-        configure_log(
-            LogOptions(log_verbose, bool(log_info), bool(log_warning), bool(log_error), log_format, log_file)  # type: ignore[arg-type]
-        )
-    except OSError as error:
-        fail(f"--log-file: cannot write {log_file}: {error.strerror}")
+    log_options = LogOptions(
+        log_verbose,
+        bool(log_info),
+        bool(log_warning),
+        bool(log_error),
+        log_format,  # type: ignore[arg-type]
+        log_file,
+    )
+    backend_settings = settings.backend_config(backend_config or [])
+    load_models = settings.models_to_load(model_control_mode, load_model or [])
+    repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     options = ServeOptions(
         http_port=http_port,
-        http_address=http_address,
+        http_address=settings.address(http_address),
         allow_http=bool(allow_http),
         http_max_input_size=http_max_input_size,
         http=HttpLimits(
@@ -185,7 +194,7 @@ def serve(
             max_connections=http_max_connections,
         ),
         grpc_port=grpc_port,
-        grpc_address=grpc_address,
+        grpc_address=settings.address(grpc_address),
         allow_grpc=bool(allow_grpc),
         grpc=GrpcOptions(
             infer_response_compression_level=level,  # type: ignore[arg-type]
@@ -199,7 +208,7 @@ def serve(
             max_connection_age_grace=grpc_max_connection_age_grace,
         ),
         metrics_port=metrics_port,
-        metrics_address=metrics_address,
+        metrics_address=None if metrics_address is None else settings.address(metrics_address),
         allow_metrics=bool(allow_metrics),
         allow_cpu_metrics=bool(allow_cpu_metrics),
         allow_gpu_metrics=bool(allow_gpu_metrics),
@@ -211,98 +220,94 @@ def serve(
         load_models=load_models,
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,
+        exit_on_error=bool(exit_on_error),
         strict_readiness=bool(strict_readiness),
         model_load_thread_count=model_load_thread_count,
+        max_pending_bytes=max_pending_bytes,
+        allow_model_control_config=bool(allow_model_control_config),
+        allow_model_control_files=bool(allow_model_control_files),
         server_id=server_id,
     )
+    _run(stop, repositories, engine_options, options, log_options)
+
+
+def _run(
+    stop: StopSignal,
+    repositories: list[Path],
+    engine_options: "EngineOptions",
+    options: "ServeOptions",
+    log_options: "LogOptions",
+) -> None:
+    from tcli_server.models.temporary import remove_own_folders
+    from tcli_server.observability.log import configure_log
+    from tcli_server.observability.native_log import NativeLog
+
+    try:
+        configure_log(log_options)
+    except OSError as error:
+        fail(f"--log-file: cannot write {log_options.file}: {error.strerror}")
+    with NativeLog(log_options) as native_log:
+
+        def clean_up() -> None:
+            remove_own_folders()
+            native_log.close()
+
+        server = stop.run(lambda: _start(repositories, engine_options, options), abandon=clean_up)
+        stop.wait()
+        answered = server.shutdown()
+        if answered and not server.engine.loading:
+            return
+        if not answered:
+            err().print("Exit timeout expired. Exiting immediately.")
+        clean_up()
+        leave(0 if answered else 1)  # what still computes or loads would keep the process alive
+
+
+def _start(repositories: list[Path], engine_options: "EngineOptions", options: "ServeOptions") -> "Server":
+    from tcli_server.engine import Engine
+    from tcli_server.errors import ServerError
+    from tcli_server.models.temporary import remove_abandoned_folders
+    from tcli_server.serving import Server, check_endpoints
+
+    remove_abandoned_folders()
     try:
         check_endpoints(options)
         engine = Engine(*repositories, options=engine_options)
         server = Server(engine, options)
-        _load(engine, must_all_load=bool(exit_on_error))
+        _load(engine)
         server.start()
     except ServerError as error:
         fail(str(error))
     _show_addresses(server, options)
-    stop.wait()
-    _shut_down(server)
+    return server
 
 
-class _StopSignal:
-    """SIGINT and SIGTERM: the first one is remembered, further ones are ignored, as Triton does."""
+def _load(engine: "Engine") -> None:
+    """Load the models and show how that went.
 
-    def __init__(self) -> None:
-        self._received = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        if not self._received.is_set():
-            os.write(2, f"Signal ({number}) received.\n".encode())  # a handler may interrupt any print
-            self._received.set()
-
-    def wait(self) -> None:
-        self._received.wait()
-
-
-def _one_of(option: str, value: str, *allowed: str) -> None:
-    if option == "--model-control-mode" and value == "poll":
-        fail(
-            "--model-control-mode=poll is not supported yet",
-            "use 'explicit' and the load API, or 'none' and a restart",
-        )
-    if value not in allowed:
-        raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}", param_hint=option)
-
-
-def _repositories(given: list[Path] | None) -> list[Path]:
-    for path in given or [_DEFAULT_REPOSITORY]:
-        if not path.is_dir():
-            what = "is not a folder" if path.exists() else "does not exist"
-            where = "--model-repository names another place, or make it with" if not given else "make one with"
-            fail(f"model repository '{path}' {what}", f"{where} 'tcli repo init {path}'")
-    return given or [_DEFAULT_REPOSITORY]
-
-
-def _models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
-    if names and mode != "explicit":
-        fail("--load-model needs --model-control-mode=explicit", "add that option, or leave --load-model out")
-    if "*" in names and len(names) > 1:
-        fail("--load-model=* loads every model and cannot be combined with another --load-model")
-    return tuple(names)
-
-
-def _backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
-    """`onnxruntime,key=value`, or `key=value` for every backend, of which there is one."""
-    config: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        backend, comma, rest = setting.partition(",")
-        key, equals, value = (rest if comma else setting).partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(
-                f"'{setting}': expected BACKEND,KEY=VALUE or KEY=VALUE", param_hint="--backend-config"
-            )
-        if (backend if comma else "onnxruntime") != "onnxruntime" or key != "default-max-batch-size":
-            warn(f"--backend-config={setting} has no effect: only onnxruntime's default-max-batch-size is supported")
-        config.setdefault(backend if comma else "onnxruntime", {})[key] = value
-    return config
-
-
-def _load(engine: "Engine", must_all_load: bool) -> None:
-    """Load the models and show how that went."""
+    Raises:
+        Exit: a model could not be loaded, and all must be.
+    """
+    from tcli_server.errors import ServerError
     from triton_cli.serve_view import model_table, placeholder_notes
 
     engine.start()
-    index = engine.repository_index().models
-    if not index and engine.options.model_control_mode == "none":
+    try:
+        index = engine.repository_index().models
+    except ServerError as error:  # the repository cannot be read: with --exit-on-error=false the server still starts
+        warn(str(error))
+        index = []
+    if not index:
         places = ", ".join(str(path) for path in engine.repositories)
-        fail(f"no models in {places}", f"scaffold two with 'tcli repo init {engine.repositories[0]}'")
-    asked = [entry for entry in index if entry.state]
+        warn(f"no models in {places}: scaffold two with 'tcli repo init {engine.repositories[0]}'")
+    names, everything = engine.options.load_models, engine.options.model_control_mode == "none"
+    everything = everything or names == ("*",)
+    asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
     sys.stdout.write(model_table(asked))
     sys.stdout.write("".join(placeholder_notes(engine.models())))
     sys.stdout.flush()
     failed = sorted({entry.name for entry in asked if entry.state != "READY"})
-    if failed and must_all_load:
+    if failed and engine.options.exit_on_error:
         engine.shutdown(0)
         fail(
             f"failed to load all models: {', '.join(failed)}",
@@ -315,11 +320,3 @@ def _show_addresses(server: "Server", options: "ServeOptions") -> None:
 
     sys.stdout.write(address_lines(server, options))
     sys.stdout.flush()
-
-
-def _shut_down(server: "Server") -> None:
-    if server.shutdown():
-        return
-    err().print("Exit timeout expired. Exiting immediately.")
-    sys.stdout.flush()
-    os._exit(1)  # a model that still computes would keep the process alive

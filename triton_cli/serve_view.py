@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from triton_cli.console import printable
+
 if TYPE_CHECKING:
     from tcli_server.models.model import Model
     from tcli_server.serving import ServeOptions, Server
@@ -13,11 +15,11 @@ def model_table(entries: Sequence[Any]) -> str:
     rows = [("Model", "Version", "Status")]
     for entry in entries:
         status = entry.state if entry.state == "READY" else f"{entry.state}: {entry.reason}"
-        rows.append((entry.name, entry.version or "-", status))
+        rows.append((printable(entry.name).replace("\n", "\\n"), entry.version or "-", printable(status)))
     name_width = max(len(row[0]) for row in rows) + 2
     lines = []
     for name, version, status in rows:
-        first, *more = status.splitlines()
+        first, *more = status.split("\n")
         lines.append(f"{name:<{name_width}}{version:<9}{first}\n")
         lines += [f"    {line}\n" for line in more]
     return "".join(lines)

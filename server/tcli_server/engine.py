@@ -4,9 +4,11 @@ with Engine("model_repository") as engine:
     response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
     print(response.outputs["OUTPUT0"])
 
-An engine has threads, so it does not survive a fork: in the child every call fails. Make one there, or spawn.
+An engine has threads, so it does not survive a fork: in the child every call fails. Make one there, or spawn; and leave
+such a child by `os._exit`, as multiprocessing does.
 """
 
+import ctypes
 import os
 import time
 import weakref
@@ -49,6 +51,7 @@ EXTENSIONS = (
 
 _PENDING_SHARE = 4
 _EXITING = "Server exiting"
+_NOT_READY = "Server not ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class Engine:
     def __init__(self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
         self.repositories = [Path(path) for path in model_repositories]
-        missing = [path for path in self.repositories if not path.is_dir()]
+        # Not Path.is_dir, which raises where a folder on the way cannot be searched.
+        missing = [path for path in self.repositories if not os.path.isdir(path)]  # noqa: PTH112
         if missing and self.options.exit_on_error:
             raise NotFoundError(f"model repository '{missing[0]}' is not a folder that exists")
         if self.options.load_models and self.options.model_control_mode != "explicit":
@@ -110,7 +114,8 @@ class Engine:
         limit = self.options.max_pending_bytes
         self._pending = PendingBytes(usable_memory() // _PENDING_SHARE if limit is None else limit)
         self._started = False
-        self._refusal = "Server not ready" if missing else ""
+        self._orphaned = ""
+        self._refusal = _NOT_READY if missing else ""
         _ENGINES.add(self)
 
     def __enter__(self) -> Self:
@@ -125,11 +130,25 @@ class Engine:
     # --- lifecycle ---
 
     def start(self) -> None:
-        """Load what the control mode says. A model that fails does not raise: `repository_index` tells the reason."""
+        """Load what the control mode says, once; a second call does nothing.
+
+        A model that fails does not raise: `repository_index` tells the reason.
+
+        Raises:
+            NotFoundError: a repository cannot be read; not without `exit_on_error`, as for one that does not exist.
+        """
+        if self._started:
+            return
         options = self.options
         names: Sequence[str] = ()
         if options.model_control_mode == "none" or options.load_models == ("*",):
-            names = self._control.names_on_disk()
+            try:
+                names = self._control.names_on_disk()
+            except ServerError as error:
+                if options.exit_on_error:
+                    raise
+                LOG.error("%s", error)
+                self._refusal = _NOT_READY
         elif options.load_models:
             names = list(dict.fromkeys(options.load_models))
         self._control.load_all(names)
@@ -137,7 +156,10 @@ class Engine:
 
     def begin_shutdown(self) -> None:
         """Refuse what comes from now on; what was accepted goes on."""
+        if self._orphaned:  # the models are the parent's, and so may be the locks
+            return
         self._refusal = _EXITING
+        self._control.begin_shutdown()
 
     def shutdown(self, timeout: float = 30) -> bool:
         """Refuse new requests, answer those that are queued, free all models.
@@ -148,6 +170,8 @@ class Engine:
         Returns:
             True if everything was answered in time.
         """
+        if self._orphaned:
+            return True
         self.begin_shutdown()
         return self._control.shut_down(time.monotonic() + timeout)
 
@@ -159,6 +183,11 @@ class Engine:
     def stopping(self) -> bool:
         """Whether `shutdown` was called."""
         return self._refusal == _EXITING
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether this is the copy in a forked child, which has no threads and refuses everything."""
+        return bool(self._orphaned)
 
     @property
     def loading(self) -> bool:
@@ -194,6 +223,7 @@ class Engine:
         """Like `load`, without waiting: the future has the outcome."""
         future: Future[None]
         try:
+            self._check_orphaned()
             self._check_control(config, files)
             override = parse_config_json(name, config) if isinstance(config, str) else config
         except ServerError as error:
@@ -203,6 +233,10 @@ class Engine:
             future = self._control.load(name, override, files or {})
         future.add_done_callback(lambda done: self._log_load(name, done))
         return future
+
+    def _check_orphaned(self) -> None:
+        if self._orphaned:
+            raise UnavailableError(self._orphaned)
 
     def _check_control(self, config: object, files: object) -> None:
         if config is not None and not self.options.allow_model_control_config:
@@ -230,6 +264,10 @@ class Engine:
     def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]":
         """Like `unload`, without waiting: the future has the outcome."""
         del unload_dependents
+        if self._orphaned:
+            refused: Future[None] = Future()
+            refused.set_exception(UnavailableError(self._orphaned))
+            return refused
         future = self._control.unload(name)
         future.add_done_callback(lambda done: None if done.exception() else LOG.info("unloaded '%s'", name))
         return future
@@ -393,7 +431,11 @@ class Engine:
         )
 
     def _forked(self) -> None:
-        self._refusal = "this engine was made before a fork and has no threads here; fix: make one in the child process"
+        self._refusal = self._orphaned = (
+            "this engine was made before a fork and has no threads here; fix: make one in the child process"
+        )
+        # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()

@@ -200,10 +200,11 @@ class Server:
         Returns:
             True if everything was answered in time.
         """
-        if self._loop is None:
+        if self._loop is None or self.engine.orphaned:
             return True
         timeout = self.options.exit_timeout_secs if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        self.engine.begin_shutdown()
         answered = self._in_loop(self._close_services(timeout))
         drained = self.engine.shutdown(max(0.0, deadline - time.monotonic()))
         self._in_loop(self._close_ports())
@@ -266,7 +267,9 @@ class Server:
     async def _close_grpc(self, timeout: float) -> bool:
         if self._grpc is None:
             return True
-        return await self._grpc.stop(timeout)
+        # Without any time gRPC cannot tell whether it cut something off.
+        idle = timeout <= 0 and all(model.idle for model in self.engine.models())
+        return await self._grpc.stop(timeout) or idle
 
     async def _close_ports(self) -> None:
         if self._poller is not None:

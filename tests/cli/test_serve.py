@@ -3,12 +3,9 @@
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,60 +15,9 @@ import tritonclient.grpc as triton
 
 import onnx_models
 from repositories import write_model
+from serve_command import FREE_PORTS, PATIENCE, Serving, serve, serving
 
-FREE_PORTS = (
-    "--http-address",
-    "127.0.0.1",
-    "--grpc-address=127.0.0.1",
-    "--http-port=0",
-    "--grpc-port=0",
-    "--metrics-port=0",
-)
-PATIENCE = 60
 ONE_AT_A_TIME = 'backend: "onnxruntime" max_batch_size: 1'
-
-
-class Serving:
-    """A running `tcli serve`."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.output = ""
-        deadline = time.monotonic() + PATIENCE
-        # The last of the addresses is the last thing that start-up prints.
-        while (found := re.findall(r"^(HTTP|gRPC|Metrics) +127\.0\.0\.1:(\d+)$", self.output, re.MULTILINE)) == [] or (
-            not self.output.endswith("\n\n")
-        ):
-            line = process.stdout.readline()
-            assert line, f"ended early: {self.output}\n{process.stderr.read()}"
-            assert time.monotonic() < deadline
-            self.output += line
-        self.ports = {name: int(port) for name, port in found}
-
-    def url(self, service: str) -> str:
-        return f"127.0.0.1:{self.ports[service]}"
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Signal it and give the exit status and what it wrote to stderr."""
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, errors
-
-
-@contextmanager
-def serving(*options: object) -> Iterator[Serving]:
-    command = [sys.executable, "-m", "triton_cli", "serve", *FREE_PORTS, *map(str, options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield Serving(process)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def serve(*options: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "serve", *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=cwd, check=False)
 
 
 @pytest.fixture
@@ -183,6 +129,58 @@ def test_how_many_connections_there_may_be(repository: Path):
             assert first.get(url).status_code == 200
 
 
+def test_an_idle_server_needs_no_time_to_end(repository: Path):
+    with serving("--model-repository", repository, "--exit-timeout-secs", 0) as server:
+        status, errors = server.end()
+    assert (status, "expired" in errors) == (0, False)
+
+
+def test_a_load_that_goes_on_neither_holds_the_end_nor_survives_it(repository: Path):
+    write_model(repository, "endless", onnx_models.endless_to_load())
+    on_demand = ("--model-repository", repository, "--model-control-mode=explicit", "--exit-timeout-secs=60")
+    with serving(*on_demand) as server, ThreadPoolExecutor(1) as pool:
+        base = f"http://{server.url('HTTP')}/v2/repository"
+        load = pool.submit(httpx.post, f"{base}/models/endless/load", json={}, timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while "LOADING" not in httpx.post(f"{base}/index").text:
+            assert time.monotonic() < deadline
+        began = time.monotonic()
+        status, errors = server.end()
+        assert time.monotonic() - began < 30
+        answer = load.result()
+    assert (status, "expired" in errors, "Traceback" in errors) == (0, False, False)
+    assert (answer.status_code, answer.json()["error"]) == (503, "Server exiting")
+
+
+def test_pushed_models_leave_nothing_behind_not_even_when_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "models").mkdir()
+    on_demand = ("--model-repository", tmp_path / "models", "--model-control-mode=explicit")
+
+    def push(server: Serving) -> None:
+        with triton.InferenceServerClient(server.url("gRPC")) as client:
+            client.load_model(
+                "pushed", config='{"backend": "onnxruntime"}', files={"file:1/model.onnx": onnx_models.identity()}
+            )
+            assert client.is_model_ready("pushed")
+
+    def folders() -> list[str]:
+        return [path.name for path in (tmp_path / "tmp").glob("tcli-*")]
+
+    with serving(*on_demand) as living, serving(*on_demand) as killed:
+        push(living)
+        push(killed)
+        assert len(folders()) == 2
+        killed.process.kill()
+        killed.process.wait(PATIENCE)
+        assert len(folders()) == 2
+        with serving(*on_demand):
+            assert len(folders()) == 1  # the living server's
+        assert living.end()[0] == 0
+    assert folders() == []
+
+
 def test_models_on_demand(repository: Path):
     with serving("--model-repository", repository, "--model-control-mode=explicit", "--load-model", "other") as server:
         assert "identity" not in server.output
@@ -243,12 +241,12 @@ def test_a_port_in_use_is_one_clear_message(repository: Path):
     assert done.stderr == f"error: port {port} on 127.0.0.1 is in use by another program; fix: --http-port\n"
 
 
-def test_mistakes_are_told_in_a_line_or_two(tmp_path: Path, repository: Path):
-    (tmp_path / "empty").mkdir()
+def test_mistakes_are_told_in_a_line_or_two(repository: Path):
     mistakes = {
         (): "model repository 'model_repository' does not exist",
         ("--model-repository", "nowhere"): "model repository 'nowhere' does not exist",
-        ("--model-repository", "empty"): "no models in empty",
+        ("--model-repository", "s3://bucket/models"): "model repository 's3:/bucket/models' is in object storage",
+        ("--model-repository", "models", "--grpc-use-ssl"): "--grpc-use-ssl is not supported\n  fix: leave it out",
         ("--model-repository", "models", "--model-control-mode=poll"): "--model-control-mode=poll is not supported yet",
         ("--model-repository", "models", "--load-model=identity"): "--load-model needs --model-control-mode=explicit",
         (
@@ -262,7 +260,8 @@ def test_mistakes_are_told_in_a_line_or_two(tmp_path: Path, repository: Path):
     for options, message in mistakes.items():
         done = serve(*FREE_PORTS, *options, cwd=repository.parent)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False), options
-        assert done.stderr.startswith(f"error: {message}"), options
+        lines = [line for line in done.stderr.splitlines() if not re.match(r"[IWE]\d{4} ", line)]
+        assert "\n".join(lines).startswith(f"error: {message}"), options
 
 
 @pytest.mark.parametrize(("option", "message"), [
@@ -283,3 +282,64 @@ def test_help_has_examples_and_groups():
     assert done.returncode == 0
     for words in ("Examples:", "tcli serve", "Models:", "HTTP:", "gRPC:", "Metrics:", "Log:", "--model-store"):
         assert words in done.stdout
+
+
+@pytest.mark.parametrize("to_file", [False, True], ids=["stderr", "file"])
+def test_what_onnx_runtime_logs_is_in_the_log(tmp_path: Path, to_file: bool):
+    write_model(tmp_path / "models", "picky", onnx_models.picky())
+    file = tmp_path / "log"
+    options = ("--log-file", file) if to_file else ()
+    with serving("--model-repository", tmp_path / "models", *options) as server:
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 5], "data": [1.0] * 5}
+        url = f"http://{server.url('HTTP')}/v2/models/picky/infer"
+        assert httpx.post(url, json={"inputs": [tensor]}, timeout=PATIENCE).status_code == 500
+        _, errors = server.end()
+    log = file.read_text() if to_file else errors
+    assert re.search(r"^E\d{4} [\d:.]+ \d+ onnxruntime\] \[.*Add node", log, re.MULTILINE)
+    assert "[E:onnxruntime" not in log + errors
+
+
+LAUNCH_SCRIPT = (
+    "--model-store={models} --strict-model-config=false --log-verbose=0 --allow-gpu-metrics=true "
+    "--backend-directory=/opt/tritonserver/backends --repoagent-directory /opt/tritonserver/repoagents "
+    "--pinned-memory-pool-byte-size=268435456 --cuda-memory-pool-byte-size=0:67108864 "
+    "--cuda-memory-pool-byte-size 1:67108864 --min-supported-compute-capability=6.0 --buffer-manager-thread-count=2 "
+    "--http-thread-count=16 --grpc-infer-allocation-pool-size=16 --host-policy=gpu_0,numa-node=0 "
+    "--backend-config=default-max-batch-size=8 --backend-config=tensorflow,version=2 --exit-timeout-secs=10 "
+    "--rate-limit=off --allow-client-shm=false --grpc-use-ssl=false --metrics-interval-ms=1 --model-load-retry-count 0 "
+    "--strict-readiness=true --http-address ipv4:127.0.0.1 --id=here"
+)
+
+
+def test_a_launch_script_written_for_tritonserver_starts(repository: Path):
+    with serving(*LAUNCH_SCRIPT.format(models=repository).split()) as server:
+        base = f"http://{server.url('HTTP')}/v2"
+        assert httpx.get(base).json()["name"] == "here"
+        assert httpx.get(f"{base}/models/identity/config").json()["max_batch_size"] == 8
+        status, errors = server.end()
+    assert status == 0
+    warned = re.findall(r"^warning: (--[a-z-]+)", errors, re.MULTILINE)
+    assert warned == [
+        "--strict-model-config", "--backend-directory", "--repoagent-directory", "--pinned-memory-pool-byte-size",
+        "--cuda-memory-pool-byte-size", "--min-supported-compute-capability", "--buffer-manager-thread-count",
+        "--http-thread-count", "--grpc-infer-allocation-pool-size", "--host-policy", "--backend-config",
+    ]  # fmt: skip
+
+
+def test_the_load_api_can_be_kept_from_taking_what_clients_send(repository: Path):
+    on_demand = ("--model-repository", repository, "--model-control-mode=explicit")
+    with serving(*on_demand, "--allow-model-control-config=false", "--allow-model-control-files=false") as server:
+        load = f"http://{server.url('HTTP')}/v2/repository/models/identity/load"
+        refused = httpx.post(load, json={"parameters": {"config": '{"backend": "onnxruntime"}'}})
+        assert refused.status_code == 503
+        assert "--allow-model-control-config" in refused.json()["error"]
+        assert httpx.post(load, json={}).status_code == 200
+
+
+def test_more_than_the_allowed_bytes_of_input_is_refused(repository: Path):
+    write_model(repository, "slow", onnx_models.slow_identity(rounds=3000), ONE_AT_A_TIME)
+    with serving("--model-repository", repository, "--max-pending-bytes=20") as server, ThreadPoolExecutor(2) as pool:
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}
+        url = f"http://{server.url('HTTP')}/v2/models/slow/infer"
+        answers = [pool.submit(httpx.post, url, json={"inputs": [tensor]}, timeout=PATIENCE) for _ in range(2)]
+        assert sorted(answer.result().status_code for answer in answers) == [200, 503]

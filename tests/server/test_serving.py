@@ -1,8 +1,10 @@
 """A server's life: which ports it takes, what it refuses, how it ends."""
 
 import dataclasses
+import queue
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,6 +75,17 @@ def test_addresses_that_cannot_be(repository: Path, loopback: ServeOptions, chan
 def test_what_is_in_flight_is_answered_before_the_end(repository: Path, loopback: ServeOptions, protocol: str):
     server = Server(Engine(repository), loopback)
     server.start()
+    accepted = _count_accepted(server)
+    with ThreadPoolExecutor(4) as pool:
+        ask = _ask_over_http if protocol == "http" else _ask_over_grpc
+        answers = [pool.submit(ask, server) for _ in range(4)]
+        for _ in answers:
+            assert accepted.acquire(timeout=30)
+        assert server.shutdown(timeout=60) is True
+        assert [answer.result() for answer in answers] == [1.0] * 4
+
+
+def _count_accepted(server: Server) -> threading.Semaphore:
     accepted = threading.Semaphore(0)
     model = server.engine.model("slow")
     submit = model.submit
@@ -83,13 +96,7 @@ def test_what_is_in_flight_is_answered_before_the_end(repository: Path, loopback
         return taken
 
     model.submit = count
-    with ThreadPoolExecutor(4) as pool:
-        ask = _ask_over_http if protocol == "http" else _ask_over_grpc
-        answers = [pool.submit(ask, server) for _ in range(4)]
-        for _ in answers:
-            assert accepted.acquire(timeout=30)
-        assert server.shutdown(timeout=60) is True
-        assert [answer.result() for answer in answers] == [1.0] * 4
+    return accepted
 
 
 def _ask_over_http(server: Server) -> float:
@@ -139,3 +146,48 @@ def test_metrics_answer_while_the_others_drain(repository: Path, loopback: Serve
         assert httpx.get(f"http://127.0.0.1:{server.http_port}/v2/health/ready").status_code == 503
         release.set()
         assert ended.result(30) is True
+
+
+def test_many_idle_models_end_at_once(tmp_path: Path, loopback: ServeOptions):
+    for number in range(50):
+        write_model(tmp_path, f"m{number}", onnx_models.identity())
+    server = Server(Engine(tmp_path), loopback)
+    server.start()
+    began = time.monotonic()
+    assert server.shutdown() is True
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("change", ["unload", "reload"])
+def test_what_a_model_still_computes_after_it_was_taken_out_is_answered(
+    repository: Path, loopback: ServeOptions, change: str
+):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    accepted = _count_accepted(server)
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(_ask_over_http, server) for _ in range(6)]
+        for _ in answers:
+            assert accepted.acquire(timeout=30)
+        if change == "reload":
+            write_model(repository, "slow", onnx_models.slow_identity(), 'backend: "onnxruntime" max_batch_size: 2')
+            server.engine.load("slow")
+        else:
+            server.engine.unload("slow")
+        assert server.shutdown(timeout=60) is True
+        assert [answer.result() for answer in answers] == [1.0] * 6
+
+
+def test_a_stream_that_nobody_uses_does_not_hold_the_end(repository: Path, loopback: ServeOptions):
+    server = Server(Engine(repository), loopback)
+    server.start()
+    answers: queue.SimpleQueue[tuple] = queue.SimpleQueue()
+    with triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        tensor = triton.InferInput("INPUT0", [1, 4], "FP32")
+        tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+        client.async_stream_infer("identity", [tensor])
+        assert answers.get(timeout=30)[1] is None
+        began = time.monotonic()
+        assert server.shutdown(timeout=60) is True
+        assert time.monotonic() - began < 30

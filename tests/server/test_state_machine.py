@@ -89,7 +89,7 @@ class Life(RuleBasedStateMachine):
         write_model(root, "slow", onnx_models.slow_identity(), CONFIGS["slow"])
         self.root = root
         self.threads = set(threading.enumerate())
-        self.temporary = set(Path(tempfile.gettempdir()).glob("tcli-model-*"))
+        self.temporary = set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
         gc.collect()
         self.descriptors = psutil.Process().num_fds()
         self.engine = Engine(root, options=EngineOptions(model_control_mode="explicit"))
@@ -177,7 +177,7 @@ class Life(RuleBasedStateMachine):
             assert self.engine._pending.held == 0
             self._check_counters()
         until(lambda: not self._left(), "threads are left")
-        assert set(Path(tempfile.gettempdir()).glob("tcli-model-*")) == self.temporary
+        assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*")) == self.temporary
         del self.server, self.engine
         gc.collect()
         until(lambda: psutil.Process().num_fds() <= self.descriptors, "descriptors are left")

@@ -11,6 +11,8 @@ from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.models import missing
 from tcli_server.models.draft import Draft
 from tcli_server.repository import CONFIG_FILE, ModelFolder, Problem, model_folders, read_labels
+from tcli_server.repository.entries import entries, is_file, is_folder
+from tcli_server.repository.layout import unspeakable
 
 
 def check_repository(path: str | os.PathLike[str], model: str | None = None) -> list[Problem]:
@@ -24,6 +26,7 @@ def check_repository(path: str | os.PathLike[str], model: str | None = None) -> 
     models = model_folders([path])
     if model is None:
         stray = [_stray_model(file) for file in missing.model_files(Path(path))]
+        stray += [_unspeakable(entry) for entry in entries(Path(path)) if is_folder(entry) and unspeakable(entry.name)]
         return [*stray, *(problem for folders in models.values() for problem in check_model(folders[0]))]
     if model not in models:
         close = difflib.get_close_matches(model, models, 1)
@@ -70,9 +73,9 @@ def _misplaced_configs(folder: ModelFolder) -> list[Problem]:
     target = folder.config_path
     if folder.has_config:
         return []
-    files = [entry for entry in sorted(folder.path.iterdir()) if entry.is_file()]
+    files = [entry for entry in entries(folder.path) if is_file(entry)]
     for version in folder.version_folders().values():
-        files += [version / CONFIG_FILE] if (version / CONFIG_FILE).is_file() else []
+        files += [version / CONFIG_FILE] if is_file(version / CONFIG_FILE) else []
     return [
         Problem(file, None, "", "a configuration that is not read", f"{target}", f"move it to {target}", blocks=False)
         for file in files
@@ -102,7 +105,7 @@ def _label_counts(draft: Draft) -> list[Problem]:
     found = []
     for index, output in enumerate(draft.config.output):
         path = draft.folder.path / output.label_filename
-        if not output.label_filename or not path.is_file():
+        if not output.label_filename or not is_file(path):
             continue
         try:
             labels = read_labels(path)
@@ -123,6 +126,12 @@ def _label_counts(draft: Draft) -> list[Problem]:
                 )
             )
     return found
+
+
+def _unspeakable(folder: Path) -> Problem:
+    return Problem(
+        folder, None, "", "a name that is no UTF-8 text", "a name that clients can ask for", "rename it", blocks=False
+    )
 
 
 def _stray_model(file: Path) -> Problem:

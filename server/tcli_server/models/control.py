@@ -1,5 +1,6 @@
 """Loading, reloading and unloading of models by name (Triton's model control extension)."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders
+from tcli_server.repository.layout import find_model
 
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
@@ -43,7 +45,8 @@ class ModelControl:
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
-        self._repositories = list(dict.fromkeys(path.absolute() for path in repositories))
+        # The same folder twice, whatever it is called, is one repository.
+        self._repositories = list({os.path.realpath(path): path.absolute() for path in repositories}.values())
         self._auto_complete = auto_complete
         self._backend_config = backend_config
         self._loads = loads
@@ -116,7 +119,11 @@ class ModelControl:
         except ServerError as error:
             self._record_failure(name, str(error))
             raise
-        except Exception as error:  # a defect, or a folder that vanishes under our feet
+        except OSError as error:  # a folder that cannot be read, or vanishes under our feet
+            text = _POLL_FAILED.format(name, f"{error.filename or 'its folder'}: {error.strerror or error}")
+            self.registry.failed(name, text)
+            raise InternalError(text) from None
+        except Exception as error:
             LOG.exception("'%s' cannot be loaded", name)
             text = _POLL_FAILED.format(name, f"{type(error).__name__}: {error}")
             self._record_failure(name, text)
@@ -134,7 +141,7 @@ class ModelControl:
             self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
         except BaseException:
             pushed.discard()
-            if name not in model_folders(self._repositories):
+            if not find_model(self._repositories, name):
                 self.registry.forget(
                     name
                 )  # whoever pushed it was told; the index is not for names that anybody makes up
@@ -205,7 +212,7 @@ class ModelControl:
             before.pushed.discard()
 
     def _folder(self, name: str) -> ModelFolder:
-        candidates = model_folders(self._repositories).get(name, [])
+        candidates = find_model(self._repositories, name)
         if len(candidates) != 1:
             places = ", ".join(str(path) for path in self._repositories)
             reason = _duplicates(name, candidates) if candidates else f"no folder '{name}' in {places}"
@@ -228,10 +235,14 @@ class ModelControl:
     def _close(self, model: Model) -> None:
         self._draining.close(model, lambda: self.registry.closed(model))
 
-    def shut_down(self, deadline: float) -> bool:
-        """Close every model; True if all that was accepted was answered before `deadline` (time.monotonic())."""
+    def begin_shutdown(self) -> None:
+        """Load and unload nothing any more; what still loads is thrown away when it is done."""
         self._stopping = True
         self.operations.stop()
+
+    def shut_down(self, deadline: float) -> bool:
+        """Close every model; True if all that was accepted was answered before `deadline` (time.monotonic())."""
+        self.begin_shutdown()
         sources = [self.registry.retire(name) for name in self.registry.names()]
         models = [model for closing, _ in sources for model in closing]
         for model in models:

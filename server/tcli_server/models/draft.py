@@ -25,6 +25,7 @@ from tcli_server.repository import (
     signature_problems,
     unsupported_problems,
 )
+from tcli_server.repository.entries import is_file, is_folder, is_there
 
 BackendConfig = Mapping[str, Mapping[str, str]]
 """`--backend-config`: backend name, empty for all -> setting -> value."""
@@ -100,14 +101,14 @@ class Draft:
         """
         name: str = self.config.default_model_filename
         path = self.folder.version_path(version) / name
-        if path.is_dir():
+        if is_folder(path):
             path = path / name  # a folder holds the model with its external data
-        if not path.exists():
+        if not is_there(path):
             raise InvalidArgumentError(
                 f"{path} is missing: version {version} of model '{self.folder.name}' has no file '{name}' "
                 "(default_model_filename sets another name)"
             )
-        if not path.is_file():  # opening a FIFO would wait for ever
+        if not is_file(path):  # opening a FIFO would wait for ever
             raise InvalidArgumentError(f"{path} is not a regular file: put the model file there")
         return path
 

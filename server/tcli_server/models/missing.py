@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tcli_server.backends.registry import AVAILABLE
 from tcli_server.repository import ModelFolder, Problem
+from tcli_server.repository.entries import entries, is_file, is_folder, is_there
 
 
 def no_version(folder: ModelFolder) -> Problem | None:
@@ -12,8 +13,13 @@ def no_version(folder: ModelFolder) -> Problem | None:
         return None
     path = folder.path
     expected = path / "1" / AVAILABLE[0].model_file
+    try:
+        next(path.iterdir(), None)
+    except OSError as error:
+        found, fix = f"a folder that cannot be read ({error.strerror})", "give read permission, or remove it"
+        return Problem(path, None, "", found, f"a folder with {expected}", fix)
     models = model_files(path)
-    others = [entry.name for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    others = [entry.name for entry in entries(path) if is_folder(entry) and not entry.name.startswith(".")]
     if models:
         found = f"{models[0].name} but no version folder"
         fix = f"mkdir {path / '1'} and move {models[0].name} to {expected}"
@@ -52,11 +58,11 @@ def no_model(folder: ModelFolder, reason: str) -> Problem:
 
 def no_model_file(path: Path) -> Problem | None:
     """What is wrong with the path of a model file; None if a file is there."""
-    if path.is_file():
+    if is_file(path):
         return None
-    if path.exists() and not path.is_dir():
+    if is_there(path) and not is_folder(path):
         return Problem(path, None, "", "no regular file", "the model file", "put the model file there")
-    others = [entry.name for entry in model_files(path.parent)] if path.parent.is_dir() else []
+    others = [entry.name for entry in model_files(path.parent)]
     fix = (
         f'rename {others[0]} to {path.name}, or write default_model_filename: "{others[0]}"'
         if others
@@ -68,4 +74,4 @@ def no_model_file(path: Path) -> Problem | None:
 def model_files(folder: Path) -> list[Path]:
     """The files of a folder that end as some backend's model files do."""
     suffixes = {kind.suffix for kind in AVAILABLE}
-    return [file for file in sorted(folder.iterdir()) if file.suffix in suffixes and file.is_file()]
+    return [file for file in entries(folder) if file.suffix in suffixes and is_file(file)]

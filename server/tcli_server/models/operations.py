@@ -1,9 +1,10 @@
 """Runs loads and unloads: those of one name one after the other, those of different names side by side."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 
 from tcli_server.errors import UnavailableError
 
@@ -26,6 +27,7 @@ class Operations:
         self._lock = threading.Lock()
         self._load_permits = threading.Semaphore(loads)
         self._queues: dict[str, deque[tuple[Work, bool, Future[None]]]] = {}
+        self._running: set[Future[None]] = set()
         self._waiting = 0
         self._stopped = False
 
@@ -44,9 +46,12 @@ class Operations:
         return self._submit(name, work, False)
 
     def stop(self) -> None:
-        """Begin nothing more; what waits fails."""
+        """Begin nothing more; whoever waits is told so, also for what is under way, which may never end."""
         with self._lock:
             self._stopped = True
+            told = [*self._running, *(future for queue in self._queues.values() for _, _, future in queue)]
+        for future in told:
+            _end(future, _exiting())
 
     def _submit(self, name: str, work: Work, loads: bool) -> "Future[None]":
         future: Future[None] = Future()
@@ -83,6 +88,7 @@ class Operations:
                     del self._queues[name]
                     return
                 work, loads, future = queue.popleft()
+                self._running.add(future)
                 stopped = self._stopped
             try:
                 if stopped:
@@ -93,11 +99,21 @@ class Operations:
                 else:
                     work()
             except BaseException as error:
-                future.set_exception(error)
+                _end(future, error)
             else:
-                future.set_result(None)
+                _end(future, None)
             with self._lock:
+                self._running.discard(future)
                 self._waiting -= 1
+
+
+def _end(future: "Future[None]", error: BaseException | None) -> None:
+    """End a future, unless `stop` did so already."""
+    with contextlib.suppress(InvalidStateError):
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
 
 
 def _exiting() -> UnavailableError:

@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from tcli_server.backends import Placement
 from tcli_server.datatypes import BY_CONFIG_TYPE
+from tcli_server.errors import NotFoundError
 from tcli_server.models.check import check_model
 from tcli_server.models.draft import Draft
 from tcli_server.repository import ModelFolder, model_folders
@@ -57,7 +58,7 @@ def _overview(folder: ModelFolder) -> ModelOverview:
     return ModelOverview(
         name=folder.name,
         path=folder.path,
-        versions=tuple(folder.versions()),
+        versions=_versions(folder),
         backend=config.backend,
         max_batch_size=config.max_batch_size,
         inputs=tuple(_tensor(tensor) for tensor in config.input),
@@ -65,6 +66,13 @@ def _overview(folder: ModelFolder) -> ModelOverview:
         placeholder="tcli_placeholder" in config.parameters,
         problem_count=len(check_model(folder)),
     )
+
+
+def _versions(folder: ModelFolder) -> tuple[int, ...]:
+    try:
+        return tuple(folder.versions())
+    except NotFoundError:  # `check_model` tells
+        return ()
 
 
 def _completed(folder: ModelFolder) -> ModelConfig:

@@ -1,12 +1,12 @@
 """Models whose files came with the load request: each lives in a temporary folder for as long as it is served."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InternalError
+from tcli_server.models.temporary import discard_folder, new_folder
 from tcli_server.repository import ModelFolder
 
 _LONGEST_COMPONENT = 255
@@ -25,9 +25,10 @@ class PushedFiles:
         if config is None:
             raise _refusal(name, "files are given without the 'config' parameter that describes them")
         paths = {path: _parts(name, path) for path in files}
-        self._temporary = tempfile.TemporaryDirectory(prefix="tcli-model-", ignore_cleanup_errors=True)
-        root = Path(self._temporary.name) / name
+        self._temporary: Path | None = None
         try:
+            self._temporary = new_folder()
+            root = self._temporary / name
             root.mkdir()
             for path, parts in paths.items():
                 target = root.joinpath(*parts)
@@ -41,7 +42,8 @@ class PushedFiles:
 
     def discard(self) -> None:
         """Delete the files."""
-        self._temporary.cleanup()
+        if self._temporary is not None:
+            discard_folder(self._temporary)
 
 
 def _parts(name: str, path: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import CONTENT_TYPE, ServerCollector, exposition
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.limits import HttpLimits
@@ -34,6 +35,7 @@ class MetricsApplication:
         try:
             status, body = 200, exposition(self._collector.collect())
         except Exception as error:  # the scraper waits for an answer, whatever happens
+            LOG.exception("the metrics cannot be shown")
             status, body = 500, f"{type(error).__name__}: {error}\n".encode()
         self._loop.call_soon_threadsafe(exchange.respond, status, body, _HEADERS)
 

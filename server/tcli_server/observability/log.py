@@ -3,6 +3,7 @@
 I1123 09:15:01.123456 4711 server] Started GRPCInferenceService at 0.0.0.0:8001
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -25,6 +26,7 @@ class LogOptions:
         verbose: 0 for none, 1 and more for `debug` lines too.
         format: `default` (`I1123 09:15:01.123456`) or `ISO8601` (`2026-11-23T09:15:01Z I`).
         file: append to this file instead of writing to stderr.
+        pid: of the process that the lines are about, None for this one.
     """
 
     verbose: int = 0
@@ -33,22 +35,37 @@ class LogOptions:
     error: bool = True
     format: Literal["default", "ISO8601"] = "default"
     file: str = ""
+    pid: int | None = None
+
+
+def escaped(text: str) -> str:
+    """Text without anything that moves a cursor, ends a line or cannot be encoded: such characters as `\\x1b`, `\\n`.
+
+    Names of models, files and headers come from strangers; unescaped they could write lines of their own into a log.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _code(char) for char in text)
+
+
+def _code(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 class _TritonFormatter(logging.Formatter):
-    def __init__(self, iso8601: bool) -> None:
+    def __init__(self, iso8601: bool, pid: int) -> None:
         super().__init__()
         self._iso8601 = iso8601
-        self._pid = os.getpid()
+        self._pid = pid
 
     def format(self, record: logging.LogRecord) -> str:
         letter = _LETTERS.get(record.levelno, "I")
         moment = datetime.fromtimestamp(record.created, UTC)
         stamp = f"{moment:%Y-%m-%dT%H:%M:%SZ} {letter}" if self._iso8601 else f"{letter}{moment:%m%d %H:%M:%S.%f}"
-        message = record.getMessage()
+        message = escaped(record.getMessage())
         if record.exc_info:
-            message += "\n" + self.formatException(record.exc_info)
-        message = message.replace("\n", "\n  ")
+            lines = self.formatException(record.exc_info).split("\n")
+            message += "".join(f"\n  {escaped(line)}" for line in lines)  # indented: no line of it is an event's
         return f"{stamp} {self._pid} {record.module}] {message}"
 
 
@@ -67,18 +84,67 @@ class _Chosen(logging.Filter):
         return self._shown.get(record.levelno, True)
 
 
+class _StderrHandler(logging.Handler):
+    """Writes to whatever `sys.stderr` is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # arguments that do not fit their text: a defect, but no reason to fail whoever logs
+            self.handleError(record)
+            return
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads it any more: nowhere to say so
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+
+class _FileHandler(logging.Handler):
+    """Appends whole lines without a buffer of its own, so that a full disk costs lines and nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._lost:
+                lost = logging.LogRecord(
+                    record.name, logging.WARNING, __file__, 0, "%d lines before this one are lost", (self._lost,), None
+                )
+                self._write(self.format(lost))
+                self._lost = 0
+            self._write(self.format(record))
+        except OSError as error:
+            if not self._lost:
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(f"cannot write {self._path}: {error.strerror}; lines are lost until it works\n")
+            self._lost += 1
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, line: str) -> None:
+        rest = memoryview(f"{line}\n".encode(errors="backslashreplace"))
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        super().close()
+
+
 def configure_log(options: LogOptions) -> None:
     """Log as the options say; replaces an earlier configuration.
 
     Raises:
         OSError: the log file cannot be written.
     """
-    handler: logging.Handler
-    if options.file:
-        handler = logging.FileHandler(Path(options.file), encoding="utf-8")
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_TritonFormatter(options.format == "ISO8601"))
+    handler: logging.Handler = _FileHandler(Path(options.file)) if options.file else _StderrHandler()
+    handler.setFormatter(
+        _TritonFormatter(options.format == "ISO8601", os.getpid() if options.pid is None else options.pid)
+    )
     handler.addFilter(_Chosen(options))
     for old in list(LOG.handlers):
         LOG.removeHandler(old)

@@ -9,6 +9,7 @@ from prometheus_client.samples import Sample
 from tcli_server.engine import Engine
 from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
 from tcli_server.models.model import Model
+from tcli_server.observability.log import LOG
 from tcli_server.observability.system import SystemPoller
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
@@ -92,7 +93,7 @@ class ServerCollector(Collector):
         self._engine = engine
         self._poller = poller
         # NVML counts energy from the driver's start, Triton's counter begins with the server.
-        self._first_energy = {gpu.uuid: gpu.energy for gpu in poller.usage.gpus}
+        self._first_energy = {gpu.uuid: gpu.energy for gpu in poller.usage.gpus if gpu.energy is not None}
 
     def collect(self) -> Iterator[Metric]:
         """Every family; the models' only once a model is loaded."""
@@ -117,9 +118,9 @@ class ServerCollector(Collector):
             yield family
         energy = Metric("nv_energy_consumption", "GPU energy since the server started, joules", "counter")
         for gpu in gpus:
-            first = self._first_energy.get(gpu.uuid)
-            if gpu.energy is not None and first is not None:
-                energy.add_sample(energy.name, {"gpu_uuid": gpu.uuid}, gpu.energy - first)
+            if gpu.energy is not None:
+                first = self._first_energy.setdefault(gpu.uuid, gpu.energy)
+                energy.add_sample(energy.name, {"gpu_uuid": gpu.uuid}, max(0.0, gpu.energy - first))
         yield energy
 
 
@@ -147,7 +148,10 @@ def _labels(model: Model) -> Labels:
         labels[f"_{tag}"] = value
     gpus = {placement.gpu for placement in model.placements}
     if len(gpus) == 1 and (gpu := gpus.pop()) is not None:
-        labels["gpu_uuid"] = gpu_uuid(gpu)
+        try:
+            labels["gpu_uuid"] = gpu_uuid(gpu)
+        except Exception as error:  # a driver that does not answer: the other models' counters are still worth showing
+            LOG.debug("no UUID of GPU %d: %s", gpu, error)
     return labels
 
 
@@ -167,7 +171,7 @@ def exposition(families: Iterable[Metric]) -> bytes:
     for family in families:
         lines.append(f"# HELP {family.name} {family.documentation}\n# TYPE {family.name} {family.type}\n")
         lines += map(_line, family.samples)
-    return "".join(lines).encode()
+    return "".join(lines).encode(errors="backslashreplace")
 
 
 def _line(sample: Sample) -> str:

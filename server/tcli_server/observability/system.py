@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from tcli_server.hardware.gpu import GpuUsage, gpu_count, gpu_usage
+from tcli_server.observability.log import LOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ class SystemPoller:
         self.gpu = gpu and gpu_count() > 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="metrics-poller", daemon=True)
-        psutil.cpu_percent(None)  # the first call only starts the first interval
-        self.usage = self._read()
+        self.usage = self._first()
 
     def start(self) -> None:
         """Begin to poll, if there is anything to read."""
@@ -52,8 +52,26 @@ class SystemPoller:
         self._stopped.set()
 
     def _poll(self) -> None:
+        failing = False
         while not self._stopped.wait(self._pause):
-            self.usage = self._read()
+            try:
+                self.usage = self._read()
+            except (
+                Exception
+            ) as error:  # no descriptor left, a driver that is being replaced: the next time may be better
+                if not failing:
+                    LOG.warning("cannot read the machine's gauges, which stay as they are: %s", error)
+                failing = True
+            else:
+                failing = False
+
+    def _first(self) -> SystemUsage:
+        try:
+            psutil.cpu_percent(None)  # the first call only starts the first interval
+            return self._read()
+        except Exception as error:
+            LOG.warning("cannot read the machine's gauges yet: %s", error)
+            return SystemUsage(0.0, 0, 0)
 
     def _read(self) -> SystemUsage:
         gpus = gpu_usage() if self.gpu else []

@@ -9,6 +9,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
 from tcli_server.errors import NotFoundError, UnsupportedError
+from tcli_server.repository.entries import is_folder, is_there
 
 CONFIG_FILE = "config.pbtxt"
 
@@ -31,11 +32,8 @@ class ModelFolder:
 
     @property
     def has_config(self) -> bool:
-        """Whether there is a configuration that can be looked at."""
-        try:
-            return self.config_path.exists()
-        except OSError:  # the folder is not ours to read
-            return False
+        """Whether there is a configuration."""
+        return is_there(self.config_path)
 
     def version_folders(self) -> dict[int, Path]:
         """Version -> its folder, ascending.
@@ -81,7 +79,7 @@ class ModelFolder:
 def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, list[ModelFolder]]:
     """Every model of some repositories by name; a name that several repositories have, has several folders.
 
-    Hidden folders (a leading dot) are no models.
+    Hidden folders (a leading dot) are no models, nor are those whose name no protocol could carry.
 
     Raises:
         NotFoundError: a repository is not a folder that can be read.
@@ -105,8 +103,22 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
             why = getattr(error, "strerror", None) or error
             raise NotFoundError(f"model repository {str(repository)!r} cannot be read: {why}") from None
         for entry in sorted(entries):
+            if unspeakable(entry.name):
+                continue
             models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
     return models
+
+
+def find_model(repositories: Iterable[Path], name: str) -> list[ModelFolder]:
+    """The folders that `model_folders` would give for one name, without looking at all the others."""
+    if name.startswith(".") or unspeakable(name):
+        return []
+    return [ModelFolder(name, path / name) for path in repositories if is_folder(path / name)]
+
+
+def unspeakable(name: str) -> bool:
+    """Whether a folder's name is no text, so that no client could ask for it."""
+    return not name.isascii() and any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> list[int]:

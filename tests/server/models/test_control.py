@@ -248,7 +248,7 @@ def test_a_mistake_in_the_parameter_is_not_blamed_on_the_file(engine: Engine, co
 
 
 def pushed_folders() -> list[str]:
-    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("tcli-model-*"))
+    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
 
 
 def test_pushed_files_live_as_long_as_they_are_served(engine: Engine):

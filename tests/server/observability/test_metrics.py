@@ -1,7 +1,13 @@
 """The metrics port, read by Prometheus' own parser."""
 
 import dataclasses
+import queue
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,8 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import onnx_models
 from repositories import write_model
-from tcli_server import Engine
-from tcli_server.hardware.gpu import gpu_count
+from tcli_server import Engine, InferenceRequest, InferenceResponse, ServerError
+from tcli_server.hardware.gpu import GpuUsage, gpu_count
+from tcli_server.observability.metrics import ServerCollector
+from tcli_server.observability.system import SystemUsage
 from tcli_server.serving import ServeOptions, Server
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -79,6 +87,123 @@ def test_requests_are_counted(counted: Server):
     assert (
         found["nv_inference_request_duration_us", MODEL] >= found["nv_inference_compute_infer_duration_us", MODEL] > 0
     )
+
+
+def failures(server: Server, name: str) -> dict[str, float]:
+    model = ("model", name)
+    return {
+        dict(labels)["reason"]: value
+        for (family, labels), value in samples(server).items()
+        if family == "nv_inference_request_failure" and model in labels and value
+    }
+
+
+def test_failures_are_counted_by_their_reason(tmp_path: Path, loopback: ServeOptions):
+    one_at_a_time = (
+        'backend: "onnxruntime" max_batch_size: 1 dynamic_batching { default_queue_policy { max_queue_size: 1 } }'
+    )
+    write_model(tmp_path, "slow", onnx_models.slow_identity(rounds=2000), one_at_a_time)
+    write_model(tmp_path, "failing", onnx_models.picky())
+    row = {"INPUT0": np.ones((1, 4), np.float32)}
+    with Server(Engine(tmp_path), loopback) as running:
+        with pytest.raises(ServerError):
+            running.engine.infer("failing", {"INPUT0": np.ones((1, 5), np.float32)})
+        assert failures(running, "failing") == {"BACKEND": 1}
+
+        ended: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
+        requests = [InferenceRequest("slow", dict(row), reply=ended.put) for _ in range(3)]
+        running.engine.submit(requests[0])
+        while running.engine.model("slow").pending:  # until it runs
+            time.sleep(0.001)
+        for request in requests[1:]:
+            running.engine.submit(request)
+        assert "maximum queue size" in str(ended.get(timeout=60).error)
+        requests[1].cancel()
+        assert ended.get(timeout=60).error is not None
+        assert failures(running, "slow") == {"REJECTED": 1, "CANCELED": 1}
+        assert ended.get(timeout=60).error is None
+
+
+def test_scrapes_of_many_models_do_not_hold_up_the_others(tmp_path: Path, loopback: ServeOptions):
+    for number in range(40):
+        write_model(tmp_path, f"m{number}", onnx_models.identity(), "instance_group { kind: KIND_CPU }")
+    with Server(Engine(tmp_path), loopback) as running, ThreadPoolExecutor(4) as pool:
+        pages = [pool.submit(scrape, running) for _ in range(4)]
+        assert httpx.get(f"http://127.0.0.1:{running.http_port}/v2/health/live").status_code == 200
+        for page in pages:
+            assert page.result().count('nv_inference_count{model="m') == 40
+
+
+class OneGpu:
+    """A machine with one GPU that has used some energy before."""
+
+    cpu, gpu = False, True
+
+    def __init__(self, energy: float | None) -> None:
+        self.use(energy)
+
+    def use(self, energy: float | None) -> None:
+        self.usage = SystemUsage(0.0, 0, 0, [GpuUsage("GPU-1", 0.5, 1000, 10, 70.0, 300.0, energy)])
+
+    def energy(self, collector: ServerCollector) -> list[float]:
+        (family,) = (family for family in collector.collect() if family.name == "nv_energy_consumption")
+        return [sample.value for sample in family.samples]
+
+
+def test_energy_counts_from_the_start_of_the_server():
+    machine = OneGpu(5000.0)
+    collector = ServerCollector(Engine(), machine)
+    assert machine.energy(collector) == [0.0]
+    machine.use(5012.5)
+    assert machine.energy(collector) == [12.5]
+
+
+def test_energy_that_could_not_be_read_at_first_counts_from_the_first_reading():
+    machine = OneGpu(None)
+    collector = ServerCollector(Engine(), machine)
+    assert machine.energy(collector) == []
+    machine.use(5000.0)
+    assert machine.energy(collector) == [0.0]
+    machine.use(5001.0)
+    assert machine.energy(collector) == [1.0]
+
+
+def test_the_gauges_survive_a_full_descriptor_table():
+    code = """if 1:
+        import os, resource, sys, time
+        from tcli_server.observability.log import LogOptions, configure_log
+        from tcli_server.observability.system import SystemPoller
+        def wait_for(what):
+            deadline = time.monotonic() + 60
+            while not what():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        configure_log(LogOptions(file=sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        poller = SystemPoller(10)
+        poller.start()
+        first = poller.usage
+        wait_for(lambda: poller.usage is not first)
+        taken = []
+        try:
+            while True:
+                taken.append(os.dup(0))
+        except OSError:
+            pass
+        wait_for(lambda: os.path.getsize(sys.argv[1]))
+        while taken:
+            os.close(taken.pop())
+        stuck = poller.usage
+        wait_for(lambda: poller.usage is not stuck)
+        poller.stop()
+        print("alive")"""
+    with tempfile.NamedTemporaryFile() as log:
+        done = subprocess.run(
+            [sys.executable, "-c", code, log.name], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.stdout, done.stderr) == ("alive\n", "")
+        (line,) = log.read().decode().splitlines()
+        assert "cannot read the machine's gauges, which stay as they are" in line
 
 
 def test_series_disappear_with_the_model_and_start_again_at_zero(counted: Server):

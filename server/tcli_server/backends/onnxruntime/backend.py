@@ -66,7 +66,13 @@ class OnnxRuntimeBackend:
                 f"instance {placement.name}: KIND_GPU is asked for, but ONNX Runtime's CUDA provider could not start. "
                 'Fix: install the CUDA libraries (pip install "tcli[cuda]") or use kind: KIND_CPU'
             )
-        return OnnxRuntimeInstance(session, options.run_options(config), session_signature(session, graph))
+        try:
+            signature = session_signature(session, graph)
+        except UnicodeDecodeError:
+            raise ModelFileError(
+                model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
+            ) from None
+        return OnnxRuntimeInstance(session, options.run_options(config), signature)
 
 
 def _preload_cuda_libraries() -> None:

@@ -126,6 +126,8 @@ def _tensor(value: onnx.ValueInfoProto) -> TensorSignature:
 def _datatype(elem_type: int) -> str:
     if elem_type in _DATATYPES:
         return _DATATYPES[elem_type]
+    if elem_type not in onnx.TensorProto.DataType.values():  # a type of a newer ONNX, or a damaged file
+        return f"TYPE_{elem_type}"
     return str(onnx.TensorProto.DataType.Name(elem_type))
 
 

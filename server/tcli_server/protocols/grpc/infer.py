@@ -44,6 +44,7 @@ class Inference:
     ) -> None:
         self._engine = engine
         self._loop = loop
+        self._streams: set[asyncio.Queue[asyncio.Task[bytes] | None]] = set()
         self._pool = pool
         self._compression = compression
         self._post = ReplyMailbox(loop).post
@@ -105,6 +106,7 @@ class Inference:
         """Answer the requests of a stream in their order; they run side by side and may share batches."""
         as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
         begun: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_STREAM_IN_FLIGHT)
+        self._streams.add(begun)
         reader = self._loop.create_task(self._read_stream(requests, begun, as_status))
         try:
             while (answer := await begun.get()) is not None:
@@ -112,10 +114,18 @@ class Inference:
         except ServerError as error:
             await context.abort(*status_and_details(error))
         finally:
+            self._streams.discard(begun)
             reader.cancel()
             while not begun.empty():
                 if (left := begun.get_nowait()) is not None:
                     left.cancel()
+
+    def end_streams(self) -> None:
+        """End each stream behind the answers that are due; clients may keep streams open without asking anything."""
+        for begun in list(self._streams):
+            if not begun.full():  # else a later call finds room
+                begun.put_nowait(None)
+                self._streams.discard(begun)
 
     async def _read_stream(
         self, requests: AsyncIterator[bytes], begun: "asyncio.Queue[asyncio.Task[bytes] | None]", as_status: bool

@@ -65,6 +65,9 @@ class GrpcOptions:
         return arguments
 
 
+_END_STREAMS_SECS = 0.1
+
+
 class GrpcServer:
     """A listening gRPC server.
 
@@ -72,8 +75,11 @@ class GrpcServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, server: grpc.aio.Server, port: int, pools: tuple[ThreadPoolExecutor, ...]) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, inference: Inference, port: int, pools: tuple[ThreadPoolExecutor, ...]
+    ) -> None:
         self._server = server
+        self._inference = inference
         self._pools = pools
         self.port = port
 
@@ -84,7 +90,11 @@ class GrpcServer:
             True if nothing had to be cut off.
         """
         start = time.monotonic()
-        await self._server.stop(grace)
+        stopping = asyncio.ensure_future(self._server.stop(grace))
+        while not stopping.done():
+            self._inference.end_streams()
+            await asyncio.wait((stopping,), timeout=_END_STREAMS_SECS)
+        await stopping
         for pool in self._pools:
             pool.shutdown(wait=False)
         return time.monotonic() - start < grace
@@ -112,4 +122,4 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, (pool, status_pool, control_pool))
+    return GrpcServer(server, inference, bound, (pool, status_pool, control_pool))

@@ -1,0 +1,68 @@
+"""The process around a server: a signal is acted on at once, and nothing that hangs keeps the process alive."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+_Result = TypeVar("_Result")
+
+
+class StopSignal:
+    """SIGINT and SIGTERM: the first one stops the server, further ones are ignored, as Triton does."""
+
+    def __init__(self) -> None:
+        self._received = False
+        # What the main thread waits for: a signal (None) or the end of the start. A handler may interrupt its `get`, and
+        # this is the one queue whose `put` is allowed there.
+        self._news: SimpleQueue[Future[Any] | None] = SimpleQueue()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self._received:
+            return
+        self._received = True
+        with contextlib.suppress(OSError, ValueError):  # not `print`: a handler may interrupt one
+            os.write(sys.stderr.fileno(), f"Signal ({number}) received.\n".encode())
+        self._news.put(None)
+
+    def run(self, start: Callable[[], _Result], abandon: Callable[[], None]) -> _Result:
+        """Run `start` in a thread and give what it returns or raise what it raises.
+
+        A signal meanwhile ends the process with exit status 0, after a call of `abandon`, whatever `start` waits for:
+        loading a model may take minutes, or for ever, in code that is not ours.
+        """
+        started: Future[_Result] = Future()
+
+        def work() -> None:
+            try:
+                started.set_result(start())
+            except BaseException as error:
+                started.set_exception(error)
+
+        started.add_done_callback(self._news.put)
+        threading.Thread(target=work, name="start", daemon=True).start()
+        if self._news.get() is None:
+            abandon()
+            leave(0)
+        return started.result()
+
+    def wait(self) -> None:
+        """Return once a signal was received."""
+        while self._news.get() is not None:
+            pass
+
+
+def leave(status: int) -> NoReturn:
+    """End the process without waiting for threads, and without tearing down libraries that they may be in."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)

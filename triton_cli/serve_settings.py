@@ -1,0 +1,107 @@
+"""What `tcli serve` makes of its options before it loads anything."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from triton_cli.console import fail, warn
+
+_DEFAULT_REPOSITORY = Path("model_repository")
+_OBJECT_STORAGE = ("s3:/", "gs:/", "as:/")
+"""As `Path` writes the beginning of such addresses."""
+
+_DEFAULT_MAX_BATCH_SIZE = "default-max-batch-size"
+
+
+def one_of(option: str, value: str, *allowed: str) -> None:
+    """Refuse a value that an option does not have.
+
+    Raises:
+        BadParameter, Exit: it is not one of them.
+    """
+    if option == "--model-control-mode" and value == "poll":
+        fail(
+            "--model-control-mode=poll is not supported yet",
+            "use 'explicit' and the load API, or 'none' and a restart",
+        )
+    if value not in allowed:
+        raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}", param_hint=option)
+
+
+def repositories(given: list[Path] | None, must_exist: bool) -> list[Path]:
+    """The folders to serve; one that is not there is an error, or a warning where the server starts in any case.
+
+    Raises:
+        Exit: a folder is not there, or is an address in object storage.
+    """
+    chosen = given or [_DEFAULT_REPOSITORY]
+    for path in chosen:
+        if str(path).startswith(_OBJECT_STORAGE):
+            fail(f"model repository '{path}' is in object storage, which is not supported", "copy it to a local folder")
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder on the way cannot be searched
+            continue
+        message = f"model repository '{path}' {_why_no_folder(path)}"
+        if not must_exist:
+            warn(f"{message}: the server is neither live nor ready")
+            continue
+        where = "--model-repository names another place, or make it with" if not given else "make one with"
+        fail(message, f"{where} 'tcli repo init {path}'")
+    return chosen
+
+
+def _why_no_folder(path: Path) -> str:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
+    return "is not a folder"
+
+
+def models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
+    """The models to load at the start.
+
+    Raises:
+        Exit: the options contradict each other.
+    """
+    if names and mode != "explicit":
+        fail("--load-model needs --model-control-mode=explicit", "add that option, or leave --load-model out")
+    if "*" in names and len(set(names)) > 1:
+        fail("--load-model=* loads every model and cannot be combined with another --load-model")
+    return tuple(dict.fromkeys(names))
+
+
+def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
+    """Backend -> setting -> value, from `BACKEND,KEY=VALUE`, or `KEY=VALUE` for every backend, under the empty name.
+
+    Raises:
+        BadParameter: another form.
+    """
+    from tcli_server.backends.registry import AVAILABLE
+
+    backends = [kind.name for kind in AVAILABLE]
+    config: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        head, equals, value = setting.partition("=")
+        backend, comma, key = head.partition(",")
+        if not comma:
+            backend, key = "", head
+        if not equals or not key:
+            raise typer.BadParameter(
+                f"'{setting}': expected BACKEND,KEY=VALUE or KEY=VALUE", param_hint="--backend-config"
+            )
+        if backend and backend not in backends:
+            warn(f"--backend-config={setting} has no effect here: there is no backend '{backend}'")
+        elif key != _DEFAULT_MAX_BATCH_SIZE:
+            warn(f"--backend-config={setting} has no effect here: {_DEFAULT_MAX_BATCH_SIZE} is the one setting")
+        else:
+            config.setdefault(backend, {})[key] = value
+    return config
+
+
+def address(given: str) -> str:
+    """An address as sockets take it: tritonserver's `ipv6:[::1]` is `::1`."""
+    return given.removeprefix("ipv6:").removeprefix("ipv4:").removeprefix("[").removesuffix("]")

@@ -1,0 +1,106 @@
+"""tritonserver's options that `tcli serve` does not have, so that people's launch scripts start or fail for a reason."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """One of these options.
+
+    Attributes:
+        text: why it has no effect here; what to do instead, where it is refused.
+        refused: it asks for something that is missing here, and going on without would not be what was asked for.
+        harmless: values, in lower case, that ask for nothing: taken without a word.
+        boolean: it may stand without a value.
+    """
+
+    text: str
+    refused: bool = False
+    harmless: Set[str] = frozenset()
+    boolean: bool = False
+
+
+def _ignored(text: str, *harmless: str, boolean: bool = False) -> Foreign:
+    return Foreign(text, False, frozenset(harmless), boolean)
+
+
+def _missing(fix: str, *harmless: str) -> Foreign:
+    return Foreign(fix, True, frozenset(harmless))
+
+
+def _missing_switch(fix: str) -> Foreign:
+    return Foreign(fix, True, frozenset({"false"}), boolean=True)
+
+
+_ONE_LOOP = "one event loop serves all connections"
+_NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packages"
+_NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
+_NO_SSL = "it only counts with --grpc-use-ssl, which is missing"
+_NO_TRACE = "it only counts with a --trace-level, which is missing"
+_PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
+_ONE_EACH = "leave it out, give each server a port of its own and put a load balancer in front"
+_PARAMETERS = "leave it out and send what the model needs as request parameters or inputs"
+
+TRITONSERVER_OPTIONS: dict[str, Foreign] = {
+    # models
+    "--repository-poll-secs": _ignored("it only counts with --model-control-mode=poll, which is missing"),
+    "--model-config-name": _missing("leave it out and copy configs/NAME.pbtxt over config.pbtxt"),
+    "--model-load-retry-count": _ignored("a load from a local folder would fail the same way again", "0"),
+    "--model-namespacing": _missing_switch("leave it out and give the models of all repositories different names"),
+    "--model-load-gpu-limit": _missing("leave it out and set the parameter gpu_mem_limit in the models' config.pbtxt"),
+    "--enable-peer-access": _ignored("nothing is copied between GPUs", boolean=True),
+    "--backend-directory": _ignored(_NO_PLUGINS),
+    "--repoagent-directory": _ignored(_NO_PLUGINS),
+    "--cache-directory": _ignored(_NO_PLUGINS),
+    "--cache-config": _missing("leave it out: responses are not cached"),
+    "--response-cache-byte-size": _missing("leave it out: responses are not cached", "0"),
+    "--rate-limit": _missing("leave it out: the number of instances is what limits executions", "off"),
+    "--rate-limit-resource": _ignored("it only counts with --rate-limit=execution_count, which is missing"),
+    # machine
+    "--pinned-memory-pool-byte-size": _ignored(_NO_POOLS),
+    "--cuda-memory-pool-byte-size": _ignored(_NO_POOLS),
+    "--cuda-virtual-address-size": _ignored(_NO_POOLS),
+    "--min-supported-compute-capability": _ignored("the CUDA libraries decide which GPUs they support"),
+    "--buffer-manager-thread-count": _ignored("the instance that runs a batch also copies its tensors"),
+    "--host-policy": _ignored("instances are not bound to cores; start it with numactl or taskset for that"),
+    "--allow-client-shm": _missing_switch("leave it out and send tensors as binary data: there is no shared memory"),
+    # HTTP
+    "--http-thread-count": _ignored(_ONE_LOOP),
+    "--reuse-http-port": _missing_switch(_ONE_EACH),
+    "--http-header-forward-pattern": _missing(_PARAMETERS, ""),
+    "--http-restricted-api": _missing(_PROXY.format("http")),
+    # gRPC
+    "--grpc-infer-thread-count": _ignored(_ONE_LOOP),
+    "--grpc-infer-allocation-pool-size": _ignored(_NO_POOLS),
+    "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
+    "--reuse-grpc-port": _missing_switch(_ONE_EACH),
+    "--grpc-header-forward-pattern": _missing(_PARAMETERS, ""),
+    "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
+    "--grpc-use-ssl": _missing_switch(_PROXY.format("grpc")),
+    "--grpc-use-ssl-mutual": _missing_switch(_PROXY.format("grpc")),
+    "--grpc-server-cert": _ignored(_NO_SSL),
+    "--grpc-server-key": _ignored(_NO_SSL),
+    "--grpc-root-cert": _ignored(_NO_SSL),
+    # what is observed
+    "--metrics-config": _missing("leave it out: there are counters and gauges, no summaries and no histograms"),
+    "--trace-config": _missing("leave it out: requests are not traced", "level=off"),
+    "--trace-level": _missing("leave it out: requests are not traced", "off"),
+    "--trace-file": _ignored(_NO_TRACE),
+    "--trace-rate": _ignored(_NO_TRACE),
+    "--trace-count": _ignored(_NO_TRACE),
+    "--trace-log-frequency": _ignored(_NO_TRACE),
+    # other services
+    "--allow-sagemaker": _missing_switch("leave it out and ask over HTTP or gRPC"),
+    "--sagemaker-port": _ignored("it only counts with --allow-sagemaker, which is missing"),
+    "--sagemaker-safe-port-range": _ignored("it only counts with --allow-sagemaker, which is missing"),
+    "--sagemaker-thread-count": _ignored("it only counts with --allow-sagemaker, which is missing"),
+    "--allow-vertex-ai": _missing_switch("leave it out and ask over HTTP or gRPC"),
+    "--vertex-ai-port": _ignored("it only counts with --allow-vertex-ai, which is missing"),
+    "--vertex-ai-thread-count": _ignored("it only counts with --allow-vertex-ai, which is missing"),
+    "--vertex-ai-default-model": _ignored("it only counts with --allow-vertex-ai, which is missing"),
+}
+"""By name."""
+
+RENAMED = {"--strict-model-config": "--disable-auto-complete-config"}
+"""Deprecated names of switches that there are."""
