@@ -1,7 +1,7 @@
 """`ModelInfer` and `ModelStreamInfer`: the hot path from a request's bytes to the engine and back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -13,127 +13,174 @@ from tritonclient.grpc import service_pb2
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, ServerError
 from tcli_server.models.model import Model
-from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS
+from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
-from tcli_server.protocols.grpc.wire import split_request, varint
+from tcli_server.protocols.grpc.stream import Stream
+from tcli_server.protocols.grpc.wire import TooManyFieldsError, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.request import InferenceRequest, InferenceResponse
 
-_LARGE = 1 << 16
+_LARGE = 1 << 14
 """Bytes from which a request's tensors are cut out of it instead of being parsed with it."""
 
-_MANY = 1 << 14
-"""Elements, or bytes of them, from which going through them one by one is left to a thread."""
+_MANY_BYTES = 1 << 14
+_MANY_FIELDS = 500
+"""Bytes of a message without its raw tensors, and fields, from which reading them one by one is left to a thread."""
+
+_LARGE_ANSWER = 1 << 20
+"""Bytes of outputs from which an answer is written by a thread."""
 
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
-_STREAM_IN_FLIGHT = 64
-"""Requests of one stream that may be under way before the next is read."""
 
 _Asked = tuple[InferenceRequest, Classes, Model]
+_Encode = Callable[[InferenceResponse, Classes, Model], bytes]
+
+
+class _Call:
+    """One inference on its way through the server.
+
+    Attributes:
+        id: the request's, as soon as that is read.
+    """
+
+    __slots__ = ("data", "id")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.id = ""
 
 
 class Inference:
     """Runs inferences for one gRPC server; takes and gives serialized messages."""
 
     def __init__(
-        self, engine: Engine, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor, compression: grpc.Compression
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        pool: ThreadPoolExecutor,
+        admission: Admission,
+        compression: grpc.Compression,
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._pool = pool
+        self._admission = admission
         self._compression = compression
         self._post = ReplyMailbox(loop).post
+        self._streams: set[Stream] = set()
+
+    def close(self) -> None:
+        """Take no more inferences; streams end as soon as what they began is answered."""
+        self._admission.closed = True
+        for stream in self._streams:
+            stream.close()
 
     async def model_infer(self, data: bytes, context: Any) -> bytes:
-        """Answer one request."""
+        """Answer one request; a client that is gone cancels this, and with it the request."""
         if self._compression is not grpc.Compression.NoCompression:
             context.set_compression(self._compression)
         try:
-            asked = self._decode_small(data) if len(data) < _LARGE else await self._decode_large(data)
-            return await self._answer(asked)
-        except ServerError as error:
-            status, message = STATUS[error.kind], str(error)
-        except Exception as error:  # a defect must answer this request and leave the server running
-            LOG.exception("%s failed", "ModelInfer")
-            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, message)
+            return await self._infer(_Call(data), encode_response)
+        except Exception as error:
+            failure = as_server_error(error, "ModelInfer")
+        await context.abort(*status_and_details(failure))
         raise AssertionError("abort raises")
 
-    async def _answer(self, asked: _Asked, final_flag: bool = False) -> bytes:
+    async def model_stream_infer(self, _: Any, context: Any) -> None:
+        """Answer the requests of a stream; a client that is gone cancels this, and with it all requests."""
+        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
+        stream = Stream(partial(self._stream_response, as_status), context)
+        self._streams.add(stream)
+        try:
+            if self._admission.closed:
+                stream.close()
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+
+    async def _stream_response(self, as_status: bool, data: bytes) -> bytes | ServerError:
+        """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
+        call = _Call(data)
+        del data
+        try:
+            return await self._infer(call, _encode_for_stream)
+        except Exception as error:
+            failure = as_server_error(error, "ModelStreamInfer")
+        if as_status:
+            return failure
+        answer = service_pb2.ModelStreamInferResponse(error_message=details(str(failure)))
+        answer.infer_response.id = call.id
+        return bytes(answer.SerializeToString())
+
+    async def _infer(self, call: _Call, encode: _Encode) -> bytes:
+        self._admission.admit()
+        try:
+            asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
+            return await self._answer(asked, encode)
+        finally:
+            self._admission.leave()
+
+    async def _answer(self, asked: _Asked, encode: _Encode) -> bytes:
         request, classes, model = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
         self._engine.submit(request)
-        response = await future
+        try:
+            response = await future
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
         if response.error is not None:
             raise response.error
-        if takes_long(response, classes, _MANY):
-            encode = partial(encode_response, response, classes, model, final_flag)
-            return await self._loop.run_in_executor(self._pool, encode)
-        return encode_response(response, classes, model, final_flag)
+        if takes_long(response, classes, _MANY_BYTES) or _size(response) > _LARGE_ANSWER:
+            return await self._loop.run_in_executor(self._pool, encode, response, classes, model)
+        return encode(response, classes, model)
 
-    def _decode_small(self, data: bytes) -> _Asked:
-        message = _parse(data)
-        return self._decode(message, message.raw_input_contents)
+    def _decode_small(self, call: _Call) -> _Asked:
+        message = _parse(call.data)
+        return self._decode(call, message, message.raw_input_contents)
 
-    async def _decode_large(self, data: bytes) -> _Asked:
+    async def _decode_large(self, call: _Call) -> _Asked:
         try:
-            rest, raw = split_request(data)
+            rest, raw = split_request(call.data, _MANY_FIELDS)
         except ValueError as error:
             raise _unreadable(error) from None
-        if len(rest) < _MANY:
+        except TooManyFieldsError:
+            return await self._decode_in_thread(call)
+        if len(rest) < _MANY_BYTES:
             message = _parse(rest)
             if not any(tensor.datatype == "BYTES" for tensor in message.inputs):
-                return self._decode(message, raw)
-        # Typed contents and strings are converted one by one, which must not hold up everybody else.
-        return await self._loop.run_in_executor(self._pool, lambda: self._decode(_parse(rest), raw))
+                return self._decode(call, message, raw)
+        return await self._decode_in_thread(call)
 
-    def _decode(self, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
+    async def _decode_in_thread(self, call: _Call) -> _Asked:
+        """Typed contents and strings are converted one by one, which must not hold up everybody else."""
+        with self._admission.holding(len(call.data)):
+            return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, call)
+
+    def _decode_at_leisure(self, call: _Call) -> _Asked:
+        try:
+            rest, raw = split_request(call.data)
+        except ValueError as error:
+            raise _unreadable(error) from None
+        return self._decode(call, _parse(rest), raw)
+
+    def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
+        call.id = message.id
         model = self._engine.model(
             message.model_name, message.model_version
         )  # first, as in Triton: is it there at all?
         request, classes = decode_request(message, raw)
+        call.data = b""  # the request's views keep it for as long as they need it
         return request, classes, model
 
-    async def model_stream_infer(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        """Answer the requests of a stream in their order; they run side by side and may share batches."""
-        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
-        begun: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_STREAM_IN_FLIGHT)
-        reader = self._loop.create_task(self._read_stream(requests, begun, as_status))
-        try:
-            while (answer := await begun.get()) is not None:
-                yield await answer
-        except ServerError as error:
-            await context.abort(STATUS[error.kind], str(error))
-        finally:
-            reader.cancel()
-            while not begun.empty():
-                if (left := begun.get_nowait()) is not None:
-                    left.cancel()
 
-    async def _read_stream(
-        self, requests: AsyncIterator[bytes], begun: "asyncio.Queue[asyncio.Task[bytes] | None]", as_status: bool
-    ) -> None:
-        async for data in requests:
-            await begun.put(self._loop.create_task(self._stream_response(data, as_status)))
-        await begun.put(None)
-
-    async def _stream_response(self, data: bytes, as_status: bool) -> bytes:
-        request_id = ""
-        try:
-            asked = self._decode_small(data) if len(data) < _LARGE else await self._decode_large(data)
-            request_id = asked[0].id
-            body = await self._answer(asked, final_flag=True)
-            return _STREAM_RESPONSE + varint(len(body)) + body
-        except ServerError as error:
-            if as_status:
-                raise
-            failed = service_pb2.ModelStreamInferResponse(error_message=str(error))
-            failed.infer_response.id = request_id or _request_id(data)
-            return bytes(failed.SerializeToString())
+def _encode_for_stream(response: InferenceResponse, classes: Classes, model: Model) -> bytes:
+    body = encode_response(response, classes, model, final_flag=True)
+    return b"".join([_STREAM_RESPONSE, varint(len(body)), body])
 
 
 def _parse(data: bytes) -> service_pb2.ModelInferRequest:
@@ -147,11 +194,8 @@ def _unreadable(error: Exception) -> InternalError:
     return InternalError(f"Unable to parse request: {error}")
 
 
-def _request_id(data: bytes) -> str:
-    try:
-        return str(_parse(data).id)
-    except ServerError:
-        return ""
+def _size(response: InferenceResponse) -> int:
+    return sum([array.nbytes for array in response.outputs.values()])
 
 
 def _resolve(future: asyncio.Future[InferenceResponse], response: InferenceResponse) -> None:

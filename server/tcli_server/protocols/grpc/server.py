@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ import grpc
 import grpc.aio
 
 from tcli_server.engine import Engine
+from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.service import Service
 
@@ -27,6 +29,8 @@ class GrpcOptions:
         keepalive_time: a silent connection is pinged after so long; likewise keepalive_timeout for the answer.
         http2_min_recv_ping_interval_without_data: pings that come faster are strikes, after `http2_max_ping_strikes` of
             which the connection is closed.
+        max_pending_calls: inferences that may be under way at once, on all connections; those above it are answered
+            UNAVAILABLE. Not an option of Triton's.
     """
 
     infer_response_compression_level: CompressionLevel = "none"
@@ -38,6 +42,7 @@ class GrpcOptions:
     http2_max_ping_strikes: int = 2
     max_connection_age: int = 0
     max_connection_age_grace: int = 0
+    max_pending_calls: int = 50_000
 
     @property
     def compression(self) -> grpc.Compression:
@@ -72,21 +77,37 @@ class GrpcServer:
         port: the port that it listens on.
     """
 
-    def __init__(self, server: grpc.aio.Server, port: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        port: int,
+        inference: Inference,
+        admission: Admission,
+        pools: Sequence[ThreadPoolExecutor],
+    ) -> None:
         self._server = server
-        self._pool = pool
+        self._inference = inference
+        self._admission = admission
+        self._pools = pools
         self.port = port
 
     async def stop(self, grace: float) -> bool:
-        """Accept nothing more, let what is under way finish for `grace` seconds, then cut it off.
+        """Take no more inferences, let what is under way finish for `grace` seconds, then close the port.
+
+        Until the port closes, new inferences are answered UNAVAILABLE and health NOT_SERVING.
 
         Returns:
             True if nothing had to be cut off.
         """
-        start = time.monotonic()
-        await self._server.stop(grace)
-        self._pool.shutdown(wait=False)
-        return time.monotonic() - start < grace
+        deadline = time.monotonic() + grace
+        self._inference.close()
+        answered = await self._admission.drained(grace)
+        left = max(0.0, deadline - time.monotonic()) if answered else None  # None: cut off at once
+        await self._server.stop(left)
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        in_time = not left or time.monotonic() < deadline  # the last answers are on their way while the server stops
+        return answered and in_time
 
 
 async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions | None = None) -> GrpcServer:
@@ -98,13 +119,16 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     options = options or GrpcOptions()
     # Strings and typed contents of large tensors; two threads, as they compete with the models for the same cores.
     pool = ThreadPoolExecutor(2, "grpc")
+    # What grows with the number of models; a thread apart, lest it wait for somebody's large tensors.
+    status_pool = ThreadPoolExecutor(1, "grpc-status")
+    admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
     server = grpc.aio.server(options=options.channel_arguments())
-    inference = Inference(engine, asyncio.get_running_loop(), pool, options.compression)
-    server.add_generic_rpc_handlers(Service(engine, pool).handlers(inference))
+    inference = Inference(engine, asyncio.get_running_loop(), pool, admission, options.compression)
+    server.add_generic_rpc_handlers(Service(engine, status_pool, admission).handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, pool)
+    return GrpcServer(server, bound, inference, admission, (pool, status_pool))

@@ -11,13 +11,24 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
-from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import STATUS, printable
+from tcli_server.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
 from tcli_server.protocols.grpc.infer import Inference
+from tcli_server.protocols.grpc.wire import split_load
+from tcli_server.protocols.texts import short
 
 Method = Callable[[Any], Any]
 """Answers one request message with another, or with a future of it; may raise ServerError."""
+
+Run = Callable[[bytes], Any]
+"""The same for a request's bytes."""
+
+_QUICK_BYTES = 1 << 14
+"""Bytes of a request that are parsed within about a millisecond."""
+
+_LARGEST = 1 << 20
+"""Bytes of a request that is not for inference, without the files of a load."""
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _UNSUPPORTED = {
@@ -44,9 +55,10 @@ class Service:
         pool: for what grows with the request or with the number of models, which must not hold up everybody else.
     """
 
-    def __init__(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, admission: Admission) -> None:
         self._engine = engine
         self._pool = pool
+        self._admission = admission
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know, inference first: handlers are asked in order."""
@@ -59,18 +71,21 @@ class Service:
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
-            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
             **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
-        slow: dict[str, Method] = {
+        growing: dict[str, Method] = {
+            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
-            "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
         }
-        table = {name: _handler(name, method, None) for name, method in quick.items()}
-        table |= {name: _handler(name, method, self._pool) for name, method in slow.items()}
+        pool, admission = self._pool, self._admission
+        table = {
+            name: _handler(name, _reading(name, method), admission, pool, quick=True) for name, method in quick.items()
+        }
+        table |= {name: _handler(name, _reading(name, method), admission, pool) for name, method in growing.items()}
+        table["RepositoryModelLoad"] = _handler("RepositoryModelLoad", self._load, admission, pool)
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
             grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
@@ -79,7 +94,7 @@ class Service:
 
     async def _health(self, _: bytes, context: Any) -> bytes:  # noqa: ARG002
         """The standard health check; the service's name in the request does not matter, as in Triton."""
-        return _SERVING if self._engine.ready() else _NOT_SERVING
+        return _SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING
 
     def _server_live(self, _: Any) -> Any:
         self._check_running()
@@ -90,11 +105,12 @@ class Service:
         return pb.ServerReadyResponse(ready=self._engine.ready())
 
     def _check_running(self) -> None:
-        if self._engine.stopping:
+        if self._engine.stopping or self._admission.closed:
             raise UnavailableError("Server exiting")
 
     def _model_ready(self, request: pb.ModelReadyRequest) -> Any:
-        return pb.ModelReadyResponse(ready=self._engine.model_ready(request.name, request.version))
+        ready = self._engine.model_ready(request.name, request.version)
+        return pb.ModelReadyResponse(ready=ready and not self._admission.closed)
 
     def _model_config(self, request: pb.ModelConfigRequest) -> Any:
         return pb.ModelConfigResponse(config=self._engine.model_config(request.name, request.version))
@@ -105,17 +121,18 @@ class Service:
         _check_repository_name(request)
         return self._engine.repository_index(request.ready)
 
-    def _load(self, request: pb.RepositoryModelLoadRequest) -> Any:
+    def _load(self, data: bytes) -> Any:
+        request, large = _read_load(data)
         _check_repository_name(request)
         config: str | None = None
-        files: dict[str, bytes] = {}
+        files: dict[str, bytes | memoryview] = {}
+        for key, content in large.items():
+            files[_file_path(key)] = content
         for key, parameter in request.parameters.items():
             if key == "config":
                 config = _parameter(parameter, "string_param", f"load parameter '{key}'")
-            elif key.startswith("file:"):
-                files[key.removeprefix("file:")] = _parameter(parameter, "bytes_param", f"load parameter '{key}'")
             else:
-                raise InvalidArgumentError(f"unrecognized load parameter '{key}', expected 'config' or 'file:<path>'")
+                files[_file_path(key)] = _parameter(parameter, "bytes_param", f"load parameter '{short(key)}'")
         self._check_explicit()
         return _after(self._engine.begin_load(request.model_name, config, files), pb.RepositoryModelLoadResponse())
 
@@ -137,29 +154,45 @@ class Service:
             )
 
 
-def _handler(name: str, method: Method, pool: ThreadPoolExecutor | None) -> Any:
-    """An RPC's handler, in the loop or, with a pool, in a thread."""
-    described = _SERVICE.methods_by_name[name]
-    request_class: Any = message_factory.GetMessageClass(described.input_type)
+def _reading(name: str, method: Method) -> Run:
+    """Reads the RPC's request for `method`.
+
+    Raises:
+        InvalidArgumentError: the request is larger than anybody needs, or no message.
+    """
+    request_class: Any = message_factory.GetMessageClass(_SERVICE.methods_by_name[name].input_type)
 
     def run(data: bytes) -> Any:
+        if len(data) > _LARGEST:
+            raise InvalidArgumentError(f"the {name} request has {len(data)} bytes, expected at most {_LARGEST}")
         try:
             message = request_class.FromString(data)
         except DecodeError as error:
             raise InvalidArgumentError(f"Unable to parse request: {error}") from None
-        answer = method(message)
+        return method(message)
+
+    return run
+
+
+def _handler(name: str, run: Run, admission: Admission, pool: ThreadPoolExecutor, quick: bool = False) -> Any:
+    """An RPC's handler, in a thread; in the loop if it is `quick` and the request small."""
+
+    def answer_to(data: bytes) -> Any:
+        answer = run(data)
         return answer if isinstance(answer, Future) else answer.SerializeToString()
 
     async def answer(data: bytes, context: Any) -> Any:
+        admission.enter()
         try:
-            result = run(data) if pool is None else await asyncio.get_running_loop().run_in_executor(pool, run, data)
+            if quick and len(data) <= _QUICK_BYTES:
+                return answer_to(data)
+            result = await asyncio.get_running_loop().run_in_executor(pool, answer_to, data)
             return (await asyncio.wrap_future(result)).SerializeToString() if isinstance(result, Future) else result
-        except ServerError as error:
-            status, message = STATUS[error.kind], str(error)
-        except Exception as error:  # a defect must answer this request and leave the server running
-            LOG.exception("%s failed", name)
-            status, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        await context.abort(status, printable(message))
+        except Exception as error:
+            failure = as_server_error(error, name)
+        finally:
+            admission.leave()
+        await context.abort(*status_and_details(failure))
         raise AssertionError("abort raises")
 
     return grpc.unary_unary_rpc_method_handler(answer)
@@ -187,6 +220,25 @@ def _refusal(extension: str) -> Method:
         raise UnsupportedError(f"the '{extension}' extension is not supported by this server yet")
 
     return refuse
+
+
+def _read_load(data: bytes) -> tuple[pb.RepositoryModelLoadRequest, dict[str, memoryview]]:
+    """A load request without its large files, and those apart, by parameter name."""
+    try:
+        rest, large = split_load(data)
+        if len(rest) > _LARGEST:
+            raise InvalidArgumentError(
+                f"the load request has {len(rest)} bytes besides its large files, expected at most {_LARGEST}"
+            )
+        return pb.RepositoryModelLoadRequest.FromString(rest), large
+    except (ValueError, DecodeError) as error:
+        raise InvalidArgumentError(f"Unable to parse request: {error}") from None
+
+
+def _file_path(key: str) -> str:
+    if not key.startswith("file:"):
+        raise InvalidArgumentError(f"unrecognized load parameter '{short(key)}', expected 'config' or 'file:<path>'")
+    return key.removeprefix("file:")
 
 
 def _check_repository_name(request: Any) -> None:
