@@ -17,6 +17,12 @@ from tcli_server.protocols.grpc.service import Service
 
 _INT32_MAX = 2**31 - 1
 
+_HANDSHAKE_MS = 20_000
+"""How long a new connection may take to speak HTTP/2."""
+
+_METADATA = 16 << 10
+"""Bytes of headers that a call may have."""
+
 CompressionLevel = Literal["none", "low", "medium", "high"]
 
 
@@ -30,7 +36,7 @@ class GrpcOptions:
         http2_min_recv_ping_interval_without_data: pings that come faster are strikes, after `http2_max_ping_strikes` of
             which the connection is closed.
         max_pending_calls: inferences that may be under way at once, on all connections; those above it are answered
-            UNAVAILABLE. Not an option of Triton's.
+            UNAVAILABLE. Not an option of Triton's, as little as `max_connections`, above which nobody is let in.
     """
 
     infer_response_compression_level: CompressionLevel = "none"
@@ -43,6 +49,7 @@ class GrpcOptions:
     max_connection_age: int = 0
     max_connection_age_grace: int = 0
     max_pending_calls: int = 50_000
+    max_connections: int = 10_000
 
     @property
     def compression(self) -> grpc.Compression:
@@ -55,6 +62,17 @@ class GrpcOptions:
         arguments = [
             ("grpc.max_send_message_length", _INT32_MAX),
             ("grpc.max_receive_message_length", _INT32_MAX),
+            # gRPC would answer CANCELLED, without telling us, from the thousandth call that waits for this process, or after
+            # 30 s of waiting; what is too much is for `Admission` to say.
+            ("grpc.server.max_pending_requests", _INT32_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", _INT32_MAX),
+            ("grpc.server_max_unrequested_time_in_server", _INT32_MAX),
+            # A call that has not sent its message yet is one that only gRPC can count.
+            ("grpc.max_concurrent_streams", self.max_pending_calls),
+            ("grpc.max_allowed_incoming_connections", self.max_connections),
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+            ("grpc.max_metadata_size", _METADATA),
+            ("grpc.absolute_max_metadata_size", _METADATA),
             ("grpc.so_reuseport", 0),  # a port that another program listens on is an error, not a shared port
             ("grpc.keepalive_time_ms", self.keepalive_time),
             ("grpc.keepalive_timeout_ms", self.keepalive_timeout),
