@@ -116,3 +116,29 @@ def test_requests_that_nobody_needs_so_large_are_not_read(channel: grpc.Channel,
         call(b"\xff" * 20_000, timeout=60)
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "Unable to parse request" in refusal.value.details()
+
+
+def many(kind: str) -> bytes:
+    """A request of 70,000 somethings."""
+    request = identity(model_name="identity_fp32", id="mine")
+    match kind:
+        case "inputs":
+            for number in range(70_000):
+                request.inputs.add(name=str(number))
+        case "parameters":
+            for number in range(70_000):
+                request.parameters[str(number)].int64_param = number
+        case "parameters of an input":
+            for number in range(70_000):
+                request.inputs[0].parameters[str(number)].int64_param = number
+        case "unknown fields":
+            return request.SerializeToString() + b"\x78\x01" * 70_000
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["inputs", "parameters", "parameters of an input", "unknown fields"])
+def test_requests_of_more_parts_than_anybody_needs_are_refused_before_they_are_parsed(channel: grpc.Channel, kind: str):
+    with pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary(INFER)(many(kind), timeout=60)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.value.details() == ("the request has more than 65536 inputs, outputs, parameters and fields of them")

@@ -11,14 +11,14 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, ServerError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.models.model import Model
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.stream import Stream
-from tcli_server.protocols.grpc.wire import TooManyFieldsError, split_request, varint
+from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.request import InferenceRequest, InferenceResponse
 
@@ -28,6 +28,9 @@ _LARGE = 1 << 14
 _MANY_BYTES = 1 << 14
 _MANY_FIELDS = 500
 """Bytes of a message without its raw tensors, and fields, from which reading them one by one is left to a thread."""
+
+_MOST_FIELDS = 1 << 16
+"""Fields that a request, its inputs and its outputs may have."""
 
 _LARGE_ANSWER = 1 << 20
 """Bytes of outputs from which an answer is written by a thread."""
@@ -163,9 +166,14 @@ class Inference:
 
     def _decode_at_leisure(self, call: _Call) -> _Asked:
         try:
-            rest, raw = split_request(call.data)
+            rest, raw = split_request(call.data, _MOST_FIELDS)
+            check_field_count(rest, _MOST_FIELDS)
         except ValueError as error:
             raise _unreadable(error) from None
+        except TooManyFieldsError:
+            raise InvalidArgumentError(
+                f"the request has more than {_MOST_FIELDS} inputs, outputs, parameters and fields of them"
+            ) from None
         return self._decode(call, _parse(rest), raw)
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:

@@ -16,6 +16,13 @@ _BYTES_PARAM = (service_pb2.ModelRepositoryParameter.BYTES_PARAM_FIELD_NUMBER <<
 _KEY, _VALUE = (1 << 3) | _LENGTH_DELIMITED, (2 << 3) | _LENGTH_DELIMITED
 """An entry of any map."""
 _SIZES = {1: 8, 5: 4}
+_TENSORS = frozenset(
+    (number << 3) | 2
+    for number in (
+        service_pb2.ModelInferRequest.INPUTS_FIELD_NUMBER,
+        service_pb2.ModelInferRequest.OUTPUTS_FIELD_NUMBER,
+    )
+)
 
 _LARGE_FILE = 1 << 16
 """Bytes from which a file is cut out of a load request instead of being parsed with it."""
@@ -70,6 +77,22 @@ def split_request(data: bytes, most_fields: int | None = None) -> tuple[bytes, l
         raise ValueError("the message is truncated")
     rest.append(view[kept:])
     return b"".join(rest), tensors
+
+
+def check_field_count(rest: bytes, most: int) -> None:
+    """Count the fields of a serialized ModelInferRequest and of its inputs and outputs.
+
+    Parsing hundreds of thousands of them takes seconds, during which no other thread runs.
+
+    Raises:
+        TooManyFieldsError: there are more than `most`.
+        ValueError: not a protobuf message.
+    """
+    fields = 0
+    for tag, _, content in _fields(memoryview(rest)):
+        fields += 1 + (sum(1 for _ in _fields(content)) if tag in _TENSORS else 0)
+        if fields > most:
+            raise TooManyFieldsError
 
 
 def split_load(data: bytes) -> tuple[bytes, dict[str, memoryview]]:
