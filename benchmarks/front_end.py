@@ -1,6 +1,6 @@
 """What the server itself costs: a tiny model, served, against the least that a Python server can do (`floor.py`).
 
-    python benchmarks/front_end.py [--rounds 3] [--seconds 4]
+    python benchmarks/front_end.py [--protocol http grpc] [--rounds 3] [--seconds 4]
 
 Rounds are interleaved, and only the ratios mean anything: server and load share the processor.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from floor import add_sub
-from running import floor_server, load, tcli_serve
+from running import checked_load, floor_server, load, tcli_serve
 
 INPUTS = ["INPUT0:1,16", "INPUT1:1,16"]
 
@@ -44,6 +44,7 @@ def write_repository(root: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocol", choices=["http", "grpc"], nargs="+", default=["http", "grpc"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="length of one measurement")
     args = parser.parse_args()
@@ -53,15 +54,15 @@ def main() -> None:
         tcli_serve(write_repository(Path(root))) as ours,
     ):
         print(f"{'protocol':>8} {'concurrency':>11} {'floor req/s':>12} {'tcli req/s':>12} {'ratio':>6}   (medians)")
-        for protocol in ("http", "grpc"):
+        for protocol in args.protocol:
             for concurrency in (1, 16):
                 pairs = []
                 for _ in range(args.rounds):
-                    rates = [
-                        load(protocol, getattr(ports, protocol), "add_sub", INPUTS, concurrency, args.seconds)
-                        for ports in (floor, ours)
-                    ]
-                    pairs.append([rate["requests_per_second"] for rate in rates])
+                    measured = (
+                        load(protocol, getattr(floor, protocol), "add_sub", INPUTS, concurrency, args.seconds),
+                        checked_load(protocol, ours, "add_sub", INPUTS, concurrency, args.seconds),
+                    )
+                    pairs.append([rates["requests_per_second"] for rates in measured])
                 theirs, own = median(p[0] for p in pairs), median(p[1] for p in pairs)
                 ratio = median(p[1] / p[0] for p in pairs)
                 print(f"{protocol:>8} {concurrency:>11} {theirs:>12.0f} {own:>12.0f} {ratio:>6.2f}", flush=True)
