@@ -2,16 +2,24 @@
 
 import asyncio
 import socket
+import threading
 from collections import Counter
 from pathlib import Path
 
 import grpc
 import pytest
+from onnx import TensorProto
 from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 
+import onnx_models
 from held_models import connected, held_server, identity, number_of, wait_until
-from tcli_server.protocols.grpc import GrpcOptions
-from tcli_server.serving import ServeOptions
+from repositories import write_model
+from tcli_server import Engine, EngineOptions
+from tcli_server.errors import UnavailableError
+from tcli_server.protocols.grpc import GrpcOptions, infer
+from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.serving import ServeOptions, Server
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -80,6 +88,51 @@ def test_calls_above_the_limit_are_told_so_and_the_next_finds_room(tmp_path: Pat
             wait_until(lambda: held.cancelled == 5)
             held.allow(2)
             assert number_of(other.ModelInfer(identity(8.0), timeout=60)) == 8.0
+
+
+def strings(request_id: str) -> pb.ModelInferRequest:
+    """A request of 100,000 bytes that a thread reads."""
+    request = pb.ModelInferRequest(model_name="strings", id=request_id)
+    tensor = request.inputs.add(name="INPUT0", datatype="BYTES", shape=[1, 10])
+    tensor.contents.bytes_contents.extend([b"a" * 10_000] * 10)
+    return request
+
+
+def test_bytes_that_wait_to_be_read_are_bounded(
+    tmp_path: Path, loopback: ServeOptions, monkeypatch: pytest.MonkeyPatch
+):
+    write_model(tmp_path, "strings", onnx_models.identity(TensorProto.STRING, ("N", "M")))
+    decode, reading, go_on = infer.decode_request, threading.Event(), threading.Event()
+
+    def slow(message, raw):
+        if message.id == "slow":
+            reading.set()
+            assert go_on.wait(60)
+        return decode(message, raw)
+
+    monkeypatch.setattr(infer, "decode_request", slow)
+    server = Server(Engine(tmp_path, options=EngineOptions(max_pending_bytes=150_000)), loopback)
+    with server, grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        first = stub.ModelInfer.future(strings("slow"), timeout=60)
+        assert reading.wait(60)
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.ModelInfer(strings("second"), timeout=60)
+        assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "of 150000 (--max-pending-bytes)" in refusal.value.details()
+        go_on.set()
+        assert first.result().id == "slow"
+        assert stub.ModelInfer(strings("third"), timeout=60).id == "third"
+
+
+def test_a_message_larger_than_the_bound_is_read_when_it_is_the_only_one():
+    admission = Admission(most_calls=1, most_bytes=10)
+    with admission.holding(100), pytest.raises(UnavailableError), admission.holding(1):
+        pass
+    with admission.holding(10), pytest.raises(UnavailableError), admission.holding(1):
+        pass
+    with admission.holding(9), admission.holding(1):
+        pass
 
 
 def test_connections_above_the_limit_are_closed(tmp_path: Path, loopback: ServeOptions):

@@ -1,6 +1,7 @@
 """How a gRPC server stops: what is under way is answered, what is new is refused, and nothing is waited for in vain."""
 
 import asyncio
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -8,18 +9,27 @@ from pathlib import Path
 import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 
 from held_models import HeldServer, connected, held_server, identity, number_of, wait_until
+from tcli_server import Engine, EngineOptions
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
-from tcli_server.serving import ServeOptions
+from tcli_server.serving import ServeOptions, Server
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
 def stop(held: HeldServer, grace: float) -> "Future[bool]":
-    """Begin to stop the gRPC server alone."""
+    """Begin to stop the gRPC server alone, as `Server.shutdown` does."""
     server = held.server
-    return asyncio.run_coroutine_threadsafe(server._grpc.stop(grace), server._loop)
+    deadline = time.monotonic() + grace
+
+    async def stop_within_grace() -> bool:
+        answered = await server._grpc.drain(grace)
+        sent = await server._grpc.close(max(0.0, deadline - time.monotonic()))
+        return answered and sent
+
+    return asyncio.run_coroutine_threadsafe(stop_within_grace(), server._loop)
 
 
 def refusal_of(call, request) -> tuple[grpc.StatusCode, str]:
@@ -42,6 +52,8 @@ def test_while_the_server_drains_it_answers_what_it_has_and_says_that_it_goes(tm
             assert refusal_of(newcomer.ModelInfer, identity()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             assert refusal_of(newcomer.ServerLive, pb.ServerLiveRequest())[0] == grpc.StatusCode.UNAVAILABLE
             assert refusal_of(newcomer.ServerReady, pb.ServerReadyRequest())[0] == grpc.StatusCode.UNAVAILABLE
+            stream = newcomer.ModelStreamInfer(iter([identity()]), timeout=60)
+            assert (stream.code(), stream.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             assert newcomer.ModelReady(pb.ModelReadyRequest(name="free"), timeout=60).ready is False
         assert not stopped.done()
         held.allow(3)
@@ -87,3 +99,21 @@ def test_calls_that_hang_are_cut_off_when_the_grace_is_over(tmp_path: Path, loop
         assert call.exception(60) is not None
         assert answers.code() != grpc.StatusCode.OK
         wait_until(lambda: held.cancelled == 2)
+
+
+def test_a_load_that_hangs_is_told_that_the_server_goes(tmp_path: Path, loopback: ServeOptions):
+    server = Server(Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")), loopback)
+    server.start()
+    begun, hanging = threading.Event(), Future[None]()
+    server.engine.begin_load = lambda *_: begun.set() or hanging  # foreign code that never returns
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            load = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
+            assert begun.wait(30)
+            assert asyncio.run_coroutine_threadsafe(server._grpc.drain(600), server._loop).result(60) is True
+            assert (load.code(), load.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+            late = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
+            assert (late.code(), late.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+    finally:
+        server.shutdown()

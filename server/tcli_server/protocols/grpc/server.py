@@ -100,32 +100,43 @@ class GrpcServer:
         server: grpc.aio.Server,
         port: int,
         inference: Inference,
+        service: Service,
         admission: Admission,
         pools: Sequence[ThreadPoolExecutor],
     ) -> None:
         self._server = server
         self._inference = inference
+        self._service = service
         self._admission = admission
         self._pools = pools
         self.port = port
 
-    async def stop(self, grace: float) -> bool:
-        """Take no more inferences, let what is under way finish for `grace` seconds, then close the port.
+    async def drain(self, timeout: float) -> bool:
+        """Take no more inferences and let what is under way finish for `timeout` seconds, then cut it off.
 
-        Until the port closes, new inferences are answered UNAVAILABLE and health NOT_SERVING.
+        From now on inferences are answered UNAVAILABLE and health NOT_SERVING.
 
         Returns:
             True if nothing had to be cut off.
         """
-        deadline = time.monotonic() + grace
         self._inference.close()
-        answered = await self._admission.drained(grace)
-        left = max(0.0, deadline - time.monotonic()) if answered else None  # None: cut off at once
-        await self._server.stop(left)
+        self._service.close()
+        answered = await self._admission.drained(timeout)
+        if not answered:
+            await self._server.stop(None)
+        return answered
+
+    async def close(self, timeout: float) -> bool:
+        """Close the port, and connections as soon as the answers are sent, at most `timeout` seconds from now.
+
+        Returns:
+            True if everything was sent.
+        """
+        deadline = time.monotonic() + timeout
+        await self._server.stop(timeout)
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        in_time = not left or time.monotonic() < deadline  # the last answers are on their way while the server stops
-        return answered and in_time
+        return not timeout or time.monotonic() < deadline
 
 
 async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions | None = None) -> GrpcServer:
@@ -142,11 +153,12 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
     server = grpc.aio.server(options=options.channel_arguments())
     inference = Inference(engine, asyncio.get_running_loop(), pool, admission, options.compression)
-    server.add_generic_rpc_handlers(Service(engine, status_pool, admission).handlers(inference))
+    service = Service(engine, status_pool, admission)
+    server.add_generic_rpc_handlers(service.handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
-    return GrpcServer(server, bound, inference, admission, (pool, status_pool))
+    return GrpcServer(server, bound, inference, service, admission, (pool, status_pool))

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InvalidArgumentError, UnavailableError, UnsupportedError
-from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
 from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.wire import split_load
@@ -59,6 +59,7 @@ class Service:
         self._engine = engine
         self._pool = pool
         self._admission = admission
+        self._operations: set[asyncio.Future[Any]] = set()
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know, inference first: handlers are asked in order."""
@@ -80,17 +81,58 @@ class Service:
             "RepositoryIndex": self._repository_index,
             "RepositoryModelUnload": self._unload,
         }
-        pool, admission = self._pool, self._admission
-        table = {
-            name: _handler(name, _reading(name, method), admission, pool, quick=True) for name, method in quick.items()
-        }
-        table |= {name: _handler(name, _reading(name, method), admission, pool) for name, method in growing.items()}
-        table["RepositoryModelLoad"] = _handler("RepositoryModelLoad", self._load, admission, pool)
+        table = {name: self._handler(name, _reading(name, method), quick=True) for name, method in quick.items()}
+        table |= {name: self._handler(name, _reading(name, method)) for name, method in growing.items()}
+        table["RepositoryModelLoad"] = self._handler("RepositoryModelLoad", self._load)
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
             grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
         )
+
+    def close(self) -> None:
+        """Wait for no load or unload any longer: one may hang, and the engine does not wait for them either."""
+        for operation in self._operations:
+            operation.cancel()
+
+    def _handler(self, name: str, run: Run, quick: bool = False) -> Any:
+        """An RPC's handler, in a thread; in the loop if it is `quick` and the request small."""
+        admission = self._admission
+
+        def answer_to(data: bytes) -> Any:
+            answer = run(data)
+            return answer if isinstance(answer, Future) else answer.SerializeToString()
+
+        async def answer(data: bytes, context: Any) -> Any:
+            admission.enter()
+            try:
+                if quick and len(data) <= _QUICK_BYTES:
+                    return answer_to(data)
+                result = await asyncio.get_running_loop().run_in_executor(self._pool, answer_to, data)
+                return (await self._operation(result)).SerializeToString() if isinstance(result, Future) else result
+            except Exception as error:
+                failure = as_server_error(error, name)
+            finally:
+                admission.leave()
+            await context.abort(*status_and_details(failure))
+            raise AssertionError("abort raises")
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def _operation(self, result: "Future[Any]") -> Any:
+        """The message that ends a load or unload; they go on if the client leaves or the server stops."""
+        operation = asyncio.wrap_future(result)
+        self._operations.add(operation)
+        try:
+            if self._admission.closed:
+                operation.cancel()
+            return await operation
+        except asyncio.CancelledError:
+            if self._admission.closed:
+                raise UnavailableError(SHUTTING_DOWN) from None
+            raise
+        finally:
+            self._operations.discard(operation)
 
     async def _health(self, _: bytes, context: Any) -> bytes:  # noqa: ARG002
         """The standard health check; the service's name in the request does not matter, as in Triton."""
@@ -172,30 +214,6 @@ def _reading(name: str, method: Method) -> Run:
         return method(message)
 
     return run
-
-
-def _handler(name: str, run: Run, admission: Admission, pool: ThreadPoolExecutor, quick: bool = False) -> Any:
-    """An RPC's handler, in a thread; in the loop if it is `quick` and the request small."""
-
-    def answer_to(data: bytes) -> Any:
-        answer = run(data)
-        return answer if isinstance(answer, Future) else answer.SerializeToString()
-
-    async def answer(data: bytes, context: Any) -> Any:
-        admission.enter()
-        try:
-            if quick and len(data) <= _QUICK_BYTES:
-                return answer_to(data)
-            result = await asyncio.get_running_loop().run_in_executor(pool, answer_to, data)
-            return (await asyncio.wrap_future(result)).SerializeToString() if isinstance(result, Future) else result
-        except Exception as error:
-            failure = as_server_error(error, name)
-        finally:
-            admission.leave()
-        await context.abort(*status_and_details(failure))
-        raise AssertionError("abort raises")
-
-    return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def _after(done: "Future[None]", message: Any) -> "Future[Any]":
