@@ -4,8 +4,7 @@ Run as a program of its own, so that it does not share an interpreter with what 
 
     python benchmarks/load.py http 127.0.0.1:8000 add_sub --inputs INPUT0:1,16 INPUT1:1,16 --concurrency 16
 
-It prints one JSON object: requests per second, latency percentiles in milliseconds, and how many answers there were with those
-of the warm-up. It does as little as it can per
+It prints one JSON object: requests per second and latency percentiles in milliseconds. It does as little as it can per
 request (prepared bytes, no client library), because it shares the processor with the server.
 """
 
@@ -64,15 +63,15 @@ class HttpCaller(asyncio.Protocol):
 
 
 class Record:
-    """Latencies of the requests that ended after the warm-up, and the number of all answers."""
+    """Latencies of the requests that ended after the warm-up, and how many ended in all."""
 
     def __init__(self, begin: float) -> None:
         self._begin = begin
         self.seconds: list[float] = []
-        self.answers = 0
+        self.requests = 0
 
     def add(self, seconds: float) -> None:
-        self.answers += 1
+        self.requests += 1
         if time.perf_counter() >= self._begin:
             self.seconds.append(seconds)
 
@@ -128,10 +127,10 @@ def measure(
         asyncio.run(work)
     latencies = np.array(record.seconds) * 1e3
     return {
+        "requests": record.requests,
         "requests_per_second": len(latencies) / seconds,
         "p50_ms": float(np.percentile(latencies, 50)),
         "p99_ms": float(np.percentile(latencies, 99)),
-        "answers": record.answers,
     }
 
 

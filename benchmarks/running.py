@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,15 +13,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a server listens on loopback."""
+    """Where a server listens on loopback, its process, and whether it has the statistics extension."""
 
     http: int
     grpc: int
+    pid: int
+    counts: bool = True
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the server has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
 
 def free_ports(count: int) -> list[int]:
@@ -33,8 +43,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def tcli_serve(repository: Path, *options: str) -> Iterator[Ports]:
-    """`tcli serve` on free ports, ready."""
+def tcli_serve(repository: Path, *options: str, checkout: Path = HERE.parent) -> Iterator[Ports]:
+    """`tcli serve` on free ports, ready; `checkout` says whose code runs."""
+    folders = [checkout / name for name in (".", "server", "client", "analyzer")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     http, grpc, metrics = free_ports(3)
     command = [
         *(sys.executable, "-m", "triton_cli", "serve", f"--model-repository={repository}"),
@@ -42,10 +54,12 @@ def tcli_serve(repository: Path, *options: str) -> Iterator[Ports]:
         *("--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"),
         *options,
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=checkout
+    ) as process:
         try:
             wait_until_ready(process, http)
-            yield Ports(http, grpc)
+            yield Ports(http, grpc, process.pid)
         finally:
             process.terminate()
 
@@ -72,7 +86,7 @@ def floor_server() -> Iterator[Ports]:
         try:
             assert process.stdout is not None
             ports = json.loads(process.stdout.readline())
-            yield Ports(ports["http"], ports["grpc"])
+            yield Ports(ports["http"], ports["grpc"], process.pid, counts=False)
         finally:
             process.terminate()
 
@@ -98,10 +112,10 @@ def checked_load(
     measured = load(protocol, getattr(ports, protocol), model, inputs, concurrency, seconds)
     counted = successes(ports.http, model) - before
     # Over HTTP the load ends in the midst of a request on each connection.
-    most = measured["answers"] + (concurrency if protocol == "http" else 0)
-    if not measured["answers"] <= counted <= most:
+    most = measured["requests"] + (concurrency if protocol == "http" else 0)
+    if not measured["requests"] <= counted <= most:
         raise RuntimeError(
-            f"{protocol}: the load counted {measured['answers']} answers, the server {counted} successes"
+            f"{protocol}: the load counted {measured['requests']} answers, the server {counted} successes"
         )
     return measured
 

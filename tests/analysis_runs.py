@@ -71,15 +71,11 @@ def write_fixed_model(repository: Path, name: str = "fixed") -> Path:
     return repository
 
 
-def run(repository: Path, name: str, output: Path, **more: object) -> Done:
+def run(repository: Path, name: str, output: Path, recorder: Recorder | None = None, **more: object) -> Done:
     """Analyze with a small grid and short windows, and write the output."""
-    options = AnalysisOptions(
-        name,
-        (repository,),
-        Grid((1, 4), (1, 2), (1, 4)),
-        **{"measurement": MeasurementOptions(interval_ms=20, max_trials=3), **more},
-    )
-    recorder = Recorder()
+    fast = {"measurement": MeasurementOptions(interval_ms=20, max_trials=3), "grid": Grid((1, 4), (1, 2), (1, 4))}
+    options = AnalysisOptions(name, (repository,), **{**fast, **more})
+    recorder = recorder or Recorder()
     with Workspace(find_model([repository], name)) as workspace:
         temporary = workspace.current.parent
         analysis = analyze(options, workspace, recorder, threading.Event())

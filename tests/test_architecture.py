@@ -42,11 +42,87 @@ def test_arrows_point_one_way(package: str):
         assert not forbidden, f"{file.relative_to(ROOT)} imports {sorted(forbidden)}"
 
 
-def test_a_backend_never_sees_the_wire_and_a_protocol_never_sees_a_backend():
+# What a room of the server may import, besides itself and the plain files that know nothing of rooms (LEAVES). The
+# observability room is two: what everybody writes to, and what reads the engine and is served.
+LEAVES = {"errors", "datatypes", "signature", "spec", "version", "file_kind", "random_tensor", "request"}
+BOOKS = {"observability.log", "observability.statistics"}
+ROOMS = {
+    "hardware": set(),
+    "repository": set(),
+    "backends": {"hardware"},
+    "scheduling": {"backends"},
+    "models": {"scheduling", "backends", "repository", "hardware"},
+    "calls": set(),
+    "pending": set(),
+    "engine": {"models", "scheduling", "calls", "pending", "hardware"},
+    "protocols": {"engine", "hardware"},
+    "observability": {"engine", "models", "protocols", "hardware"},
+    "serving": {"engine", "protocols", "observability"},
+    "zoo": {"backends", "repository"},
+}
+
+
+def server_imports() -> dict[str, set[str]]:
+    """Module -> the modules of the server that it imports when it runs; names without the package."""
     server = PACKAGES["tcli_server"]
-    for room, other in (("backends", "protocols"), ("scheduling", "protocols"), ("protocols", "backends")):
-        for file in (server / room).rglob("*.py"):
-            assert f"tcli_server.{other}" not in file.read_text(encoding="utf-8"), file
+    modules = {
+        ".".join(file.relative_to(server).with_suffix("").parts)
+        .removesuffix(".__init__")
+        .removesuffix("__init__"): file
+        for file in server.rglob("*.py")
+    }
+    imports: dict[str, set[str]] = {}
+    for module, file in modules.items():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+        names: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tcli_server."):
+                parent = node.module.removeprefix("tcli_server.")
+                submodules = {f"{parent}.{alias.name}" for alias in node.names} & modules.keys()
+                names |= submodules if len(submodules) == len(node.names) else {parent, *submodules}
+        imports[module] = names & modules.keys() - {module}
+    return imports
+
+
+def test_the_servers_rooms_look_only_downwards():
+    for module, imported in server_imports().items():
+        room = module.split(".")[0]
+        if not room:  # the package itself gathers the public names
+            continue
+        allowed = ROOMS.get(room, set()) | LEAVES | {room}
+        for other in imported:
+            is_book = other in BOOKS or other == "observability"
+            assert other.split(".")[0] in allowed or is_book, f"{module} imports {other}"
+
+
+def test_no_two_files_of_the_server_need_each_other():
+    imports = server_imports()
+    reached: dict[str, set[str]] = {}
+    for module in imports:
+        found, waiting = set(), [module]
+        while waiting:
+            fresh = imports[waiting.pop()] - found
+            found |= fresh
+            waiting += fresh
+        reached[module] = found
+    cycles = sorted(module for module, found in reached.items() if module in found)
+    assert cycles == []
+
+
+def test_one_file_knows_the_name_of_a_backend():
+    """And what it writes about itself; nobody else decides by it."""
+    server = PACKAGES["tcli_server"]
+    knowing = {
+        str(file.relative_to(server))
+        for file in server.rglob("*.py")
+        if "backends/onnxruntime" not in str(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in ("onnxruntime", "onnxruntime_onnx")
+    }
+    assert knowing == set()
 
 
 @pytest.mark.parametrize("start", ["import triton_cli", "from triton_cli.app import app; app(['--help'])"])

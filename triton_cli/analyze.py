@@ -1,5 +1,6 @@
 """`tcli analyze`: find the best configuration of a model on this machine."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triton_cli.console import err, fail, out
+from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis, AnalysisOptions
@@ -174,9 +175,9 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop: threading.Event) -> None:
+    from tcli_analyzer.analysis import DoesNotRunError
     from tcli_analyzer.analysis import analyze as run_analysis
     from tcli_analyzer.inputs import UnknownInputError
-    from tcli_analyzer.measurement import MeasurementError
     from tcli_analyzer.output import write_output
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
@@ -196,8 +197,10 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
         fail(str(error), "create a repository with: tcli repo init, or name yours with --model-repository")
     except UnknownInputError as error:
         raise typer.BadParameter(str(error), param_hint="--shape") from None
-    except (ServerError, MeasurementError) as error:
-        fail(f"model '{options.model}' does not run as it is: {error}", "tcli repo check says what is wrong with it")
+    except DoesNotRunError as error:
+        fail(f"model '{options.model}' does not run as it is: {error}", error.fix)
+    except ServerError as error:
+        fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror}", "free some space, or choose another folder with --output")
     show_result(console, analysis, written)
@@ -207,6 +210,21 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
         _apply(analysis, written, console.print)
     if analysis.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
+    if analysis.only_current:
+        failure = analysis.failures[0]
+        fail(f"nothing but the current configuration could be measured; {failure.place}: {failure.message}")
+
+
+def _load_fix(options: "AnalysisOptions") -> str:
+    """`repo check`, where that has more to say than the error."""
+    from tcli_analyzer.subject import find_model
+    from tcli_server.models.check import check_model
+
+    folder = find_model(options.repositories, options.model)
+    if not check_model(folder):
+        return ""
+    repository = shlex.quote(str(folder.path.parent))
+    return f"tcli repo check {shlex.quote(options.model)} --model-repository {repository} says what is wrong with it"
 
 
 def _nothing_measured(analysis: "Analysis") -> None:
@@ -214,7 +232,7 @@ def _nothing_measured(analysis: "Analysis") -> None:
         err().print("stopped before anything was measured")
         raise typer.Exit(EXIT_INTERRUPTED)
     failure = analysis.failures[0]
-    fail(f"no configuration could be measured; {failure.configuration.label}: {failure.message}")
+    fail(f"no configuration could be measured; {failure.place}: {failure.message}")
 
 
 def _print_json(analysis: "Analysis") -> None:
@@ -243,7 +261,7 @@ def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) ->
         fail(f"cannot apply: {error.filename}: {error.strerror}", f"copy {written.config} yourself")
     say("Applied:")
     for change in changes:
-        say(f"  {change}", markup=False)
+        say(printable(f"  {change}"), markup=False)
 
 
 @contextmanager

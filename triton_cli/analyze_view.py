@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union
 
+from triton_cli.console import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
@@ -37,7 +39,7 @@ class PlainView:
         self._again = False
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(printable(text), markup=False)
 
     def planned(self, points: int, seconds: float) -> None:
         self._console.print(_plan_text(points, seconds), markup=False)
@@ -62,7 +64,7 @@ class PlainView:
         )
 
     def failed(self, failure: "Failure") -> None:
-        self._console.print(_failure_text(failure), markup=False)
+        self.note(_failure_text(failure))
 
 
 class LiveView:
@@ -76,7 +78,7 @@ class LiveView:
         self._ends_at = 0.0
 
     def note(self, text: str) -> None:
-        self._notes.append(text)
+        self._notes.append(printable(text))
 
     def planned(self, points: int, seconds: float) -> None:
         self._total = points
@@ -136,7 +138,7 @@ def live_or_plain(console: "Console") -> Iterator[View]:
     from rich.live import Live
 
     view = LiveView()
-    wrapping = Console(file=console.file, highlight=False)
+    wrapping = Console(file=console.file, highlight=False, emoji=False)
     with Live(view, console=wrapping, refresh_per_second=4, transient=True):
         yield view
 
@@ -151,14 +153,14 @@ def show_result(console: "Console", analysis: "Analysis", written: "Written") ->
     console.print(_points_table(shown, recommendation.chosen, recommendation.equivalent))
     console.print("= marks those that are within the noise of the best; * marks the recommendation.")
     for note in analysis.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(printable(f"note: {note}"), markup=False)
     console.print(f"\n{recommendation.sentence()}", markup=False, style="bold")
-    console.print(f"\nconfig.pbtxt  {written.config}", markup=False)
+    console.print(printable(f"\nconfig.pbtxt  {written.config}"), markup=False)
     if written.model_file is not None:
         use = "" if written.recommends_model_file else "  (batchable, not needed by the recommendation)"
-        console.print(f"model file    {written.model_file}{use}", markup=False)
-    console.print(f"report        {written.report}", markup=False)
-    console.print(f"results       {written.csv}, {written.json.name}", markup=False)
+        console.print(printable(f"model file    {written.model_file}{use}"), markup=False)
+    console.print(printable(f"report        {written.report}"), markup=False)
+    console.print(printable(f"results       {written.csv}, {written.json.name}"), markup=False)
 
 
 def _points_table(points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = ()) -> "Table":
@@ -199,4 +201,4 @@ def _plan_text(points: int, seconds: float) -> str:
 
 
 def _failure_text(failure: "Failure") -> str:
-    return f"{failure.configuration.label}, concurrency {failure.concurrency}: {failure.message}"
+    return f"{failure.place}: {failure.message}"

@@ -14,7 +14,7 @@ def out() -> "Console":
     """The console for a command's answer (stdout)."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 @cache
@@ -22,13 +22,24 @@ def err() -> "Console":
     """The console for progress, warnings and errors (stderr)."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def printable(text: str) -> str:
+    """Text that comes from files or servers, without what a terminal would obey or an encoding could not write.
+
+    Ends of lines stay.
+    """
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def warn(message: str) -> None:
     """Print one warning line to stderr."""
     err().print("[yellow]warning:[/]", end=" ")
-    err().print(message, markup=False)
+    err().print(printable(message), markup=False)
 
 
 def fail(message: str, fix: str | None = None) -> NoReturn:
@@ -39,7 +50,7 @@ def fail(message: str, fix: str | None = None) -> NoReturn:
     """
     console = err()
     console.print("[bold red]error:[/]", end=" ")
-    console.print(message, markup=False)
+    console.print(printable(message), markup=False)
     if fix:
-        console.print("  fix:", fix, markup=False)
+        console.print("  fix:", printable(fix), markup=False)
     raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triton_cli.console import err, fail, warn
+from triton_cli.console import err, fail, printable, warn
 from triton_cli.infer_view import JsonView, TextView, View
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _found(images: list[str]) -> Iterator["ImageResult"]:
 def _warn_of(classifier: "ImageClassifier") -> None:
     model = classifier.model
     for note in model.notes:
-        err().print("note:", note, markup=False)
+        err().print("note:", printable(note), markup=False)
     if model.placeholder:
         warn(f"model '{model.name}' is a placeholder ({model.placeholder}): its classes mean nothing")
     if model.labelled and not classifier.ranked_by_server:

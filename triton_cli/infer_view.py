@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from triton_cli.console import err
+from triton_cli.console import err, printable
 
 if TYPE_CHECKING:
     from tcli_client import ClientError, ImageClassifier, ImageResult
@@ -38,8 +38,8 @@ class View(ABC):
 
         self.failed = True
         # One print: what has no end of line yet would be wiped by a progress bar.
-        message = Text.assemble(("error:", "bold red"), f" '{printable(file)}': {problem}")
-        err().print(message.append(f"\n  fix: {problem.fix}") if problem.fix else message)
+        message = Text.assemble(("error:", "bold red"), f" '{_one_line(file)}': {printable(str(problem))}")
+        err().print(message.append(f"\n  fix: {printable(problem.fix)}") if problem.fix else message)
 
 
 class TextView(View):
@@ -47,7 +47,9 @@ class TextView(View):
 
     def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:
         if chosen:
-            print(f"Model '{classifier.model.name}', version {classifier.version}, {scaling} scaling")
+            print(
+                f"Model '{_one_line(classifier.model.name)}', version {_one_line(classifier.version)}, {scaling} scaling"
+            )
 
     def show(self, result: "ImageResult") -> None:
         if result.error:
@@ -55,9 +57,9 @@ class TextView(View):
             return
         scores = [_score(item.score) for item in result.classes]
         width = max(map(len, scores), default=0)
-        lines = [f"Image '{printable(result.file)}':"]
+        lines = [f"Image '{_one_line(result.file)}':"]
         for item, score in zip(result.classes, scores, strict=True):
-            lines.append(f"    {score:>{width}} ({item.index}) {printable(item.label or '')}".rstrip())
+            lines.append(f"    {score:>{width}} ({item.index}) {_one_line(item.label or '')}".rstrip())
         print("\n".join(lines), flush=True)  # flushed, so that errors stand where they belong, in a pipe too
 
     def end(self) -> None:
@@ -98,11 +100,9 @@ class JsonView(View):
         print(json.dumps(self._document | {"images": self._images}, indent=2), flush=True)
 
 
-def printable(text: str) -> str:
-    """A file name or label without what a terminal would obey or an encoding could not write."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+def _one_line(text: str) -> str:
+    """A file name or label in one line, without what a terminal would obey."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _score(score: float) -> str:

@@ -7,19 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from triton_cli.console import err, fail, out, warn
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.tree import Tree
-
-    from tcli_server.models.overview import ModelOverview, TensorOverview
-    from tcli_server.repository.problem import Problem
-    from tcli_server.zoo import Scaffold
+from triton_cli.console import err, fail, out, printable, warn
+from triton_cli.repo_view import model_document, problem_document, show_models, show_problems, show_tree
 
 EXIT_INTERRUPTED = 130
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -70,7 +63,7 @@ def init(
         scaffolds = [scaffold_efficientnet_lite0(path, force)]
         with _download_progress() as progress:
             scaffolds.append(scaffold_densenet_onnx(path, source, force, progress))
-    _show_tree(path, scaffolds)
+    show_tree(path, scaffolds)
     for scaffold in scaffolds:
         if scaffold.placeholder is not None:
             warn(
@@ -113,10 +106,10 @@ def add(
     with _told(model_repository, "replace it with --force, or give another name with --name"):
         added = add_onnx_model(file, model_repository, name, labels, max_batch_size, force)
     console = out()
-    console.print(f"added {added.config.name} to {model_repository}\n", markup=False)
-    console.print((added.path / "config.pbtxt").read_text("utf-8"), markup=False)
+    console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
+    console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)
     for note in added.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(printable(f"note: {note}"), markup=False)
     _suggest("tcli serve", model_repository)
 
 
@@ -137,11 +130,12 @@ def list_models(
     with _told(model_repository):
         models = model_overviews(model_repository)
     if as_json:
-        typer.echo(json.dumps([_as_json(model) for model in models], indent=2))
+        typer.echo(json.dumps([model_document(model) for model in models], indent=2))
     elif not models:
-        out().print(f"{model_repository} has no models; 'tcli repo init' or 'tcli repo add' writes some", markup=False)
+        text = f"{model_repository} has no models; 'tcli repo init' or 'tcli repo add' writes some"
+        out().print(printable(text), markup=False)
     else:
-        _show_models(models)
+        show_models(models)
 
 
 @app.command()
@@ -168,10 +162,10 @@ def check(
         checked = [model] if model is not None else list(model_folders([model_repository]))
         problems = check_repository(model_repository, model)
     if as_json:
-        told = [{**_fields(problem), "file": str(problem.file) if problem.file else None} for problem in problems]
-        typer.echo(json.dumps({"models": checked, "problems": told}, indent=2))
+        document = {"models": checked, "problems": [problem_document(problem) for problem in problems]}
+        typer.echo(json.dumps(document, indent=2))
     else:
-        _show_problems(problems, checked, model_repository)
+        show_problems(problems, checked, model_repository)
     if problems:
         raise typer.Exit(1)
 
@@ -230,110 +224,6 @@ def _download_progress() -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def _show_tree(path: Path, scaffolds: "list[Scaffold]") -> None:
-    from rich.markup import escape
-    from rich.tree import Tree
-
-    tree = Tree(escape(str(path)))
-    for scaffold in scaffolds:
-        what = scaffold.origin if scaffold.written else "exists, left as it is"
-        branch = tree.add(f"[bold]{escape(scaffold.name)}[/]  [dim]{escape(what)}[/]")
-        if scaffold.written:
-            for file in sorted(scaffold.path.rglob("*")):
-                if file.is_file():
-                    branch.add(escape(str(file.relative_to(scaffold.path))))
-    _print_whole(tree)
-
-
 def _suggest(command: str, repository: Path) -> None:
     option = "" if repository == DEFAULT_REPOSITORY else f" --model-repository {shlex.quote(str(repository))}"
-    out().print(f"\nnext: {command}{option}", markup=False)
-
-
-def _show_models(models: "list[ModelOverview]") -> None:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("MODEL", "VERSIONS", "BACKEND", "MAX BATCH", "INPUTS", "OUTPUTS", "STATE"):
-        table.add_column(heading, no_wrap=True)
-    rows = [_row(model) for model in models]
-    for row in rows:
-        table.add_row(*row)
-    if _print_whole(table):
-        return
-    console = out()
-    for row in rows:  # a narrow terminal
-        console.print(row[0], style="bold", markup=False)
-        for heading, cell in zip(
-            ("versions", "backend", "max batch", "inputs", "outputs", "state"), row[1:], strict=True
-        ):
-            console.print(f"  {heading:<10} {cell.replace(chr(10), chr(10) + ' ' * 13)}", markup=False)
-
-
-def _print_whole(renderable: "Tree | Table") -> bool:
-    """Print something without cutting it; False where a terminal is too narrow for a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = out()
-    width = console.measure(renderable, options=console.options.update(max_width=10_000)).maximum
-    if console.is_terminal and width > console.width:
-        if isinstance(renderable, Table):
-            return False
-        width = console.width
-    Console(width=width, highlight=False).print(renderable)
-    return True
-
-
-def _row(model: "ModelOverview") -> tuple[str, ...]:
-    problems = f"{model.problem_count} problem{'s' * (model.problem_count != 1)}" if model.problem_count else "ok"
-    return (
-        model.name,
-        ", ".join(map(str, model.versions)) or "none",
-        model.backend or "unknown",
-        str(model.max_batch_size),
-        "\n".join(map(_tensor, model.inputs)),
-        "\n".join(map(_tensor, model.outputs)),
-        problems + (", placeholder weights" if model.placeholder else ""),
-    )
-
-
-def _tensor(tensor: "TensorOverview") -> str:
-    return f"{tensor.name} {tensor.datatype}({','.join(map(str, tensor.dims))})"
-
-
-def _show_problems(problems: "list[Problem]", checked: list[str], repository: Path) -> None:
-    console = out()
-    for problem in problems:
-        console.print(problem.place, style="bold", end="  " if problem.field else "\n", markup=False)
-        if problem.field:
-            console.print(problem.field, markup=False)
-        for word, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
-            console.print(f"  {word + ':':<9} {text}", markup=False)
-        console.print()
-    count = len(checked)
-    models = f"{count} model{'s' * (count != 1)}" if count else f"no models in {repository}"
-    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
-    console.print(f"{models} checked: {found}" if count else f"{models}: {found}", markup=False)
-
-
-def _as_json(model: "ModelOverview") -> dict[str, Any]:
-    def tensors(listed: "tuple[TensorOverview, ...]") -> list[dict[str, Any]]:
-        return [{"name": one.name, "datatype": one.datatype, "dims": list(one.dims)} for one in listed]
-
-    return {
-        "name": model.name,
-        "path": str(model.path),
-        "versions": list(model.versions),
-        "backend": model.backend,
-        "max_batch_size": model.max_batch_size,
-        "inputs": tensors(model.inputs),
-        "outputs": tensors(model.outputs),
-        "placeholder": model.placeholder,
-        "problems": model.problem_count,
-    }
-
-
-def _fields(problem: "Problem") -> dict[str, Any]:
-    names = ("line", "field", "found", "expected", "fix")
-    return {name: getattr(problem, name) for name in names}
+    out().print(printable(f"\nnext: {command}{option}"), markup=False)

@@ -75,6 +75,22 @@ def serve(
     http_max_input_size: Annotated[
         int, _choice(_HTTP, "Largest JSON, or decompressed body, of a request.", min=1, metavar="BYTES")
     ] = 64 << 20,
+    http_max_body_size: Annotated[
+        int, _choice(_HTTP, "Largest body of a request, binary tensors included.", min=1, metavar="BYTES")
+    ] = 2 << 30,
+    http_max_connections: Annotated[
+        int, _choice(_HTTP, "Connections at once; more are answered 503.", min=1, metavar="N")
+    ] = 4096,
+    http_head_timeout_secs: Annotated[
+        float, _choice(_HTTP, "Time for the headers of a request.", min=0.1, metavar="SECONDS")
+    ] = 30,
+    http_body_timeout_secs: Annotated[
+        float, _choice(_HTTP, "How long nothing of a request's body may come.", min=0.1, metavar="SECONDS")
+    ] = 30,
+    http_idle_timeout_secs: Annotated[
+        float,
+        _choice(_HTTP, "Close connections that ask nothing, or read nothing, for so long.", min=0.1, metavar="SECONDS"),
+    ] = 75,
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
@@ -147,6 +163,7 @@ def serve(
     from tcli_server.errors import ServerError
     from tcli_server.observability.log import LogOptions, configure_log
     from tcli_server.protocols.grpc import GrpcOptions
+    from tcli_server.protocols.http import HttpLimits
     from tcli_server.serving import ServeOptions, Server, check_endpoints
 
     try:
@@ -160,6 +177,13 @@ def serve(
         http_address=http_address,
         allow_http=bool(allow_http),
         http_max_input_size=http_max_input_size,
+        http=HttpLimits(
+            head_timeout_secs=http_head_timeout_secs,
+            body_timeout_secs=http_body_timeout_secs,
+            idle_timeout_secs=http_idle_timeout_secs,
+            max_body_size=http_max_body_size,
+            max_connections=http_max_connections,
+        ),
         grpc_port=grpc_port,
         grpc_address=grpc_address,
         allow_grpc=bool(allow_grpc),

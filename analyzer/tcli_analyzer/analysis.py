@@ -13,18 +13,17 @@ from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Inputs, random_requests
 from tcli_analyzer.machine import Machine, this_machine
 from tcli_analyzer.measurement import Measurement, MeasurementError, MeasurementOptions, Stopped, measure
+from tcli_analyzer.notes import fix_of, model_notes, result_notes
 from tcli_analyzer.recommendation import Goal, Point, Recommendation, best_of_each, recommend
 from tcli_analyzer.search import Grid, Plan, PlannedPoint, make_plan, planned_order
 from tcli_analyzer.subject import Subject, examine, find_model
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.workspace import Workspace
 from tcli_server.errors import ServerError
-from tcli_server.hardware.cores import usable_cores
 
 DIFFERENT_REQUESTS = 8
 PROBE_REQUESTS = 5
 CHECKED_AGAIN = 3
-DISTURBING_CPU_PERCENT = 20
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,30 @@ class AnalysisOptions:
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
+class DoesNotRunError(MeasurementError):
+    """The model's current configuration does not answer a single request.
+
+    Attributes:
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
 @dataclass(frozen=True)
 class Failure:
     """A point that could not be measured."""
 
     configuration: Configuration
-    concurrency: int | None
+    concurrency: int
     message: str
+
+    @property
+    def place(self) -> str:
+        """Which point it is, such as "batch 4, 1 instance, concurrency 8"."""
+        return f"{self.configuration.label}, concurrency {self.concurrency}"
 
 
 @dataclass
@@ -72,6 +88,11 @@ class Analysis:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
+
+    @property
+    def only_current(self) -> bool:
+        """Whether nothing that was tried beside the current configuration could be measured."""
+        return bool(self.failures) and all(point.configuration.current for point in self.points)
 
     @property
     def recommendation(self) -> Recommendation | None:
@@ -106,7 +127,7 @@ def analyze(options: AnalysisOptions, workspace: Workspace, observer: Observer, 
 
     Raises:
         ServerError: the model cannot be loaded as it is.
-        MeasurementError: the model does not run as it is.
+        DoesNotRunError: the model does not run as it is.
         UnknownInputError: a shape does not fit the model.
     """
     began = time.monotonic()
@@ -117,8 +138,9 @@ def analyze(options: AnalysisOptions, workspace: Workspace, observer: Observer, 
         subject = examine(folder, complete, options.shapes, workspace, observer.note)
         analysis = Analysis(options, subject, this_machine(), datetime.now().astimezone())
         rewritten = subject.batchable is not None
-        plan = make_plan(subject.current, subject.base, options.grid, subject.batches, rewritten)
-        analysis.notes += [*_model_notes(subject), *plan.notes]
+        grid = replace(options.grid, batch_sizes=subject.batch_sizes(options.grid.batch_sizes))
+        plan = make_plan(subject.current, subject.base, grid, subject.batches, rewritten)
+        analysis.notes += [*model_notes(subject), *plan.notes]
         for note in analysis.notes:
             observer.note(note)
         targets = {False: target}
@@ -129,7 +151,7 @@ def analyze(options: AnalysisOptions, workspace: Workspace, observer: Observer, 
             sweep.run()
         except Stopped:
             analysis.interrupted = True
-    analysis.notes += _result_notes(analysis)
+    analysis.notes += result_notes(analysis)
     analysis.seconds = time.monotonic() - began
     return analysis
 
@@ -189,7 +211,7 @@ class _Sweep:
         """Seconds of one request of the current configuration, after warming up.
 
         Raises:
-            MeasurementError: the model does not run.
+            DoesNotRunError: the model does not run.
         """
         started = time.monotonic()
         self._load(self._analysis.subject.current)
@@ -197,7 +219,10 @@ class _Sweep:
         options = replace(
             self._options, interval_ms=1, max_interval_factor=1, min_requests=PROBE_REQUESTS, max_trials=3
         )
-        found = measure(self._target(), self._requests, 1, options, self._stop)
+        try:
+            found = measure(self._target(), self._requests, 1, options, self._stop)
+        except MeasurementError as error:
+            raise DoesNotRunError(str(error), fix_of(self._analysis.subject)) from None
         return found.latency_ms(50) / 1000
 
     def _expected_seconds(self, concurrency: int, latency: float) -> float:
@@ -254,7 +279,8 @@ class _Sweep:
         """
         points = self._analysis.points
         goal = self._analysis.options.goal
-        ranking = best_of_each([point for point in points if goal.allows(point)] or points, goal)
+        sound = [point for point in points if not point.configuration.wrong_batches] or points
+        ranking = best_of_each([point for point in sound if goal.allows(point)] or sound, goal)
         leaders = ranking[: CHECKED_AGAIN - 1]
         leaders += [point for point in ranking[CHECKED_AGAIN - 1 :] if point.configuration.current] or (
             ranking[CHECKED_AGAIN - 1 : CHECKED_AGAIN]
@@ -273,59 +299,3 @@ class _Sweep:
     def _say(self, text: str) -> None:
         self._analysis.notes.append(text)
         self._observer.note(text)
-
-
-def _model_notes(subject: Subject) -> list[str]:
-    notes = []
-    if subject.placeholder:
-        notes.append(
-            f"{subject.folder.name} has placeholder weights ({subject.placeholder}): its timings are right, its "
-            "answers are not"
-        )
-    if subject.batchable is not None:
-        sizes = ", ".join(map(str, subject.batchable.check.sizes))
-        how = (
-            "made batchable in a working copy"
-            if subject.batchable.edits
-            else "takes batches although its config does not"
-        )
-        worst = subject.batchable.check.difference
-        difference = f"within {worst:.1g} of the largest value" if worst else "to the last bit"
-        notes.append(f"the model is {how}; checked: batches of {sizes} give what single items give, {difference}")
-    if subject.not_batchable:
-        notes.append(f"batch sizes are not swept, the model cannot be made batchable: {subject.not_batchable}")
-    if subject.guessed:
-        notes.append(
-            f"variable dimensions of {', '.join(subject.guessed)} are measured as 1; --shape NAME:d1,d2 sets others"
-        )
-    groups = subject.complete.instance_group
-    if len(groups) > 1:
-        notes.append(f"the model has {len(groups)} instance groups; an instance count applies to each")
-    if usable_cores() == 1:
-        notes.append("only one core is usable here: load generator and model share it")
-    return notes
-
-
-def _result_notes(analysis: Analysis) -> list[str]:
-    notes = []
-    unstable = sum(not point.measurement.stable for point in analysis.points)
-    if unstable:
-        notes.append(
-            f"{unstable} of {len(analysis.points)} points did not become stable: their windows differ by more than "
-            f"{analysis.options.measurement.stability_percentage:g} %"
-        )
-    disturbed = [point for point in analysis.points if point.measurement.other_cpu_percent > DISTURBING_CPU_PERCENT]
-    if disturbed:
-        worst = max(point.measurement.other_cpu_percent for point in disturbed)
-        notes.append(
-            f"other processes kept the machine busy during {len(disturbed)} of {len(analysis.points)} points (up to "
-            f"{worst:.0f} % of a core): those are slower than they could be, and hard to compare"
-        )
-    few = sum(point.measurement.requests < 100 for point in analysis.points)
-    if few:
-        notes.append(
-            f"{few} of {len(analysis.points)} points have fewer than 100 requests: p99 is about the slowest one"
-        )
-    if analysis.interrupted:
-        notes.append("stopped before the end: only the points measured until then count")
-    return notes

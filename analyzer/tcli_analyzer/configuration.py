@@ -16,6 +16,7 @@ class Configuration:
         config: what is loaded, and written if this one is recommended.
         current: True for the model's own, unchanged configuration.
         rewritten_model: True if it needs the model file whose batch dimension was made variable.
+        wrong_batches: True if the batches that it forms were found to give other answers than their items alone.
     """
 
     label: str
@@ -24,6 +25,7 @@ class Configuration:
     config: ModelConfig
     current: bool = False
     rewritten_model: bool = False
+    wrong_batches: bool = False
 
 
 def label_of(max_batch_size: int, instances: int) -> str:
@@ -112,7 +114,7 @@ def split_batch_dimension(config: ModelConfig) -> ModelConfig:
 
     `dims: [3, 224, 224] reshape: [1, 3, 224, 224]` becomes `dims: [3, 224, 224]`, and
     `dims: [1000] reshape: [1, 1000, 1, 1]` becomes `dims: [1000] reshape: [1000, 1, 1]`.
-    `max_batch_size` stays 0: `vary` sets it.
+    `max_batch_size` stays 0: `vary` sets it. A `format` goes where the number of dims changes: it is of three.
     """
     result = ModelConfig()
     result.CopyFrom(config)
@@ -124,6 +126,8 @@ def split_batch_dimension(config: ModelConfig) -> ModelConfig:
         tensor.ClearField("reshape")
         if not dims:
             dims = [1]
+        if isinstance(tensor, ModelInput) and len(dims) != len(tensor.dims):
+            tensor.ClearField("format")  # NCHW and NHWC are of three dimensions
         del tensor.dims[:]
         tensor.dims.extend(dims)
         if dims != graph:

@@ -82,7 +82,7 @@ class Recommendation:
     Attributes:
         chosen: the recommended configuration, at its best load.
         best: the best measured value; its configuration need not be `chosen`.
-        ranking: each configuration's best point, best first.
+        ranking: each candidate's best point, best first.
         equivalent: those of `ranking` that are no further from `best` than its own windows are apart.
         baseline: the current configuration's best point that is within the budget (or its best, if none is).
         gain: of `chosen` over `baseline`, see `Goal.gain`; None without a baseline.
@@ -116,6 +116,11 @@ class Recommendation:
             f"at concurrency {self.chosen.concurrency}"
         )
         name = self.chosen.configuration.label
+        if self.chosen.configuration.wrong_batches:
+            return (
+                f"Do not keep the current configuration: its batches give other answers than single items. Nothing else "
+                f"was measured; set max_batch_size to 1 to be safe. Now: {numbers}."
+            )
         if not self.within_budget:
             limit = self.goal.latency_budget_ms
             return f"Nothing measured keeps a p99 latency of {limit:g} ms. The closest is {name}: {numbers}."
@@ -131,6 +136,8 @@ class Recommendation:
             return "Nothing measured is better beyond the noise."
         if self.baseline is None or self.gain is None:
             return ""
+        if self.baseline.configuration.wrong_batches:
+            return "The current configuration's batches give other answers than single items: its numbers do not count."
         if not self.goal.allows(self.baseline):
             return "The current configuration does not keep the latency budget."
         what = "lower p99 latency" if self.goal.objective is Objective.LATENCY else "more throughput"
@@ -142,17 +149,19 @@ def recommend(points: Sequence[Point], goal: Goal) -> Recommendation | None:
     """Choose: among the configurations within the noise of the best, the current one, else the simplest.
 
     Only the best one's own noise counts: a configuration does not become a candidate by being noisy itself.
-    Simplest means fewest instances (each holds the model in memory), then the smallest maximum batch size.
+    Simplest means fewest instances (each holds the model in memory), then the smallest maximum batch size. One whose
+    batches give wrong answers is no candidate, unless it is all that was measured.
 
     Returns:
         None if nothing was measured.
     """
     if not points:
         return None
-    allowed = [point for point in points if goal.allows(point)]
+    candidates = [point for point in points if not point.configuration.wrong_batches] or list(points)
+    allowed = [point for point in candidates if goal.allows(point)]
     within_budget = bool(allowed)
     goal_used = goal if within_budget else Goal(Objective.LATENCY, goal.latency_budget_ms)
-    allowed = allowed or list(points)
+    allowed = allowed or candidates
     ranking = best_of_each(allowed, goal_used)
     best = ranking[0]
     equivalent = tuple(p for p in ranking if p is best or goal_used.gain(best, p) <= goal_used.noise(best))

@@ -116,5 +116,7 @@ def _batchable(analysis: Analysis) -> dict[str, Any]:
         "reason_if_not": subject.not_batchable,
         "model_rewritten": rewritten is not None and bool(rewritten.edits),
         "edits": list(rewritten.edits) if rewritten else [],
-        "checked_batch_sizes": list(rewritten.check.sizes) if rewritten else [],
+        "checked_batch_sizes": list(subject.check.sizes) if subject.check else [],
+        "wrong_batches": subject.wrong_batches,
+        "reason_if_unchecked": subject.unchecked,
     }

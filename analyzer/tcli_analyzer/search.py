@@ -7,6 +7,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.configuration import Configuration, instance_count, label_of, same_behaviour, vary, waits_to_batch
 
+LARGEST = 1_000_000
+"""The largest number of anything that a sweep takes: more is a slip of the keyboard, and would end in no memory."""
+
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -88,7 +93,7 @@ def make_plan(
                 points.append(PlannedPoint(variant, load, same))
     if left_out:
         notes.append(
-            f"{left_out} points not measured: a batch cannot hold more than the requests outstanding, so a larger "
+            f"{left_out} point{'s' * (left_out != 1)} not measured: a batch cannot hold more than the requests outstanding, so a larger "
             "max_batch_size runs the same there"
         )
     return Plan(tuple(points), tuple(notes))
@@ -111,12 +116,14 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     """`"1,2,4"` -> (1, 2, 4).
 
     Raises:
-        ValueError: not whole numbers of at least 1 with commas between.
+        ValueError: not whole numbers from 1 to `LARGEST` with commas between.
     """
     parts = [part.strip() for part in text.split(",")]
-    sizes = tuple(int(part) for part in parts if part.isascii() and part.isdigit())
-    if len(sizes) < len(parts) or min(sizes, default=0) < 1:
-        raise ValueError(f"'{text}': expected whole numbers of at least 1 with commas between, such as 1,2,4")
+    sizes = tuple(int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= _MOST_DIGITS)
+    if len(sizes) < len(parts) or not 1 <= min(sizes, default=0) <= max(sizes) <= LARGEST:
+        raise ValueError(
+            f"'{text}': expected whole numbers of at least 1 with commas between, such as 1,2,4, none above {LARGEST:,}"
+        )
     return sizes
 
 

@@ -1,12 +1,13 @@
 """The model under analysis: its configuration, its inputs, and whether it takes batches."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_analyzer.batching import BatchableModel, NotBatchableError, make_batchable
+from tcli_analyzer.batching import BatchableModel, make_batchable
 from tcli_analyzer.configuration import (
     Configuration,
     fill_gaps,
@@ -17,8 +18,18 @@ from tcli_analyzer.configuration import (
 )
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
+from tcli_server.backends.onnxruntime.batch_proof import (
+    BatchCheck,
+    NotBatchableError,
+    UncheckedBatchError,
+    check_batching,
+    smallest_item,
+)
 from tcli_server.errors import NotFoundError
 from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config
+
+ONNX_BACKEND = "onnxruntime"
+"""The backend whose model files can be run here alone, to be checked and rewritten."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class Subject:
         guessed: inputs with -1 dimensions that were taken as 1.
         batchable: the rewritten model file, if one was needed and possible.
         not_batchable: why batch sizes are not swept; empty if they are.
+        check: how batches were compared with single items; None where that was not possible or they differ.
+        wrong_batches: how a batch of a model that batches differs from single items; empty if it does not.
+        unchecked: why that could not be found out; empty if it could.
     """
 
     folder: ModelFolder
@@ -43,6 +57,32 @@ class Subject:
     guessed: tuple[str, ...]
     batchable: BatchableModel | None
     not_batchable: str
+    check: BatchCheck | None = None
+    wrong_batches: str = ""
+    unchecked: str = ""
+
+    def batch_sizes(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of the wanted sizes that may be recommended: 1 if batches are wrong, none above the owner's if unchecked."""
+        largest = 1 if self.wrong_batches else self.complete.max_batch_size if self.unchecked else max(wanted)
+        return tuple(size for size in wanted if size <= largest) or (1,)
+
+    def shape_advice(self) -> str:
+        """The `--shape` options with which an item runs, if sizes that were taken as 1 prevent that; empty without any.
+
+        Names every input whose variable dimensions were taken as 1. Takes a moment: usual sizes are tried.
+        """
+        if not self.guessed or self.complete.backend != ONNX_BACKEND:
+            return ""
+        file = served_model_file(self.folder, self.complete)
+        found = smallest_item(
+            file, _graph_shapes(self.complete, self.shapes, self.guessed), bool(self.complete.max_batch_size)
+        )
+        dims = {tensor.name: tensor.dims for tensor in self.complete.input}
+        options = []
+        for name in self.guessed:
+            shape = ",".join(map(str, found[name])) if found else ",".join("N" if d < 0 else str(d) for d in dims[name])
+            options.append(f"--shape {shlex.quote(f'{name}:{shape}')}")
+        return " ".join(options)
 
     @property
     def batches(self) -> bool:
@@ -97,47 +137,92 @@ def examine(
     resolved, guessed = resolve_shapes(complete, shapes)
     written = read_config(folder.config_path) if folder.config_path.exists() else ModelConfig()
     base = fill_gaps(written, complete)
-    batchable, reason = None, ""
-    if not complete.max_batch_size:
+    batchable, reason, check, wrong, unchecked = None, "", None, "", ""
+    if complete.max_batch_size:
+        note("checking on random items that a batch gives what single items give ...")
+        try:
+            check = _check_batches(folder, complete, resolved, guessed)
+        except UncheckedBatchError as error:
+            unchecked = str(error)
+        except NotBatchableError as error:
+            wrong = str(error)
+    else:
         note("max_batch_size is 0: trying to make the model batchable in a working copy ...")
         try:
-            batchable = _try_batchable(folder, complete, resolved, workspace)
+            batchable = _try_batchable(folder, complete, resolved, guessed, workspace)
+            check = batchable.check
             base = split_batch_dimension(base)
-            if batchable.edits or len(folder.versions()) > 1:
-                _serve_latest_only(base)
+            _choose_version(base, folder, complete, bool(batchable.edits))
         except NotBatchableError as error:
             reason = str(error)
     instances = instance_count(complete)
     label = f"current ({label_of(complete.max_batch_size, instances)})"
-    own = Configuration(label, complete.max_batch_size, instances, fill_gaps(written, complete), current=True)
-    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason)
+    wrong_own = bool(wrong) and complete.max_batch_size > 1
+    config = fill_gaps(written, complete)
+    own = Configuration(label, complete.max_batch_size, instances, config, current=True, wrong_batches=wrong_own)
+    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, check, wrong, unchecked)
+
+
+def _check_batches(
+    folder: ModelFolder, complete: ModelConfig, shapes: Mapping[str, tuple[int, ...]], guessed: Sequence[str]
+) -> BatchCheck:
+    """Compare batches of a model that takes them with single items, whatever its configuration says of it."""
+    if complete.backend != ONNX_BACKEND:
+        raise UncheckedBatchError(f"only ONNX models can be checked, this one is for the backend '{complete.backend}'")
+    file = served_model_file(folder, complete)
+    return check_batching(file, file, _graph_shapes(complete, shapes, guessed))
+
+
+def _graph_shapes(
+    config: ModelConfig, shapes: Mapping[str, tuple[int, ...]], guessed: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """Each input's shape as the model file has it, without the implicit batch dimension; -1 where the size was guessed."""
+    found = {}
+    for tensor in config.input:
+        dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+        given = shapes[tensor.name][-len(tensor.dims) :]
+        known = -1 not in dims or tensor.name in guessed
+        found[tensor.name] = dims if known else given
+    return found
 
 
 def _try_batchable(
     folder: ModelFolder,
     complete: ModelConfig,
     shapes: Mapping[str, tuple[int, ...]],
+    guessed: Sequence[str],
     workspace: Workspace,
 ) -> BatchableModel:
-    if complete.backend != "onnxruntime":
+    if complete.backend != ONNX_BACKEND:
         raise NotBatchableError(f"only ONNX models can be rewritten, this one is for the backend '{complete.backend}'")
     if not has_one_item_shapes(complete):
         raise NotBatchableError("a tensor's shape in the configuration does not start with a dimension of 1 or -1")
-    item_shapes = {}
-    for tensor in split_batch_dimension(complete).input:
-        dims = tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
-        given = list(shapes[tensor.name])[-len(tensor.dims) :]
-        item_shapes[tensor.name] = tuple(dims) if -1 not in dims else tuple(given)
-    return make_batchable(served_model_file(folder, complete), workspace.add_rewritten(), item_shapes)
+    item_shapes = _graph_shapes(split_batch_dimension(complete), shapes, guessed)
+    batchable = make_batchable(served_model_file(folder, complete), workspace.add_rewritten(), item_shapes)
+    if not batchable.edits:  # then the version policy stays, and must find it
+        version = workspace.renumber(served_version(folder, complete))
+        return replace(batchable, path=version / batchable.path.name)
+    return batchable
+
+
+def served_version(folder: ModelFolder, complete: ModelConfig) -> int:
+    """The newest version that the version policy serves."""
+    return choose_versions(complete.version_policy, folder.versions())[-1]
 
 
 def served_model_file(folder: ModelFolder, complete: ModelConfig) -> Path:
     """The file of the newest version that the version policy serves."""
-    version = choose_versions(complete.version_policy, folder.versions())[-1]
-    path = folder.version_path(version) / (complete.default_model_filename or "model.onnx")
+    path = folder.version_path(served_version(folder, complete)) / (complete.default_model_filename or "model.onnx")
     return path / path.name if path.is_dir() else path
 
 
-def _serve_latest_only(config: ModelConfig) -> None:
-    """Older versions have the old model file, which the new configuration does not fit."""
-    config.ClearField("version_policy")
+def _choose_version(config: ModelConfig, folder: ModelFolder, complete: ModelConfig, rewritten: bool) -> None:
+    """Serve only the version that is analyzed: the configuration to come does not fit the files of others.
+
+    A rewritten file becomes the latest version, and the latest is served where no policy says otherwise.
+    """
+    versions = folder.versions()
+    if rewritten or (len(versions) > 1 and served_version(folder, complete) == versions[-1]):
+        config.ClearField("version_policy")
+    elif len(versions) > 1:
+        config.version_policy.specific.versions[:] = [served_version(folder, complete)]

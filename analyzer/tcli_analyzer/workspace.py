@@ -46,3 +46,8 @@ class Workspace:
             if file.is_file() and file != self._model.config_path and not file.name.startswith("."):
                 link_or_copy(file, version.parent / file.name)
         return version
+
+    def renumber(self, version: int) -> Path:
+        """Give the second repository's only version another number; its folder is the answer."""
+        model = self.rewritten / self._model.name
+        return (model / "1").rename(model / str(version))

@@ -25,6 +25,11 @@ _FORMATS: dict[int, Layout] = {
 }
 
 
+_LEAST_SIDE, _LARGEST_SIDE = 4, 16_384
+_LONGEST = 8
+"""How many times as long as the other one a picture's side may be."""
+
+
 @dataclass(frozen=True)
 class Batching:
     """How pictures go together in one request.
@@ -155,8 +160,7 @@ class _Reading:
         if len(dims) != 3:
             raise self._unfit(f"its input '{source.name}' has shape {list(source.shape)}, not that of a picture")
         layout = self._layout(source.name, dims)
-        channels = dims[0] if layout == "NCHW" else dims[2]
-        height, width = dims[1:] if layout == "NCHW" else dims[:2]
+        channels, height, width = _by_layout(dims, layout)
         if channels not in (1, 3):
             raise self._unfit(f"its input '{source.name}' has {channels} channels, not 3 (RGB) or 1 (grey)")
         if min(height, width) < 0:
@@ -168,20 +172,21 @@ class _Reading:
         for config in self.config.input:
             if config.name == name and config.format in _FORMATS:
                 return _FORMATS[config.format]
-        first, last = dims[0] in (1, 3), dims[2] in (1, 3)
-        if not first and not last:
+        layouts: tuple[Layout, ...] = ("NCHW", "NHWC")
+        with_channels = [layout for layout in layouts if _by_layout(dims, layout)[0] in (1, 3)]
+        if not with_channels:
             raise self._unfit(
                 f"its input '{name}' with dims {dims} has no dimension of 3 (RGB) or 1 (grey) first or last",
             )
-        layout: Layout = "NCHW" if first else "NHWC"
-        if first and last:
-            self.notes.append(
-                f"model '{self.metadata.name}' does not say whether dims {dims} are NCHW or NHWC: NCHW is assumed; "
-                "write `format` into its config.pbtxt to be sure"
+        fitting = [layout for layout in with_channels if _is_picture(*_by_layout(dims, layout))]
+        if not fitting:
+            raise NotAClassifierError(
+                f"model '{self.metadata.name}' does not look like an image classifier: its input '{name}' with dims {dims} "
+                "has not the height and width of a picture, and its configuration names no format",
+                f"if it takes pictures, write format: FORMAT_{with_channels[0]} to that input in its config.pbtxt",
             )
-        else:
-            self.notes.append(f"model '{self.metadata.name}' names no format: {layout} is read from its dims {dims}")
-        return layout
+        self.notes.append(f"model '{self.metadata.name}' names no format: {fitting[0]} is read from its dims {dims}")
+        return fitting[0]
 
     def _class_count(self, target: service_pb2.ModelMetadataResponse.TensorMetadata, batching: Batching) -> int:
         alone = batching.kind == "none" or batching.fixed == 1  # then no dimension needs to be one of the batch
@@ -205,3 +210,23 @@ class _Reading:
             "an image classifier has one input with dims [3, height, width] or [height, width, 3] and one output with "
             "a score per class",
         )
+
+
+def _by_layout(dims: list[int], layout: Layout) -> tuple[int, int, int]:
+    """Channels, height and width."""
+    first, second, third = dims
+    return (first, second, third) if layout == "NCHW" else (third, first, second)
+
+
+def _is_picture(channels: int, height: int, width: int) -> bool:
+    """Whether these are probably a picture's; a side that varies is -1.
+
+    Many tensors have three dimensions, one of them 1 or 3: sounds, their features, points in space. A grey picture must
+    be square, or vary in both sides.
+    """
+    sides = [side for side in (height, width) if side >= 0]
+    if any(not _LEAST_SIDE <= side <= _LARGEST_SIDE for side in sides):
+        return False
+    if channels == 1:
+        return height == width
+    return len(sides) < 2 or max(sides) <= _LONGEST * min(sides)

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tcli_client.errors import ImageError
+from tcli_client.picture_kind import AVIF, HEAD_BYTES, RAW, RAW_SUFFIXES, is_raw, unreadable_kind
+from tcli_client.tiff_samples import tiff_samples
 
 FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000"),
@@ -29,6 +31,9 @@ _DETAIL = 8
 """How many times the wanted size a picture made smaller on the way still has, so that the final resize decides."""
 
 _STRIP_PIXELS = 2**22
+
+_TIFF_BYTES = 2**28
+"""How much of a TIFF is looked through for its directory, which may be at its end."""
 
 _one_large = threading.Lock()
 
@@ -57,6 +62,8 @@ def read_picture(path: str | os.PathLike[str], mode: str, size: tuple[int, int])
             raise ImageError("the file is empty")
         # What a shell's <(command) gives can be read only once, from its beginning.
         source = BytesIO(file.read_bytes()) if file.is_fifo() else file
+        if file.suffix.lower() in RAW_SUFFIXES and is_raw(_head(source), file.suffix.lower()):
+            raise ImageError(*RAW)
         with _LIMIT.raised(), Image.open(source, formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
@@ -64,7 +71,7 @@ def read_picture(path: str | os.PathLike[str], mode: str, size: tuple[int, int])
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(_not_a_picture(file)) from None
+        raise _not_a_picture(source, file.suffix.lower()) from None
     except Image.DecompressionBombError:
         raise ImageError(f"the picture has more than {MAX_PIXELS:,} pixels", "make it smaller first") from None
     except MemoryError:
@@ -164,14 +171,25 @@ def _grey8(image: Image.Image) -> Image.Image:
     return Image.fromarray((values * (255 / full)).round().astype(np.uint8))
 
 
-def _not_a_picture(path: Path) -> str:
-    head = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(12)
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "HEIC pictures cannot be read; export it as JPEG or PNG"
-    return "not a picture: it is of no known image format"
+def _not_a_picture(source: Path | BytesIO, suffix: str) -> ImageError:
+    samples = tiff_samples(_head(source, _TIFF_BYTES))
+    if samples is not None:
+        return ImageError(f"a TIFF with {samples} samples cannot be read", "save it with 8 bits a sample, or as PNG")
+    kind = unreadable_kind(_head(source), suffix)
+    if kind is AVIF and "AVIF" in _formats():
+        return ImageError("the picture is truncated or damaged: it begins as an AVIF, but is not a whole one")
+    return ImageError(*kind) if kind else ImageError("not a picture: it is of no known image format")
+
+
+def _head(source: Path | BytesIO, count: int = HEAD_BYTES) -> bytes:
+    """The first bytes; none of what cannot be read."""
+    if isinstance(source, BytesIO):
+        return source.getvalue()[:count]
+    try:
+        with source.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
 
 
 def _damage(problem: Exception) -> str:
@@ -180,6 +198,8 @@ def _damage(problem: Exception) -> str:
         return "it is a folder"
     if isinstance(problem, PermissionError):
         return "no permission to read it"
+    if isinstance(problem, OSError) and problem.errno:
+        return f"it cannot be read: {problem.strerror}"
     if "truncated" in text.lower() or isinstance(problem, EOFError):
         return "the picture is truncated: the file ends before the picture does"
     return f"the picture is damaged: {text}"

@@ -1,46 +1,87 @@
 """Which picture files a person means: files, folders and patterns that the shell did not expand."""
 
+# Names stay as they were given, so that they can be found again in the answer: a Path would lose a leading "./".
+# ruff: noqa: PTH110, PTH112, PTH118, PTH122, PTH207
+
 import glob
 import os
-from collections.abc import Iterable
-from pathlib import Path
+import re
+import shlex
+from urllib.parse import unquote, urlsplit
 
 from tcli_client.errors import ImageError
 from tcli_client.picture import picture_suffixes
+from tcli_client.picture_kind import UNREADABLE_SUFFIXES
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_COPYING = {"s3": "aws s3 cp {} .", "gs": "gcloud storage cp {} ."}
+_ENDINGS_SHOWN = 5
 
 
 def find_pictures(argument: str) -> list[str]:
     """The files behind one argument, written as the argument is.
 
-    A file is itself, whatever its name. A folder is the files in it with the name of a picture, sorted, without hidden ones and
-    without sub-folders. Anything else is a pattern of `*`, `?`, `[...]` and `**` for folders at any depth; folders that
-    it matches are as above.
+    A file is itself, whatever its name. A folder is the files in it with the name of a picture, those of formats that are not
+    read among them, so that they are not passed over in silence; sorted, without hidden ones and without sub-folders.
+    Anything else is a pattern of `*`, `?`, `[...]` and `**` for folders at any depth; folders that it matches are as above.
 
     Raises:
-        ImageError: there is no such file, or no picture in the folder, or no match.
+        ImageError: there is no picture in the folder, no match, a folder that cannot be read; or it is an address.
     """
-    if Path(argument).is_dir():
+    if os.path.isdir(argument):
         files = _in_folder(argument)
         if not files:
             raise ImageError(
-                "there is no picture in this folder", "sub-folders are not searched: use a pattern, '**/*.jpg'"
+                f"there is no picture in this folder{_instead(argument)}",
+                "sub-folders are not searched: use a pattern, '**/*.jpg'",
             )
         return files
-    if Path(argument).exists() or not glob.has_magic(argument):
+    if os.path.exists(argument):
         return [argument]
-    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  a Path loses a leading "./"
-    files = [file for match in matches for file in (_in_folder(match) if Path(match).is_dir() else [match])]
+    _refuse_address(argument)
+    if not glob.has_magic(argument):
+        return [argument]
+    matches = sorted(glob.glob(argument, recursive=True))
+    files = [file for match in matches for file in (_in_folder(match) if os.path.isdir(match) else [match])]
     if not files:
         raise ImageError("no file matches this pattern")
     return list(dict.fromkeys(files))  # `**` matches both a folder and what is in it
 
 
+def _refuse_address(argument: str) -> None:
+    if argument[:5].lower() == "data:":
+        raise ImageError("a data URI is not read", "decode what follows 'base64,' into a file first")
+    scheme = _ADDRESS.match(argument)
+    if scheme is None:
+        return
+    name = scheme[1].lower()
+    if name == "file":
+        raise ImageError("addresses are not fetched", f"give the file's path: {unquote(urlsplit(argument).path)}")
+    download = _COPYING.get(name, "curl -LO {}").format(shlex.quote(argument))
+    raise ImageError("addresses are not fetched", f"download it first: {download}")
+
+
 def _in_folder(folder: str) -> list[str]:
-    suffixes = picture_suffixes()
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
-    return [os.path.join(folder, name) for name in _pictures(names, suffixes)]  # noqa: PTH118  keeps a leading "./"
+    suffixes = picture_suffixes() | UNREADABLE_SUFFIXES
+    return [os.path.join(folder, name) for name in _names(folder) if _ending(name) in suffixes]
 
 
-def _pictures(names: Iterable[str], suffixes: frozenset[str]) -> list[str]:
-    return [name for name in names if Path(name).suffix.lower() in suffixes]
+def _instead(folder: str) -> str:
+    """What a folder without pictures holds, by the endings of names."""
+    names = _names(folder)
+    endings = sorted({_ending(name) or "no ending" for name in names})
+    shown = ", ".join(endings[:_ENDINGS_SHOWN]) + (", ..." if len(endings) > _ENDINGS_SHOWN else "")
+    return f": the names of its {len(names)} files end in {shown}" if len(names) > 1 else ""
+
+
+def _names(folder: str) -> list[str]:
+    """The files of a folder but hidden ones, sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith("."))
+    except OSError as problem:
+        raise ImageError(f"the folder '{folder}' cannot be read: {problem.strerror}") from None
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

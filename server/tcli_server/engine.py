@@ -32,6 +32,7 @@ from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
+from tcli_server.scheduling import Later
 from tcli_server.version import VERSION
 
 EXTENSIONS = (
@@ -291,18 +292,22 @@ class Engine:
 
     # --- inference ---
 
-    def submit(self, request: InferenceRequest) -> None:
-        """Take over a request: it ends, once, and its `reply` hears of it; raises nothing."""
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> None:
+        """Take over a request: it ends, once, and its `reply` hears of it; raises nothing.
+
+        Args:
+            later: puts off the waking of a worker, for callers that have more requests at hand.
+        """
         request.arrival_ns = time.monotonic_ns()
         try:
-            self._submit(request)
+            self._submit(request, later)
         except ServerError as error:
             request.fail(error)
         except Exception as error:
             LOG.exception("a request to '%s' could not be submitted", request.model_name)
             request.fail(description.defect(error))
 
-    def _submit(self, request: InferenceRequest) -> None:
+    def _submit(self, request: InferenceRequest, later: Later | None) -> None:
         tried: Model | None = None
         while True:
             if self._refusal:
@@ -321,7 +326,10 @@ class Engine:
                 request.observer = model.statistics
                 request.fail(self._pending.refusal(request), FailureReason.REJECTED)
                 return
-            if model.submit(request):
+            if request.ended:  # its end, before there was anything to release, would be the last to look
+                self._pending.release(request)
+                return
+            if model.submit(request, later):
                 return
             tried = model  # a reload may have put a new copy into the table between our look and our call
 

@@ -36,9 +36,11 @@ class PendingBytes:
         return True
 
     def release(self, request: InferenceRequest) -> None:
-        """As `Holder.release`."""
+        """As `Holder.release`; a second call changes nothing."""
         with self._lock:
-            self._held -= request.byte_size
+            if request.budget is self:
+                request.budget = None
+                self._held -= request.byte_size
 
     def refusal(self, request: InferenceRequest) -> UnavailableError:
         """Why a request was not taken."""

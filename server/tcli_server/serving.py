@@ -23,7 +23,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemPoller
 from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
-from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpServer, start_http
+from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
 
 _Result = TypeVar("_Result")
@@ -37,6 +37,7 @@ class ServeOptions:
     Attributes:
         metrics_address: None for the same as `http_address`.
         http_max_input_size: bytes of JSON, or of one decompressed body, that an HTTP request may have.
+        http: what one client may cost.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
     """
@@ -45,6 +46,7 @@ class ServeOptions:
     http_address: str = "0.0.0.0"
     allow_http: bool = True
     http_max_input_size: int = DEFAULT_MAX_INPUT_SIZE
+    http: HttpLimits = field(default_factory=HttpLimits)
     grpc_port: int = 8001
     grpc_address: str = "0.0.0.0"
     allow_grpc: bool = True
@@ -188,7 +190,9 @@ class Server:
             raise
 
     def shutdown(self, timeout: float | None = None) -> bool:
-        """Accept nothing more, answer what is in flight, free the models, and close the metrics port last.
+        """Accept nothing more, answer what is in flight, free the models, and close the HTTP and metrics ports last.
+
+        Until then HTTP answers 503, so that whoever asks for readiness gets an answer.
 
         Args:
             timeout: seconds to wait, None for `options.exit_timeout_secs`.
@@ -203,7 +207,7 @@ class Server:
         answered = self._in_loop(self._close_services(timeout))
         drained = self.engine.shutdown(max(0.0, deadline - time.monotonic()))
         sent = self._in_loop(self._close_grpc(max(0.0, deadline - time.monotonic())))
-        self._in_loop(self._close_metrics())
+        self._in_loop(self._close_ports())
         self._stop_loop()
         return answered and drained and sent
 
@@ -228,7 +232,9 @@ class Server:
                     self._grpc = await start_grpc(engine, endpoint.host, endpoint.port, options.grpc)
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.option == "--http-port":
-                    self._http = await start_http(engine, endpoint.host, endpoint.port, options.http_max_input_size)
+                    self._http = await start_http(
+                        engine, endpoint.host, endpoint.port, options.http_max_input_size, options.http
+                    )
                     self.http_port = port = self._http[0].port
                 else:
                     self._poller = SystemPoller(
@@ -242,20 +248,20 @@ class Server:
 
     async def _close_services(self, timeout: float) -> bool:
         """True if HTTP and gRPC answered all that they had accepted."""
-        closing = asyncio.gather(self._close_http(timeout), self._drain_grpc(timeout))
+        closing = asyncio.gather(self._drain_http(timeout), self._drain_grpc(timeout))
         deadline = time.monotonic() + timeout
         while not (await asyncio.wait((closing,), timeout=1))[0]:
             LOG.info("Waiting for requests in flight, up to %.0f s more", max(0.0, deadline - time.monotonic()))
         return all(closing.result())
 
-    async def _close_http(self, timeout: float) -> bool:
+    async def _drain_http(self, timeout: float) -> bool:
         if self._http is None:
             return True
-        server, application = self._http
-        server.stop_listening()
+        server, _ = self._http
+        server.drain()
         drained = await server.drained(timeout)
-        server.abort()
-        application.close()
+        if not drained:
+            server.abort()
         return drained
 
     async def _drain_grpc(self, timeout: float) -> bool:
@@ -264,15 +270,19 @@ class Server:
     async def _close_grpc(self, timeout: float) -> bool:
         return self._grpc is None or await self._grpc.close(timeout)
 
-    async def _close_metrics(self) -> None:
+    async def _close_ports(self) -> None:
         if self._poller is not None:
             self._poller.stop()
-        if self._metrics is not None:
-            server, application = self._metrics
-            server.stop_listening()
-            await server.drained(1)
-            server.abort()
+        if self._http is not None:
+            http, application = self._http
+            http.close()
             application.close()
+        if self._metrics is not None:
+            metrics, scraping = self._metrics
+            metrics.drain()
+            await metrics.drained(1)
+            metrics.close()
+            scraping.close()
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -99,7 +99,7 @@ def test_the_recommended_folder_serves_the_same_answers(done, tmp_path, max_batc
         assert after.model_config("fixed").max_batch_size == max_batch_size
         together = after.infer("fixed", {"x": x}).outputs["y"]
         singles = np.stack([before.infer("fixed", {"x": item}).outputs["y"] for item in x])
-        assert after.model("fixed").labels["y"] == list("abcde")
+        assert after.model("fixed").spec.labels["y"] == list("abcde")
     np.testing.assert_allclose(together, singles, rtol=1e-4, atol=1e-5)
 
 

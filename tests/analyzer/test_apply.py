@@ -37,3 +37,14 @@ def test_a_model_without_a_configuration_gets_one(tmp_path: Path):
     folder.config_path.unlink()
     assert len(apply_recommendation(folder, "max_batch_size: 0\n", None)) == 1
     assert folder.config_path.exists()
+
+
+def test_the_version_after_10_is_11(tmp_path):
+    folder = ModelFolder("fixed", write_fixed_model(tmp_path / "models") / "fixed")
+    (folder.path / "1").rename(folder.path / "9")
+    (folder.path / "10").mkdir()
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "model.onnx").write_bytes(b"new")
+    apply_recommendation(folder, "", new)
+    assert folder.versions() == [9, 10, 11]

@@ -9,7 +9,7 @@ import pytest
 import onnx_models
 from measured_points import window
 from repositories import add_sub_config, write_model
-from tcli_analyzer.inputs import UnknownInputError, random_requests, random_tensor, resolve_shapes
+from tcli_analyzer.inputs import UnknownInputError, random_requests, resolve_shapes
 from tcli_analyzer.load import ClosedLoop
 from tcli_analyzer.measurement import (
     Measurement,
@@ -21,6 +21,7 @@ from tcli_analyzer.measurement import (
 )
 from tcli_analyzer.target import EngineTarget
 from tcli_server.datatypes import BY_NAME
+from tcli_server.random_tensor import random_tensor
 
 FAST = MeasurementOptions(interval_ms=30, max_trials=3)
 

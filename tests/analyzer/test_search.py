@@ -56,7 +56,7 @@ def test_without_batches_only_instances_and_loads_vary():
     assert {label for label, _ in keys(made)} == {"current", "no batching, 2 instances"}
 
 
-@pytest.mark.parametrize("text", ["", "0", "1,,2", "a", "1;2", "-1", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "1,,2", "a", "1;2", "-1", "1.5", "²", "1000001", "9" * 5000])
 def test_sizes_that_are_none(text):
     with pytest.raises(ValueError, match="whole numbers of at least 1"):
         parse_sizes(text)
@@ -64,6 +64,7 @@ def test_sizes_that_are_none(text):
 
 def test_sizes():
     assert parse_sizes("1, 2,16") == (1, 2, 16)
+    assert parse_sizes("1000000") == (1_000_000,)
 
 
 def test_default_instances_follow_the_cores():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import batching_models
 from analysis_runs import CONFIG, write_fixed_model
 
 QUICK = ("--measurement-interval", "20", "--max-trials", "3", "--batch-sizes", "1,4", "--concurrency", "1,4")
@@ -116,5 +117,46 @@ def test_a_model_that_does_not_load_is_told_with_its_reason(folder):
     (folder / "model_repository" / "fixed" / "1" / "model.onnx").write_bytes(b"not a model")
     ran = tcli(folder, "-m", "fixed")
     assert ran.returncode == 1
-    assert "does not run as it is" in ran.stderr
+    assert "does not load as it is" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def lengths(tmp_path: Path) -> Path:
+    """A repository with models that do not run where their variable dimensions are 1, or at all."""
+    repository = tmp_path / "model_repository"
+    config = batching_models.config_of
+    batching_models.write(repository, "pool", batching_models.pools_four, config("pool", 8, "[ -1 ]", "[ -1 ]"))
+    batching_models.write(
+        repository, "plain", batching_models.pools_four, config("plain", 0, "[ -1, -1 ]", "[ -1, -1 ]")
+    )
+    numbers = config("numbers", 8, "[ 4 ]", "[ 4 ]").replace("TYPE_FP32", "TYPE_INT64", 1)
+    batching_models.write(repository, "numbers", batching_models.wants_large_numbers, numbers)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("model", "shape"), [("pool", "x:4"), ("plain", "x:4,4")])
+def test_sizes_that_cannot_be_1_are_asked_for_with_some_that_work(lengths, model, shape):
+    ran = tcli(lengths, "-m", model, *QUICK)
+    assert ran.returncode == 1
+    fix = ran.stderr.splitlines()[-1]
+    assert fix == f"  fix: variable dimensions of x were taken as 1; give a shape that the model takes: --shape {shape}"
+    assert "repo check" not in ran.stderr
+    again = tcli(lengths, "-m", model, *QUICK, "--instance-counts", "1", "--shape", shape)
+    assert again.returncode == 0, again.stderr
+
+
+def test_values_that_no_random_request_has_are_called_the_reason(lengths):
+    ran = tcli(lengths, "-m", "numbers", *QUICK)
+    assert ran.returncode == 1
+    assert "a model that takes only certain values, such as a sample rate, cannot be analyzed" in ran.stderr
+    assert "repo check" not in ran.stderr
+
+
+def test_repo_check_is_named_only_where_it_has_something_to_say(folder):
+    config = folder / "model_repository" / "fixed" / "config.pbtxt"
+    config.write_text(CONFIG.replace("[ 5 ]", "[ 6 ]"))
+    ran = tcli(folder, "-m", "fixed", *QUICK)
+    assert ran.returncode == 1
+    assert "model 'fixed' does not load as it is" in ran.stderr
+    assert "tcli repo check fixed --model-repository model_repository says what is wrong with it" in ran.stderr

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import batching_models
 from tcli_client import Scaling
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
-from tcli_server.zoo import scaffold_efficientnet_lite0
+from tcli_server.zoo import add_onnx_model, scaffold_efficientnet_lite0
 from triton_cli.infer import ScalingName
 
 COFFEE = Path(__file__).parents[2] / "examples" / "images" / "coffee.jpg"
@@ -121,6 +122,56 @@ def test_bad_files_are_told_and_the_others_classified(folder, colour_urls):
     ):
         assert complaint in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_folder_names_what_it_cannot_read_and_classifies_the_others(folder, colour_urls):
+    heic = b"\0\0\0\x18ftypheic" + bytes(50)
+    for name, content in {
+        "IMG_1.HEIC": heic,
+        "page.jpg": b"<html></html>",
+        "zero.png": b"",
+        "logo.svg": b"<svg/>",
+    }.items():
+        (folder / name).write_bytes(content)
+    ran = infer(folder, "-m", "colours", "-c1", "-b", "3", "-u", colour_urls["http"], ".")
+    assert ran.returncode == 1
+    assert [line for line in ran.stdout.splitlines() if line.startswith("Image")] == [
+        "Image './blue.png':",
+        "Image './red.png':",
+    ]
+    assert "error: './IMG_1.HEIC': HEIC pictures cannot be read\n  fix: export it as JPEG or PNG" in ran.stderr
+    assert "error: './page.jpg': not a picture: it is an HTML page\n  fix: the download failed" in ran.stderr
+    assert "error: './zero.png': the file is empty" in ran.stderr
+    assert "error: './logo.svg': SVG drawings cannot be read" in ran.stderr
+    (folder / "red.png").unlink()
+    (folder / "blue.png").unlink()
+    only = infer(folder, "-m", "colours", "-u", colour_urls["http"], ".")
+    assert (only.returncode, only.stdout) == (1, "")
+    assert only.stderr.count("error: ") == 4
+
+
+def test_a_sound_model_does_not_classify_photos(folder, tmp_path_factory):
+    """It takes [1, 16, 96], which could be a grey picture if one did not look at its sides."""
+    path = tmp_path_factory.mktemp("sound")
+    add_onnx_model(batching_models.sound_features(path / "alexa.onnx"), path / "models")
+    options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
+    with Server(Engine(path / "models"), options) as server:
+        ran = infer(folder, "-m", "alexa", "-u", f"127.0.0.1:{server.http_port}", "red.png")
+        unnamed = infer(folder, "-u", f"127.0.0.1:{server.http_port}", "red.png")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "model 'alexa' does not look like an image classifier: its input 'x' with dims [1, 16, 96]" in ran.stderr
+    assert "write format: FORMAT_NCHW" in ran.stderr
+    assert (unnamed.returncode, unnamed.stdout) == (1, "")
+    assert "none of the models at" in unnamed.stderr
+
+
+def test_an_address_is_not_fetched(folder):
+    ran = infer(folder, "-u", "127.0.0.1:1", "https://host/cat.jpg")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "error: 'https://host/cat.jpg': addresses are not fetched\n"
+        "  fix: download it first: curl -LO https://host/cat.jpg\n"
+    )
 
 
 def test_only_bad_files_need_no_server(folder):

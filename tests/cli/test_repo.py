@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from fcntl import ioctl
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
+import batching_models
 import onnx_models
 from repositories import write_model
 
@@ -132,6 +134,15 @@ def test_list_shows_a_table(tcli: Tcli, initialized: Path):
     assert "probabilities FP32(1000)" in efficientnet
 
 
+def test_list_has_versions_in_the_order_of_their_numbers(tcli: Tcli, tmp_path: Path):
+    for version in (10, 9, 2):
+        write_model(tmp_path, "m", onnx_models.identity(), version=version)
+    row = tcli("repo", "list", "--model-repository", tmp_path).stdout.splitlines()[1]
+    assert "2, 9, 10" in row
+    document = json.loads(tcli("repo", "list", "--model-repository", tmp_path, "--json").stdout)
+    assert document[0]["versions"] == [2, 9, 10]
+
+
 def test_list_as_json_is_only_json(tcli: Tcli, initialized: Path):
     result = tcli("repo", "list", "--json", cwd=initialized)
     models = {model["name"]: model for model in json.loads(result.stdout)}
@@ -187,6 +198,24 @@ def test_add_then_check_then_add_again(tcli: Tcli, tmp_path: Path):
     assert "already exists" in again.stderr
     assert "--force" in again.stderr
     assert tcli("repo", "add", "net.onnx", "--name", "sums", "--force", cwd=tmp_path).returncode == 0
+
+
+def test_add_tells_why_it_does_not_batch(tcli: Tcli, tmp_path: Path):
+    batching_models.recurrent(tmp_path / "lstm.onnx")
+    result = tcli("repo", "add", "lstm.onnx", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "max_batch_size: 0" in result.stdout
+    assert "note: max_batch_size is 0: 'x' has its batch on axis 1 ('batch_size')" in result.stdout
+    assert tcli("repo", "check", cwd=tmp_path).returncode == 0
+
+
+def test_add_of_a_sequence_says_what_triton_has_instead(tcli: Tcli, tmp_path: Path):
+    file = Path(onnxruntime.__file__).parent / "datasets" / "logreg_iris.onnx"
+    result = tcli("repo", "add", file, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "'probabilities' is a sequence, Triton's protocol has tensors only" in result.stderr
+    assert "options={'zipmap': False}" in result.stderr
+    assert not (tmp_path / "model_repository").exists()
 
 
 @pytest.mark.parametrize("command", ["list", "check"])

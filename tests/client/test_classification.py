@@ -1,5 +1,6 @@
 """Pictures shown to real models of every kind, over both protocols."""
 
+import shutil
 from collections import Counter
 
 import httpx
@@ -154,6 +155,25 @@ def test_unknown_models_and_versions(colours):
         ImageClassifier(colours, "colours", "5")
     assert unknown.value.fix == "ready: version 1"
     assert ImageClassifier(colours, "colours", "1").version == "1"
+
+
+def test_version_10_is_higher_than_9(pictures, tmp_path):
+    model = write_colour_models(tmp_path / "models") / "colours"
+    for version in ("9", "10"):
+        shutil.copytree(model / "1", model / version)
+    with (model / "config.pbtxt").open("a") as config:
+        config.write("version_policy { all {} }")
+    options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
+    with (
+        Server(Engine(tmp_path / "models"), options) as server,
+        connect(f"127.0.0.1:{server.http_port}") as transport,
+    ):
+        classifier = ImageClassifier(transport, "colours")
+        assert classifier.version == "10"
+        assert best(classifier.classify(pictures)) == ["red: hot", "green", "blue"]
+        with pytest.raises(NotFoundError) as unknown:
+            ImageClassifier(transport, "colours", "5")
+        assert unknown.value.fix == "ready: version 1, 9, 10"
 
 
 def test_a_server_that_goes_away(pictures, tmp_path):

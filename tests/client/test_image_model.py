@@ -44,10 +44,54 @@ def test_a_stated_format_wins_and_needs_no_note():
     assert not model.notes
 
 
-def test_an_ambiguous_layout_is_assumed_aloud():
-    model = described([-1, 3, 9, 3])
-    assert model.form.layout == "NCHW"
-    assert "NCHW is assumed" in model.notes[0]
+@pytest.mark.parametrize(
+    ("shape", "config"),
+    [
+        ([1, 16, 96], "max_batch_size: 0"),
+        ([-1, 16, 96], 'max_batch_size: 0 input { name: "x" dims: [1, 16, 96] }'),
+        ([-1, 1, 16, 96], "max_batch_size: 8"),
+        ([-1, 80, 300, 1], "max_batch_size: 8"),
+        ([1, 1, 16000], "max_batch_size: 0"),
+        ([-1, 43844, 1], "max_batch_size: 0"),
+        ([1, 3, 1024], "max_batch_size: 0"),
+        ([-1, 3, 16, 4000], "max_batch_size: 8"),
+        ([-1, 3, 9, 3], "max_batch_size: 8"),
+        ([-1, 3, 20_000, 20_000], "max_batch_size: 8"),
+        ([-1, 1, 80, -1], "max_batch_size: 8"),
+        ([-1, 1, 16, 96], None),
+    ],
+)
+def test_what_has_not_the_sides_of_a_picture_is_none(shape, config):
+    """Sounds, their features and points in space have a dimension of 1 or 3, too."""
+    with pytest.raises(NotAClassifierError, match=r"not .*like an image classifier|no dimension of 3") as refused:
+        described(shape, [-1, 2], config)
+    assert refused.value.fix
+
+
+def test_the_way_out_of_a_refused_picture_works():
+    with pytest.raises(NotAClassifierError, match="names no format") as refused:
+        described([-1, 1, 32, 100])
+    assert "write format: FORMAT_NCHW" in refused.value.fix
+    config = 'max_batch_size: 8 input { name: "x" format: FORMAT_NCHW dims: [1, 32, 100] }'
+    model = described([-1, 1, 32, 100], config=config)
+    assert (model.form.layout, model.form.height, model.form.width, model.form.channels) == ("NCHW", 32, 100, 1)
+
+
+@pytest.mark.parametrize(
+    ("dims", "layout", "size"),
+    [
+        ([1, 28, 28], "NCHW", (28, 28)),
+        ([28, 28, 1], "NHWC", (28, 28)),
+        ([3, 32, 256], "NCHW", (32, 256)),
+        ([3, 48, -1], "NCHW", (48, 224)),
+        ([-1, -1, 3], "NHWC", (224, 224)),
+        ([1, -1, -1], "NCHW", (224, 224)),
+        ([3, 4, 4], "NCHW", (4, 4)),
+    ],
+)
+def test_pictures_without_a_format_are_known_by_their_sides(dims, layout, size):
+    model = described([-1, *dims])
+    assert (model.form.layout, model.form.height, model.form.width) == (layout, *size)
 
 
 def test_any_size_is_224_and_said():

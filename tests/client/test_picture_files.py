@@ -47,3 +47,53 @@ def test_arguments(argument, expected):
 def test_an_argument_without_pictures_is_named(argument, says):
     with pytest.raises(ImageError, match=says):
         find_pictures(argument)
+
+
+@pytest.mark.parametrize(
+    "name", ["IMG_1.HEIC", "a.heif", "a.avif", "a.jxl", "a.CR2", "a.dng", "a.nef", "a.svg", "a.exr", "a.psd", "a.jfif"]
+)
+def test_pictures_that_are_not_read_are_not_passed_over(tmp_path, name):
+    (tmp_path / "sub" / name).touch()
+    assert sorted(find_pictures("./sub")) == sorted([f"./sub/{name}", "./sub/c.jpg"])
+
+
+def test_a_folder_without_pictures_tells_what_it_has(tmp_path):
+    for name in ("a.pdf", "b.PDF", "README"):
+        (tmp_path / "none" / name).touch()
+    with pytest.raises(
+        ImageError, match=r"no picture in this folder: the names of its 4 files end in \.pdf, \.txt, no ending"
+    ):
+        find_pictures("none")
+
+
+@pytest.mark.parametrize(
+    ("argument", "fix"),
+    [
+        ("https://host/cat.jpg", "download it first: curl -LO https://host/cat.jpg"),
+        ("HTTP://host/cat.jpg?size=3&x=[1]", "download it first: curl -LO 'HTTP://host/cat.jpg?size=3&x=[1]'"),
+        ("ftp://host/*.jpg", "download it first: curl -LO 'ftp://host/*.jpg'"),
+        ("s3://bucket/cat.jpg", "download it first: aws s3 cp s3://bucket/cat.jpg ."),
+        ("gs://bucket/cat.jpg", "download it first: gcloud storage cp gs://bucket/cat.jpg ."),
+        ("file:///path/my%20cat.jpg", "give the file's path: /path/my cat.jpg"),
+    ],
+)
+def test_addresses_are_not_fetched(argument, fix):
+    with pytest.raises(ImageError, match="addresses are not fetched") as refused:
+        find_pictures(argument)
+    assert refused.value.fix == fix
+
+
+def test_a_data_uri_is_not_read():
+    with pytest.raises(ImageError, match="data URI"):
+        find_pictures("data:image/png;base64,iVBORw0KGgo=")
+
+
+def test_a_file_whose_path_looks_like_an_address_is_a_file(tmp_path):
+    (tmp_path / "https:" / "host").mkdir(parents=True)
+    (tmp_path / "https:" / "host" / "cat.jpg").touch()
+    assert find_pictures("https://host/cat.jpg") == ["https://host/cat.jpg"]
+
+
+def test_odd_names_are_left_to_the_reader():
+    for name in ("x" * 5000, "C:\\photos\\cat.jpg", "a\udc80.jpg"):
+        assert find_pictures(name) == [name]

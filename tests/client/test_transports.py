@@ -89,6 +89,32 @@ def test_only_wanted_outputs_and_classes(standard):
     ]
 
 
+@pytest.mark.parametrize(
+    "wanted", [[], ["OUTPUT0", "OUTPUT1"], ["OUTPUT1", "OUTPUT0"]], ids=["all", "in order", "the other way round"]
+)
+def test_each_of_several_outputs_has_its_own_values(standard, wanted):
+    """They lie one behind the other in the answer."""
+    first, second = np.arange(48, dtype=np.float32).reshape(3, 16), np.full((3, 16), 0.5, np.float32)
+    inference = Inference("add_sub", {"INPUT0": first, "INPUT1": second}, [Output(name) for name in wanted])
+    answer = standard.infer(inference)
+    assert answer.outputs.keys() == {"OUTPUT0", "OUTPUT1"}
+    np.testing.assert_array_equal(answer.outputs["OUTPUT0"], first + second)
+    np.testing.assert_array_equal(answer.outputs["OUTPUT1"], first - second)
+
+
+def test_classes_and_a_tensor_in_one_answer(standard):
+    """Elements of unequal length lie in front of the numbers."""
+    rising = np.arange(16, dtype=np.float32).reshape(1, 16)
+    wanted = [Output("OUTPUT0", classes=3), Output("OUTPUT1")]
+    answer = standard.infer(Inference("add_sub", {"INPUT0": rising, "INPUT1": rising / 2}, wanted))
+    assert [item.partition(b":")[0] for item in answer.outputs["OUTPUT0"].ravel()] == [
+        b"22.500000",
+        b"21.000000",
+        b"19.500000",
+    ]
+    np.testing.assert_array_equal(answer.outputs["OUTPUT1"], rising / 2)
+
+
 def test_errors_are_the_servers_words(standard):
     with pytest.raises(NotFoundError, match="'nobody'"):
         standard.model_metadata("nobody")

@@ -1,6 +1,6 @@
 """Edits an ONNX graph so that its first dimension, fixed at 1, may be any size.
 
-Nothing here proves that the result is right: that is the business of `check`.
+Nothing here proves that the result is right: that is the business of `onnx_batching`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
+from tcli_server.backends.onnxruntime.batch_proof import NotBatchableError
+
 BATCH = "batch"
-
-
-class NotBatchableError(Exception):
-    """The model cannot be given a batch dimension; the message names the tensor or node that prevents it."""
 
 
 def make_dynamic(model: onnx.ModelProto) -> list[str]:

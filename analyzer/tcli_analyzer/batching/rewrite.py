@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from tcli_analyzer.batching.check import BatchCheck, check_batching
-from tcli_analyzer.batching.graph_edit import NotBatchableError, make_dynamic
+from tcli_analyzer.batching.graph_edit import make_dynamic
+from tcli_server.backends.onnxruntime.batch_proof import BatchCheck, NotBatchableError, check_batching
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def make_batchable(source: Path, folder: Path, shapes: Mapping[str, Sequence[int
     Args:
         source: the model file; never changed. Files beside it (external weights) are copied along.
         folder: an existing, empty folder for the copy, which keeps its file name.
-        shapes: shape of each input without the batch dimension, for the check.
+        shapes: shape of each input without the batch dimension, for the check; -1 for any size.
 
     Raises:
         NotBatchableError: it cannot be done; the message says why. `folder` is to be thrown away.

@@ -69,10 +69,9 @@ def _tiles(recommendation: Recommendation) -> str:
 
 
 def _notes(analysis: Analysis) -> list[str]:
-    failures = [f"{f.configuration.label}, concurrency {f.concurrency}: {f.message}" for f in analysis.failures]
     rewritten = analysis.subject.batchable
     edits = [f"changed in the model file: {edit}" for edit in rewritten.edits] if rewritten else []
-    return [*analysis.notes, *edits, *failures]
+    return [*analysis.notes, *edits]
 
 
 def _machine(analysis: Analysis) -> list[tuple[str, str]]:

@@ -90,7 +90,6 @@ class ModelControl:
                     return
                 error = self.load(name, None, {}).exception()
                 if error is not None:
-                    LOG.error("%s", error)
                     self.registry.failed(name, str(error))
 
         threads = [
@@ -115,13 +114,18 @@ class ModelControl:
             else:
                 self._load_folder(name, folder, override)
         except ServerError as error:
-            self.registry.failed(name, str(error))
+            self._record_failure(name, str(error))
             raise
         except Exception as error:  # a defect, or a folder that vanishes under our feet
             LOG.exception("'%s' cannot be loaded", name)
             text = _POLL_FAILED.format(name, f"{type(error).__name__}: {error}")
-            self.registry.failed(name, text)
+            self._record_failure(name, text)
             raise InternalError(text) from error
+
+    def _record_failure(self, name: str, reason: str) -> None:
+        self.registry.failed(name, reason)
+        if name not in model_folders(self._repositories):
+            self.registry.forget(name)  # whoever pushed it was told; the index is not for names that anybody makes up
 
     def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None) -> None:
         try:

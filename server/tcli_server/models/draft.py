@@ -70,9 +70,9 @@ class Draft:
         self.given.CopyFrom(self.config)
         self.versions = choose_versions(self.config.version_policy, folder.versions())
         self._add(config_problems(self.config, folder, self._positions))
-        self._add(unsupported_problems(self.config, folder, self._positions))
         self.malformed = bool(self.problems)
-        self._choose_backend()
+        if self._choose_backend():
+            self._judge_by_backend()
 
     def line(self, field: str) -> int | None:
         """The line of a field in the configuration file, where there is one."""
@@ -171,20 +171,32 @@ class Draft:
         path = self.folder.config_path
         self._add(Problem(path, self.line(complaint.field), *complaint) for complaint in complaints)
 
-    def _choose_backend(self) -> None:
+    def _choose_backend(self) -> bool:
+        """Find the backend; False where this server has none for the model."""
         try:
             if self._auto_complete:
                 infer_backend(self.config, self.folder)
             else:
                 name_backend(self.config, self.folder)
         except InvalidArgumentError as error:
+            self._judge_fields()
             if not self.problems:  # else what was misread may be the reason
                 self._add([missing.no_version(self.folder) or missing.no_model(self.folder, str(error))])
-            return
+            return False
         if self.config.backend not in {kind.name for kind in AVAILABLE}:
             self._unsupported_backend()
-            return
+            return False
         self.backend = backend(self.config.backend)
+        return True
+
+    def _judge_fields(self) -> None:
+        unsupported = unsupported_problems(self.config, self.folder, self._positions)
+        self.malformed = self.malformed or bool(unsupported)
+        self._add(unsupported)
+
+    def _judge_by_backend(self) -> None:
+        assert self.backend is not None
+        self._judge_fields()
         self._check_platform(self.backend.kind)
         if not self.versions:
             self._add([missing.no_version(self.folder) or missing.no_chosen_version(self.folder)])

@@ -10,7 +10,7 @@ from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.choose import scheduler_for
 from tcli_server.spec import ModelSpec
 
@@ -66,17 +66,16 @@ class Model:
         """Nothing waits and nothing runs."""
         return self._scheduler.idle
 
-    def submit(self, request: InferenceRequest) -> bool:
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """Take over a request, which will end; False, and nothing done, if the model is stopped.
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
         """
-        if request.raw_input is not None:
-            shape_raw_input(request, self.spec)
+        shape_raw_input(request, self.spec)
         validate(request, self.spec)
         request.observer = self.statistics
-        return self._scheduler.submit(request)
+        return self._scheduler.submit(request, later)
 
     def resize(self, config: ModelConfig, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on, which `config`, otherwise the same as before, describes.

@@ -20,7 +20,7 @@ def complete_instance_groups(config: ModelConfig, backend: Backend) -> None:
         config.instance_group.add()
     gpus = gpu_count()
     for index, group in enumerate(config.instance_group):
-        group.name = group.name or (config.name if len(config.instance_group) == 1 else f"{config.name}_{index}")
+        group.name = group.name or f"{config.name}_{index}"
         # Triton gives ONNX models two instances on CPU, each with a thread a core. One is faster there.
         group.count = group.count or 1
         if group.kind == ModelInstanceGroup.KIND_AUTO:

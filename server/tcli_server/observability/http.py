@@ -4,11 +4,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from tcli_server.observability.metrics import CONTENT_TYPE, ServerCollector, exposition
-from tcli_server.protocols.http.connection import Exchange
+from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.server import HttpServer
 
 _HEADERS = f"Content-Type: {CONTENT_TYPE}\r\n".encode()
 _NO_HEADERS = b""
+_LIMITS = HttpLimits(max_body_size=1 << 16, max_connections=256)
 
 
 class MetricsApplication:
@@ -47,6 +49,6 @@ async def start_metrics(collector: ServerCollector, host: str, port: int) -> tup
         OSError: the address cannot be bound.
     """
     application = MetricsApplication(collector, asyncio.get_running_loop())
-    server = HttpServer(application)
+    server = HttpServer(application, _LIMITS)
     await server.listen(host, port)
     return server, application

@@ -1,14 +1,23 @@
 """The classification extension: the k largest values of an output as `value:index:label` strings."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from tcli_server.datatypes import datatype_of
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.spec import ModelSpec
 
 _SUPPORTED = frozenset(("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64"))
 _MAX_ELEMENTS = 1_000_000
+
+
+def classified(array: np.ndarray, k: int, output: str, spec: ModelSpec | None) -> np.ndarray:
+    """`classify` for an output of the model that `spec` describes; raises as that does."""
+    if spec is None:
+        return classify(array, k, (), False, output)
+    return classify(array, k, spec.labels.get(output, ()), spec.max_batch_size > 0, output)
 
 
 def classify(array: np.ndarray, k: int, labels: Sequence[str], batched: bool, output: str) -> np.ndarray:
@@ -32,13 +41,16 @@ def classify(array: np.ndarray, k: int, labels: Sequence[str], batched: bool, ou
             f"classification output tensor too large: output '{output}' has {array.size} elements, at most "
             f"{_MAX_ELEMENTS} can be classified"
         )
-    rows = array.reshape(array.shape[0], -1) if batched else array.reshape(1, -1)
+    rows = array.reshape(array.shape[0], prod(array.shape[1:])) if batched else array.reshape(1, -1)
+    count = rows.shape[1]
+    # Sorted backwards and read backwards: largest first and, of equal values, the first class first.
+    order = count - 1 - np.argsort(rows[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :k]
+    values = np.take_along_axis(rows, order, axis=1)
     form = "%f" if name.startswith("FP") else "%d"
-    result = np.empty((len(rows), min(k, rows.shape[1])), np.object_)
-    for row, values in enumerate(rows):
-        # Sorted backwards and read backwards: largest first and, of equal values, the first class first.
-        order = len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1][:k]
-        result[row] = [_element(form % values[index], int(index), labels) for index in order]
+    result = np.empty(order.shape, np.object_)
+    for row, (best, indices) in enumerate(zip(values, order, strict=True)):
+        pairs = zip(best.tolist(), indices.tolist(), strict=True)
+        result[row] = [_element(form % value, index, labels) for value, index in pairs]
     return result if batched else result[0]
 
 

@@ -2,17 +2,28 @@
 
 import struct
 import sys
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.protocols.texts import short
 
-_MAX_ELEMENTS = 2**63 - 1
+MAX_DIMS = 64
+"""Dimensions that a tensor may have: as many as a numpy array can."""
+
+PIECE = 1 << 16
+"""Bytes or elements handled by one call into C code, which holds the interpreter while it runs: the other threads, the
+event loop's first of all, get their turn in between."""
+
+_MAX_COUNT = 2**63 - 1
 _LENGTH = struct.Struct("<I")
 
 assert sys.byteorder == "little", "tensors are viewed in place, which needs a little-endian machine"
+
+Shape = tuple[int, ...]
 
 
 def datatype(name: str, tensor: str) -> DataType:
@@ -24,107 +35,133 @@ def datatype(name: str, tensor: str) -> DataType:
     found = BY_NAME.get(name)
     if found is None:
         raise InvalidArgumentError(
-            f"invalid datatype '{name}' for input '{tensor}': expected one of {', '.join(BY_NAME)}"
+            f"invalid datatype '{short(name)}' for input '{short(tensor)}': expected one of {', '.join(BY_NAME)}"
         )
     return found
 
 
-def element_count(shape: tuple[int, ...], tensor: str, model: str) -> int:
+def element_count(shape: Sequence[int], kind: DataType, tensor: str, model: str) -> int:
     """Elements of a shape that a request gives; an empty shape has none, as in Triton.
 
     Raises:
-        InvalidArgumentError: a negative dimension, or more elements than 64 bits count.
+        InvalidArgumentError: too many dimensions, a negative one, or a tensor that no array can be: its elements or its
+            bytes are more than 64 bits count.
     """
     if not shape:
         return 0
+    if len(shape) > MAX_DIMS:
+        raise InvalidArgumentError(
+            f"shape of input '{short(tensor)}' for model '{short(model)}' has more than {MAX_DIMS} dimensions, which no "
+            "tensor can have"
+        )
     if min(shape) < 0:
         raise InvalidArgumentError(
-            f"All input dimensions should be specified for input '{tensor}' for model '{model}', got "
-            f"[{','.join(map(str, shape))}]"
+            f"All input dimensions should be specified for input '{short(tensor)}' for model '{short(model)}', got "
+            f"{_text(shape)}"
         )
-    count = prod(shape)
-    if count > _MAX_ELEMENTS:
+    largest = prod(dim for dim in shape if dim)  # no array has zero elements by [0, 2**62]
+    if largest > _MAX_COUNT:
         raise InvalidArgumentError(
-            f"shape [{','.join(map(str, shape))}] of input '{tensor}' for model '{model}' causes total element count to "
-            f"exceed maximum size of {_MAX_ELEMENTS}"
+            f"invalid shape for input '{short(tensor)}' for model '{short(model)}': shape {_text(shape)} causes total "
+            f"element count to exceed maximum size of {_MAX_COUNT}"
         )
-    return count
+    if largest * kind.dtype.itemsize > _MAX_COUNT:
+        raise InvalidArgumentError(
+            f"byte size overflow for input '{short(tensor)}' for model '{short(model)}': shape {_text(shape)} of "
+            f"{kind.name} takes more than the maximum size of {_MAX_COUNT} bytes"
+        )
+    return 0 if 0 in shape else largest
 
 
-def decode_raw(data: bytes | memoryview, kind: DataType, shape: tuple[int, ...], tensor: str, model: str) -> np.ndarray:
+def _text(shape: Sequence[int]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"
+
+
+def decode_raw(data: bytes | memoryview, kind: DataType, shape: Shape, tensor: str, model: str) -> np.ndarray:
     """A tensor from its bytes: a view of `data`, without a copy, for all types but BYTES.
 
     Raises:
         InvalidArgumentError: the bytes do not fit the shape.
     """
+    if not shape:
+        return shapeless(kind)
+    count = element_count(shape, kind, tensor, model)
     if not kind.size:
-        return decode_bytes(data, element_count(shape, tensor, model), shape, tensor, model)
-    if shape and -1 not in shape:  # numpy would take -1 as "whatever fits"
-        try:
-            return np.frombuffer(data, kind.dtype).reshape(shape)
-        except ValueError:
-            pass
-    return _explain_size(data, kind, shape, tensor, model)
+        return _decode_bytes(bytes(data), count, shape, tensor, model)
+    if count * kind.size != len(data):
+        raise InvalidArgumentError(
+            f"input byte size mismatch for input '{short(tensor)}' for model '{short(model)}'. Expected "
+            f"{count * kind.size}, got {len(data)}"
+        )
+    return np.frombuffer(data, kind.dtype).reshape(shape)
 
 
-def _explain_size(
-    data: bytes | memoryview, kind: DataType, shape: tuple[int, ...], tensor: str, model: str
-) -> np.ndarray:
-    expected = element_count(shape, tensor, model) * kind.size
-    if expected == len(data):  # an empty shape: the model's own shape decides what is wrong with it
-        return np.empty(shape, kind.dtype)
-    raise InvalidArgumentError(
-        f"input byte size mismatch for input '{tensor}' for model '{model}'. Expected {expected}, got {len(data)}"
-    )
+def shapeless(kind: DataType) -> np.ndarray:
+    """What stands for a tensor of shape []: Triton looks at no data of it, and the model says which shape it wants."""
+    return np.zeros((), kind.dtype) if kind.size else bytes_array([b""], ())
 
 
-def decode_bytes(data: bytes | memoryview, count: int, shape: tuple[int, ...], tensor: str, model: str) -> np.ndarray:
+def _decode_bytes(data: bytes, count: int, shape: Shape, tensor: str, model: str) -> np.ndarray:
     """A BYTES tensor: an object array of `bytes`.
 
     Raises:
         InvalidArgumentError: more or fewer elements than the shape has, or a length that runs past the end.
     """
-    elements: list[bytes] = []
-    view, offset, end = memoryview(data), 0, len(data)
-    while offset < end:
-        if offset + 4 > end:
+    end = len(data)
+    unpack, elements, offset = _LENGTH.unpack_from, list[bytes](), 0
+    for index in range(count):  # however many the shape says, each takes four bytes at least
+        start = offset + 4
+        if start > end:
+            raise _ended_early(tensor, model, count, index, end - offset)
+        offset = start + unpack(data, offset)[0]
+        if offset > end:
             raise InvalidArgumentError(
-                f"incomplete string length indicator for inference input '{tensor}' for model '{model}', expecting 4 "
-                f"bytes but only {end - offset} bytes available"
+                f"incomplete string data for inference input '{short(tensor)}' for model '{short(model)}', expecting "
+                f"string of length {offset - start} but only {end - start} bytes available"
             )
-        (length,) = _LENGTH.unpack_from(view, offset)
-        offset += 4
-        if offset + length > end:
-            raise InvalidArgumentError(
-                f"incomplete string data for inference input '{tensor}' for model '{model}', expecting string of length "
-                f"{length} but only {end - offset} bytes available"
-            )
-        elements.append(bytes(view[offset : offset + length]))
-        offset += length
-        if len(elements) > count:
-            raise InvalidArgumentError(
-                f"unexpected number of string elements for inference input '{tensor}' for model '{model}', expecting "
-                f"{count}"
-            )
-    if len(elements) < count:
+        elements.append(data[start:offset])
+    if offset < end:
         raise InvalidArgumentError(
-            f"expected {count} string elements for inference input '{tensor}' for model '{model}', got {len(elements)}"
+            f"unexpected number of string elements for inference input '{short(tensor)}' for model '{short(model)}', "
+            f"expecting {count}, but {end - offset} bytes follow them"
         )
     return bytes_array(elements, shape)
 
 
-def bytes_array(elements: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
+def _ended_early(tensor: str, model: str, expected: int, found: int, left: int) -> InvalidArgumentError:
+    if left:
+        return InvalidArgumentError(
+            f"incomplete string length indicator for inference input '{short(tensor)}' for model '{short(model)}', "
+            f"expecting 4 bytes but only {left} bytes available"
+        )
+    return InvalidArgumentError(
+        f"expected {expected} string elements for inference input '{short(tensor)}' for model '{short(model)}', got "
+        f"{found}"
+    )
+
+
+def bytes_array(elements: Sequence[bytes], shape: Shape) -> np.ndarray:
     """An object array of `bytes` in the given shape; numpy alone would make fixed-width strings of them."""
     array = np.empty(len(elements), np.object_)
-    array[:] = elements
-    return array.reshape(shape) if elements or 0 in shape else np.empty(shape, np.object_)
+    for start in range(0, len(elements), PIECE):
+        array[start : start + PIECE] = elements[start : start + PIECE]
+    return array.reshape(shape)
 
 
-def encode_raw(array: np.ndarray) -> bytes:
-    """A tensor's bytes as they travel."""
+def encode_raw(array: np.ndarray) -> bytes | memoryview:
+    """A tensor's bytes as they travel: the array's own memory where that is possible."""
     if array.dtype.hasobject:
+        return _encode_bytes(array.reshape(-1))
+    if array.nbytes <= PIECE:
+        return array.tobytes()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _encode_bytes(flat: np.ndarray) -> bytes:
+    pieces: list[bytes] = []
+    for start in range(0, len(flat), PIECE):
         parts: list[bytes] = []
-        for element in array.ravel():
+        for element in flat[start : start + PIECE].tolist():
             parts += (_LENGTH.pack(len(element)), element)
-        return b"".join(parts)
-    return array.tobytes()
+        pieces.append(b"".join(parts))
+    return b"".join(pieces)

@@ -1,15 +1,20 @@
 """The rules of a model configuration that hold whatever the model file says: Triton's static checks."""
 
-from collections import Counter
-from pathlib import PurePosixPath
+import re
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelInstanceGroup, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.path_rules import check_paths
+from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
+from tcli_server.repository.queue_rules import check_batching
 from tcli_server.repository.report import Report
+
+_TAG = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_MOST_DIMENSIONS = 64
 
 
 def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positions | None = None) -> list[Problem]:
@@ -20,22 +25,28 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
     """
     report = Report(folder.config_path, positions)
     _names(config, folder, report)
-    _batching(config, report)
+    check_batching(config, report)
     if config.version_policy.HasField("latest") and config.version_policy.latest.num_versions == 0:
         field = "version_policy.latest.num_versions"
-        report.add(field, "0, so no version at all", "1 or more", "write num_versions: 1")
+        latest = "version_policy.latest"
+        edits = report.writing(field, "1") or report.adding(latest, "num_versions: 1")
+        report.add(field, "0, so no version at all", "1 or more", "write num_versions: 1", edits=edits)
     for kind, listed in (("input", config.input), ("output", config.output)):
-        counts = Counter(io.name for io in listed)
+        names: set[str] = set()
         for index, io in enumerate(listed):
             _tensor(f"{kind}[{index}]", io, config.max_batch_size, report)
-            if io.name and counts[io.name] > 1:
-                report.add(f"{kind}[{index}].name", f"'{io.name}' twice", "each name once", f"remove one {kind}")
+            if io.name and io.name in names:
+                field = f"{kind}[{index}].name"
+                fix = f"remove this {kind}, or write the name that was meant"
+                report.add(
+                    field, f"'{io.name}' twice", "each name once", fix, edits=report.removing(f"{kind}[{index}]")
+                )
+            names.add(io.name)
     for index, tensor in enumerate(config.input):
         _format(f"input[{index}]", tensor, report)
-    for index, output in enumerate(config.output):
-        _label_file(f"output[{index}]", output, folder, report)
     _instances(config, report)
-    _files(config, report)
+    check_paths(config, folder, report)
+    _metric_tags(config, report)
     return report.problems
 
 
@@ -46,26 +57,8 @@ def _names(config: ModelConfig, folder: ModelFolder, report: Report) -> None:
             f"'{config.name}'",
             f"'{folder.name}', the name of the model's folder",
             f'write name: "{folder.name}", leave the field out, or rename the folder',
+            edits=report.writing("name", quoted(folder.name)),
         )
-
-
-def _batching(config: ModelConfig, report: Report) -> None:
-    most = config.max_batch_size
-    if most < 0:
-        report.add(
-            "max_batch_size", str(most), "0 (the model does not batch) or the largest batch", "write max_batch_size: 0"
-        )
-    for index, size in enumerate(config.dynamic_batching.preferred_batch_size):
-        field = f"dynamic_batching.preferred_batch_size[{index}]"
-        if size <= 0:
-            report.add(field, str(size), "a batch size of 1 or more", "remove it")
-        elif size > max(0, most):
-            report.add(
-                field,
-                str(size),
-                f"at most max_batch_size, which is {most}",
-                f"remove it, or raise max_batch_size to {size}",
-            )
 
 
 def _tensor(path: str, io: ModelInput | ModelOutput, max_batch_size: int, report: Report) -> None:
@@ -79,18 +72,19 @@ def _tensor(path: str, io: ModelInput | ModelOutput, max_batch_size: int, report
             "add dims: [ ... ]; for a scalar dims: [ 1 ]"
             + (" and reshape { shape: [ ] }" if max_batch_size > 0 else ""),
         )  # fmt: skip
-    _dimensions(f"{path}.dims", io.dims, report)
+    are_right = _dimensions(f"{path}.dims", io.dims, report)
     if not io.HasField("reshape"):
         return
-    _dimensions(f"{path}.reshape.shape", io.reshape.shape, report)
-    if not io.reshape.shape and max_batch_size == 0:
+    are_right = _dimensions(f"{path}.reshape.shape", io.reshape.shape, report) and are_right
+    if not io.reshape.shape and max_batch_size == 0 and not report.doubts("max_batch_size"):
         report.add(
             f"{path}.reshape",
             "an empty reshape",
             "at least one dimension, because max_batch_size is 0",
             "remove reshape, or write reshape { shape: [ 1 ] }",
+            edits=report.removing(f"{path}.reshape"),
         )
-    elif io.dims and _chunks(io.dims) != _chunks(io.reshape.shape):
+    elif are_right and io.dims and _chunks(io.dims) != _chunks(io.reshape.shape):
         report.add(
             f"{path}.reshape",
             f"shape {list(io.reshape.shape)} for dims {list(io.dims)}",
@@ -99,15 +93,21 @@ def _tensor(path: str, io: ModelInput | ModelOutput, max_batch_size: int, report
         )
 
 
-def _dimensions(field: str, dims: "list[int]", report: Report) -> None:
-    for index, dim in enumerate(dims):
-        if dim < 1 and dim != -1:
-            report.add(
-                f"{field}[{index}]",
-                str(dim),
-                "1 or more, or -1 where the dimension varies",
-                "write the dimension, or -1",
-            )
+def _dimensions(field: str, dims: "list[int]", report: Report) -> bool:
+    """Report dimensions that are none; whether all of them are right."""
+    if len(dims) > _MOST_DIMENSIONS:
+        report.add(field, f"{len(dims)} dimensions", f"at most {_MOST_DIMENSIONS}", "list the model's own dimensions")
+        return False
+    wrong = [index for index, dim in enumerate(dims) if dim < 1 and dim != -1]
+    for index in wrong:
+        report.add(
+            f"{field}[{index}]",
+            str(dims[index]),
+            "1 or more, or -1 where the dimension varies",
+            "write -1, or the dimension",
+            edits=report.writing(f"{field}[{index}]", "-1"),
+        )
+    return not wrong and not report.doubts(field)
 
 
 def _chunks(dims: "list[int]") -> list[int]:
@@ -128,23 +128,8 @@ def _format(path: str, tensor: ModelInput, report: Report) -> None:
             f"{path}.format",
             f"{name} with {len(tensor.dims)} dims",
             "exactly 3 dims for an image, the batch dimension not among them",
-            f"list 3 dims (with reshape {{ shape: {list(tensor.dims)} }} if the model wants them so), or remove format",
-        )
-
-
-def _label_file(path: str, output: ModelOutput, folder: ModelFolder, report: Report) -> None:
-    name = output.label_filename
-    if not name:
-        return
-    field = f"{path}.label_filename"
-    if _leaves(name):
-        report.add(field, f"'{name}'", "a path inside the model's folder", f"copy the file to {folder.path}")
-    elif not (folder.path / name).is_file():
-        report.add(
-            field,
-            f"'{name}', which is not in {folder.path}",
-            "a text file with one class name a line",
-            "put the file there, or remove label_filename",
+            f"remove format, or list 3 dims (with reshape {{ shape: {list(tensor.dims)} }} if the model wants them so)",
+            edits=report.removing(f"{path}.format"),
         )
 
 
@@ -153,23 +138,28 @@ def _instances(config: ModelConfig, report: Report) -> None:
         path = f"instance_group[{index}]"
         kind = ModelInstanceGroup.Kind.Name(group.kind)
         if group.kind in (ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_MODEL) and group.gpus:
-            report.add(f"{path}.gpus", f"{list(group.gpus)} with {kind}", "no gpus", "remove gpus, or write KIND_GPU")
+            found, fix = f"{list(group.gpus)} with {kind}", "remove gpus, or write KIND_GPU"
+            report.add(f"{path}.gpus", found, "no gpus", fix, edits=report.removing(f"{path}.gpus"))
         if group.count < 0:
-            report.add(f"{path}.count", str(group.count), "1 or more", "write count: 1")
+            edits = report.writing(f"{path}.count", "1")
+            report.add(f"{path}.count", str(group.count), "1 or more", "write count: 1", edits=edits)
         if group.profile:
-            report.add(f"{path}.profile", str(list(group.profile)), "nothing: TensorRT only", "remove profile")
+            found, edits = str(list(group.profile)), report.removing(f"{path}.profile")
+            report.add(f"{path}.profile", found, "nothing: TensorRT only", "remove profile", edits=edits)
 
 
-def _files(config: ModelConfig, report: Report) -> None:
-    if _leaves(config.default_model_filename):
+def _metric_tags(config: ModelConfig, report: Report) -> None:
+    """A tag becomes the label `_<tag>` of every metric of the model: one that is no label spoils the whole page."""
+    for tag in sorted(config.metric_tags):
+        if _TAG.fullmatch(tag):
+            continue
+        meant = re.sub(r"\W", "_", tag.strip(), flags=re.ASCII)
+        field = f'metric_tags["{tag}"]'
+        is_meant = _TAG.fullmatch(meant) and meant not in config.metric_tags
         report.add(
-            "default_model_filename",
-            f"'{config.default_model_filename}'",
-            "a path inside the version's folder",
-            "put the file into the version's folder",
+            field,
+            f"the tag {tag!a}",
+            "a name for Prometheus: letters (a-z, A-Z), digits and _, the first one a letter or _",
+            f'write key: "{meant}"' if is_meant else "write another key",
+            edits=report.writing(f"{field}.key", f'"{meant}"') if is_meant else (),
         )
-
-
-def _leaves(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts

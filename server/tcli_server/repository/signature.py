@@ -7,6 +7,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from tcli_server.datatypes import BY_CONFIG_TYPE, BY_NAME
 from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
@@ -25,50 +26,113 @@ def signature_problems(
     report = Report(folder.config_path, positions)
     takes = {tensor.name: tensor for tensor in (*signature.inputs, *signature.overridable)}
     gives = {tensor.name: tensor for tensor in signature.outputs}
-    _compare("input", config.input, takes, config.max_batch_size, report)
-    _compare("output", config.output, gives, config.max_batch_size, report)
-    listed = {tensor.name for tensor in config.input}
+    judge_dims = config.max_batch_size >= 0 and not report.doubts("max_batch_size")
+    if judge_dims and config.max_batch_size > 0:
+        listed = [tensors[io.name] for ios, tensors in _sides(config, takes, gives) for io in ios if io.name in tensors]
+        fixed = next((tensor for tensor in listed if tensor.rank_known and not tensor.batchable), None)
+        if fixed is not None:
+            _no_batch_dimension(fixed, config.max_batch_size, report)
+            judge_dims = False
+    max_batch_size = config.max_batch_size if judge_dims else None
+    meant = _compare("input", config.input, takes, max_batch_size, report)
+    _compare("output", config.output, gives, max_batch_size, report)
+    known = {tensor.name for tensor in config.input} | meant | _fed_by_the_server(config)
+    needed = {tensor.name for tensor in signature.inputs}
+    for index, io in enumerate(config.input):
+        if io.optional and io.name in needed:
+            field = f"input[{index}].optional"
+            expected = f"false, as the model file has no value of its own for '{io.name}'"
+            report.add(field, "true", expected, "remove optional", edits=report.removing(field))
     for tensor in signature.inputs:
-        if config.input and tensor.name not in listed:
-            report.add(
-                "input",
-                f"no input '{tensor.name}'",
-                f"every input of the model file: {_names(signature.inputs)}",
-                f"add an input '{tensor.name}' with data_type {_config_type(tensor)} and dims "
-                f"{_listed_dims(tensor, config.max_batch_size)}",
-            )
+        if config.input and tensor.name not in known:
+            _missing_input(tensor, signature, max_batch_size, report)
     return report.problems
+
+
+def _sides(
+    config: ModelConfig, takes: dict[str, TensorSignature], gives: dict[str, TensorSignature]
+) -> "tuple[tuple[Iterable[ModelInput | ModelOutput], dict[str, TensorSignature]], ...]":
+    return (config.input, takes), (config.output, gives)
+
+
+def _fed_by_the_server(config: ModelConfig) -> set[str]:
+    """The inputs of the model file that no client sends and that `input` therefore does not list."""
+    sequences = config.sequence_batching
+    return {
+        *(control.name for control in sequences.control_input),
+        *(state.input_name for state in sequences.state),
+        *(name for batch_input in config.batch_input for name in batch_input.target_name),
+    }
+
+
+def _missing_input(
+    tensor: TensorSignature, signature: ModelSignature, max_batch_size: int | None, report: Report
+) -> None:
+    datatype = _config_type(tensor)
+    dims = _listed_dims(tensor, max_batch_size or 0)
+    lines = f"input {{ name: {quoted(tensor.name)} data_type: {datatype} dims: {dims} }}"
+    if max_batch_size and tensor.rank_known and not tensor.shape[1:]:
+        lines = f"{lines[:-1]}reshape {{ shape: [ ] }} }}"
+    is_known = tensor.datatype in BY_NAME and max_batch_size is not None and tensor.rank_known
+    report.add(
+        "input",
+        f"no input '{tensor.name}'",
+        f"every input of the model file: {_names(signature.inputs)}",
+        f"add an input '{tensor.name}' with data_type {datatype} and dims {dims}",
+        edits=report.adding("", lines) if is_known else (),
+    )
 
 
 def _compare(
     kind: str,
     listed: Iterable[ModelInput] | Iterable[ModelOutput],
     tensors: dict[str, TensorSignature],
-    max_batch_size: int,
+    max_batch_size: int | None,
     report: Report,
-) -> None:
+) -> set[str]:
+    """Compare inputs or outputs, their dims too unless `max_batch_size` is None; answer names that were misspelt."""
+    meant: set[str] = set()
     for index, io in enumerate(listed):
         path = f"{kind}[{index}]"
         tensor = tensors.get(io.name)
         if tensor is None:
             close = difflib.get_close_matches(io.name, tensors, 1, 0.5)
             name = close[0] if close else next(iter(tensors)) if len(tensors) == 1 else ""
+            meant.add(name)
             report.add(
                 f"{path}.name",
                 f"'{io.name}'",
                 f"an {kind} of the model file: {_names(tensors.values())}",
                 f'write name: "{name}"' if name else "use one of these names",
+                edits=report.writing(f"{path}.name", quoted(name)) if name else (),
             )
             continue
         if io.data_type in BY_CONFIG_TYPE and BY_CONFIG_TYPE[io.data_type].name != tensor.datatype:
+            right = _config_type(tensor)
             report.add(
                 f"{path}.data_type",
                 f"TYPE_{_short(io.data_type)} for '{io.name}'",
-                f"{_config_type(tensor)}, as in the model file",
-                f"write data_type: {_config_type(tensor)}",
+                f"{right}, as in the model file",
+                f"write data_type: {right}",
+                edits=report.writing(f"{path}.data_type", right) if tensor.datatype in BY_NAME else (),
             )
-        if tensor.rank_known and (io.dims or io.HasField("reshape")):
-            _compare_dims(path, kind, io, tensor, max_batch_size, report)
+        if max_batch_size is not None and (io.dims or io.HasField("reshape")):
+            if tensor.rank_known:
+                _compare_dims(path, kind, io, tensor, max_batch_size, report)
+            else:
+                _unknown_rank(path, io, tensor, report)
+    return meant
+
+
+def _unknown_rank(path: str, io: ModelInput | ModelOutput, tensor: TensorSignature, report: Report) -> None:
+    """As Triton, which sees no dimension there and takes it for a scalar."""
+    if list(io.dims) != [1] and tensor.datatype in BY_NAME:
+        report.add(
+            f"{path}.dims",
+            f"{list(io.dims)} for '{tensor.name}'",
+            "[ 1 ], as the model file does not say how many dimensions it has",
+            "export the model with shapes",
+        )
 
 
 def _compare_dims(
@@ -77,15 +141,13 @@ def _compare_dims(
     reshaped = io.HasField("reshape")
     field = f"{path}.reshape.shape" if reshaped else f"{path}.dims"
     dims = tuple(io.reshape.shape if reshaped else io.dims)
+    if any(dim < 1 and dim != -1 for dim in (*io.dims, *dims)):
+        return  # told as what it is: no dimension
     found = f"{list(dims)} for '{io.name}'"
     if not tensor.shape:
-        if max_batch_size > 0:
-            _no_batch_dimension(tensor, max_batch_size, report)
-        elif any(dim != 1 for dim in dims):
-            report.add(field, found, "[ 1 ], as the model file has a scalar here", "write dims: [ 1 ]")
-        return
-    if max_batch_size > 0 and not tensor.batchable:
-        _no_batch_dimension(tensor, max_batch_size, report)
+        if any(dim != 1 for dim in dims):
+            fix, edits = "write dims: [ 1 ]", report.writing(f"{path}.dims", "[ 1 ]")
+            report.add(field, found, "[ 1 ], as the model file has a scalar here", fix, edits=edits)
         return
     expected = tensor.shape[1:] if max_batch_size > 0 else tensor.shape
     if _fits(dims, expected, exact=kind == "output"):
@@ -93,20 +155,25 @@ def _compare_dims(
     right = _dims_text(_merged(dims, expected, kind))
     file_shape = f"the model file has shape {_dims_text(tensor.shape)}"
     short = field.rsplit(".", 1)[1]
-    if max_batch_size > 0 and len(dims) == len(tensor.shape) and _fits(dims[1:], expected, exact=False):
+    if not expected:
+        _no_dimension(path, io, found, file_shape, report)
+    elif max_batch_size > 0 and len(dims) == len(tensor.shape) and _fits(dims[1:], expected, exact=False):
         right = _dims_text(_merged(dims[1:], expected, kind))
         report.add(
             field,
             f"{found} with max_batch_size: {max_batch_size}, so the batch dimension is there twice",
             f"{right}: with max_batch_size > 0 the batch dimension is not listed ({file_shape})",
             f"leave out the first dimension: {short}: {right}",
+            edits=report.writing(field, right),
         )
     elif max_batch_size == 0 and tensor.batchable and _fits(dims, tensor.shape[1:], exact=False):
+        whole = _dims_text((-1, *_merged(dims, tensor.shape[1:], kind)))
         report.add(
             field,
             f"{found} without the batch dimension although max_batch_size is 0",
             f"all dimensions: {_dims_text(tensor.shape)} ({file_shape})",
-            f"set max_batch_size to 1 or more, or list the batch dimension too: {short}: {_dims_text((-1, *dims))}",
+            f"set max_batch_size to 1 or more, or list the batch dimension too: {short}: {whole}",
+            edits=report.writing(field, whole),
         )
     elif max_batch_size == 0 and not reshaped and _count(dims) == _count(expected) != -1:
         report.add(
@@ -115,10 +182,28 @@ def _compare_dims(
             f"{_dims_text(expected)} ({file_shape})",
             f"add reshape {{ shape: {_dims_text(expected)} }} to '{io.name}' to keep these dims for clients, "
             f"or write dims: {_dims_text(expected)}",
+            edits=report.writing(field, _dims_text(expected)),
         )
     else:
         batch = " after the batch dimension" if max_batch_size > 0 else ""
-        report.add(field, found, f"{_dims_text(expected)}{batch} ({file_shape})", f"write {short}: {right}")
+        expected_text = f"{_dims_text(expected)}{batch} ({file_shape})"
+        report.add(field, found, expected_text, f"write {short}: {right}", edits=report.writing(field, right))
+
+
+def _no_dimension(path: str, io: ModelInput | ModelOutput, found: str, file_shape: str, report: Report) -> None:
+    """A tensor with nothing but its batch dimension, which is listed as `dims: [ 1 ]` with an empty reshape."""
+    edits = report.writing(f"{path}.dims", "[ 1 ]")
+    if io.HasField("reshape"):
+        edits += report.writing(f"{path}.reshape", "{ shape: [ ] }")
+    else:
+        edits += report.adding(path, "reshape { shape: [ ] }")
+    report.add(
+        f"{path}.reshape.shape" if io.HasField("reshape") else f"{path}.dims",
+        found,
+        f"no dimension after the batch dimension ({file_shape})",
+        "write dims: [ 1 ] and reshape { shape: [ ] }",
+        edits=edits,
+    )
 
 
 def _no_batch_dimension(tensor: TensorSignature, max_batch_size: int, report: Report) -> None:

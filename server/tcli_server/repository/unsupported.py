@@ -36,6 +36,10 @@ _SUPPORTED = frozenset(
         "dynamic_batching.preferred_batch_size",
         "dynamic_batching.max_queue_delay_microseconds",
         "dynamic_batching.preserve_ordering",
+        "dynamic_batching.priority_levels",
+        "dynamic_batching.default_priority_level",
+        "dynamic_batching.default_queue_policy",
+        "dynamic_batching.priority_queue_policy",
         "default_model_filename",
         "parameters",
         "metric_tags",
@@ -57,6 +61,7 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
             value,
             "nothing: tcli does not support this field yet",
             "remove it, or serve this model with NVIDIA Triton",
+            edits=report.removing(path),
         )
     for index, group in enumerate(config.instance_group):
         if group.kind == ModelInstanceGroup.KIND_MODEL:

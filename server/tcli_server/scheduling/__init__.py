@@ -8,12 +8,15 @@ A model has one scheduler, which `scheduler_for` chooses from its configuration:
     scheduler.join(timeout=30)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tcli_server.backends import Instance, Placement
 from tcli_server.request import InferenceRequest
+
+Later = Callable[[Callable[[], None]], None]
+"""Calls what it is given, soon: how a caller that submits many requests puts off the waking of workers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +38,7 @@ class Scheduler(Protocol):
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
 
-    def submit(self, request: InferenceRequest) -> bool:
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """Take over a request that is valid for the model; False, and nothing done, once the scheduler is stopped."""
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:

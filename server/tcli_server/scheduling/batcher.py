@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tcli_server.errors import UnavailableError
 from tcli_server.request import FailureReason, InferenceRequest
-from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.execution import Executor
@@ -69,7 +69,7 @@ class Batcher:
         """As `Scheduler.idle`."""
         return not self._queue and not self._busy
 
-    def submit(self, request: InferenceRequest) -> bool:
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """As `Scheduler.submit`."""
         with self._lock:
             if self._stopped:
@@ -80,15 +80,19 @@ class Batcher:
                 full = True
             else:
                 full = False
-                if self._leader is not None:
-                    if self._may_complete_batch(request):
-                        self._wake_one()
-                elif self._parked:
+                wake = self._may_complete_batch(request) if self._leader is not None else bool(self._parked)
+                if wake and later is None:
                     self._wake_one()
         if full:
             request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
-        elif self._watch is not None and request.deadline_ns:
+            return True
+        if wake and later is not None:
+            later(self._nudge)
+        if self._watch is not None and request.deadline_ns:
             self._watch.notice(request.deadline_ns)
+        queue = request.queue
+        if request.ended and queue is not None:  # its end, before it had a place in the queue, could not give it back
+            queue.release(request)
         return True
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
@@ -210,6 +214,11 @@ class Batcher:
             or queue.inferences >= rules.largest_preferred
             or queue.head.shape_key != request.shape_key
         )
+
+    def _nudge(self) -> None:
+        with self._lock:
+            if self._queue:
+                self._wake_one()
 
     def _wake_one(self) -> None:
         if self._leader is not None:

@@ -11,19 +11,28 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
 from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.onnxruntime.signature import read_session_signature
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
 from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.labels import read_labels
 from tcli_server.repository.staging import staged_folder
-from tcli_server.signature import ModelSignature
+from tcli_server.signature import ModelSignature, TensorSignature
+from tcli_server.zoo.batch_choice import choose_max_batch_size
+from tcli_server.zoo.picture_format import picture_format
 
-DEFAULT_MAX_BATCH_SIZE = 8
 LABEL_FILE = "labels.txt"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_IMAGE_CHANNELS = (1, 3, 4)
 _NAMES_SHOWN = 5
+_NO_TENSORS = {
+    "SEQUENCE": "convert a scikit-learn classifier with options={'zipmap': False}, and make a tensor of any other sequence "
+    "in the model (ConcatFromSequence)",
+    "MAP": "convert a scikit-learn classifier with options={'zipmap': False}",
+    "OPTIONAL": "export the model so that it always takes and gives a tensor here (OptionalGetElement)",
+    "SPARSE_TENSOR": "export the model with a dense tensor here",
+}
+"""Kinds of ONNX values that are no tensors, and what to do about each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +54,22 @@ def add_onnx_model(
 ) -> AddedModel:
     """Write `<repository>/<name>/` with the file as version 1 and a configuration read off its graph.
 
-    Without a `max_batch_size` a model whose inputs and outputs all have a first dimension that varies gets 8, any other
-    0. Weights in files of their own are copied along.
+    Without a `max_batch_size` a model gets 8 where all its inputs and outputs have a first dimension that varies and a batch
+    of random items gives what the items give alone, any other 0. Weights in files of their own are copied along.
 
     Raises:
         ServerError: the file is no ONNX model, cannot be served as asked, or the folder exists and `force` is not given.
     """
     name = _model_name(file, name)
     model = load_graph(file)
+    externals = [_external(file, location) for location in external_files(model)]
     signature = _known_signature(model, file)
-    notes: list[str] = []
     config = ModelConfig(name=name, platform=ONNXRUNTIME.platform)
-    config.max_batch_size = _max_batch_size(model, signature, max_batch_size, notes)
+    config.max_batch_size, notes = choose_max_batch_size(file, model, signature, max_batch_size)
     for tensor in signature.inputs:
         listed = config.input.add()
         describe_tensor(listed, tensor, config.max_batch_size)
-        listed.format = _image_format(listed)
+        listed.format = picture_format(listed, config.max_batch_size)
     for tensor in signature.outputs:
         describe_tensor(config.output.add(), tensor, config.max_batch_size)
     if signature.overridable:
@@ -71,7 +80,6 @@ def add_onnx_model(
         config.dynamic_batching.SetInParent()
     if labels is not None:
         _attach_labels(config, labels)
-    externals = [_external(file, location) for location in external_files(model)]
     if (repository / name).exists() and not force:
         raise AlreadyExistsError(f"{repository / name} already exists")
     with staged_folder(repository / name, force) as folder:
@@ -98,8 +106,11 @@ def _model_name(file: Path, name: str | None) -> str:
 
 
 def _known_signature(model: onnx.ModelProto, file: Path) -> ModelSignature:
-    """The signature with every rank known, worked out by ONNX where the file does not say it."""
-    signature = model_signature(model)
+    """The signature with every rank known, worked out by ONNX where neither the file nor ONNX Runtime says it."""
+    declared = model_signature(model)
+    for tensor in (*declared.inputs, *declared.outputs):
+        _refuse_type(tensor, file)
+    signature = read_session_signature(file)
     if not all(tensor.rank_known for tensor in (*signature.inputs, *signature.outputs)):
         signature = model_signature(onnx.shape_inference.infer_shapes(model))
     for tensor in (*signature.inputs, *signature.outputs):
@@ -111,47 +122,19 @@ def _known_signature(model: onnx.ModelProto, file: Path) -> ModelSignature:
     return signature
 
 
-def _max_batch_size(model: onnx.ModelProto, signature: ModelSignature, wanted: int | None, notes: list[str]) -> int:
-    if wanted is not None and wanted < 0:
-        raise InvalidArgumentError(f"max_batch_size is {wanted}: use 0 for no batching, or the largest batch")
-    if wanted == 0:
-        return 0
-    fixed = next((tensor for tensor in (*signature.inputs, *signature.outputs) if not tensor.batchable), None)
-    if fixed is not None:
-        reason = f"'{fixed.name}' has shape {list(fixed.shape)}, its first dimension does not vary"
-        if wanted is not None:
-            raise InvalidArgumentError(f"the model cannot batch: {reason}. Leave --max-batch-size out or give 0")
-        notes.append(f"max_batch_size is 0: {reason}")
-        return 0
-    names = _first_dimension_names(model.graph, signature)
-    if len(names) > 1 and wanted is None:
-        notes.append(
-            f"max_batch_size is 0: the inputs' first dimensions have different names ({', '.join(names)}), "
-            "so they are probably no batch dimension; --max-batch-size says otherwise"
+def _refuse_type(tensor: TensorSignature, file: Path) -> None:
+    """Refuse what is no tensor, with what to do about it."""
+    fix = _NO_TENSORS.get(tensor.datatype)
+    if fix is not None:
+        raise InvalidArgumentError(
+            f"{file}: '{tensor.name}' is {_articled(tensor.datatype)}, Triton's protocol has tensors only: {fix}"
         )
-        return 0
-    return DEFAULT_MAX_BATCH_SIZE if wanted is None else wanted
+    describe_tensor(ModelInput(), tensor, 0)
 
 
-def _first_dimension_names(graph: onnx.GraphProto, signature: ModelSignature) -> list[str]:
-    inputs = {tensor.name for tensor in signature.inputs}
-    names = {
-        value.type.tensor_type.shape.dim[0].dim_param
-        for value in graph.input
-        if value.name in inputs and value.type.tensor_type.shape.dim
-    }
-    return sorted(names - {""})
-
-
-def _image_format(tensor: ModelInput) -> ModelInput.Format:
-    """NCHW or NHWC where the dims look like a picture's."""
-    if len(tensor.dims) == 3:
-        first, middle, last = tensor.dims
-        if first in _IMAGE_CHANNELS and last not in _IMAGE_CHANNELS and middle not in _IMAGE_CHANNELS:
-            return ModelInput.FORMAT_NCHW
-        if last in _IMAGE_CHANNELS and first not in _IMAGE_CHANNELS and middle not in _IMAGE_CHANNELS:
-            return ModelInput.FORMAT_NHWC
-    return ModelInput.FORMAT_NONE
+def _articled(kind: str) -> str:
+    text = kind.lower().replace("_", " ")
+    return f"an {text}" if text[0] in "aeiou" else f"a {text}"
 
 
 def _attach_labels(config: ModelConfig, labels: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InternalError, InvalidArgumentError
-from tcli_server.protocols.http.json_tensors import LARGE, decode_json, encode_json, loads
+from tcli_server.protocols.http.json_pieces import Pieces, loads
+from tcli_server.protocols.http.json_tensors import decode_json, encode_json
+from tcli_server.protocols.tensors import PIECE
 
 
 def decode(data: object, datatype: str, shape: tuple) -> np.ndarray:
-    return decode_json(data, BY_NAME[datatype], shape, "x", "m")
+    return decode_json(data, BY_NAME[datatype], shape, "x", "m", 64 << 20)
 
 
 @pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]], [[1], [2, 3], 4], [[[[1]], [2]], [[3, 4]]]])
@@ -20,9 +22,47 @@ def test_nested_and_flat_data_are_the_same(data: list):
     assert decode(data, "INT32", (2, 2)).tolist() == [[1, 2], [3, 4]]
 
 
-def test_integers_wrap_to_the_type():
-    assert decode([300, -1], "UINT8", (2,)).tolist() == [44, 255]
-    assert decode([2**63, 2**64 - 1, 5], "UINT64", (3,)).tolist() == [2**63, 2**64 - 1, 5]
+@pytest.mark.parametrize(
+    ("data", "datatype", "stored"),
+    [
+        ([300], "UINT8", 44),
+        ([2**64 - 1], "UINT8", 255),
+        ([70000], "UINT16", 4464),
+        ([2**32], "UINT32", 0),
+        ([2**64 - 1], "UINT64", 2**64 - 1),
+        ([-129], "INT8", 127),
+        ([2**31], "INT32", -(2**31)),
+        ([-(2**63)], "INT64", -(2**63)),
+    ],
+)
+def test_integers_of_64_bits_are_narrowed_as_in_triton(data: list, datatype: str, stored: int):
+    assert decode(data, datatype, (1,)).tolist() == [stored]
+
+
+@pytest.mark.parametrize("datatype", ["UINT8", "UINT16", "UINT32", "UINT64"])
+@pytest.mark.parametrize("data", [[-1], [5, -1], [[2**64 - 1], [-1]], [-(2**63)]])
+def test_negative_numbers_are_no_unsigned_ones(data: list, datatype: str):
+    with pytest.raises(InternalError, match="Unable to parse 'data'"):
+        decode(data, datatype, (len(data),))
+
+
+@pytest.mark.parametrize("datatype", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT64", "BOOL"])
+@pytest.mark.parametrize("text", ["18446744073709551616", "-9223372036854775809", "1.0", "1e2", "NaN", "9" * 300])
+def test_what_no_64_bit_integer_is_is_refused_for_integers(text: str, datatype: str):
+    with pytest.raises(InternalError):
+        decode(loads(f"[{text}]".encode()), datatype, (1,))
+
+
+@pytest.mark.parametrize("datatype", ["INT8", "INT16", "INT32", "INT64"])
+def test_signed_types_take_no_more_than_63_bits(datatype: str):
+    with pytest.raises(InternalError, match="more than 63 bits"):
+        decode([2**63], datatype, (1,))
+
+
+def test_large_integers_are_rounded_once_for_floats():
+    values = [2**63, 2**64 - 1, -(2**63), 16777217]
+    assert decode(values, "FP64", (4,)).tolist() == [float(value) for value in values]
+    assert decode(values, "FP32", (4,)).tolist() == [np.float32(float(value)) for value in values]
 
 
 def test_integers_are_accepted_for_floats():
@@ -54,18 +94,46 @@ def test_half_precision_has_no_json_form():
 
 def test_data_nested_deeper_than_triton_allows_is_refused():
     data: object = 1
-    for _ in range(150):
+    for _ in range(99):
         data = [data]
+    assert decode(data, "INT32", (1,)).tolist() == [1]
     with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
-        decode(data, "INT32", (1,))
+        decode([data], "INT32", (1,))
+    with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
+        decode([1, [data]], "INT32", (2,))
 
 
 def test_nan_and_infinity_travel_both_ways():
-    document, _ = loads(b'{"data": [NaN, Infinity, -Infinity, 1]}')
+    document = loads(b'{"data": [NaN, Infinity, -Infinity, 1]}')
     values = decode(document["data"], "FP32", (4,))
     assert np.isnan(values[0])
     assert values[1:].tolist() == [np.inf, -np.inf, 1.0]
     assert orjson.dumps({"data": encode_json(values, "y")}) == b'{"data":[NaN,Infinity,-Infinity,1.0]}'
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "Inf", "-Inf", "-Infinity", "-NaN"])
+def test_every_spelling_that_triton_reads(text: str):
+    (value,) = decode(loads(f'["\\"NaN", {text}]'.encode())[1:], "FP64", (1,)).tolist()
+    assert str(value) == {"N": "nan", "I": "inf", "-": "-inf"}[text[0]] or (text == "-NaN" and np.isnan(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nan", "inf", "INF", "+1", "01", "1.", ".5", "1NaN", "--NaN", "NaN1", "Infi", "1e400", "-1e999", "1e", "-", "0x1"],
+)
+def test_numbers_that_triton_does_not_read(text: str):
+    for body in (f"[{text}]", f"[NaN,{text}]", f'{{"inputs":[{{"data":[{"1," * PIECE}{text}]}}]}}'):
+        with pytest.raises(InternalError, match="failed to parse the request JSON"):
+            loads(body.encode())
+
+
+@pytest.mark.parametrize(
+    "text", [b'"\\ud800"', b'"\\udc00\\ud800"', b'"\xed\xa0\x80"', b'"\xff"', b'"a\x00b"', b'"\n"']
+)
+@pytest.mark.parametrize("more", [b"", b",NaN", b',"' + b"x" * PIECE + b'"'])
+def test_strings_that_are_no_text(text: bytes, more: bytes):
+    with pytest.raises(InternalError, match="failed to parse the request JSON"):
+        loads(b"[" + text + more + b"]")
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -77,27 +145,32 @@ def test_a_large_array_is_read_as_a_small_one_is(nested: bool, indent: int | Non
     body = json.dumps(
         {"id": decoy, "inputs": [{"data": data, "name": "x"}, {"name": "y", "data": [7]}], "outputs": []}, indent=indent
     ).encode()
-    assert len(body) > LARGE
-    document, arrays = loads(body)
+    assert len(body) > PIECE
+    document = loads(body)
     assert document["id"] == decoy
-    assert document["inputs"][1]["data"] == [7]
-    assert len(arrays) == 1
-    decoded = decode(arrays[document["inputs"][0]["data"]], "FP64", (400, 50))
-    assert np.array_equal(decoded, values)
+    assert decode(document["inputs"][1]["data"], "INT8", (1,)).tolist() == [7]
+    assert isinstance(document["inputs"][0]["data"], Pieces)
+    assert np.array_equal(decode(document["inputs"][0]["data"], "FP64", (400, 50)), values)
 
 
 def test_large_arrays_of_strings_and_booleans_are_read_too():
     words = [f"word, [{index}]" for index in range(20_000)]
-    document, arrays = loads(json.dumps({"data": words, "flags": [True] * 50_000}).encode())
-    assert arrays == []
-    assert document["data"] == words
+    document = loads(json.dumps({"inputs": [{"data": words}, {"data": [[True, False]] * 20_000}]}).encode())
+    decoded = [item["data"] for item in document["inputs"]]
+    assert decode(decoded[0], "BYTES", (20_000,)).tolist() == [word.encode() for word in words]
+    assert decode(decoded[1], "BOOL", (20_000, 2)).tolist() == [[True, False]] * 20_000
 
 
 @pytest.mark.parametrize("broken", [b'{"data": [1, 2', b"{", b"", b"nonsense", b'{"data": [1,,2]}'])
 def test_malformed_json_is_refused(broken: bytes):
-    for body in (broken, broken.replace(b"1,", b"1," * LARGE)):
+    for body in (broken, broken.replace(b"1,", b"1," * PIECE)):
         with pytest.raises(InternalError, match="failed to parse the request JSON"):
             loads(body)
+
+
+def test_a_tensor_larger_than_the_limit_is_refused_before_it_is_made():
+    with pytest.raises(InvalidArgumentError, match="exceeds the maximum allowed value"):
+        decode([1], "FP64", (10_000_000,))
 
 
 def test_large_outputs_are_written_as_small_ones_are():

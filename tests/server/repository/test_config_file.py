@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ConfigError
 from tcli_server.repository import format_config, read_config, read_config_file
-from tcli_server.repository.pbtxt_tokens import tokens
+from tcli_server.repository.pbtxt.tokens import tokens
 
 EVERYTHING = """
 # a comment, then every way to write things

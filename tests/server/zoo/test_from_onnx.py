@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+import batching_models
 import onnx_models
 from tcli_server import Engine
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
@@ -24,12 +27,10 @@ def graph(inputs: dict[str, list], output: list, path: Path, kind: int = TensorP
     node = helper.make_node("Identity", [next(iter(inputs))], ["out"])
     infos = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
     outputs = [helper.make_tensor_value_info("out", kind, output)]
-    return write(
-        path,
-        helper.make_model(
-            helper.make_graph([node], "g", infos, outputs), ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
-        ).SerializeToString(),
+    made = helper.make_model(
+        helper.make_graph([node], "g", infos, outputs), ir_version=8, opset_imports=onnx_models.OPSET
     )
+    return write(path, made.SerializeToString())
 
 
 def test_a_batching_model_is_added_and_served(tmp_path: Path):
@@ -86,7 +87,26 @@ def test_first_dimensions_with_different_names_are_no_batch(tmp_path: Path):
         (["N", 3, 224, 224], "FORMAT_NCHW"),
         (["N", 1, 28, 28], "FORMAT_NCHW"),
         (["N", 224, 224, 3], "FORMAT_NHWC"),
+        (["N", "H", "W", 3], "FORMAT_NHWC"),
+        (["N", 3, "H", "W"], "FORMAT_NCHW"),
+        (["N", 3, 48, "W"], "FORMAT_NCHW"),
+        (["N", 3, 32, 256], "FORMAT_NCHW"),
+        ([3, 224, 224], "FORMAT_NCHW"),
         (["N", 10, 20, 30], "FORMAT_NONE"),
+        ([1, 16, 96], "FORMAT_NONE"),
+        ([1, 28, 28], "FORMAT_NONE"),
+        (["N", 1, 16, 96], "FORMAT_NONE"),
+        (["N", 1, 80, "T"], "FORMAT_NONE"),
+        (["N", 16, 96, 1], "FORMAT_NONE"),
+        (["N", 1, "H", "W"], "FORMAT_NONE"),
+        (["N", 1, 8, 8], "FORMAT_NONE"),
+        (["N", 3, 4, 4], "FORMAT_NONE"),
+        (["N", 3, 16, 4000], "FORMAT_NONE"),
+        (["N", 4000, 16, 4], "FORMAT_NONE"),
+        (["N", 3, 9, 3], "FORMAT_NONE"),
+        (["N", "T", 33, 3], "FORMAT_NONE"),
+        (["T", "N", 3], "FORMAT_NONE"),
+        ([3, "H", "W"], "FORMAT_NONE"),
         (["N", 3], "FORMAT_NONE"),
         ([1, 3, 224, 224], "FORMAT_NONE"),
     ],
@@ -96,6 +116,99 @@ def test_pictures_are_recognised(tmp_path: Path, shape: list, form: str):
     tensor = added.config.input[0]
     assert tensor.Format.Name(tensor.format) == form
     assert check_repository(tmp_path / "m") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [(TensorProto.UINT8, "FORMAT_NCHW"), (TensorProto.FLOAT16, "FORMAT_NCHW"), (TensorProto.INT64, "FORMAT_NONE")],
+)
+def test_only_pixel_types_make_pictures(tmp_path: Path, kind: int, form: str):
+    added = add_onnx_model(graph({"a": ["N", 3, 32, 32]}, ["N", 3, 32, 32], tmp_path / "n.onnx", kind), tmp_path / "m")
+    tensor = added.config.input[0]
+    assert tensor.Format.Name(tensor.format) == form
+
+
+def test_output_sizes_are_those_that_onnx_runtime_infers(tmp_path: Path):
+    """PyTorch's exports name every dimension of an output that it does not work out."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    file = batching_models.save(tmp_path / "n.onnx", [node], {"x": ["batch", 4]}, {"y": ["batch", "Relu_y_dim_1"]})
+    assert list(add_onnx_model(file, tmp_path / "m").config.output[0].dims) == [4]
+
+
+def test_a_scalar_input_is_one_element_for_clients(tmp_path: Path):
+    """Triton refuses an empty `reshape` without batching: there the server makes the scalar."""
+    node = helper.make_node("Add", ["x", "offset"], ["y"])
+    file = batching_models.save(tmp_path / "n.onnx", [node], {"x": ["N", 4], "offset": []}, {"y": ["N", 4]})
+    added = add_onnx_model(file, tmp_path / "m")
+    assert added.config.max_batch_size == 0
+    assert list(added.config.input[1].dims) == [1]
+    assert not added.config.input[1].HasField("reshape")
+    assert "'offset' has shape []" in added.notes[0]
+
+
+def test_one_number_an_item_is_reshaped_to_nothing_behind_the_batch(tmp_path: Path):
+    node = helper.make_node("Neg", ["x"], ["y"])
+    added = add_onnx_model(
+        batching_models.save(tmp_path / "n.onnx", [node], {"x": ["N"]}, {"y": ["N"]}), tmp_path / "m"
+    )
+    assert added.config.max_batch_size == 8
+    for tensor in (added.config.input[0], added.config.output[0]):
+        assert list(tensor.dims) == [1]
+        assert tensor.HasField("reshape")
+        assert not tensor.reshape.shape
+    assert read_config(added.path / "config.pbtxt") == added.config
+    assert check_repository(tmp_path / "m") == []
+    with Engine(tmp_path / "m") as engine:
+        assert engine.infer("n", {"x": np.ones((2, 1), np.float32)}).outputs["y"].tolist() == [[-1], [-1]]
+
+
+def sequence_output(kind: onnx.TypeProto, path: Path) -> Path:
+    node = helper.make_node("SequenceConstruct", ["x", "x"], ["y"])
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])
+    made = helper.make_graph([node], "g", [value], [helper.make_value_info("y", kind)])
+    return write(path, helper.make_model(made, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (
+            helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 4])),
+            r"'y' is a sequence, Triton's protocol has tensors only: .*options=\{'zipmap': False\}",
+        ),
+        (
+            helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])),
+            r"'y' is a map, Triton's protocol has tensors only: .*options=\{'zipmap': False\}",
+        ),
+        (
+            helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 4])),
+            "'y' is an optional, Triton's protocol has tensors only: .*OptionalGetElement",
+        ),
+        (
+            helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, ["N", 4]),
+            "'y' is a sparse tensor, Triton's protocol has tensors only: .*dense",
+        ),
+    ],
+)
+def test_what_is_no_tensor_is_called_by_its_name_with_a_way_out(tmp_path: Path, kind: onnx.TypeProto, says: str):
+    with pytest.raises(InvalidArgumentError, match=says):
+        add_onnx_model(sequence_output(kind, tmp_path / "n.onnx"), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_classifier_of_scikit_learn(tmp_path: Path):
+    """The one that ONNX Runtime brings along: its probabilities are a sequence of maps."""
+    file = Path(onnxruntime.__file__).parent / "datasets" / "logreg_iris.onnx"
+    with pytest.raises(InvalidArgumentError, match=r"'probabilities' is a sequence.*zipmap"):
+        add_onnx_model(file, tmp_path / "m")
+
+
+def test_a_file_that_onnx_runtime_cannot_load_is_refused_with_its_reason(tmp_path: Path):
+    nodes = [helper.make_node("NoSuchOperator", ["x"], ["y"], domain="ai.onnx.ml")]
+    file = batching_models.save(tmp_path / "n.onnx", nodes, {"x": ["N", 4]}, {"y": ["N", 4]})
+    with pytest.raises(InvalidArgumentError, match=r"ONNX Runtime cannot load .*n\.onnx: .*NoSuchOperator"):
+        add_onnx_model(file, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_labels_go_to_the_output_with_as_many_classes(tmp_path: Path):

@@ -13,7 +13,7 @@ from tcli_server.backends.onnxruntime import options
 from tcli_server.backends.onnxruntime.graph import ModelFileError, check_external_files, load_graph
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
-from tcli_server.backends.onnxruntime.signature import session_signature
+from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.errors import UnsupportedError
 from tcli_server.hardware.gpu import gpu_count
 
@@ -58,7 +58,7 @@ class OnnxRuntimeBackend:
             )
         except Exception as error:
             raise ModelFileError(
-                model_file, f"refused by ONNX Runtime {ort.__version__} ({error})", "export it again"
+                model_file, f"refused by ONNX Runtime {ort.__version__} ({plain(error)})", "export it again"
             ) from error
         if placement.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
             # ONNX Runtime only logs this and goes on with the CPU.

@@ -1,10 +1,14 @@
 """What a session takes and gives: the shapes that ONNX Runtime infers, by which Triton judges a configuration too."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime as ort
 
+from tcli_server.backends.onnxruntime.graph import load_graph
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.signature import ModelSignature, TensorSignature
 
 _DATATYPES = {
@@ -14,6 +18,32 @@ _DATATYPES = {
     "bfloat16": "BF16",
     "string": "BYTES",
 }
+
+
+def read_session_signature(path: Path) -> ModelSignature:
+    """What ONNX Runtime says that an ONNX file takes and gives: sizes that the file leaves open are inferred if possible.
+
+    Raises:
+        ModelFileError: the file is missing or is no ONNX model.
+        InvalidArgumentError: ONNX Runtime cannot load it; the message is ONNX Runtime's.
+    """
+    model = load_graph(path)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its own, one a status code
+        raise InvalidArgumentError(f"ONNX Runtime cannot load {path}: {plain(error)}") from None
+    return session_signature(session, model)
+
+
+def plain(error: Exception) -> str:
+    """ONNX Runtime's message without its status, the file's name and the place in its source code."""
+    text = re.sub(
+        r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", "", " ".join(str(error).split())
+    )
+    return re.sub(r"/\S+\.(cc|h):\d+ .*?\) (?=[A-Z])", "", text)
 
 
 def session_signature(session: ort.InferenceSession, model: onnx.ModelProto) -> ModelSignature:

@@ -4,8 +4,7 @@ from itertools import accumulate
 
 import grpc
 
-from tcli_server.errors import ErrorKind, ServerError
-from tcli_server.models.description import defect
+from tcli_server.errors import ErrorKind, InternalError, ServerError
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.texts import answerable
 
@@ -31,7 +30,7 @@ def as_server_error(error: Exception, rpc: str) -> ServerError:
     if isinstance(error, ServerError):
         return error
     LOG.error("%s failed", rpc, exc_info=error)
-    return defect(error)
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 def status_and_details(error: ServerError) -> tuple[grpc.StatusCode, str]:

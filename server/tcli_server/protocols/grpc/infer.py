@@ -12,7 +12,6 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
-from tcli_server.models.model import Model
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request
@@ -20,6 +19,7 @@ from tcli_server.protocols.grpc.infer_response import encode_response, takes_lon
 from tcli_server.protocols.grpc.stream import Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 _LARGE = 1 << 14
@@ -32,14 +32,11 @@ _MANY_FIELDS = 500
 _MOST_FIELDS = 1 << 16
 """Fields that a request, its inputs and its outputs may have."""
 
-_LARGE_ANSWER = 1 << 20
-"""Bytes of outputs from which an answer is written by a thread."""
-
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
-_Asked = tuple[InferenceRequest, Classes, Model]
-_Encode = Callable[[InferenceResponse, Classes, Model], bytes]
+_Asked = tuple[InferenceRequest, Classes]
+_Encode = Callable[[InferenceResponse, Classes], bytes]
 
 
 class _Call:
@@ -73,6 +70,7 @@ class Inference:
         self._admission = admission
         self._compression = compression
         self._post = ReplyMailbox(loop).post
+        self._turn_end = TurnEnd(loop)
         self._streams: set[Stream] = set()
 
     def close(self) -> None:
@@ -127,10 +125,10 @@ class Inference:
             self._admission.leave()
 
     async def _answer(self, asked: _Asked, encode: _Encode) -> bytes:
-        request, classes, model = asked
+        request, classes = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
-        self._engine.submit(request)
+        self._engine.submit(request, self._turn_end)
         try:
             response = await future
         except asyncio.CancelledError:
@@ -138,9 +136,9 @@ class Inference:
             raise
         if response.error is not None:
             raise response.error
-        if takes_long(response, classes, _MANY_BYTES) or _size(response) > _LARGE_ANSWER:
-            return await self._loop.run_in_executor(self._pool, encode, response, classes, model)
-        return encode(response, classes, model)
+        if takes_long(response, classes):
+            return await self._loop.run_in_executor(self._pool, encode, response, classes)
+        return encode(response, classes)
 
     def _decode_small(self, call: _Call) -> _Asked:
         message = _parse(call.data)
@@ -178,16 +176,14 @@ class Inference:
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
-        model = self._engine.model(
-            message.model_name, message.model_version
-        )  # first, as in Triton: is it there at all?
-        request, classes = decode_request(message, raw)
+        self._engine.model(message.model_name, message.model_version)  # first, as in Triton: is it there at all?
+        asked = decode_request(message, raw)
         call.data = b""  # the request's views keep it for as long as they need it
-        return request, classes, model
+        return asked
 
 
-def _encode_for_stream(response: InferenceResponse, classes: Classes, model: Model) -> bytes:
-    body = encode_response(response, classes, model, final_flag=True)
+def _encode_for_stream(response: InferenceResponse, classes: Classes) -> bytes:
+    body = encode_response(response, classes, final_flag=True)
     return b"".join([_STREAM_RESPONSE, varint(len(body)), body])
 
 
@@ -200,10 +196,6 @@ def _parse(data: bytes) -> service_pb2.ModelInferRequest:
 
 def _unreadable(error: Exception) -> InternalError:
     return InternalError(f"Unable to parse request: {error}")
-
-
-def _size(response: InferenceResponse) -> int:
-    return sum([array.nbytes for array in response.outputs.values()])
 
 
 def _resolve(future: asyncio.Future[InferenceResponse], response: InferenceResponse) -> None:

@@ -1,6 +1,6 @@
 """An inference request from its protobuf message (rules and texts: Triton's gRPC service)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,18 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InvalidArgumentError, UnsupportedError, request_prefix
-from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw, element_count
-from tcli_server.request import InferenceRequest, Parameter
+from tcli_server.protocols.tensors import (
+    MAX_DIMS,
+    PIECE,
+    Shape,
+    bytes_array,
+    datatype,
+    decode_raw,
+    element_count,
+    shapeless,
+)
+from tcli_server.protocols.texts import short
+from tcli_server.request import InferenceRequest
 
 Classes = Mapping[str, int]
 """Output name -> how many classes of it are wanted, for the classification extension."""
@@ -79,7 +89,7 @@ def decode_request(
     """
     request = InferenceRequest(message.model_name, {}, model_version=message.model_version, id=message.id)
     if message.parameters:
-        request.parameters = _read_parameters(message.parameters)
+        _read_parameters(message.parameters, request)
     _read_inputs(message, raw, request)
     if not message.outputs:
         return request, _NO_CLASSES
@@ -96,16 +106,17 @@ def _read_inputs(
     for tensor in message.inputs:
         name = tensor.name
         if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
-            raise UnsupportedError(f"input '{name}' is in shared memory, which this server does not support yet")
+            raise UnsupportedError(f"input '{short(name)}' is in shared memory, which this server does not support yet")
         if name in inputs:
-            raise InvalidArgumentError(f"{request_prefix(request.id)}input '{name}' already exists in request")
-        shape = tuple(tensor.shape)
+            raise InvalidArgumentError(f"{request_prefix(request.id)}input '{short(name)}' already exists in request")
+        shape = tuple(tensor.shape[: MAX_DIMS + 1])  # more are too many in any case
         if not raw:
             inputs[name] = _decode_contents(tensor, shape, request)
             continue
         if tensor.HasField("contents"):
             raise InvalidArgumentError(
-                f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
+                f"contents field must not be specified when using raw_input_contents for '{short(name)}' for model "
+                f"'{model}'"
             )
         if used == len(raw):
             raise _no_data(name, model)
@@ -117,10 +128,10 @@ def _read_inputs(
 
 
 def _no_data(name: str, model: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"unable to find data for input tensor '{name}' for model '{model}' in request.")
+    return InvalidArgumentError(f"unable to find data for input tensor '{short(name)}' for model '{model}' in request.")
 
 
-def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequest) -> np.ndarray:
+def _decode_contents(tensor: Any, shape: Shape, request: InferenceRequest) -> np.ndarray:
     """A tensor from its typed field."""
     name, model = tensor.name, request.model_name
     kind = datatype(tensor.datatype, name)
@@ -131,7 +142,7 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequ
     for field in filled:
         if field != expected:
             raise InvalidArgumentError(
-                f"unexpected explicit tensor data for input tensor '{name}' for model '{model}' of type "
+                f"unexpected explicit tensor data for input tensor '{short(name)}' for model '{model}' of type "
                 f"'{_FIELD_DATATYPE[field]}', expected datatype '{kind.name}'"
             )
     try:
@@ -140,31 +151,43 @@ def _decode_contents(tensor: Any, shape: tuple[int, ...], request: InferenceRequ
         raise InvalidArgumentError(f"{request_prefix(request.id)}{error}") from None
 
 
-def _typed_array(values: Any, kind: DataType, shape: tuple[int, ...], name: str, model: str) -> np.ndarray:
-    count = element_count(shape, name, model)
+def _typed_array(values: Any, kind: DataType, shape: Shape, name: str, model: str) -> np.ndarray:
+    if not shape:
+        return shapeless(kind)
+    count = element_count(shape, kind, name, model)
     if not kind.size:
         if len(values) > count:
             raise InvalidArgumentError(
-                f"unexpected number of string elements {len(values)} for inference input '{name}' for model '{model}', "
-                f"expecting {count}"
+                f"unexpected number of string elements {len(values)} for inference input '{short(name)}' for model "
+                f"'{model}', expecting {count}"
             )
         if len(values) < count:
             raise InvalidArgumentError(
-                f"expected {count} string elements for inference input '{name}' for model '{model}', got {len(values)}"
+                f"expected {count} string elements for inference input '{short(name)}' for model '{model}', got "
+                f"{len(values)}"
             )
-        return bytes_array(list(values), shape)
+        return bytes_array([value for piece in _pieces(values) for value in piece], shape)
     if len(values) != count:
         raise InvalidArgumentError(
-            f"input byte size mismatch for input '{name}' for model '{model}'. Expected {count * kind.size}, got "
+            f"input byte size mismatch for input '{short(name)}' for model '{model}'. Expected {count * kind.size}, got "
             f"{len(values) * kind.size}"
         )
     # INT8 and INT16 travel in 32-bit fields: the low bits count, as in Triton.
     carried = BY_NAME[_FIELD_DATATYPE[_CONTENTS_FIELD[kind.name]]].dtype
-    return np.array(values, carried).astype(kind.dtype, copy=False).reshape(shape)
+    array = np.empty(count, kind.dtype)
+    position = 0
+    for piece in _pieces(values):
+        array[position : position + len(piece)] = np.array(piece, carried).astype(kind.dtype, copy=False)
+        position += len(piece)
+    return array.reshape(shape)
 
 
-def _read_parameters(parameters: Any) -> dict[str, Parameter]:
-    read: dict[str, Parameter] = {}
+def _pieces(values: Any) -> Iterator[list[Any]]:
+    for start in range(0, len(values), PIECE):
+        yield values[start : start + PIECE]
+
+
+def _read_parameters(parameters: Any, request: InferenceRequest) -> None:
     for key, parameter in parameters.items():
         allowed, said = _PARAMETER_TYPES.get(key, _CUSTOM_TYPES)
         if key.startswith(_RESERVED_PREFIX) and key != _FINAL_RESPONSE:
@@ -174,20 +197,23 @@ def _read_parameters(parameters: Any) -> dict[str, Parameter]:
             )
         chosen = parameter.WhichOneof("parameter_choice")
         if chosen not in allowed:
-            raise InvalidArgumentError(f"invalid value type for '{key}' parameter, expected {said}")
+            raise InvalidArgumentError(f"invalid value type for '{short(key)}' parameter, expected {said}")
         value = getattr(parameter, chosen)
-        if key == "priority" and value < 0:
-            raise InvalidArgumentError("invalid value for 'priority', expected value >= 0.")
-        if key != _FINAL_RESPONSE:  # speaks of decoupled models only
-            read[key] = value
-    return read
+        if key == "priority":
+            if value < 0:
+                raise InvalidArgumentError("invalid value for 'priority', expected value >= 0.")
+            request.priority = value
+        elif key == "timeout":
+            request.timeout_us = max(0, value)  # Triton takes a negative one for a huge one, which is none either
+        elif key != _FINAL_RESPONSE:  # speaks of decoupled models only
+            request.parameters[key] = value
 
 
 def _classes(output: Any) -> int:
     """How many classes of an output are wanted, 0 for the tensor itself."""
     if _SHARED_MEMORY in output.parameters:
         raise UnsupportedError(
-            f"output '{output.name}' is to go to shared memory, which this server does not support yet"
+            f"output '{short(output.name)}' is to go to shared memory, which this server does not support yet"
         )
     if "classification" not in output.parameters:
         return 0

@@ -1,24 +1,26 @@
 """An inference response as the bytes of its protobuf message."""
 
-import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import datatype_of
-from tcli_server.models.model import Model
-from tcli_server.protocols.classification import classify
+from tcli_server.protocols.classification import classified
 from tcli_server.protocols.grpc.infer_request import Classes
 from tcli_server.protocols.grpc.wire import Buffer, raw_output
 from tcli_server.protocols.tensors import encode_raw
 from tcli_server.request import InferenceResponse
 
-_BUFFER_KINDS = frozenset("biuf")
-"""numpy dtype kinds whose arrays lend their memory; bfloat16 ("V") and objects do not."""
+_QUICK_BYTES = 1 << 20
+"""Bytes that are copied within about a millisecond."""
+
+_QUICK_ELEMENTS = 1 << 12
+"""Elements that are written, or searched for the largest, one by one within about a millisecond."""
 
 
-def encode_response(response: InferenceResponse, classes: Classes, model: Model, final_flag: bool = False) -> bytes:
+def encode_response(response: InferenceResponse, classes: Classes, final_flag: bool = False) -> bytes:
     """A serialized ModelInferResponse; tensors are always in `raw_output_contents`, each copied once.
 
     Args:
+        response: with the `spec` of the model that answered, where classes are wanted.
         final_flag: add the parameter `triton_final_response`, as responses on streams have it.
 
     Raises:
@@ -33,21 +35,18 @@ def encode_response(response: InferenceResponse, classes: Classes, model: Model,
     add = message.outputs.add
     for name, array in response.outputs.items():
         if classes and (count := classes.get(name)):
-            array = classify(array, count, model.spec.labels.get(name, ()), model.spec.max_batch_size > 0, name)
+            array = classified(array, count, name, response.spec)
         add(name=name, datatype=datatype_of(array), shape=array.shape)
-        parts += raw_output(_bytes_of(array))
+        parts += raw_output(encode_raw(array))
     parts[0] = message.SerializeToString()
     return b"".join(parts)
 
 
-def _bytes_of(array: np.ndarray) -> Buffer:
-    if array.dtype.kind in _BUFFER_KINDS and array.flags.c_contiguous:
-        return array.data
-    return encode_raw(array)
-
-
-def takes_long(response: InferenceResponse, classes: Classes, elements: int) -> bool:
-    """Whether encoding goes through more than `elements` elements one by one."""
-    return any(
-        array.size > elements and (array.dtype.hasobject or name in classes) for name, array in response.outputs.items()
-    )
+def takes_long(response: InferenceResponse, classes: Classes) -> bool:
+    """Whether encoding takes too long for an event loop."""
+    size = 0
+    for name, array in response.outputs.items():
+        if array.size > _QUICK_ELEMENTS and (array.dtype.hasobject or name in classes):
+            return True
+        size += sum(map(len, array.reshape(-1).tolist())) if array.dtype.hasobject else array.nbytes
+    return size > _QUICK_BYTES

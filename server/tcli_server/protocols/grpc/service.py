@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableError, UnsupportedError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
 from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
 from tcli_server.protocols.grpc.infer import Inference
@@ -200,7 +200,8 @@ def _reading(name: str, method: Method) -> Run:
     """Reads the RPC's request for `method`.
 
     Raises:
-        InvalidArgumentError: the request is larger than anybody needs, or no message.
+        InvalidArgumentError: the request is larger than anybody needs.
+        InternalError: it is no message.
     """
     request_class: Any = message_factory.GetMessageClass(_SERVICE.methods_by_name[name].input_type)
 
@@ -210,7 +211,7 @@ def _reading(name: str, method: Method) -> Run:
         try:
             message = request_class.FromString(data)
         except DecodeError as error:
-            raise InvalidArgumentError(f"Unable to parse request: {error}") from None
+            raise InternalError(f"Unable to parse request: {error}") from None
         return method(message)
 
     return run
@@ -250,7 +251,7 @@ def _read_load(data: bytes) -> tuple[pb.RepositoryModelLoadRequest, dict[str, me
             )
         return pb.RepositoryModelLoadRequest.FromString(rest), large
     except (ValueError, DecodeError) as error:
-        raise InvalidArgumentError(f"Unable to parse request: {error}") from None
+        raise InternalError(f"Unable to parse request: {error}") from None
 
 
 def _file_path(key: str) -> str:

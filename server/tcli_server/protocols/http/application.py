@@ -1,13 +1,10 @@
 """The HTTP endpoints of the V2 protocol and of Triton's extensions."""
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import orjson
 from google.protobuf.message import Message
@@ -15,18 +12,22 @@ from google.protobuf.message import Message
 from tcli_server.engine import Engine
 from tcli_server.errors import (
     InternalError,
-    InvalidArgumentError,
     ServerError,
     UnavailableError,
     UnsupportedError,
 )
-from tcli_server.protocols.http.connection import Exchange
+from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import status_and_body
+from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.messages import to_json
+from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
 
 _EMPTY = b""
+
+Work = Callable[[], "bytes | Future[None]"]
+"""Makes the body of a 200 answer, in a thread, or begins something whose end is answered; may raise ServerError."""
 
 
 class HttpApplication:
@@ -44,6 +45,10 @@ class HttpApplication:
         self._max_input_size = max_input_size
         # Large JSON and compression; two threads, as they compete with the models for the same cores.
         self._pool = ThreadPoolExecutor(2, "http")
+        # Answers that grow with the number of models; a thread apart, lest they wait for somebody's large JSON.
+        self._status_pool = ThreadPoolExecutor(1, "http-status")
+        # Reading load requests, which can carry whole models; loading itself is the engine's.
+        self._control_pool = ThreadPoolExecutor(1, "http-control")
         infer = InferHandler(engine, loop, self._pool, max_input_size, self._in_loop)
         self._router = Router(
             [
@@ -61,11 +66,14 @@ class HttpApplication:
         except ServerError as error:
             exchange.respond(*status_and_body(error))
         except Exception as error:  # a defect must answer this request and leave the connection usable
+            LOG.exception("%s failed", exchange.path[:200])
             exchange.respond(*status_and_body(InternalError(f"{type(error).__name__}: {error}")))
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False)
+        self._status_pool.shutdown(wait=False)
+        self._control_pool.shutdown(wait=False)
 
     def _in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
@@ -102,13 +110,13 @@ class HttpApplication:
             exchange.fail(400, "Model version not ready")
 
     def _model_metadata(self, exchange: Exchange, name: str, version: str) -> None:
-        _respond_message(exchange, self._engine.model_metadata(name, version))
+        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.model_metadata(name, version)))
 
     def _model_config(self, exchange: Exchange, name: str, version: str) -> None:
-        _respond_message(exchange, self._engine.model_config(name, version))
+        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.model_config(name, version)))
 
     def _statistics(self, exchange: Exchange, name: str, version: str) -> None:
-        _respond_message(exchange, self._engine.statistics(name, version))
+        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.statistics(name, version)))
 
     # --- repository ---
 
@@ -122,23 +130,28 @@ class HttpApplication:
         ]
 
     def _index(self, exchange: Exchange, *_: str) -> None:
-        document = _parse_object(exchange.body)
-        ready = document.get("ready", False)
-        if not isinstance(ready, bool):
-            raise InvalidArgumentError("Invalid value for 'ready': expected a boolean")
-        index = to_json(self._engine.repository_index(ready), defaults=False)
-        exchange.respond(200, orjson.dumps(index.get("models", [])))
+        def index() -> bytes:
+            ready = read_index(exchange.body, self._max_input_size)
+            models = to_json(self._engine.repository_index(ready), defaults=False).get("models", [])
+            return orjson.dumps(models)
+
+        self._in_thread(self._status_pool, exchange, index)
 
     def _load(self, exchange: Exchange, name: str, _: str) -> None:
+        def load() -> "Future[None]":
+            config, files = read_load(exchange.body, self._max_input_size)
+            exchange.body = _EMPTY
+            return self._engine.begin_load(name, config, files)
+
         self._check_explicit()
-        config, files = _load_parameters(_parse_object(exchange.body))
-        self._when_done(exchange, self._engine.begin_load(name, config, files))
+        self._in_thread(self._control_pool, exchange, load)
 
     def _unload(self, exchange: Exchange, name: str, _: str) -> None:
+        def unload() -> "Future[None]":
+            return self._engine.begin_unload(name, read_unload(exchange.body, self._max_input_size))
+
         self._check_explicit()
-        parameters = _parse_object(exchange.body).get("parameters")
-        dependents = isinstance(parameters, dict) and parameters.get("unload_dependents") is True
-        self._when_done(exchange, self._engine.begin_unload(name, dependents))
+        self._in_thread(self._control_pool, exchange, unload)
 
     def _check_explicit(self) -> None:
         if self._engine.options.model_control_mode != "explicit":
@@ -147,61 +160,35 @@ class HttpApplication:
                 "--model-control-mode=explicit"
             )
 
-    def _when_done(self, exchange: Exchange, future: "Future[None]") -> None:
-        def answer(done: "Future[None]") -> None:
-            error = done.exception()
-            if error is None:
-                status, body = 200, _EMPTY
-            elif isinstance(error, ServerError):
-                status, body = status_and_body(error)
-            else:  # answered, whatever it is: the client waits
-                status, body = status_and_body(InternalError(f"{type(error).__name__}: {error}"))
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(exchange.respond, status, body)
+    def _in_thread(self, pool: ThreadPoolExecutor, exchange: Exchange, work: Work) -> None:
+        def run() -> None:
+            try:
+                answer = work()
+            except Exception as error:
+                self._answer(exchange, error)
+                return
+            if isinstance(answer, Future):
+                answer.add_done_callback(lambda done: self._answer(exchange, done.exception() or _EMPTY))
+            else:
+                self._answer(exchange, answer)
 
-        future.add_done_callback(answer)
+        pool.submit(run)
 
-
-def _respond_message(exchange: Exchange, message: Message) -> None:
-    exchange.respond(200, orjson.dumps(to_json(message)))
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    if not body.strip():
-        return {}
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InternalError(f"failed to parse the request JSON buffer: {error}") from None
-    if not isinstance(document, dict):
-        raise InternalError("failed to parse the request JSON buffer: expected an object")
-    return document
-
-
-def _load_parameters(document: dict[str, Any]) -> tuple[str | None, dict[str, bytes]]:
-    """The `config` and the `file:<path>` parameters of a load request."""
-    config: str | None = None
-    files: dict[str, bytes] = {}
-    parameters = document.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise InternalError("Unable to parse 'parameters': expected an object")
-    for key, value in parameters.items():
-        if not isinstance(value, str):
-            raise InternalError(f"unexpected type for load parameter '{key}', expected a string")
-        if key == "config":
-            config = value
-        elif key.startswith("file:"):
-            files[key.removeprefix("file:")] = _decode_base64(key, value)
+    def _answer(self, exchange: Exchange, outcome: bytes | BaseException) -> None:
+        """Answer from any thread, whatever it is: the client waits."""
+        if isinstance(outcome, bytes):
+            status, body = 200, outcome
+        elif isinstance(outcome, ServerError):
+            status, body = status_and_body(outcome)
         else:
-            raise InternalError(f"unrecognized load parameter '{key}', expected 'config' or 'file:<path>'")
-    return config, files
+            LOG.error("%s failed", exchange.path[:200], exc_info=outcome)
+            status, body = status_and_body(InternalError(f"{type(outcome).__name__}: {outcome}"))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to answer
+            self._loop.call_soon_threadsafe(exchange.respond, status, body)
 
 
-def _decode_base64(key: str, value: str) -> bytes:
-    try:
-        return base64.b64decode(value)
-    except binascii.Error as error:
-        raise InternalError(f"load parameter '{key}' is not base64: {error}") from None
+def _dump(message: Message) -> bytes:
+    return orjson.dumps(to_json(message))
 
 
 def _refuse_repository(*_: Exchange | str) -> None:

@@ -1,172 +1,251 @@
-"""One HTTP/1.1 connection: bytes to requests and responses back to bytes, in order.
+"""One HTTP/1.1 connection: requests handed on and answered in order, and when to read, to wait and to close.
 
 A protocol over httptools' parser instead of an ASGI server: for a tiny model the ASGI layers cost more than the
 inference does (see benchmarks/).
 """
 
 import asyncio
+import time
 from collections import deque
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import cast
 
-import httptools
-
+from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import error_body
+from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
+from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, ByteBudget, HttpLimits
+from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
 
-MAX_CHUNKS = 65536
-"""Chunks of a request body, as Triton limits them."""
+HALF_CLOSE_SECS = 0.05
+"""After an end of input: what is still worked on then is told that the client may be gone."""
 
-_MAX_HEAD_BYTES = 1 << 16
+LINGER_SECS = 5.0
+"""How long a client that was refused may go on sending before it is cut off, so that it can read why."""
+
+_SURPLUS = 64
+_REQUESTS_PER_TURN = 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_JSON = b"Content-Type: application/json\r\n"
 _CLOSE = b"Connection: close\r\n"
+_KEEP_ALIVE = b"Connection: keep-alive\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-Body = bytes | memoryview
 
+@dataclass(slots=True)
+class Shared:
+    """What all connections of one server share.
 
-class Exchange:
-    """One request and the way to answer it, once, from the loop's thread."""
+    Attributes:
+        turned_away: status and message for every request on a new connection, while the server drains.
+    """
 
-    __slots__ = ("_connection", "body", "headers", "keep_alive", "method", "path")
-
-    def __init__(self, connection: "Connection", method: bytes, path: bytes, headers: dict[bytes, bytes]) -> None:
-        self._connection = connection
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = b""
-        self.keep_alive = True
-
-    def respond(self, status: int, body: bytes = b"", headers: bytes = _JSON) -> None:
-        """Send a response.
-
-        Args:
-            headers: complete header lines, each with its line end; Content-Length is added.
-        """
-        self.respond_parts(status, len(body), headers, (body,))
-
-    def respond_parts(self, status: int, length: int, headers: bytes, parts: "tuple[Body, ...] | list[Body]") -> None:
-        """Send a response whose body of `length` bytes is in parts."""
-        self._connection.finish(self, status, length, headers, parts)
-
-    def fail(self, status: int, message: str, headers: bytes = _JSON) -> None:
-        """Send an error."""
-        self.respond(status, error_body(message), headers)
-
-
-class Handler(Protocol):
-    """Answers exchanges; must not block."""
-
-    def __call__(self, exchange: Exchange) -> None: ...
+    handler: Handler
+    limits: HttpLimits
+    budget: ByteBudget
+    max_connections: int
+    connections: "set[Connection]" = field(default_factory=set)
+    turned_away: tuple[int, str] | None = None
 
 
 class Connection(asyncio.Protocol):
-    """Parses requests and hands them to the handler one after the other."""
+    """Reads requests and hands them to the handler one after the other."""
 
-    def __init__(self, handler: Handler, connections: "set[Connection]") -> None:
-        self._handler = handler
-        self._connections = connections
-        self._parser: Any = httptools.HttpRequestParser(self)
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._reader = RequestReader(self, shared.limits, shared.budget)
+        self._reader.turned_away = shared.turned_away
         self._transport: asyncio.Transport | None = None
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
-        self._catching_up = False
-        self._path = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
-        self._reading_head = False
-        self._body: list[bytes] = []
-        self._chunks = 0
+        self._unread: bytes | memoryview = b""
+        self._refusal: tuple[int, str] | None = None
+        self._continue_due = False
+        self._pumping = self._pump_scheduled = False
+        self._reading_paused = self._writing_paused = False
+        self._input_ended = False
+        self._last_answers = False  # nothing is accepted any more, what is due is answered
+        self._something_else = False  # there is more to turn to than requests: see `_when_answered`
         self._closing = False
+        self._since = time.monotonic()  # when began what `check` waits for
+        self._unsent = 0
 
     # --- asyncio's callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._connections.add(self)
+        connections, allowed = self._shared.connections, self._shared.max_connections
+        if len(connections) >= allowed:
+            self._reader.turned_away = (
+                503,
+                f"more than {allowed} connections; close some, or use --http-max-connections",
+            )
+            if len(connections) >= allowed + _SURPLUS:  # not even time to tell them
+                self._transport.abort()
+        connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
-        self._connections.discard(self)
+        self._closing = True
+        self._shared.connections.discard(self)
+        self._reader.close()
+        self._unread = b""
+        self._shared.budget.release(self._bytes_waiting())
+        self._waiting.clear()
+        exchange, self._current = self._current, None
+        if exchange is not None:
+            self._shared.budget.release(len(exchange.body))
+            _tell_gone(exchange, True)
 
     def pause_writing(self) -> None:
-        # A client that does not read its answers gets to ask nothing more until it does.
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._writing_paused = True
+        self._since = time.monotonic()
 
     def resume_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._writing_paused = False
+        self._since = time.monotonic()
+        self._pump()
+
+    def eof_received(self) -> bool:
+        """Answer what was asked: the client may only have nothing more to ask. True keeps the connection open for that."""
+        self._input_ended = self._last_answers = self._something_else = True
+        if self._closing and self._transport is not None:  # the client has read why it was refused
+            self._transport.close()
+        elif not self.due:
+            self._close()
+        elif self._current is not None:
+            self._watch_half_closed(self._current)
+        return True
 
     def data_received(self, data: bytes) -> None:
+        if self._closing or self._refusal is not None:
+            return
+        if len(data) <= SLICE and not self._unread and self._has_room():
+            self._feed(data)
+        else:
+            self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+        self._pump()
+
+    # --- what the reader tells ---
+
+    def received(self, exchange: Exchange) -> None:
+        """A whole request; it waits for its turn."""
+        self._waiting.append(exchange)
+
+    def expects_continue(self) -> None:
+        """The client sends its body once it is asked to, which has to wait for the answers before."""
+        self._continue_due = self._something_else = True
+
+    def refuse(self, status: int, message: str) -> None:
+        """Close with this answer after those that are due."""
+        self._refusal = (status, message)
+        self._something_else = True
+        self._unread = b""
+
+    # --- one after the other ---
+
+    @property
+    def due(self) -> bool:
+        """Something is asked, or still to be parsed, that is not answered yet."""
+        return bool(self._current is not None or self._waiting or self._unread or self._refusal is not None)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        reader = self._reader
+        heads = reader.heads
+        reader.feed(data)
+        if reader.phase is not BETWEEN and (reader.heads != heads or reader.phase is BODY):  # no trickle of a head
+            self._since = time.monotonic()
+
+    def _has_room(self) -> bool:
+        """Whether to parse more, behind what is being answered."""
+        if self._current is None and not self._waiting:
+            return True
+        if len(self._waiting) >= MAX_WAITING:
+            return False
+        return self._bytes_waiting() + self._reader.body_bytes < MAX_READ_AHEAD
+
+    def _bytes_waiting(self) -> int:
+        return sum(len(exchange.body) for exchange in self._waiting)
+
+    def _pump(self) -> None:
+        """Turn to the next request as often as that is possible: most are answered at once, and thousands may wait."""
+        if self._pumping:
+            return
+        self._pumping = True
+        turns = _REQUESTS_PER_TURN
+        waiting = self._waiting
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "protocol upgrades are not supported")
-        except httptools.HttpParserError as error:
-            self._refuse(400, f"malformed HTTP request: {error}")
-        if self._reading_head:  # the parser itself would collect a header without end
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(431, f"request line and headers are larger than {_MAX_HEAD_BYTES} bytes")
+            while not self._closing:
+                if waiting and self._current is None and not self._writing_paused:
+                    if not turns:  # others have their turn now
+                        self._pump_later()
+                        break
+                    turns -= 1
+                    self._start(waiting.popleft())
+                elif self._unread and self._has_room():
+                    step = self._reader.step
+                    data, self._unread = self._unread[:step], self._unread[step:]
+                    self._feed(data)
+                else:
+                    break
+        finally:
+            self._pumping = False
+        if self._something_else and self._current is None and not waiting:
+            self._when_answered()
+        if waiting or self._unread or self._writing_paused or self._reading_paused or self._reader.body_bytes:
+            self._pause_or_resume_reading()
 
-    # --- httptools' callbacks ---
+    def _pump_later(self) -> None:
+        if not self._pump_scheduled:
+            self._pump_scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump_again)
 
-    def on_message_begin(self) -> None:
-        self._path, self._headers, self._body = b"", {}, []
-        self._head_bytes = self._chunks = 0
-        self._reading_head = True
+    def _pump_again(self) -> None:
+        self._pump_scheduled = False
+        self._pump()
 
-    def on_url(self, url: bytes) -> None:
-        self._path += url
+    def _start(self, exchange: Exchange) -> None:
+        self._current = exchange
+        try:
+            self._shared.handler(exchange)
+        except Exception as error:  # a defect must answer this request and leave the connection usable
+            LOG.exception("cannot answer %r", exchange.path)
+            exchange.fail(500, f"{type(error).__name__}: {error}")
+        if self._input_ended and self._current is exchange:
+            self._watch_half_closed(exchange)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        self._reading_head = False
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
-            self._transport.write(_CONTINUE)
-
-    def on_body(self, body: bytes) -> None:
-        if not self._closing:
-            self._body.append(body)
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-        if self._chunks > MAX_CHUNKS:
-            self._refuse(400, f"request has more than {MAX_CHUNKS} chunks")
-
-    def on_message_complete(self) -> None:
+    def _when_answered(self) -> None:
         if self._closing:
             return
-        exchange = Exchange(self, self._parser.get_method(), self._path, self._headers)
-        exchange.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        exchange.keep_alive = self._parser.should_keep_alive()
-        self._body = []
-        if self._current is None:
-            self._current = exchange
-            self._handler(exchange)
-        else:  # pipelined: answered in its turn
-            self._waiting.append(exchange)
+        if self._refusal is not None:
+            self._send_refusal(*self._refusal)
+        elif self._last_answers and not self._unread:
+            self._close()
+        elif self._continue_due:
+            self._continue_due = self._something_else = False
+            if self._transport is not None and self._reader.phase is BODY and not self._reader.body_bytes:
+                self._transport.write(_CONTINUE)
+
+    def _pause_or_resume_reading(self) -> None:
+        """A client that does not read its answers, or is far ahead of them, gets to send nothing more until it does."""
+        pause = self._writing_paused or (bool(self._unread) and self._refusal is None) or not self._has_room()
+        if pause is not self._reading_paused and self._transport is not None and not self._closing | self._input_ended:
+            self._reading_paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._since = time.monotonic()
+                self._transport.resume_reading()
 
     # --- answering ---
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is asked that is not answered yet."""
-        return self._current is None
-
-    def finish(
-        self, exchange: Exchange, status: int, length: int, headers: bytes, parts: tuple[Body, ...] | list[Body]
-    ) -> None:
+    def finish(self, exchange: Exchange, status: int, length: int, headers: bytes, parts: Parts) -> None:
         """Send the current exchange's response and turn to the next request."""
         transport = self._transport
         if transport is None or exchange is not self._current:  # the client is gone
             return
-        close = self._closing or not exchange.keep_alive
-        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], headers, _CLOSE if close else b"", length)
+        last = not exchange.keep_alive or (self._last_answers and not (self._waiting or self._unread or self._refusal))
+        connection = _CLOSE if last else _KEEP_ALIVE if exchange.http_1_0 else b""
+        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], headers, connection, length)
         if exchange.method == b"HEAD":  # answered by its headers alone
             parts = ()
         if length < 65536:
@@ -175,40 +254,107 @@ class Connection(asyncio.Protocol):
             transport.write(head)
             for part in parts:
                 transport.write(part)
-        self._current = None
-        if close:
-            self._waiting.clear()
-            transport.close()
-        elif not self._catching_up:
-            self._catch_up()
+        self._current = exchange.on_gone = None
+        if exchange.body:
+            self._shared.budget.release(len(exchange.body))
+            exchange.body = b""
+        self._since = time.monotonic()
+        if last:
+            self._close()
+        elif not self._pumping and (self._waiting or self._unread or self._something_else or self._reading_paused):
+            self._pump()
 
-    def _catch_up(self) -> None:
-        """Turn to the requests that waited; a loop, as most are answered at once and thousands may wait."""
-        self._catching_up = True
-        try:
-            while self._current is None and self._waiting:
-                self._current = self._waiting.popleft()
-                self._handler(self._current)
-        finally:
-            self._catching_up = False
+    def _send_refusal(self, status: int, message: str) -> None:
+        if self._transport is None:
+            return
+        body = error_body(message)
+        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], JSON, _CLOSE, len(body))
+        self._transport.write(head + body)
+        self._refusal = None
+        self._close(linger=True)
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer what cannot be parsed any further, and close."""
-        if self._closing or self._transport is None:
+    # --- the end ---
+
+    def _watch_half_closed(self, exchange: Exchange) -> None:
+        asyncio.get_running_loop().call_later(HALF_CLOSE_SECS, self._half_closed, exchange)
+
+    def _half_closed(self, exchange: Exchange) -> None:
+        if exchange is self._current:
+            _tell_gone(exchange, False)
+
+    def _close(self, linger: bool = False) -> None:
+        """Close once everything is sent.
+
+        Args:
+            linger: the client may still be sending: closing now would reset the connection before it reads the answer.
+        """
+        transport = self._transport
+        if transport is None or self._closing:
             return
         self._closing = True
-        body = error_body(message)
-        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], _JSON, _CLOSE, len(body))
-        self._transport.write(head + body)
-        self._transport.close()
+        self._unread = b""
+        self._since = time.monotonic()
+        if linger and not self._input_ended:
+            transport.write_eof()
+            if self._reading_paused:
+                self._reading_paused = False
+                transport.resume_reading()
+        else:
+            transport.close()
 
-    def shut_down(self) -> None:
-        """Close now if idle, else after the response that is being worked on."""
-        self._closing = True
-        if self.idle and self._transport is not None:
-            self._transport.close()
+    def drain(self, status: int, message: str) -> None:
+        """Answer what was asked, refuse what is still coming in, and close."""
+        self._reader.turned_away = (status, message)
+        self._last_answers = self._something_else = True
+        if self._reader.phase is not BETWEEN:
+            self._reader.give_up(status, message)
+        self._pump()
+
+    @property
+    def drained(self) -> bool:
+        """Everything that was asked is answered and sent."""
+        return not self.due and (self._transport is None or self._transport.get_write_buffer_size() == 0)
 
     def abort(self) -> None:
         """Close without waiting for anything."""
         if self._transport is not None:
             self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """End what takes too long; called about once a second with `time.monotonic()`."""
+        transport, limits = self._transport, self._shared.limits
+        if transport is None:
+            return
+        waited = now - self._since
+        unsent = transport.get_write_buffer_size()
+        if unsent:
+            if unsent != self._unsent:  # the client reads, if slowly
+                self._unsent, self._since = unsent, now
+            elif waited > limits.idle_timeout_secs:
+                transport.abort()
+        elif self._closing:
+            if waited > LINGER_SECS:
+                transport.abort()
+        elif self.due:
+            pass  # it is for us to answer
+        elif self._reader.phase is HEAD:
+            if waited > limits.head_timeout_secs:
+                self._time_out("the headers of a request did not come", limits.head_timeout_secs)
+        elif self._reader.phase is BODY:
+            if waited > limits.body_timeout_secs:
+                self._time_out("nothing of the request's body came", limits.body_timeout_secs)
+        elif waited > (limits.idle_timeout_secs if self._reader.turned_away is None else LINGER_SECS):
+            self._close()
+
+    def _time_out(self, what: str, seconds: float) -> None:
+        self._reader.give_up(408, f"{what} within {seconds:g} seconds")
+        self._pump()
+
+
+def _tell_gone(exchange: Exchange, lost: bool) -> None:
+    on_gone, exchange.on_gone = exchange.on_gone, None
+    if on_gone is not None:
+        try:
+            on_gone(lost)
+        except Exception:  # a defect in one request's handler, which must not harm the connections
+            LOG.exception("cannot tell that the client is gone")

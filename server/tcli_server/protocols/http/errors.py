@@ -3,6 +3,9 @@
 import orjson
 
 from tcli_server.errors import ErrorKind, ServerError
+from tcli_server.protocols.texts import answerable
+
+_LONGEST = 10_000
 
 STATUS = {
     ErrorKind.INVALID_ARG: 400,
@@ -18,8 +21,8 @@ STATUS = {
 
 
 def error_body(message: str) -> bytes:
-    """The body of every error reply."""
-    return orjson.dumps({"error": message})
+    """The body of every error reply; takes any text, and shows what nobody could read as escapes."""
+    return orjson.dumps({"error": answerable(message, _LONGEST)})
 
 
 def status_and_body(error: ServerError) -> tuple[int, bytes]:

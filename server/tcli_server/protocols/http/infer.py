@@ -6,36 +6,38 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
-from tcli_server.models.model import Model
+from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.compression import (
     ACCEPT_ENCODING,
     choose_coding,
     compress,
     decompress,
 )
-from tcli_server.protocols.http.connection import Exchange
 from tcli_server.protocols.http.errors import status_and_body
-from tcli_server.protocols.http.infer_request import ResponseForm, decode_request
-from tcli_server.protocols.http.infer_response import encode_response, large_json
-from tcli_server.protocols.http.json_tensors import LARGE
+from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.infer_request import ResponseForm, TakesLongError, decode_request
+from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.mailbox import ReplyMailbox
-from tcli_server.request import InferenceResponse
+from tcli_server.protocols.texts import short
+from tcli_server.protocols.turn import TurnEnd
+from tcli_server.request import InferenceRequest, InferenceResponse
 
 _JSON = b"Content-Type: application/json\r\n"
 _BINARY = b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n"
-_LARGE_COMPRESSED = 1 << 14
 
 
 class Inference:
     """One inference over HTTP, from its request to its response."""
 
-    __slots__ = ("_coding", "_exchange", "_form", "_infer", "_model")
+    __slots__ = ("_coding", "_exchange", "_form", "_gone", "_infer", "_name", "_request")
 
-    def __init__(self, infer: "InferHandler", exchange: Exchange, model: Model) -> None:
+    def __init__(self, infer: "InferHandler", exchange: Exchange, name: str) -> None:
         self._infer = infer
         self._exchange = exchange
-        self._model = model
+        self._name = name
         self._form = ResponseForm()
+        self._request: InferenceRequest | None = None
+        self._gone = False
         accept = exchange.headers.get(b"accept-encoding")
         self._coding = choose_coding(accept.decode("latin-1")) if accept else ""
 
@@ -49,11 +51,23 @@ class Inference:
             body = decompress(exchange.body, coding.decode("latin-1"), limit) if coding else exchange.body
             length = headers.get(b"inference-header-content-length")
             json_length = None if length is None else _parse_length(length)
-            request, self._form = decode_request(body, json_length, self._model, version, limit)
+            quickly = self._infer.in_loop()
+            request, self._form = decode_request(body, json_length, self._name, version, limit, quickly)
             request.reply = self._reply
-            self._infer.engine.submit(request)
+            request.byte_size = len(body)
+            self._request = request
+            if not self._gone:
+                self._infer.engine.submit(request, self._infer.turn_end if quickly else None)
+        except TakesLongError:
+            self._infer.pool.submit(self.start, version)
         except Exception as error:  # a defect, too, must answer this request: nobody else will
             self._infer.mailbox.post(self._fail, error) if self._in_pool() else self._fail(error)
+
+    def cancel(self, lost: bool) -> None:
+        """The client is gone: nobody wants the answer, or perhaps somebody still does where it only ended its input."""
+        self._gone = self._gone or lost
+        if self._request is not None:
+            self._request.cancel(only_waiting=not lost)
 
     def _in_pool(self) -> bool:
         return not self._infer.in_loop()
@@ -66,11 +80,11 @@ class Inference:
         """In the loop: encode at once what is small, hand what is large to the pool."""
         if response.error is not None:
             self._fail(response.error)
-        elif self._coding or large_json(response, self._form, LARGE):
+        elif self._coding or takes_long(response, self._form):
             self._infer.pool.submit(self._encode_in_pool, response)
         else:
             try:
-                json_length, parts = encode_response(response, self._form, self._model)
+                json_length, parts = encode_response(response, self._form)
             except Exception as error:
                 self._fail(error)
                 return
@@ -79,7 +93,7 @@ class Inference:
     def _encode_in_pool(self, response: InferenceResponse) -> None:
         post = self._infer.mailbox.post
         try:
-            json_length, parts = encode_response(response, self._form, self._model)
+            json_length, parts = encode_response(response, self._form)
             header = b""
             if self._coding:
                 parts = [compress(b"".join(parts), self._coding)]
@@ -94,6 +108,7 @@ class Inference:
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, ServerError):
+            LOG.error("an inference failed", exc_info=error)
             error = InternalError(f"{type(error).__name__}: {error}")
         status, body = status_and_body(error)
         headers = _JSON
@@ -103,15 +118,12 @@ class Inference:
 
 
 def _parse_length(value: bytes) -> int:
-    try:
-        length = int(value)
-    except ValueError:
-        length = -1
-    if length < 0:
+    if not value.isdigit() or len(value) > 19:  # int() alone would also take "1_0", and choke on thousands of digits
         raise InvalidArgumentError(
-            f"Unable to parse Inference-Header-Content-Length: found '{value.decode('latin-1')}', expected a count of bytes"
+            f"Unable to parse Inference-Header-Content-Length: found '{short(value.decode('latin-1'))}', expected a count "
+            "of bytes"
         )
-    return length
+    return int(value)
 
 
 class InferHandler:
@@ -127,22 +139,20 @@ class InferHandler:
     ) -> None:
         self.engine = engine
         self.mailbox = ReplyMailbox(loop)
+        self.turn_end = TurnEnd(loop)
         self.pool = pool
         self.max_input_size = max_input_size
         self.in_loop = in_loop
 
     def __call__(self, exchange: Exchange, name: str, version: str) -> None:
         try:
-            model = self.engine.model(name, version)
+            self.engine.model(name, version)  # first, as in Triton: is it there at all?
         except ServerError as error:
             exchange.respond(*status_and_body(error))
             return
-        inference = Inference(self, exchange, model)
-        headers = exchange.headers
-        length = headers.get(b"inference-header-content-length")
-        json_bytes = int(length) if length is not None and length.isdigit() else len(exchange.body)
-        compressed = b"content-encoding" in headers and len(exchange.body) > _LARGE_COMPRESSED
-        if json_bytes > LARGE or compressed:
+        inference = Inference(self, exchange, name)
+        exchange.on_gone = inference.cancel
+        if b"content-encoding" in exchange.headers:  # nobody knows how large it will be
             self.pool.submit(inference.start, version)
         else:
             inference.start(version)

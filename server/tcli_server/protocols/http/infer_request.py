@@ -1,19 +1,26 @@
 """An inference request from its HTTP body: JSON, JSON with binary tensors behind it, or raw bytes alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
-import numpy as np
-
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
-from tcli_server.models.model import Model
-from tcli_server.protocols.http.json_tensors import decode_json, loads
-from tcli_server.protocols.tensors import bytes_array, datatype, decode_raw
-from tcli_server.request import InferenceRequest, Parameter
+from tcli_server.protocols.http.json_pieces import loads
+from tcli_server.protocols.http.json_tensors import decode_json
+from tcli_server.protocols.tensors import MAX_DIMS, Shape, datatype, decode_raw
+from tcli_server.protocols.texts import short
+from tcli_server.request import InferenceRequest
+
+QUICK = 1 << 14
+"""Bytes that are read within about a millisecond, and so may be in the event loop."""
 
 _RESERVED_PREFIX = "triton_"
 _SHARED_MEMORY = "shared_memory_region"
+_MAX_DIM = 2**63 - 1
+
+
+class TakesLongError(Exception):
+    """The request is right so far, but reading it takes too long for an event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,132 +52,170 @@ class ResponseForm:
 
 
 def decode_request(
-    body: bytes, json_length: int | None, model: Model, version: str, max_input_size: int
+    body: bytes, json_length: int | None, name: str, version: str, max_input_size: int, quickly: bool = False
 ) -> tuple[InferenceRequest, ResponseForm]:
-    """Read a request.
+    """Read a request, without looking at the model.
 
     Args:
-        json_length: the Inference-Header-Content-Length header, None where it is absent.
+        json_length: the Inference-Header-Content-Length header, None where it is absent. 0 makes the body the bytes of
+            the model's only input: `raw_input`, which the model shapes.
+        name: the model's, from the path.
         max_input_size: bytes that the JSON part, and each tensor in it, may have.
+        quickly: give up where it takes long; for an event loop.
 
     Raises:
         InternalError: malformed JSON (Triton answers 500).
         InvalidArgumentError: anything else that is wrong with the request.
+        TakesLongError: only with `quickly`.
     """
     if json_length == 0:
-        return _decode_raw_request(body, model, version, max_input_size)
+        _check_size(len(body), "raw request", max_input_size)
+        return InferenceRequest(name, {}, model_version=version, raw_input=body), ResponseForm(_BINARY_FORM)
     if json_length is None:
         json_length = len(body)
     elif not 0 < json_length <= len(body):
         raise InvalidArgumentError(f"inference header size should be in range (0, {len(body)}), got: {json_length}")
-    if json_length > max_input_size:
-        raise InvalidArgumentError(
-            f"request JSON of {json_length} bytes is larger than the limit of {max_input_size} bytes. Use "
-            "--http-max-input-size to allow more"
-        )
+    _check_size(json_length, "request JSON", max_input_size)
+    if quickly and json_length > QUICK:
+        raise TakesLongError
     view = memoryview(body)
-    document, arrays = loads(view[:json_length] if json_length < len(body) else body)
+    document = loads(view[:json_length] if json_length < len(body) else body)
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: expected an object")
-    request = InferenceRequest(model.name, {}, (), version, _text(document, "id"))
-    binary_output = _read_parameters(document.get("parameters"), request.parameters)
-    _read_inputs(document, arrays, view[json_length:], request, model)
+    request_id = document.get("id", "")
+    if not isinstance(request_id, str):
+        raise InternalError("Unable to parse 'id': expected a string")
+    request = InferenceRequest(name, {}, (), version, request_id)
+    binary_output = _read_parameters(document.get("parameters"), request)
+    _read_inputs(document, view[json_length:], request, max_input_size, quickly)
     form = _read_outputs(document.get("outputs"), binary_output)
     request.outputs = tuple(form.by_name)
     return request, form
 
 
-def _text(document: dict[str, Any], key: str) -> str:
-    value = document.get(key, "")
-    if not isinstance(value, str):
-        raise InternalError(f"Unable to parse '{key}': expected a string")
-    return value
+def _check_size(size: int, what: str, limit: int) -> None:
+    if size > limit:
+        raise InvalidArgumentError(
+            f"{what} of {size} bytes is larger than the limit of {limit} bytes. Use --http-max-input-size to allow more"
+        )
 
 
-def _read_parameters(parameters: Any, into: dict[str, Parameter]) -> bool:
-    """Copy the request parameters; tells whether outputs are binary unless listed."""
+def _read_parameters(parameters: Any, request: InferenceRequest) -> bool:
+    """Read the request parameters; tells whether outputs are binary unless listed."""
     if parameters is None:
         return False
     if not isinstance(parameters, dict):
         raise InternalError("Unable to parse 'parameters': expected an object")
     binary_output = False
     for key, value in parameters.items():
-        if key.startswith(_RESERVED_PREFIX):
-            raise InvalidArgumentError(f"request parameter '{key}' is reserved: names that begin with 'triton_' are")
-        if not isinstance(value, bool | int | float | str):
-            raise InvalidArgumentError(
-                f"invalid type for request parameter '{key}': expected a string, a number or a boolean"
-            )
         if key == "binary_data_output":
-            if not isinstance(value, bool):
-                raise InternalError("Unable to parse 'binary_data_output': expected a boolean")
-            binary_output = value
+            binary_output = _boolean(key, value)
+        elif key == "priority":
+            request.priority = _unsigned(key, value)
+        elif key == "timeout":
+            request.timeout_us = _unsigned(key, value)
         else:
-            into[key] = value
+            if key in ("sequence_start", "sequence_end"):
+                _boolean(key, value)
+            elif key == "sequence_id" and not isinstance(value, str):
+                _unsigned(key, value)
+            elif key.startswith(_RESERVED_PREFIX):
+                raise InvalidArgumentError(
+                    f"request parameter '{short(key)}' is reserved: names that begin with 'triton_' are"
+                )
+            elif not isinstance(value, bool | int | float | str):
+                raise InvalidArgumentError(
+                    f"invalid type for request parameter '{short(key)}': expected a string, a number or a boolean"
+                )
+            request.parameters[key] = value
     return binary_output
 
 
+def _boolean(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InternalError(f"Unable to parse '{key}': expected a boolean")
+    return value
+
+
+def _unsigned(key: str, value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise InternalError(f"Unable to parse '{key}': expected a whole number from 0 to 2^64 - 1")
+    return value
+
+
 def _read_inputs(
-    document: dict[str, Any], arrays: list[np.ndarray], tail: memoryview, request: InferenceRequest, model: Model
+    document: dict[str, Any], tail: memoryview, request: InferenceRequest, max_input_size: int, quickly: bool
 ) -> None:
     inputs = document.get("inputs")
     if not isinstance(inputs, list):
-        raise InternalError("Unable to parse 'inputs': expected an array")
+        found = f"found {', '.join(short(key) for key in list(document)[:10]) or 'nothing'}"
+        problem = "expected an array" if "inputs" in document else f"the key is missing, {found}"
+        raise InternalError(f"Unable to parse 'inputs': {problem}")
+    model = request.model_name
     offset = 0
     for item in inputs:
-        name, shape, kind_name = _describe_input(item)
+        name, shape, kind_name, parameters = _describe_input(item)
         if name in request.inputs:
-            raise InvalidArgumentError(f"input '{name}' already exists in request for model '{model.name}'")
+            raise InvalidArgumentError(f"input '{short(name)}' already exists in request for model '{short(model)}'")
         kind = datatype(kind_name, name)
-        parameters = item.get("parameters")
-        size = parameters.get("binary_data_size") if parameters else None
-        if size is not None:
-            if "data" in item or _SHARED_MEMORY in parameters:
-                raise _only_one(name)
-            if not isinstance(size, int) or size < 0:
-                raise InternalError(f"Unable to parse 'binary_data_size' of input '{name}': expected a count of bytes")
-            if offset + size > len(tail):
-                missing = offset + size - len(tail)
-                raise InvalidArgumentError(
-                    f"unexpected size for input '{name}', expecting {missing} additional bytes for model '{model.name}'"
-                )
-            request.inputs[name] = decode_raw(tail[offset : offset + size], kind, shape, name, model.name)
-            offset += size
-        elif parameters and _SHARED_MEMORY in parameters:
-            raise UnsupportedError(f"input '{name}' is in shared memory, which this server does not support yet")
-        elif "data" in item:
-            data = item["data"]
-            if arrays and isinstance(data, int):
-                data = arrays[data]
-            request.inputs[name] = decode_json(data, kind, shape, name, model.name)
-        else:
+        size = parameters.get("binary_data_size")
+        if (size is not None) + (_SHARED_MEMORY in parameters) + ("data" in item) != 1:
             raise _only_one(name)
+        if _SHARED_MEMORY in parameters:
+            raise UnsupportedError(f"input '{short(name)}' is in shared memory, which this server does not support yet")
+        if size is None:
+            request.inputs[name] = decode_json(item["data"], kind, shape, name, model, max_input_size)
+            continue
+        if type(size) is not int or size < 0:
+            raise InternalError(
+                f"Unable to parse 'binary_data_size' of input '{short(name)}': expected a count of bytes"
+            )
+        if offset + size > len(tail):
+            raise InvalidArgumentError(
+                f"unexpected size for input '{short(name)}', expecting {offset + size - len(tail)} additional bytes for "
+                f"model '{short(model)}'"
+            )
+        if quickly and not kind.size and size > QUICK:  # strings are read one by one
+            raise TakesLongError
+        request.inputs[name] = decode_raw(tail[offset : offset + size], kind, shape, name, model)
+        offset += size
     if offset != len(tail):
         raise InvalidArgumentError(
-            f"unexpected additional input data for model '{model.name}': {len(tail) - offset} bytes after the last input"
+            f"unexpected additional input data for model '{short(model)}': {len(tail) - offset} bytes after the last "
+            "input"
         )
 
 
-def _describe_input(item: Any) -> tuple[str, tuple[int, ...], str]:
+def _describe_input(item: Any) -> tuple[str, Shape, str, Mapping[str, Any]]:
+    """Name, shape, data type and parameters of an input."""
     try:
         name, shape, kind = item["name"], item["shape"], item["datatype"]
     except (TypeError, KeyError) as error:
-        raise InternalError(f"Unable to parse 'inputs': each needs name, shape and datatype; missing {error}") from None
+        missing = error if isinstance(error, KeyError) else "all, as it is no object"
+        raise InternalError(
+            f"Unable to parse 'inputs': each needs name, shape and datatype; missing {missing}"
+        ) from None
     if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(shape, list):
         raise InternalError("Unable to parse 'inputs': name and datatype are strings, shape is an array")
-    for dim in shape:
+    for dim in shape[: MAX_DIMS + 1]:  # of more it is said elsewhere that they are too many
         if type(dim) is not int or dim < 0:
-            raise InternalError(f"Unable to parse 'shape' of input '{name}': found {dim}, expected whole numbers >= 0")
+            raise InternalError(
+                f"Unable to parse 'shape' of input '{short(name)}': found {short(dim)}, expected whole numbers >= 0"
+            )
+        if dim > _MAX_DIM:
+            raise InvalidArgumentError(
+                f"invalid shape for input '{short(name)}': dimension {dim} is more than the largest, {_MAX_DIM}"
+            )
     parameters = item.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
-        raise InternalError(f"Unable to parse 'parameters' of input '{name}': expected an object")
-    return name, tuple(shape), kind
+        raise InternalError(f"Unable to parse 'parameters' of input '{short(name)}': expected an object")
+    return name, tuple(shape[: MAX_DIMS + 1]), kind, parameters or {}
 
 
 def _only_one(name: str) -> InvalidArgumentError:
     return InvalidArgumentError(
         "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
-        f"'shared_memory_region' in 'parameters'. But none or more than one are set for input '{name}'"
+        f"'shared_memory_region' in 'parameters'. But none or more than one are set for input '{short(name)}'"
     )
 
 
@@ -185,9 +230,9 @@ def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
             raise InternalError("Unable to parse 'outputs': each needs a name")
         name = item["name"]
         if name in by_name:
-            raise InvalidArgumentError(f"output '{name}' already exists in request")
+            raise InvalidArgumentError(f"output '{short(name)}' already exists in request")
         parameters = item.get("parameters")
-        by_name[name] = _JSON_FORM if not parameters else _output_form(name, parameters)
+        by_name[name] = _JSON_FORM if not parameters else _output_form(short(name), parameters)
     return ResponseForm(_JSON_FORM, by_name)
 
 
@@ -204,38 +249,3 @@ def _output_form(name: str, parameters: Any) -> OutputForm:
     if not classes:
         return _BINARY_FORM if binary else _JSON_FORM
     return OutputForm(binary, classes)
-
-
-def _decode_raw_request(
-    body: bytes, model: Model, version: str, max_input_size: int
-) -> tuple[InferenceRequest, ResponseForm]:
-    """The whole body is the one input's bytes; its shape is worked out from the model's (Triton's raw binary request)."""
-    spec = model.spec
-    if len(body) > max_input_size:
-        raise InvalidArgumentError(
-            f"raw request of {len(body)} bytes is larger than the limit of {max_input_size} bytes. Use "
-            "--http-max-input-size to allow more"
-        )
-    if len(spec.inputs) != 1:
-        raise InvalidArgumentError(
-            f"Raw request must only have 1 input (found 1) to be deduced but got {len(spec.inputs)} inputs in "
-            f"'{model.name}' model configuration"
-        )
-    (tensor,) = spec.inputs.values()
-    dims = (1, *tensor.dims) if spec.max_batch_size else tensor.dims
-    if tensor.datatype.name == "BYTES":
-        if prod(dims) != 1:
-            raise InvalidArgumentError(
-                f"For BYTE datatype raw input '{tensor.name}', the model must have input shape [1]"
-            )
-        array = bytes_array([body], dims)
-    else:
-        if dims.count(-1) > 1:
-            raise InvalidArgumentError(
-                f"The shape of the raw input '{tensor.name}' can not be deduced because there are more than one variable "
-                "sized dimensions"
-            )
-        fixed = prod(dim for dim in dims if dim != -1) * tensor.datatype.size
-        shape = tuple(len(body) // fixed if dim == -1 else dim for dim in dims)
-        array = decode_raw(body, tensor.datatype, shape, tensor.name, model.name)
-    return InferenceRequest(model.name, {tensor.name: array}, (), version), ResponseForm(_BINARY_FORM)

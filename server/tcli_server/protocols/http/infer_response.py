@@ -1,22 +1,27 @@
 """An inference response as an HTTP body: JSON, and binary tensors behind it."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from tcli_server.datatypes import datatype_of
-from tcli_server.models.model import Model
-from tcli_server.protocols.classification import classify
-from tcli_server.protocols.http.connection import Body
+from tcli_server.protocols.classification import classified
+from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.infer_request import ResponseForm
 from tcli_server.protocols.http.json_tensors import encode_json
-from tcli_server.protocols.tensors import encode_raw
+from tcli_server.protocols.tensors import PIECE, encode_raw
 from tcli_server.request import InferenceResponse
 
+_QUICK_ELEMENTS = 1 << 12
+"""Elements that are written, or searched for the largest, one by one within about a millisecond."""
 
-def encode_response(response: InferenceResponse, form: ResponseForm, model: Model) -> tuple[int, list[Body]]:
+
+def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[int, list[Body]]:
     """The body in parts.
+
+    Args:
+        response: with the `spec` of the model that answered, where classes are wanted.
 
     Returns:
         The length of the JSON part if binary tensors follow it, else 0; and the parts.
@@ -29,9 +34,7 @@ def encode_response(response: InferenceResponse, form: ResponseForm, model: Mode
     for name, array in response.outputs.items():
         wanted = form.of(name)
         if wanted.classes:
-            array = classify(
-                array, wanted.classes, _labels(model.spec.labels, name), model.spec.max_batch_size > 0, name
-            )
+            array = classified(array, wanted.classes, name, response.spec)
         entry: dict[str, Any] = {"name": name, "datatype": datatype_of(array), "shape": array.shape}
         if wanted.binary:
             blob = encode_raw(array)
@@ -51,13 +54,17 @@ def encode_response(response: InferenceResponse, form: ResponseForm, model: Mode
     return (len(head) if blobs else 0), [head, *blobs]
 
 
-def _labels(labels: Mapping[str, Sequence[str]], output: str) -> Sequence[str]:
-    return labels.get(output, ())
+def takes_long(response: InferenceResponse, form: ResponseForm) -> bool:
+    """Whether writing the response takes too long for an event loop."""
+    for name, array in response.outputs.items():
+        wanted = form.of(name)
+        if wanted.binary and not wanted.classes and not array.dtype.hasobject:
+            if array.nbytes > PIECE and not array.flags.c_contiguous:  # else its memory is sent as it is
+                return True
+        elif array.size > _QUICK_ELEMENTS or (array.dtype.hasobject and _long_strings(array)):
+            return True
+    return False
 
 
-def large_json(response: InferenceResponse, form: ResponseForm, threshold: int) -> bool:
-    """Whether writing the response's JSON takes long enough to be done off the loop."""
-    return any(
-        not form.of(name).binary and not form.of(name).classes and array.nbytes > threshold
-        for name, array in response.outputs.items()
-    )
+def _long_strings(array: np.ndarray) -> bool:
+    return sum(map(len, array.reshape(-1).tolist())) > PIECE

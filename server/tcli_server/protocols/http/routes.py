@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tcli_server.protocols.http.connection import Exchange
+from tcli_server.protocols.http.exchange import Exchange
 
 RouteHandler = Callable[[Exchange, str, str], None]
 """Called with the exchange, the model's name and its version (both empty where the path has none)."""
 
 _CACHED_PATHS = 1024
+_CACHED_PATH_BYTES = 256
+_QUERY = re.compile(rb"[?#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,13 @@ class Router:
             found = self._match(exchange)
             if found is None:
                 return
-            if len(self._cache) < _CACHED_PATHS:
+            if len(self._cache) < _CACHED_PATHS and len(exchange.path) <= _CACHED_PATH_BYTES:
                 self._cache[key] = found
         handler, model, version = found
         handler(exchange, model, version)
 
     def _match(self, exchange: Exchange) -> tuple[RouteHandler, str, str] | None:
-        path = exchange.path.partition(b"?")[0].decode("latin-1")
+        path = _QUERY.split(exchange.path, 1)[0].decode("latin-1")
         known = False
         for candidate in self._routes:
             match = candidate.pattern.fullmatch(path)

@@ -1,22 +1,40 @@
 """Listens for HTTP connections."""
 
 import asyncio
+import time
 from functools import partial
 
 from tcli_server.engine import Engine
+from tcli_server.hardware.memory import trim_heap, usable_memory
+from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.application import HttpApplication
-from tcli_server.protocols.http.connection import Connection, Handler
+from tcli_server.protocols.http.connection import Connection, Shared
+from tcli_server.protocols.http.exchange import Handler
+from tcli_server.protocols.http.limits import ByteBudget, HttpLimits
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
 
+_EXITING = (503, "Server exiting")
+_TRIM_AFTER_BYTES = 64 << 20
+_TRIM_SECS = 10.0
+
 
 class HttpServer:
-    """Open listeners and the connections made through them."""
+    """Open listeners and the connections made through them.
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-        self._connections: set[Connection] = set()
+    Args:
+        budget: bytes of request bodies that all connections hold together, by default a quarter of the memory that this
+            process may use.
+    """
+
+    def __init__(self, handler: Handler, limits: HttpLimits | None = None, budget: ByteBudget | None = None) -> None:
+        limits = limits or HttpLimits()
+        self._budget = budget or ByteBudget(usable_memory() // 4)
+        self._shared = Shared(handler, limits, self._budget, limits.connections())
         self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._trimmed_at = time.monotonic()
+        self._trimmed_bytes = 0
         self.port = 0
 
     async def listen(self, host: str, port: int) -> None:
@@ -26,35 +44,58 @@ class HttpServer:
             OSError: the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            partial(Connection, self._handler, self._connections), host, port, backlog=1024
-        )
+        self._server = await loop.create_server(partial(Connection, self._shared), host, port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
+        self._sweep = loop.call_later(self._shared.limits.sweep_secs(), self._check, loop)
 
-    def stop_listening(self) -> None:
-        """Accept no more connections and close those on which nothing is being answered."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.shut_down()
+    def drain(self) -> None:
+        """Answer what was asked until now and refuse the rest with 503, also on connections that are still to come."""
+        self._shared.turned_away = _EXITING
+        for connection in list(self._shared.connections):
+            connection.drain(*_EXITING)
 
     async def drained(self, timeout: float) -> bool:
-        """Wait until every connection is answered and closed; True if that happened within `timeout` seconds."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while self._connections:
-            if asyncio.get_running_loop().time() >= deadline:
+        """Wait until everything that was asked is answered; True if that happened within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not all(connection.drained for connection in self._shared.connections):
+            if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(0.01)
         return True
 
     def abort(self) -> None:
-        """Close everything at once."""
-        for connection in list(self._connections):
+        """Close every connection at once."""
+        for connection in list(self._shared.connections):
             connection.abort()
+
+    def close(self) -> None:
+        """Accept no more connections, and close those there are."""
+        if self._server is not None:
+            self._server.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self.abort()
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One look at all connections instead of timers for each request."""
+        now = time.monotonic()
+        self._sweep = loop.call_later(self._shared.limits.sweep_secs(), self._check, loop)
+        for connection in list(self._shared.connections):
+            try:
+                connection.check(now)
+            except Exception:  # a defect, for which the other connections must not wait for ever
+                LOG.exception("cannot check an HTTP connection")
+        if self._budget.freed - self._trimmed_bytes > _TRIM_AFTER_BYTES and now - self._trimmed_at > _TRIM_SECS:
+            self._trimmed_at, self._trimmed_bytes = now, self._budget.freed
+            loop.run_in_executor(None, trim_heap)  # takes milliseconds, without the interpreter's lock
 
 
 async def start_http(
-    engine: Engine, host: str, port: int, max_input_size: int = DEFAULT_MAX_INPUT_SIZE
+    engine: Engine,
+    host: str,
+    port: int,
+    max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
+    limits: HttpLimits | None = None,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
@@ -62,6 +103,6 @@ async def start_http(
         OSError: the address cannot be bound.
     """
     application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size)
-    server = HttpServer(application)
+    server = HttpServer(application, limits)
     await server.listen(host, port)
     return server, application

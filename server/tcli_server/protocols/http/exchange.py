@@ -1,0 +1,64 @@
+"""One request and its answer, as handlers see them."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tcli_server.protocols.http.errors import error_body
+
+JSON = b"Content-Type: application/json\r\n"
+
+Body = bytes | memoryview
+Parts = tuple[Body, ...] | list[Body]
+
+
+class Answering(Protocol):
+    """What an exchange needs of its connection."""
+
+    def finish(self, exchange: "Exchange", status: int, length: int, headers: bytes, parts: Parts) -> None: ...
+
+
+class Exchange:
+    """One request and the way to answer it, once, from the loop's thread.
+
+    Attributes:
+        path: the target as sent, without scheme and host.
+        headers: by lower-case name; values of a repeated header are joined by commas.
+        body: not to be changed; empty again once the exchange is answered.
+        on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
+            before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
+            its input, which may only mean that it has nothing more to ask.
+    """
+
+    __slots__ = ("_connection", "body", "headers", "http_1_0", "keep_alive", "method", "on_gone", "path")
+
+    def __init__(self, connection: Answering, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> None:
+        self._connection = connection
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = b""
+        self.keep_alive = True
+        self.http_1_0 = False
+        self.on_gone: Callable[[bool], None] | None = None
+
+    def respond(self, status: int, body: bytes = b"", headers: bytes = JSON) -> None:
+        """Send a response.
+
+        Args:
+            headers: complete header lines, each with its line end; Content-Length is added.
+        """
+        self.respond_parts(status, len(body), headers, (body,))
+
+    def respond_parts(self, status: int, length: int, headers: bytes, parts: Parts) -> None:
+        """Send a response whose body of `length` bytes is in parts."""
+        self._connection.finish(self, status, length, headers, parts)
+
+    def fail(self, status: int, message: str, headers: bytes = JSON) -> None:
+        """Send an error."""
+        self.respond(status, error_body(message), headers)
+
+
+class Handler(Protocol):
+    """Answers exchanges; must not block."""
+
+    def __call__(self, exchange: Exchange) -> None: ...

@@ -1,0 +1,298 @@
+"""Large JSON in pieces, with the same meaning as in one piece.
+
+A JSON library holds the interpreter for as long as one call takes. So two things are taken out of a large text and read
+bit by bit: the insides of very long strings, and arrays that are the value of a key "data". Each bit is a complete JSON
+text when the quotes or brackets that were cut off are put back, so nothing passes that would not pass in one piece. What
+is left must be of modest size.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.protocols.http.json_text import MAX_NESTING, SPACE, malformed, parse, steps, structure, too_deep
+from tcli_server.protocols.tensors import PIECE
+
+MAX_REST_BYTES = 4 << 20
+"""Bytes that a large text may have outside of `data` and of long strings."""
+
+MAX_REST_VALUES = 100_000
+"""Values that a large text may have outside of `data`."""
+
+_MAX_ARRAYS = 10_000
+_FIRST_WINDOW = 1 << 10
+_KEY = b'"data"'
+_LONGEST_ESCAPE = 12
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+
+Leaves = np.ndarray | list[Any]
+"""Values of an array in their order, nesting undone: numbers or booleans as an array, a list if there is anything else."""
+
+
+@dataclass(slots=True)
+class Pieces:
+    """A long array, read in pieces."""
+
+    parts: list[Leaves]
+
+
+def loads(body: bytes | memoryview, piece: int = PIECE) -> Any:
+    """Parse a JSON text.
+
+    Args:
+        piece: bytes read at a time; a text that is no longer is parsed at once.
+
+    Returns:
+        The document; of a large one, each `data` in the members of its list `inputs` is `Pieces` if it was an array.
+
+    Raises:
+        InternalError: not JSON (Triton answers 500 here).
+        InvalidArgumentError: nested too deeply, or too much of what is not `data`.
+    """
+    return parse(body) if len(body) <= piece else _LargeText(bytes(body), piece).parse()
+
+
+def leaves_of(values: list[Any]) -> Leaves:
+    """The values of an array, nested or flat.
+
+    Raises:
+        InvalidArgumentError: nested too deeply.
+    """
+    kinds = set(map(type, values))
+    depth = 1
+    while kinds == {list}:
+        values = list(chain.from_iterable(values))
+        kinds = set(map(type, values))
+        depth += 1
+        if depth >= MAX_NESTING:
+            raise too_deep()
+    if list in kinds:
+        values = _flatten(values, depth)
+        kinds = set(map(type, values))
+    if kinds == {int}:
+        return _integers(values)
+    if kinds and kinds <= {int, float}:
+        return np.array(values, np.float64)
+    return np.array(values, np.bool_) if kinds == {bool} else values
+
+
+def _integers(values: list[int]) -> np.ndarray:
+    for dtype in (np.int64, np.uint64):
+        try:
+            return np.array(values, dtype)
+        except OverflowError:
+            continue
+    return np.array(values, np.float64)  # no integer type holds all of them, so only a tensor of floats may
+
+
+def _flatten(values: list[Any], depth: int) -> list[Any]:
+    leaves: list[Any] = []
+    stack = [iter(values)]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, list):
+                stack.append(iter(item))
+                break
+            leaves.append(item)
+        else:
+            stack.pop()
+        if len(stack) + depth > MAX_NESTING:
+            raise too_deep()
+    return leaves
+
+
+class _NotPlainError(Exception):
+    """An array that holds objects, or is nested more deeply than a tensor may be."""
+
+
+class _LargeText:
+    """One text on its way."""
+
+    def __init__(self, text: bytes, piece: int) -> None:
+        self._text = text
+        self._piece = piece
+        self._strings: list[list[str]] = []
+        self._arrays: list[Pieces] = []
+        # What is taken out leaves a mark with this name behind, which nobody can have guessed.
+        self._nonce = secrets.token_hex(8)
+        self._mark = re.compile(self._nonce + r"(\d+);")
+
+    def parse(self) -> Any:
+        self._text = self._without_long_strings()
+        rest = self._without_arrays()
+        self._check_rest(rest)
+        document = parse(rest)
+        if self._strings:
+            document = self._whole(document)
+        self._put_arrays_back(document)
+        return document
+
+    def _check_rest(self, rest: bytes) -> None:
+        if len(rest) > MAX_REST_BYTES:
+            raise InvalidArgumentError(
+                f"request JSON has {len(rest)} bytes beside the 'data' of its inputs, at most {MAX_REST_BYTES} are allowed"
+            )
+        found = 0
+        for start in range(0, len(rest), PIECE):
+            window = rest[start : start + PIECE]
+            found += window.count(b",") + window.count(b"[") + window.count(b"{")
+        if found > MAX_REST_VALUES and (values := len(structure(rest)[0])) > MAX_REST_VALUES:
+            raise InvalidArgumentError(
+                f"request JSON has {values} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are allowed"
+            )
+
+    # --- long strings ---
+
+    def _without_long_strings(self) -> bytes:
+        text, kept = self._text, list[bytes]()
+        position = done = 0
+        inside = clean = cutting = False
+        while position < len(text):
+            stop, clean_stop = self._string_stop(position)
+            window = text[position:stop]
+            if b"\\" in window:
+                window = _ESCAPE.sub(b"__", window)
+            quotes = window.count(b'"')
+            if inside and not quotes and clean and clean_stop:
+                if not cutting:
+                    kept += (text[done:position], b"%s%d;" % (self._nonce.encode(), len(self._strings)))
+                    self._strings.append([])
+                self._strings[-1].append(parse(b'"' + text[position:stop] + b'"'))
+                done, cutting = stop, True
+            else:
+                cutting = False
+            inside ^= bool(quotes % 2)
+            position, clean = stop, clean_stop
+        return b"".join((*kept, text[done:])) if kept else text
+
+    def _string_stop(self, start: int) -> tuple[int, bool]:
+        """Where a window ends, and whether a string can be cut there: not within an escape or a character."""
+        text, end = self._text, len(self._text)
+        wanted = start + self._piece
+        if wanted >= end:
+            return end, False
+        for stop in range(wanted, max(start, wanted - _LONGEST_ESCAPE), -1):
+            if text[stop] & 0xC0 != 0x80 and b"\\" not in text[max(0, stop - _LONGEST_ESCAPE) : stop]:
+                return stop, True
+        window = text[start:wanted]
+        return wanted + (len(window) - len(window.rstrip(b"\\"))) % 2, False
+
+    def _whole(self, value: Any) -> Any:
+        """A parsed value with the insides of its strings put back."""
+        if isinstance(value, str):
+            if self._nonce not in value:
+                return value
+            return "".join(
+                text if index % 2 == 0 else "".join(self._strings[int(text)])
+                for index, text in enumerate(self._mark.split(value))
+            )
+        if isinstance(value, list):
+            return [self._whole(item) for item in value]
+        if isinstance(value, dict):
+            if any(self._nonce in key and key != self._nonce for key in value):
+                raise InvalidArgumentError(f"request JSON has a key of more than {self._piece} bytes")
+            return {key: self._whole(item) for key, item in value.items()}
+        return value
+
+    # --- arrays ---
+
+    def _without_arrays(self) -> bytes:
+        text, kept = self._text, list[bytes]()
+        done = position = 0
+        for _ in range(_MAX_ARRAYS):
+            start = self._next_array(position)
+            if start < 0:
+                kept.append(text[done:])
+                return b"".join(kept)
+            try:
+                array, end = self._read_array(start)
+            except _NotPlainError:  # left where it is, for whoever looks at the whole document
+                position = start + 1
+                continue
+            kept += (text[done:start], b'{"%s":%d}' % (self._nonce.encode(), len(self._arrays)))
+            self._arrays.append(array)
+            done = position = end
+        raise InvalidArgumentError(f'request JSON has more than {_MAX_ARRAYS} keys "data"')
+
+    def _next_array(self, position: int) -> int:
+        """Where the next array begins that is the value of a key "data"; -1 if there is none."""
+        text = self._text
+        while (key := _find(text, _KEY, position)) >= 0:
+            position = key + len(_KEY)
+            # In a string a quote follows a backslash, so a bare "data" before a colon is a key and never part of a text.
+            if key and text[key - 1] == ord("\\"):
+                continue
+            colon = _skip_space(text, position)
+            if text[colon : colon + 1] != b":":
+                continue
+            start = _skip_space(text, colon + 1)
+            if text[start : start + 1] == b"[":
+                return start
+        return -1
+
+    def _read_array(self, start: int) -> tuple[Pieces, int]:
+        """The array that begins at `start`, and where it ends."""
+        parts: list[Leaves] = []
+        position, depth, size = start, 0, min(self._piece, _FIRST_WINDOW)
+        while True:
+            window = self._text[position : position + size]
+            places, marks = structure(window)
+            depths = depth + np.cumsum(steps(marks))
+            ends = np.flatnonzero(depths <= 0)
+            commas = ends[:1] if ends.size else np.flatnonzero(marks == ord(","))[-1:]
+            if not commas.size:
+                if position + size >= len(self._text):
+                    raise malformed(f"the array at byte {start} does not end")
+                size *= 2
+                continue
+            last = int(commas[0])
+            fragment = window[: int(places[last]) + (1 if ends.size else 0)]
+            self._check_fragment(marks[:last], depths[:last], fragment, position == start, bool(ends.size))
+            left = int(depths[last])
+            parts.append(self._leaves(b"[" * depth + fragment + b"]" * left))
+            position += len(fragment)
+            if ends.size:
+                return Pieces(parts), position
+            position, depth, size = position + 1, left, self._piece
+
+    def _check_fragment(self, marks: np.ndarray, depths: np.ndarray, text: bytes, first: bool, final: bool) -> None:
+        """What the brackets put back would hide: a comma with no value before or behind it."""
+        if depths.max(initial=0) >= MAX_NESTING or ((marks == ord("{")) | (marks == ord("}"))).any():
+            raise _NotPlainError
+        if not first and text.lstrip(SPACE)[:1] in (b"", b"]"):
+            raise malformed("a comma without a value behind it")
+        if not final and text.rstrip(SPACE)[-1:] in (b"", b"["):
+            raise malformed("a comma without a value before it")
+
+    def _leaves(self, text: bytes) -> Leaves:
+        leaves = leaves_of(parse(text))
+        return self._whole(leaves) if self._strings and isinstance(leaves, list) else leaves
+
+    def _put_arrays_back(self, document: Any) -> None:
+        inputs = document.get("inputs") if isinstance(document, dict) else None
+        for item in inputs if isinstance(inputs, list) else ():
+            data = item.get("data") if isinstance(item, dict) else None
+            if isinstance(data, dict) and self._nonce in data:
+                item["data"] = self._arrays[data[self._nonce]]
+
+
+def _find(text: bytes, wanted: bytes, start: int) -> int:
+    while start < len(text):
+        if (found := text.find(wanted, start, start + PIECE)) >= 0:
+            return found
+        start += PIECE - len(wanted)
+    return -1
+
+
+def _skip_space(text: bytes, start: int) -> int:
+    while start < len(text):
+        window = text[start : start + PIECE]
+        if behind := window.lstrip(SPACE):
+            return start + len(window) - len(behind)
+        start += PIECE
+    return start

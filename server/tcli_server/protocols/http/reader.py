@@ -1,0 +1,321 @@
+"""From bytes to requests: httptools' parser, and everything that it leaves to its user.
+
+Strict where leniency lets two servers disagree about where a request ends; what else nginx accepts is accepted.
+"""
+
+import re
+from io import BytesIO
+from typing import Any, Protocol
+
+import httptools
+
+from tcli_server.observability.log import LOG
+from tcli_server.protocols.http.exchange import Answering, Exchange
+from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, ByteBudget, HttpLimits
+
+SLICE = 1 << 13
+"""Bytes to parse at once: thousands of tiny requests may lie in one read, and other connections wait meanwhile."""
+
+BETWEEN, HEAD, BODY = range(3)
+"""What the next byte belongs to."""
+
+_HOST = re.compile(rb"[^\x00-\x20\x7f/?#@\\,]*")
+_FRAMING_PER_CHUNK = 32
+_LARGE_HEAD = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"
+
+
+class Receiver(Answering, Protocol):
+    """Whom a reader tells what it read."""
+
+    def received(self, exchange: Exchange) -> None:
+        """A whole request."""
+
+    def expects_continue(self) -> None:
+        """The client waits for 100 Continue before it sends the body."""
+
+    def refuse(self, status: int, message: str) -> None:
+        """What came cannot be read any further; nothing else will be received."""
+
+
+class RequestReader:
+    """Parses what one connection receives.
+
+    Attributes:
+        phase: BETWEEN requests, or in the HEAD or BODY of one.
+        heads: requests begun so far.
+        body_bytes: bytes of the unfinished body.
+        stopped: nothing more is read: refused, or the client said that this was its last request.
+        turned_away: status and message for every request whose headers end from now on.
+    """
+
+    __slots__ = (
+        "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
+        "_limits", "_parser", "_path", "_pieces", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase", "stopped",
+        "turned_away",
+    )  # fmt: skip
+
+    def __init__(self, receiver: Receiver, limits: HttpLimits, budget: ByteBudget) -> None:
+        self._receiver: Receiver | None = receiver
+        self._limits = limits
+        self._budget = budget
+        self._parser: Any = self._new_parser()
+        self._replay = False  # the parser reads a head again, see `_ignore_upgrade`
+        self._exchange: Exchange | None = None
+        self._path = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._repeats = 0
+        self._host = b""
+        self._head_fed = 0
+        self._body = b""
+        self._pieces: BytesIO | None = None
+        self._length = 0
+        self._chunked = False
+        self._chunks = 0
+        self._framing = 0
+        self.body_bytes = 0
+        self.phase = BETWEEN
+        self.heads = 0
+        self.stopped = False
+        self.turned_away: tuple[int, str] | None = None
+
+    # --- for the connection ---
+
+    @property
+    def step(self) -> int:
+        """How many of the bytes at hand to feed at once."""
+        return max(SLICE, self._length - self.body_bytes) if self.phase is BODY else SLICE
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Parse no more than `step` bytes."""
+        if self.stopped:
+            return
+        heads, before, body_bytes = self.heads, self.phase, self.body_bytes
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade()
+            self.feed(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserCallbackError:
+            LOG.exception("cannot read an HTTP request")
+            self._refuse(500, "the server failed to read this request")
+        except httptools.HttpParserError as error:
+            self._refuse(505 if "HTTP version" in str(error) else 400, f"malformed HTTP request: {error}")
+        if self.phase is BETWEEN:
+            return
+        if self.phase is HEAD:  # the parser itself would collect a header without end
+            if self.heads - heads == (before is BETWEEN):  # else other requests are in this slice too
+                self._head_fed += len(data)
+            if self._head_fed > MAX_HEAD_BYTES:
+                self._refuse(431, _LARGE_HEAD)
+        elif self._chunked and before is BODY and self.heads == heads:
+            self._framing += len(data) - (self.body_bytes - body_bytes)
+            if self._framing > MAX_HEAD_BYTES + self._chunks * _FRAMING_PER_CHUNK:
+                self._refuse(431, f"chunk extensions and trailers are larger than {MAX_HEAD_BYTES} bytes")
+
+    def give_up(self, status: int, message: str) -> None:
+        """Refuse the request that is coming in."""
+        self._refuse(status, message)
+
+    def close(self) -> None:
+        """Let go of everything; parser and reader refer to each other, which would keep the body in memory."""
+        self._stop()
+        self._parser = self._receiver = None
+
+    # --- httptools' callbacks ---
+
+    def on_message_begin(self) -> None:
+        if self._replay or self.stopped:
+            return
+        self._path, self._headers = b"", {}
+        self._head_fed = self._repeats = 0
+        self.heads += 1
+        self.phase = HEAD
+
+    def on_url(self, url: bytes) -> None:
+        if self.phase is HEAD:
+            self._path += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in self._headers or self.phase is not HEAD:
+            self._repeat(name, value)
+        else:
+            self._headers[name] = value.rstrip()
+
+    def on_headers_complete(self) -> None:
+        if self.phase is not HEAD:
+            return
+        self.phase = BODY
+        self._chunked = False
+        self._length = self._chunks = self._framing = 0
+        headers, parser, receiver = self._headers, self._parser, self._receiver
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
+        # Only HTTP/1.1 keeps alive unasked; asking the parser takes longer than to tell from that.
+        version = "1.1" if keep_alive and b"connection" not in headers else parser.get_http_version()
+        problem = self._head_problem(method, version)
+        if problem is not None:
+            self._refuse(*problem)
+        elif receiver is not None:
+            path = self._path if self._path[:1] == b"/" else _origin_form(self._path)
+            self._exchange = exchange = Exchange(receiver, method, path, headers)
+            exchange.keep_alive = keep_alive
+            exchange.http_1_0 = version == "1.0"
+            if self._chunked:
+                parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+            if b"expect" in headers and self._waits_for_continue(exchange):
+                receiver.expects_continue()
+
+    def on_body(self, body: bytes) -> None:
+        if self.stopped:
+            return
+        count = len(body)
+        total = self.body_bytes + count
+        if self._chunks > MAX_CHUNKS:
+            self._refuse(400, f"request has more than {MAX_CHUNKS} chunks")
+        elif total > self._limits.max_body_size:
+            self._refuse(413, self._too_large())
+        elif not self._budget.reserve(count):
+            self._refuse(503, "the requests that the server is receiving take all the memory that they may; try again")
+        else:
+            if not self.body_bytes:
+                self._body = body
+            else:
+                if self._pieces is None:
+                    self._pieces = BytesIO()
+                    self._pieces.write(self._body)
+                self._pieces.write(body)
+            self.body_bytes = total
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1  # the empty last one counts too, so the limit is looked at where a chunk's bytes come
+
+    def on_message_complete(self) -> None:
+        exchange, receiver = self._exchange, self._receiver
+        if self.stopped or exchange is None or receiver is None or self._upgrading():
+            return
+        if self._pieces is None:
+            exchange.body = self._body
+        else:
+            exchange.body = self._pieces.getvalue()  # not a copy
+            self._pieces = None
+        if self._chunked:
+            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        self._exchange = None
+        self._body = b""
+        self.body_bytes = 0
+        self._replay = False
+        self.phase = BETWEEN
+        self.stopped = not exchange.keep_alive
+        receiver.received(exchange)
+
+    # --- what a head may be ---
+
+    def _head_problem(self, method: bytes, version: str) -> tuple[int, str] | None:
+        """Status and message if the request must not be read any further."""
+        headers = self._headers
+        if version != "1.1" and version != "1.0":
+            return 505 if version >= "2" else 400, f"HTTP/{version} is not supported; expected HTTP/1.1 or HTTP/1.0"
+        if len(headers) + self._repeats > MAX_HEADERS:
+            return 431, f"request has more than {MAX_HEADERS} headers"
+        if self._head_fed and self._head_size() > MAX_HEAD_BYTES:
+            return 431, _LARGE_HEAD
+        host = headers.get(b"host")
+        if host is None and version == "1.1":
+            return 400, "HTTP/1.1 request without a Host header"
+        if host != self._host and host is not None:
+            if not _HOST.fullmatch(host):
+                return 400, f"Host header '{host.decode('latin-1')}' is no host; expected one name or address"
+            self._host = host  # a kept-alive connection sends the same again and again
+        length = headers.get(b"content-length")
+        if length is not None:
+            # Digits only, and no overflow: the parser saw to that.
+            self._length = int(length if len(length) < 20 else length.lstrip(b"0") or b"0")
+            if self._length > self._limits.max_body_size:
+                return 413, self._too_large()
+        elif b"transfer-encoding" in headers:
+            coding = headers[b"transfer-encoding"]
+            if version == "1.0":
+                return 400, "HTTP/1.0 has no Transfer-Encoding"
+            if coding.lower() != b"chunked":
+                return 501, f"Transfer-Encoding '{coding.decode('latin-1')}' is not supported; expected chunked"
+            self._chunked = True
+        if method == b"CONNECT":
+            return 405, "Method Not Allowed"
+        return self.turned_away
+
+    def _waits_for_continue(self, exchange: Exchange) -> bool:
+        has_body = self._chunked or self._length > 0
+        return has_body and not exchange.http_1_0 and exchange.headers[b"expect"].lower() == b"100-continue"
+
+    def _head_size(self) -> int:
+        return len(self._path) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+
+    def _repeat(self, name: bytes, value: bytes) -> None:
+        if self.phase is not HEAD:  # a trailer, which means nothing here; or the second reading of a head
+            return
+        self._repeats += 1
+        if name == b"host":
+            self._refuse(400, "request with two Host headers")
+        elif self._repeats <= MAX_HEADERS:  # beyond, the request is refused anyway
+            self._headers[name] += b", " + value.rstrip()
+
+    def _too_large(self) -> str:
+        return f"request body is larger than {self._limits.max_body_size} bytes. Use --http-max-body-size to allow more"
+
+    # --- endings ---
+
+    def _upgrading(self) -> bool:
+        """Whether the parser ends the message here only because the client offers another protocol."""
+        return b"upgrade" in self._headers and not self._replay and bool(self._parser.should_upgrade())
+
+    def _ignore_upgrade(self) -> None:
+        """Read on in HTTP/1.1, as a server does that does not know the protocol offered.
+
+        httptools takes whatever follows the head for that protocol, the body too. So another parser gets a head that
+        offers nothing and says only how the body is framed.
+        """
+        if self.stopped:
+            return
+        self._parser = self._new_parser()
+        self._replay = True
+        framing = b"Transfer-Encoding: chunked" if self._chunked else b"Content-Length: %d" % self._length
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        if self._chunked:
+            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # A bare LF may end a line of a head, as in nginx. In a chunked body it may not: there a proxy could disagree. What
+        # follows "Connection: close" is ignored by `stopped`; the parser would also heed that header in trailers.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_optional_cr_before_lf=True)
+        return parser
+
+    def _refuse(self, status: int, message: str) -> None:
+        receiver = self._receiver
+        if not self.stopped and receiver is not None:
+            self._stop()
+            receiver.refuse(status, message)
+
+    def _stop(self) -> None:
+        """Read nothing more, and drop what is half read."""
+        self.stopped = True
+        self.phase = BETWEEN
+        self._budget.release(self.body_bytes)
+        self.body_bytes = 0
+        self._body = b""
+        self._pieces = None
+        self._headers = {}
+        self._exchange = None
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of an absolute target (`http://host/v2`), which clients send to a proxy."""
+    _, scheme, rest = target.partition(b"://")
+    if not scheme:
+        return target
+    start = re.search(rb"[/?#]", rest)
+    if start is None:
+        return b"/"
+    path = rest[start.start() :]
+    return path if path.startswith(b"/") else b"/" + path

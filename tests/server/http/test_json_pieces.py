@@ -1,0 +1,161 @@
+"""Large JSON bodies mean what small ones mean: the same text is read at once and in pieces, and the answers compared."""
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tcli_server.datatypes import BY_NAME
+from tcli_server.errors import InvalidArgumentError, ServerError
+from tcli_server.protocols.http.json_pieces import MAX_REST_BYTES, MAX_REST_VALUES, Pieces, leaves_of, loads
+from tcli_server.protocols.http.json_tensors import decode_json
+from tcli_server.protocols.tensors import PIECE
+
+AT_ONCE = 1 << 30
+PIECES = (18, 25, 64, 200)
+KINDS = ("BOOL", "UINT8", "INT32", "INT64", "UINT64", "FP32", "FP64", "BYTES")
+
+
+def meaning(body: bytes, piece: int) -> object:
+    """All that a request handler could see in a body, or "error"."""
+    try:
+        document = loads(body, piece)
+    except ServerError:
+        return "error"
+    if not isinstance(document, dict):
+        return repr(document)
+    inputs = document.pop("inputs", None)
+    tensors = []
+    for item in inputs if isinstance(inputs, list) else ():
+        data = item.pop("data", None) if isinstance(item, dict) else None
+        tensors.append([tensor(data, kind) for kind in KINDS])
+    return repr((without_data(document), without_data(inputs), tensors))
+
+
+def without_data(value: Any) -> Any:
+    """Nobody looks at a `data` that is not an input's."""
+    if isinstance(value, dict):
+        return {key: "data" if key == "data" else without_data(item) for key, item in value.items()}
+    return [without_data(item) for item in value] if isinstance(value, list) else value
+
+
+def tensor(data: Any, kind: str) -> object:
+    if not isinstance(data, Pieces | list):
+        return repr(type(data))
+    try:
+        parts = data.parts if isinstance(data, Pieces) else [leaves_of(data)]
+        count = sum(map(len, parts))
+        return decode_json(data, BY_NAME[kind], (count,), "x", "m", 1 << 30).tolist()
+    except ServerError:
+        return "error"
+
+
+def assert_same(body: bytes) -> None:
+    at_once = meaning(body, AT_ONCE)
+    for piece in PIECES:
+        assert meaning(body, piece) == at_once, (piece, body)
+
+
+NUMBERS = st.one_of(
+    st.integers(-3, 300), st.integers(-(2**65), 2**65), st.floats(), st.sampled_from([2**63, 2**64 - 1, -(2**63), -1])
+)
+LEAVES = st.one_of(NUMBERS, st.text(max_size=60), st.booleans(), st.none())
+DATA = st.one_of(
+    st.lists(NUMBERS, max_size=40),
+    st.lists(st.text(max_size=30), max_size=20),
+    st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=6), max_leaves=40).filter(
+        lambda v: isinstance(v, list)
+    ),
+    st.lists(st.dictionaries(st.sampled_from(["data", "a"]), LEAVES, max_size=2), max_size=3),
+)
+INPUTS = st.lists(st.fixed_dictionaries({"name": st.text(max_size=12), "data": DATA}), max_size=4)
+REST = st.dictionaries(
+    st.sampled_from(["id", "data", "outputs", "parameters"]), st.one_of(st.text(max_size=120), DATA), max_size=3
+)
+SPLINTERS = [b"[", b"]", b"{", b"}", b",", b":", b'"', b"\\", b'"data"', b'"data":[', b"1", b"-", b".", b"e", b" ", b"\n",
+             b"NaN", b"-Infinity", b"Inf", b"null", b"\xc3", b"\xed\xa0\x80", b"\\ud83d", b"\\ude00", b"\x00"]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(INPUTS, REST, st.booleans(), st.sampled_from([None, 1]))
+def test_valid_documents(inputs: list, rest: dict, ascii_only: bool, indent: int | None):
+    text = json.dumps({"inputs": inputs, **rest}, ensure_ascii=ascii_only, indent=indent)
+    assert_same(text.encode("utf-8", "surrogatepass"))
+
+
+@settings(max_examples=700, deadline=None)
+@given(INPUTS, REST, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_broken_documents(inputs: list, rest: dict, wounds: int, random_: random.Random):
+    body = bytearray(json.dumps({"inputs": inputs, **rest}, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    for _ in range(wounds):
+        place = random_.randrange(len(body) + 1)
+        match random_.randrange(4):
+            case 0:
+                body[place:place] = random_.choice(SPLINTERS)
+            case 1:
+                del body[place : place + random_.choice((1, 1, 2, 7))]
+            case 2:
+                body[place : place + 1] = random_.choice(SPLINTERS)
+            case _:
+                other = random_.randrange(len(body) + 1)
+                body[place:place] = body[other : other + 20]
+    assert_same(bytes(body))
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["1[]2", "7][2", "[1],[2", "1,2],[3", ",1", "1,", "1,,2", "[1,],2", "[,1]", "1 2", "-1", '"a"1', "1}", "{}", "[]1"],
+)
+def test_faults_that_a_cut_could_hide(data: str):
+    for padding in ("", "5," * 40, "[5]," * 30):
+        assert_same(b'{"inputs":[{"data":[%b%b]}]}' % (padding.encode(), data.encode()))
+        assert_same(b'{"inputs":[{"data":[%b%b]}]}' % (data.encode(), b",5" * 60))
+
+
+@pytest.mark.parametrize("forged", ["-1", "0", "1", '"0"', "{}", '{"0":0}', "null"])
+def test_no_data_can_pick_the_array_of_another_input(forged: str):
+    real = ",".join(["7"] * (PIECE // 2))
+    body = f'{{"inputs":[{{"data":[{real}]}},{{"data":{forged}}}]}}'.encode()
+    first, second = loads(body)["inputs"]
+    assert isinstance(first["data"], Pieces)
+    assert second["data"] == json.loads(forged)
+
+
+def test_strings_longer_than_a_piece_come_back_whole():
+    for text in ("plain" * PIECE, "ü😀" * PIECE, 'a\\"\n\u2028' * PIECE, "word, [x]" * PIECE):
+        for ascii_only in (False, True):
+            body = json.dumps(
+                {"id": text[: MAX_REST_BYTES // 8], "inputs": [{"data": ["a", text, "b"]}]}, ensure_ascii=ascii_only
+            )
+            document = loads(body.encode())
+            assert document["id"] == text[: MAX_REST_BYTES // 8]
+            data = decode_json(document["inputs"][0]["data"], BY_NAME["BYTES"], (3,), "x", "m", 1 << 30)
+            assert data.tolist() == [b"a", text.encode(), b"b"]
+
+
+def test_an_array_of_many_pieces_is_one_tensor():
+    values = np.random.default_rng(0).integers(-(2**63), 2**63, (1000, 100))
+    body = json.dumps({"inputs": [{"data": values.tolist()}]}).encode()
+    data = loads(body)["inputs"][0]["data"]
+    assert len(data.parts) > 10
+    assert np.array_equal(decode_json(data, BY_NAME["INT64"], values.shape, "x", "m", 1 << 30), values)
+
+
+@pytest.mark.parametrize("rest", [b"[0" + b",0" * MAX_REST_VALUES + b"]", b"[" + b"[]," * MAX_REST_VALUES + b"0]"])
+def test_too_much_beside_the_data_is_refused_before_it_is_read(rest: bytes):
+    with pytest.raises(InvalidArgumentError, match="values beside the 'data'"):
+        loads(b'{"inputs":[],"more":%b}' % rest)
+
+
+@pytest.mark.parametrize("opener", [b"[", b'{"a":', b'[{"data":['])
+@pytest.mark.parametrize("depth", [2000, 100_000])
+def test_brackets_without_end_are_refused_as_too_deep(opener: bytes, depth: int):
+    for text in (opener * depth, b'{"inputs":' + opener * depth, b'{"inputs":[{"data":' + opener * depth):
+        with pytest.raises(ServerError):
+            loads(text)
+    with pytest.raises(InvalidArgumentError, match="nesting depth exceeds maximum allowed limit"):
+        loads(b"[" * depth + b"]" * depth)

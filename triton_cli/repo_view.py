@@ -1,0 +1,129 @@
+"""What `tcli repo` shows: the tree of what was written, the table of models, the problems; and the same as JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triton_cli.console import out, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from tcli_server.models.overview import ModelOverview, TensorOverview
+    from tcli_server.repository.problem import Problem
+    from tcli_server.zoo import Scaffold
+
+
+def show_tree(path: Path, scaffolds: "list[Scaffold]") -> None:
+    """What was written where, and what was left as it is."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(printable(str(path))))
+    for scaffold in scaffolds:
+        what = scaffold.origin if scaffold.written else "exists, left as it is"
+        branch = tree.add(Text.assemble((scaffold.name, "bold"), "  ", (printable(what), "dim")))
+        if scaffold.written:
+            for file in sorted(scaffold.path.rglob("*")):
+                if file.is_file():
+                    branch.add(Text(printable(str(file.relative_to(scaffold.path)))))
+    _print_whole(tree)
+
+
+def show_models(models: "list[ModelOverview]") -> None:
+    """A table, or a block for each model where a terminal is too narrow for that."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("MODEL", "VERSIONS", "BACKEND", "MAX BATCH", "INPUTS", "OUTPUTS", "STATE"):
+        table.add_column(heading, no_wrap=True)
+    rows = [_row(model) for model in models]
+    for row in rows:
+        table.add_row(*map(Text, row))  # names may hold brackets, which are markup in a str
+    if _print_whole(table):
+        return
+    console = out()
+    for row in rows:  # a narrow terminal
+        console.print(row[0], style="bold", markup=False)
+        for heading, cell in zip(
+            ("versions", "backend", "max batch", "inputs", "outputs", "state"), row[1:], strict=True
+        ):
+            console.print(f"  {heading:<10} {cell.replace(chr(10), chr(10) + ' ' * 13)}", markup=False)
+
+
+def _print_whole(renderable: "Tree | Table") -> bool:
+    """Print something without cutting it; False where a terminal is too narrow for a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = out()
+    width = console.measure(renderable, options=console.options.update(max_width=10_000)).maximum
+    if console.is_terminal and width > console.width:
+        if isinstance(renderable, Table):
+            return False
+        width = console.width
+    Console(width=width, highlight=False, emoji=False).print(renderable)
+    return True
+
+
+def _row(model: "ModelOverview") -> tuple[str, ...]:
+    problems = f"{model.problem_count} problem{'s' * (model.problem_count != 1)}" if model.problem_count else "ok"
+    return (
+        _one_line(model.name),
+        ", ".join(map(str, model.versions)) or "none",
+        _one_line(model.backend) or "unknown",
+        str(model.max_batch_size),
+        "\n".join(map(_tensor, model.inputs)),
+        "\n".join(map(_tensor, model.outputs)),
+        problems + (", placeholder weights" if model.placeholder else ""),
+    )
+
+
+def _tensor(tensor: "TensorOverview") -> str:
+    return f"{_one_line(tensor.name)} {tensor.datatype}({','.join(map(str, tensor.dims))})"
+
+
+def _one_line(name: str) -> str:
+    return printable(name).replace("\n", "\\n")
+
+
+def show_problems(problems: "list[Problem]", checked: list[str], repository: Path) -> None:
+    """Every problem with its place, and how many models were looked at."""
+    console = out()
+    for problem in problems:
+        console.print(printable(problem.place), style="bold", end="  " if problem.field else "\n", markup=False)
+        if problem.field:
+            console.print(printable(problem.field), markup=False)
+        for word, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
+            console.print(f"  {word + ':':<9} {printable(text)}", markup=False)
+        console.print()
+    count = len(checked)
+    models = f"{count} model{'s' * (count != 1)}" if count else printable(f"no models in {repository}")
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
+    console.print(f"{models} checked: {found}" if count else f"{models}: {found}", markup=False)
+
+
+def model_document(model: "ModelOverview") -> dict[str, Any]:
+    """A model for `json.dumps`."""
+
+    def tensors(listed: "tuple[TensorOverview, ...]") -> list[dict[str, Any]]:
+        return [{"name": one.name, "datatype": one.datatype, "dims": list(one.dims)} for one in listed]
+
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "versions": list(model.versions),
+        "backend": model.backend,
+        "max_batch_size": model.max_batch_size,
+        "inputs": tensors(model.inputs),
+        "outputs": tensors(model.outputs),
+        "placeholder": model.placeholder,
+        "problems": model.problem_count,
+    }
+
+
+def problem_document(problem: "Problem") -> dict[str, Any]:
+    """A problem for `json.dumps`; `line` is 1 for the first, None where it is of the whole file."""
+    names = ("line", "field", "found", "expected", "fix")
+    return {"file": str(problem.file) if problem.file else None} | {name: getattr(problem, name) for name in names}
