@@ -101,6 +101,16 @@ def test_calls_that_hang_are_cut_off_when_the_grace_is_over(tmp_path: Path, loop
         wait_until(lambda: held.cancelled == 2)
 
 
+def test_what_has_not_drained_in_time_is_cut_off_before_the_models_go(tmp_path: Path, loopback: ServeOptions):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        call = stub.ModelInfer.future(identity(), timeout=300)
+        held.accepted(running=1, waiting=0)
+        server = held.server
+        assert asyncio.run_coroutine_threadsafe(server._grpc.drain(0), server._loop).result(60) is False
+        wait_until(lambda: held.cancelled == 1)
+        assert call.exception(60) is not None
+
+
 def test_a_load_that_hangs_is_told_that_the_server_goes(tmp_path: Path, loopback: ServeOptions):
     server = Server(Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")), loopback)
     server.start()
@@ -111,6 +121,7 @@ def test_a_load_that_hangs_is_told_that_the_server_goes(tmp_path: Path, loopback
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             load = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
             assert begun.wait(30)
+            wait_until(lambda: len(server._grpc._service._operations) == 1)
             assert asyncio.run_coroutine_threadsafe(server._grpc.drain(600), server._loop).result(60) is True
             assert (load.code(), load.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             late = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
