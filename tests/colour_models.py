@@ -46,6 +46,17 @@ def write_colour_models(repository: Path) -> Path:
     )
     half = TensorProto.FLOAT16
     _write(repository, "half", colour_means(batch, half, half), 4, chw, (3,), form="NCHW", kind=half, output_kind=half)
+    _write(
+        repository,
+        "half_two",
+        colour_means((2, *chw), half, half),
+        0,
+        (2, *chw),
+        (2, 3),
+        form=no,
+        kind=half,
+        output_kind=half,
+    )
     _write(repository, "grey", colour_means(("N", 1, *chw[1:])), 4, (1, *chw[1:]), (2,), form="NCHW")
     return repository
 

@@ -194,7 +194,8 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
                 _nothing_measured(analysis)
             written = write_output(analysis, workspace, folder)
     except NotFoundError as error:
-        fail(str(error), "create a repository with: tcli repo init, or name yours with --model-repository")
+        missing = not all(repository.is_dir() for repository in options.repositories)
+        fail(str(error), "create one with: tcli repo init, or name yours with --model-repository" if missing else "")
     except UnknownInputError as error:
         raise typer.BadParameter(str(error), param_hint="--shape") from None
     except DoesNotRunError as error:

@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis, Failure
     from tcli_analyzer.configuration import Configuration
     from tcli_analyzer.output import Written
-    from tcli_analyzer.recommendation import Point
+    from tcli_analyzer.recommendation import Point, Recommendation
 
 BEST_SHOWN = 6
 LONG_SECONDS = 600
+
+_COLUMNS = ("max batch", "instances", "conc", "infer/s", "±%", "p50 ms", "p99 ms", "avg batch", "stable")
+_NARROW = {"max batch": "batch", "instances": "inst", "conc": "conc", "infer/s": "infer/s", "p99 ms": "p99 ms"}
+"""The columns of a narrow table, and what they are called there."""
+
+_WIDE = 80
+"""Columns that a terminal must have for the whole table."""
 
 
 def duration(seconds: float) -> str:
@@ -111,7 +118,7 @@ class LiveView:
         height = options.max_height if options.max_height < 10_000 else console.height
         rows = max(3, height - len(self._notes) * 2 - 7)
         if self._points:
-            yield _points_table(self._points[-rows:])
+            yield _points_table(self._points[-rows:], narrow=options.max_width < _WIDE)
         if not self._total:
             yield Text(self._now, style="dim")
             return
@@ -150,7 +157,7 @@ def show_result(console: "Console", analysis: "Analysis", written: "Written") ->
     console.print(f"\nBest configurations for the {analysis.options.goal.describe()}:", markup=False)
     own = [point for point in recommendation.ranking[BEST_SHOWN:] if point.configuration.current]
     shown = [*recommendation.ranking[:BEST_SHOWN], *own]
-    console.print(_points_table(shown, recommendation.chosen, recommendation.equivalent))
+    _print_table(console, shown, recommendation)
     console.print("= marks those that are within the noise of the best; * marks the recommendation.")
     for note in analysis.notes:
         console.print(printable(f"note: {note}"), markup=False)
@@ -163,34 +170,52 @@ def show_result(console: "Console", analysis: "Analysis", written: "Written") ->
     console.print(printable(f"results       {written.csv}, {written.json.name}"), markup=False)
 
 
-def _points_table(points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = ()) -> "Table":
+def _print_table(console: "Console", points: "list[Point]", recommendation: "Recommendation") -> None:
+    """The whole table into a pipe or file, however wide; the most important columns in a narrow terminal."""
+    from rich.console import Console
+
+    narrow = console.is_terminal and console.width < _WIDE
+    table = _points_table(points, recommendation.chosen, recommendation.equivalent, narrow)
+    width = console.width if console.is_terminal else max(console.width, _WIDE)
+    Console(file=console.file, width=width, highlight=False, emoji=False).print(table)
+
+
+def _points_table(
+    points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = (), narrow: bool = False
+) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from tcli_analyzer.numbers import short
-
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column(" ", no_wrap=True)
-    for name in ("max batch", "instances", "conc", "infer/s", "±%", "p50 ms", "p99 ms", "avg batch", "stable"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in _NARROW if narrow else _COLUMNS:
+        table.add_column(_NARROW[name] if narrow else name, justify="right", no_wrap=True)
     for point in points:
-        m = point.measurement
         mark = "*" if point is best else "=" if any(point is other for other in equal) else ""
-        configuration = point.configuration
-        table.add_row(
-            mark,
-            str(configuration.max_batch_size or "none"),
-            f"{configuration.instances}{' (current)' if configuration.current else ''}",
-            str(point.concurrency),
-            short(m.throughput),
-            f"{50 * m.throughput_spread:.1f}",
-            short(m.latency_ms(50)),
-            short(m.latency_ms(99)),
-            f"{m.batch_avg:.2g}",
-            "yes" if m.stable else "[red]no[/]",
-            style="bold" if point is best else "",
-        )
+        cells = dict(zip(_COLUMNS, _cells(point), strict=True))
+        row = [cells[name] for name in (_NARROW if narrow else _COLUMNS)]
+        if narrow:
+            row = [cell.replace("(current)", "(now)") for cell in row]
+        table.add_row(mark, *row, style="bold" if point is best else "")
     return table
+
+
+def _cells(point: "Point") -> tuple[str, ...]:
+    from tcli_analyzer.numbers import short
+
+    m = point.measurement
+    configuration = point.configuration
+    return (
+        str(configuration.max_batch_size or "none"),
+        f"{configuration.instances}{' (current)' if configuration.current else ''}",
+        str(point.concurrency),
+        short(m.throughput),
+        f"{50 * m.throughput_spread:.1f}",
+        short(m.latency_ms(50)),
+        short(m.latency_ms(99)),
+        f"{m.batch_avg:.2g}",
+        "yes" if m.stable else "[red]no[/]",
+    )
 
 
 def _plan_text(points: int, seconds: float) -> str:

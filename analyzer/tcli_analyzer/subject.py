@@ -1,5 +1,6 @@
 """The model under analysis: its configuration, its inputs, and whether it takes batches."""
 
+import difflib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +115,9 @@ def find_model(repositories: Sequence[Path], name: str) -> ModelFolder:
     if found:
         raise NotFoundError(f"model '{name}' is in several repositories: {places}")
     there = ", ".join(sorted(models)) or "none"
-    raise NotFoundError(f"model '{name}' is not in {places}; models there: {there}")
+    close = difflib.get_close_matches(name, models, 1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    raise NotFoundError(f"model '{name}' is not in {places}; {hint}models there: {there}")
 
 
 def examine(

@@ -1,8 +1,9 @@
 """Which picture files a person means: files, folders and patterns that the shell did not expand."""
 
 # Names stay as they were given, so that they can be found again in the answer: a Path would lose a leading "./".
-# ruff: noqa: PTH110, PTH112, PTH118, PTH122, PTH207
+# ruff: noqa: PTH110, PTH112, PTH116, PTH118, PTH122, PTH207, PTH208
 
+import difflib
 import glob
 import os
 import re
@@ -16,6 +17,7 @@ from tcli_client.picture_kind import UNREADABLE_SUFFIXES
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _COPYING = {"s3": "aws s3 cp {} .", "gs": "gcloud storage cp {} ."}
 _ENDINGS_SHOWN = 5
+_CLOSE = 0.75  # of two short names with the same ending, difflib's 0.6 is little more than the ending
 
 
 def find_pictures(argument: str) -> list[str]:
@@ -26,7 +28,8 @@ def find_pictures(argument: str) -> list[str]:
     Anything else is a pattern of `*`, `?`, `[...]` and `**` for folders at any depth; folders that it matches are as above.
 
     Raises:
-        ImageError: there is no picture in the folder, no match, a folder that cannot be read; or it is an address.
+        ImageError: there is no such file, no picture in the folder, no match, a folder that cannot be read; or it is an
+            address.
     """
     if os.path.isdir(argument):
         files = _in_folder(argument)
@@ -40,12 +43,33 @@ def find_pictures(argument: str) -> list[str]:
         return [argument]
     _refuse_address(argument)
     if not glob.has_magic(argument):
-        return [argument]
+        raise _missing(argument)
     matches = sorted(glob.glob(argument, recursive=True))
     files = [file for match in matches for file in (_in_folder(match) if os.path.isdir(match) else [match])]
     if not files:
         raise ImageError("no file matches this pattern")
     return list(dict.fromkeys(files))  # `**` matches both a folder and what is in it
+
+
+def _missing(argument: str) -> ImageError:
+    if argument == "-":
+        return ImageError("there is no such file", "to read a picture from a pipe, name /dev/stdin")
+    try:
+        os.stat(argument)
+    except (FileNotFoundError, NotADirectoryError):
+        folder, name = os.path.split(argument)
+        close = difflib.get_close_matches(name, _siblings(folder), 1, _CLOSE)
+        return ImageError("there is no such file", f"did you mean '{os.path.join(folder, close[0])}'?" if close else "")
+    except (OSError, ValueError) as problem:
+        return ImageError(f"it cannot be read: {getattr(problem, 'strerror', None) or problem}")
+    return ImageError("there is no such file")
+
+
+def _siblings(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or ".")
+    except OSError:
+        return []
 
 
 def _refuse_address(argument: str) -> None:

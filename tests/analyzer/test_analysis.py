@@ -12,16 +12,20 @@ import pytest
 import fixed_batch_models
 import onnx_models
 from analysis_runs import Recorder, run, write_fixed_model
+from measured_points import point, window
 from repositories import add_sub_config, write_model
 from tcli_analyzer.analysis import AnalysisOptions, analyze
-from tcli_analyzer.measurement import MeasurementOptions
+from tcli_analyzer.measurement import Measurement, MeasurementOptions
+from tcli_analyzer.notes import result_notes
 from tcli_analyzer.output import recommended_config, write_output
 from tcli_analyzer.recommendation import Goal, Point, recommend
+from tcli_analyzer.resources import Usage
 from tcli_analyzer.search import Grid
 from tcli_analyzer.subject import find_model
 from tcli_analyzer.workspace import Workspace
 from tcli_server.engine import Engine, EngineOptions
 from tcli_server.errors import NotFoundError
+from tcli_server.hardware.cores import usable_cores
 
 FAST = MeasurementOptions(interval_ms=20, max_trials=3)
 
@@ -106,15 +110,15 @@ def test_the_recommended_folder_serves_the_same_answers(done, tmp_path, max_batc
 def test_every_configuration_of_the_sweep_loads_from_its_text(done, tmp_path):
     repository = write_fixed_model(tmp_path / "models")
     options = EngineOptions(model_control_mode="explicit")
-    for point in {p.configuration: p for p in done.analysis.points}.values():
-        text = recommended_config(done.analysis, recommend([point], Goal()))
+    for best in {p.configuration: p for p in done.analysis.points}.values():
+        text = recommended_config(done.analysis, recommend([best], Goal()))
         (repository / "fixed" / "config.pbtxt").write_text(text)
-        model = done.written.model_file if point.configuration.rewritten_model else None
+        model = done.written.model_file if best.configuration.rewritten_model else None
         if model:
             (repository / "fixed" / "1" / "model.onnx").write_bytes(model.read_bytes())
         with Engine(repository, options=options) as engine:
             engine.load("fixed")
-            assert len(engine.model("fixed").placements) == point.configuration.instances
+            assert len(engine.model("fixed").placements) == best.configuration.instances
 
 
 def test_a_model_that_batches_is_swept_as_it_is(tmp_path):
@@ -178,3 +182,39 @@ def test_larger_loads_are_skipped_where_the_budget_is_lost(tmp_path):
 def test_an_unknown_model_names_those_there_are(done):
     with pytest.raises(NotFoundError, match="models there: fixed"):
         find_model([done.repository], "nope")
+
+
+def test_notes_say_how_far_the_numbers_can_be_trusted(done):
+    def notes(*points: Point) -> str:
+        return "\n".join(result_notes(replace(done.analysis, points=list(points), failures=[])))
+
+    steady = point(1, 1, [100] * 3)
+    assert notes(steady, steady) == ""
+    few = replace(steady, measurement=Measurement((window(100, requests=99),), 3, stable=True))
+    assert "1 of 2 points have fewer than 100 requests: p99 is about the slowest one" in notes(steady, few)
+    shaky = replace(steady, measurement=replace(steady.measurement, stable=False))
+    assert "1 of 3 points did not become stable" in notes(steady, shaky, steady)
+    busy = replace(window(100), usage=Usage(1.0, 0.25, 100.0, None))
+    disturbed = replace(steady, measurement=Measurement((busy,), 3, stable=True))
+    assert "during 1 of 2 points (up to 25 % of a core)" in notes(steady, disturbed)
+    assert "stopped before the end" in "\n".join(result_notes(replace(done.analysis, interrupted=True)))
+
+
+def test_what_an_earlier_run_recommended_does_not_stay_behind(tmp_path):
+    """A model file of an older recommendation beside a new config.pbtxt would be served with it."""
+    stale = [tmp_path / "out" / folder / "fixed" / "7" / "model.onnx" for folder in ("recommended", "batchable")]
+    other = tmp_path / "out" / "recommended" / "another" / "config.pbtxt"
+    for file in (*stale, other):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    run(write_fixed_model(tmp_path / "models"), "fixed", tmp_path / "out", grid=Grid((1,), (1,), (1,)))
+    assert not [file for file in stale if file.exists()]
+    assert other.exists()
+
+
+def test_the_threads_of_an_instance_are_told_to_whoever_takes_the_configuration_to_triton(done):
+    (two, *_) = [one for one in done.analysis.points if one.configuration.instances == 2]
+    threads = max(1, usable_cores() // 2)
+    text = " ".join(recommended_config(done.analysis, recommend([two], Goal())).replace("\n#", "").split())
+    assert f"Each instance ran with {threads} thread" in text
+    assert "parameters intra_op_thread_count" in text

@@ -6,6 +6,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_analyzer.configuration import (
     fill_gaps,
     has_one_item_shapes,
+    instance_count,
     request_shapes,
     same_behaviour,
     split_batch_dimension,
@@ -78,3 +79,20 @@ def test_same_behaviour_ignores_what_does_not_matter():
     assert same_behaviour(config("max_batch_size: 1"), config("max_batch_size: 1 dynamic_batching {}"))
     assert not same_behaviour(config("max_batch_size: 2"), config("max_batch_size: 2 dynamic_batching {}"))
     assert not same_behaviour(config("instance_group { count: 1 }"), config("instance_group { count: 2 }"))
+
+
+def test_a_preferred_size_equal_to_the_largest_batch_stays():
+    base = config("max_batch_size: 8 dynamic_batching { preferred_batch_size: [2, 4, 8] }")
+    assert list(vary(base, 4, 1).dynamic_batching.preferred_batch_size) == [2, 4]
+
+
+def test_a_batcher_that_was_set_up_stays_for_batches_of_one():
+    """It may have priorities and queue policies."""
+    base = config("max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 100 }")
+    assert vary(base, 1, 1).dynamic_batching.max_queue_delay_microseconds == 100
+    assert not vary(base, 0, 1).HasField("dynamic_batching")
+
+
+def test_a_group_without_a_count_is_one_instance():
+    assert instance_count(config("")) == 1
+    assert instance_count(config("instance_group {} instance_group { count: 2 }")) == 3

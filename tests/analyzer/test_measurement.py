@@ -144,3 +144,38 @@ def test_shapes_are_given_or_taken_as_one(target):
         assert random_requests(config, shapes | {"INPUT0": (5,)}, 2)[0]["INPUT0"].shape == (1, 5)
     finally:
         dims[0] = 16
+
+
+def test_requests_of_a_model_without_batching_have_no_batch_dimension(target):
+    config = target.load()
+    config.max_batch_size = 0
+    assert random_requests(config, {"INPUT0": (16,), "INPUT1": (16,)}, 1)[0]["INPUT0"].shape == (16,)
+
+
+class Holding:
+    """A target that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list = []
+
+    def submit(self, inputs, reply) -> None:
+        self.waiting.append((inputs["x"], reply))
+
+
+def test_the_load_waits_for_its_last_request_and_sends_different_ones():
+    target = Holding()
+    load = ClosedLoop(target, [{"x": number} for number in range(3)], 2)
+    load.__enter__()
+    assert [x for x, _ in target.waiting] == [0, 1]
+    for _ in range(4):
+        target.waiting.pop(0)[1](None)
+    assert [x for x, _ in target.waiting] == [2, 0]
+    leaving = threading.Thread(target=load.__exit__, args=(None, None, None))
+    leaving.start()
+    leaving.join(0.2)
+    assert leaving.is_alive()
+    while target.waiting:
+        target.waiting.pop()[1](None)
+    leaving.join(60)
+    assert not leaving.is_alive()
+    assert len(load.replies) == 6

@@ -1,5 +1,7 @@
 """Which configuration is recommended, and what is said about it."""
 
+from dataclasses import replace
+
 import pytest
 
 from measured_points import point
@@ -76,3 +78,28 @@ def test_a_gain_that_can_be_chance_is_called_so():
 
 def test_nothing_measured_nothing_recommended():
     assert recommend([], Goal()) is None
+
+
+def test_what_is_less_than_two_percent_better_is_not_better():
+    """However steady the windows are: another start of the same configuration differs by as much."""
+    found = recommend([point(0, 1, [100] * 3, current=True), point(4, 1, [101.5] * 3)], Goal())
+    assert found.keeps_current
+    assert not recommend([point(0, 1, [100] * 3, current=True), point(4, 1, [103] * 3)], Goal()).keeps_current
+
+
+def test_fewer_instances_are_simpler_than_smaller_batches():
+    """Each instance holds the model in memory."""
+    points = [point(0, 1, [50] * 3, current=True), point(1, 2, [100] * 3), point(8, 1, [100] * 3)]
+    assert recommend(points, Goal()).chosen.configuration.label == "batch 8, 1 instance"
+
+
+def test_the_gain_is_over_what_the_current_configuration_does_within_the_budget():
+    points = [
+        point(0, 1, [50] * 3, latency_ms=8, current=True),
+        point(4, 1, [100] * 3, latency_ms=9),
+    ]
+    over = point(0, 1, [90] * 3, latency_ms=80, current=True, concurrency=16)
+    over = replace(over, configuration=points[0].configuration)
+    found = recommend([*points, over], Goal(latency_budget_ms=10))
+    assert found.baseline is points[0]
+    assert found.gain == pytest.approx(1)

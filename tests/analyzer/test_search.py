@@ -68,4 +68,4 @@ def test_sizes():
 
 
 def test_default_instances_follow_the_cores():
-    assert [default_instance_counts(cores) for cores in (1, 2, 8)] == [(1,), (1, 2), (1, 2, 4)]
+    assert [default_instance_counts(cores) for cores in (1, 2, 7, 8)] == [(1,), (1, 2), (1, 2), (1, 2, 4)]

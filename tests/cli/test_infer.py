@@ -180,6 +180,23 @@ def test_only_bad_files_need_no_server(folder):
     assert ran.stderr == "error: 'nothing*.jpg': no file matches this pattern\n"
 
 
+def test_a_missing_file_is_told_before_a_server_is_asked(folder):
+    ran = infer(folder, "-u", "127.0.0.1:1", "redd.png")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "error: 'redd.png': there is no such file\n  fix: did you mean 'red.png'?\n"
+
+
+def test_a_picture_from_a_pipe(folder, colour_urls):
+    arguments = ["-m", "colours", "-c1", "-u", colour_urls["http"]]
+    content = (folder / "red.png").read_bytes()
+    ran = subprocess.run(
+        [*COMMAND, *arguments, "/dev/stdin"], input=content, cwd=folder, capture_output=True, timeout=120, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout == b"Image '/dev/stdin':\n    1.000000 (0) red: hot\n"
+    assert "name /dev/stdin" in infer(folder, *arguments, "-").stderr
+
+
 def test_a_placeholder_says_so_in_one_line(folder, colour_urls):
     ran = infer(folder, "-m", "a_placeholder", "-u", colour_urls["http"], "red.png")
     assert ran.returncode == 0

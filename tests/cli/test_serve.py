@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -156,6 +157,30 @@ def test_nothing_is_awaited_with_an_exit_timeout_of_0(tmp_path: Path):
         second.join(PATIENCE)
     assert status == 1
     assert "Exit timeout expired. Exiting immediately." in errors
+
+
+@pytest.mark.parametrize(("option", "sent", "status"), [
+    ("--http-max-body-size=1000", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", b"413"),
+    ("--http-head-timeout-secs=0.2", b"GET / HTTP/1.1\r\n", b"408"),
+    ("--http-body-timeout-secs=0.2", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", b"408"),
+    ("--http-idle-timeout-secs=0.2", b"", b""),
+])  # fmt: skip
+def test_what_one_client_may_cost(repository: Path, option: str, sent: bytes, status: bytes):
+    with (
+        serving("--model-repository", repository, option) as server,
+        socket.create_connection(("127.0.0.1", server.ports["HTTP"]), timeout=25) as client,  # defaults are 30 and more
+    ):
+        client.sendall(sent)
+        assert client.recv(1000)[9:12] == status
+
+
+def test_how_many_connections_there_may_be(repository: Path):
+    with serving("--model-repository", repository, "--http-max-connections=1") as server:
+        url = f"http://{server.url('HTTP')}/v2/health/live"
+        with httpx.Client() as first:
+            assert first.get(url).status_code == 200
+            assert httpx.get(url).status_code == 503
+            assert first.get(url).status_code == 200
 
 
 def test_models_on_demand(repository: Path):

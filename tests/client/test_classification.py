@@ -6,8 +6,10 @@ from collections import Counter
 import httpx
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 
+import batching_models
 from colour_models import write_colour_models
 from tcli_client import (
     ClientError,
@@ -88,6 +90,13 @@ def test_scores_that_servers_do_not_rank_are_ranked_here(colours, pictures):
     ]
 
 
+def test_the_filling_of_a_fixed_batch_is_not_ranked_here(colours, pictures):
+    classifier = ImageClassifier(colours, "half_two")
+    (result,) = classifier.classify(pictures[1:2], classes=1, scaling=Scaling.NONE)
+    assert [(item.index, item.score) for item in result.classes] == [(1, 255)]
+    assert [one.classes[0].index for one in classifier.classify(pictures, batch_size=2)] == [0, 1, 2]
+
+
 def test_a_grey_model_and_more_classes_than_it_has(colours, pictures):
     (result,) = ImageClassifier(colours, "grey").classify(pictures[:1], classes=9, scaling=Scaling.NONE)
     grey = round(0.299 * 255 + 0.587 * 51)
@@ -140,6 +149,48 @@ def test_impossible_options(colours, pictures, options):
 
 def test_the_trained_classifier_with_labels_is_chosen(colours):
     assert choose_image_model(colours).name == "colours"
+
+
+def chosen(folder, *names: str, unlabelled: tuple[str, ...] = ()) -> str:
+    """The model that is chosen from these of the colour models."""
+    models = write_colour_models(folder / "models")
+    for model in list(models.iterdir()):
+        if model.name not in names:
+            shutil.rmtree(model)
+        elif model.name in unlabelled:
+            config = (model / "config.pbtxt").read_text()
+            (model / "config.pbtxt").write_text(config.replace('label_filename: "labels.txt"', ""))
+    options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
+    with Server(Engine(models), options) as server, connect(f"127.0.0.1:{server.http_port}") as transport:
+        return choose_image_model(transport).name
+
+
+def test_trained_weights_count_more_than_class_names(tmp_path):
+    assert chosen(tmp_path, "a_placeholder", "nhwc", unlabelled=("nhwc",)) == "nhwc"
+
+
+def test_class_names_count_more_than_the_models_name(tmp_path):
+    assert chosen(tmp_path, "colours", "nhwc", unlabelled=("colours",)) == "nhwc"
+
+
+def test_a_single_score_is_no_choice(tmp_path):
+    """Such as that of a model of quality: a ranking of one class says nothing."""
+    models = write_colour_models(tmp_path / "other")
+    node = helper.make_node("ReduceMean", ["picture"], ["quality"], axes=[1, 2, 3], keepdims=0)
+    unsqueeze = helper.make_node("Unsqueeze", ["quality", "axis"], ["score"])
+    batching_models.save(
+        models / "a_score" / "1" / "model.onnx",
+        [node, unsqueeze],
+        {"picture": ["N", 3, 32, 32]},
+        {"score": ["N", 1]},
+        [batching_models.integers("axis", 1)],
+    )
+    options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
+    for model in list(models.iterdir()):
+        if model.name not in ("a_score", "a_placeholder"):
+            shutil.rmtree(model)
+    with Server(Engine(models), options) as server, connect(f"127.0.0.1:{server.http_port}") as transport:
+        assert choose_image_model(transport).name == "a_placeholder"
 
 
 def test_no_classifier_at_all(standard):

@@ -55,6 +55,7 @@ def test_a_stated_format_wins_and_needs_no_note():
         ([-1, 43844, 1], "max_batch_size: 0"),
         ([1, 3, 1024], "max_batch_size: 0"),
         ([-1, 3, 16, 4000], "max_batch_size: 8"),
+        ([-1, 3, 16, 160], "max_batch_size: 8"),
         ([-1, 3, 9, 3], "max_batch_size: 8"),
         ([-1, 3, 20_000, 20_000], "max_batch_size: 8"),
         ([-1, 1, 80, -1], "max_batch_size: 8"),

@@ -101,6 +101,9 @@ def test_floats_from_0_to_1_are_a_grey_picture_others_are_refused(tmp_path):
     assert read(tmp_path / "unit.tiff", "L").tolist() == [[0, 128, 255]]
     with pytest.raises(ImageError, match="from -3 to 9000"):
         read(tmp_path / "heights.tiff")
+    Image.fromarray(np.array([[-0.5, 0, 1]], np.float32)).save(tmp_path / "signed.tiff")
+    with pytest.raises(ImageError, match=r"from -0\.5 to 1"):
+        read(tmp_path / "signed.tiff")
 
 
 def test_palette_and_bilevel(tmp_path):

@@ -29,7 +29,6 @@ def folder(tmp_path, monkeypatch):
     [
         ("./b.jpg", ["./b.jpg"]),
         ("notes.md", ["notes.md"]),
-        ("missing.jpg", ["missing.jpg"]),
         (".", ["./a.PNG", "./b.jpg", "./odd[1].jpg"]),
         ("./sub/", ["./sub/c.jpg"]),
         ("./b*", ["./b.jpg"]),
@@ -94,6 +93,22 @@ def test_a_file_whose_path_looks_like_an_address_is_a_file(tmp_path):
     assert find_pictures("https://host/cat.jpg") == ["https://host/cat.jpg"]
 
 
-def test_odd_names_are_left_to_the_reader():
-    for name in ("x" * 5000, "C:\\photos\\cat.jpg", "a\udc80.jpg"):
-        assert find_pictures(name) == [name]
+@pytest.mark.parametrize(
+    ("argument", "says", "fix"),
+    [
+        ("missing.jpg", "there is no such file", ""),
+        ("./c.jpg", "there is no such file", "did you mean './b.jpg'?"),
+        ("sub/cc.jpg", "there is no such file", "did you mean 'sub/c.jpg'?"),
+        ("b.jpg/x.jpg", "there is no such file", ""),
+        ("nowhere/b.jpg", "there is no such file", ""),
+        ("-", "there is no such file", "to read a picture from a pipe, name /dev/stdin"),
+        ("C:\\photos\\cat.jpg", "there is no such file", ""),
+        ("a\udc80.jpg", "there is no such file", None),
+        ("x" * 5000, "it cannot be read: File name too long", ""),
+        ("", "there is no such file", ""),
+    ],
+)
+def test_a_file_that_is_not_there(argument, says, fix):
+    with pytest.raises(ImageError, match=says) as refused:
+        find_pictures(argument)
+    assert fix is None or refused.value.fix == fix

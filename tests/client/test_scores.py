@@ -50,3 +50,8 @@ def test_ranking_here():
     assert rank(np.array([1.5, 3, 2], np.float16), 2) == (Classification(3.0, 1), Classification(2.0, 2))
     assert rank(np.array([1, 3], np.int8), 9) == (Classification(3, 1), Classification(1, 0))
     assert rank(np.array([0, 255], np.uint8), 1) == (Classification(255, 1),)
+
+
+def test_of_equal_scores_the_lower_index_comes_first():
+    scores = np.array([0.25] * 500 + [0.5] + [0.25] * 500, np.float32)
+    assert [item.index for item in rank(scores, 5)] == [500, 0, 1, 2, 3]

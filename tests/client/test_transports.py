@@ -2,15 +2,19 @@
 
 import contextlib
 import http.server
+import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import ml_dtypes
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tcli_client import (
+    AnswerError,
     Inference,
     InvalidRequestError,
     NotFoundError,
@@ -18,11 +22,12 @@ from tcli_client import (
     RequestTimeoutError,
     ServerUnreachableError,
     UnavailableError,
+    UnsupportedError,
     WrongProtocolError,
     connect,
     served_models,
 )
-from tcli_client.tensors import datatype_of
+from tcli_client.tensors import datatype_of, from_raw
 
 ARRAYS = {
     "BOOL": np.array([[True, False]]),
@@ -263,3 +268,92 @@ def test_a_gateway_that_has_no_server_behind_it():
             transport.metadata()
         with pytest.raises(WrongProtocolError, match="not the V2"):
             transport.model_metadata("m")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (404, NotFoundError),
+        (501, UnsupportedError),
+        (503, UnavailableError),
+        (500, AnswerError),
+        (429, AnswerError),
+    ],
+)
+def test_each_status_is_an_error_of_its_own(status, kind):
+    answers = {"/v2/models/m": (status, b'{"error":"not now"}')}
+    with (
+        plain_http(answers) as (url, _),
+        connect(url) as transport,
+        pytest.raises(AnswerError, match="not now") as refused,
+    ):
+        transport.model_metadata("m")
+    assert type(refused.value) is kind
+    assert refused.value.status == str(status)
+
+
+def test_models_that_are_not_ready_are_not_served_ones():
+    """Not every server knows the `ready` filter."""
+    entries = [("a", "READY"), ("b", "UNAVAILABLE"), ("c", ""), ("d", "LOADING"), ("e", "UNLOADING"), ("a", "READY")]
+    body = json.dumps([{"name": name, "version": "1", "state": state} for name, state in entries]).encode()
+    with plain_http({"/v2/repository/index": (200, body)}) as (url, received), connect(url) as transport:
+        assert served_models(transport) == ["a", "c"]
+    assert json.loads(received[0]) == {"ready": True}
+
+
+def test_answers_of_many_megabytes_arrive_whole(standard):
+    """gRPC's own limit is 4 MiB."""
+    sent = np.arange(3 << 20, dtype=np.float32).reshape(1, -1)
+    np.testing.assert_array_equal(standard.infer(Inference("identity_fp32", {"INPUT0": sent})).outputs["OUTPUT0"], sent)
+
+
+class _Typed(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Answers with typed contents, as servers other than Triton do."""
+
+    def __init__(self, datatype: str, field: str, values: list) -> None:
+        self._datatype, self._field, self._values = datatype, field, values
+
+    def ModelInfer(self, request, context):  # noqa: N802, ARG002
+        answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="3")
+        output = answer.outputs.add(name="y", datatype=self._datatype, shape=[len(self._values)])
+        getattr(output.contents, self._field).extend(self._values)
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("datatype", "field", "values"),
+    [
+        ("BOOL", "bool_contents", [True, False]),
+        ("INT8", "int_contents", [-128, 127]),
+        ("INT16", "int_contents", [-(2**15)]),
+        ("INT32", "int_contents", [-(2**31), 5]),
+        ("INT64", "int64_contents", [-(2**63)]),
+        ("UINT8", "uint_contents", [255]),
+        ("UINT16", "uint_contents", [65535]),
+        ("UINT32", "uint_contents", [2**32 - 1]),
+        ("UINT64", "uint64_contents", [2**64 - 1]),
+        ("FP32", "fp32_contents", [0.5]),
+        ("FP64", "fp64_contents", [1e300]),
+        ("BYTES", "bytes_contents", [b"a", b""]),
+    ],
+)
+def test_typed_contents_of_grpc(datatype, field, values):
+    server = grpc.server(ThreadPoolExecutor(1))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Typed(datatype, field, values), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with connect(f"grpc://127.0.0.1:{port}") as transport:
+            answer = transport.infer(Inference("m", {"x": np.ones(1, np.float32)}))
+    finally:
+        server.stop(None).wait()
+    assert (answer.version, datatype_of(answer.outputs["y"])) == ("3", datatype)
+    assert answer.outputs["y"].tolist() == values
+
+
+@pytest.mark.parametrize("surplus", [1, 2, 4, 5, 2**31])
+def test_a_string_that_ends_after_the_data(surplus):
+    raw = (3).to_bytes(4, "little") + b"abc" + (2 + surplus).to_bytes(4, "little") + b"de"
+    with pytest.raises(ValueError, match="string 1 ends after the data"):
+        from_raw("BYTES", [2], raw)

@@ -1,6 +1,6 @@
 """Edits an ONNX graph so that its first dimension, fixed at 1, may be any size.
 
-Nothing here proves that the result is right: that is the business of `onnx_batching`.
+Nothing here proves that the result is right: that is the business of `batch_proof`.
 """
 
 from collections.abc import Iterable, Sequence

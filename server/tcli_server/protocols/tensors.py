@@ -19,6 +19,7 @@ PIECE = 1 << 16
 event loop's first of all, get their turn in between."""
 
 _MAX_COUNT = 2**63 - 1
+_SURELY_FITS = 2**40
 _LENGTH = struct.Struct("<I")
 
 assert sys.byteorder == "little", "tensors are viewed in place, which needs a little-endian machine"
@@ -49,6 +50,8 @@ def element_count(shape: Sequence[int], kind: DataType, tensor: str, model: str)
     """
     if not shape:
         return 0
+    if len(shape) <= MAX_DIMS and 0 < (count := prod(shape)) <= _SURELY_FITS and min(shape) > 0:
+        return count
     if len(shape) > MAX_DIMS:
         raise InvalidArgumentError(
             f"shape of input '{short(tensor)}' for model '{short(model)}' has more than {MAX_DIMS} dimensions, which no "
@@ -85,15 +88,18 @@ def decode_raw(data: bytes | memoryview, kind: DataType, shape: Shape, tensor: s
     """
     if not shape:
         return shapeless(kind)
+    size = len(data)
+    if size and prod(shape) * kind.size == size and min(shape) > 0 and len(shape) <= MAX_DIMS:
+        return np.frombuffer(data, kind.dtype).reshape(shape)
     count = element_count(shape, kind, tensor, model)
     if not kind.size:
         return _decode_bytes(bytes(data), count, shape, tensor, model)
-    if count * kind.size != len(data):
+    if count * kind.size != size:
         raise InvalidArgumentError(
             f"input byte size mismatch for input '{short(tensor)}' for model '{short(model)}'. Expected "
-            f"{count * kind.size}, got {len(data)}"
+            f"{count * kind.size}, got {size}"
         )
-    return np.frombuffer(data, kind.dtype).reshape(shape)
+    return np.empty(shape, kind.dtype)  # no elements, no bytes
 
 
 def shapeless(kind: DataType) -> np.ndarray:
@@ -108,24 +114,30 @@ def _decode_bytes(data: bytes, count: int, shape: Shape, tensor: str, model: str
         InvalidArgumentError: more or fewer elements than the shape has, or a length that runs past the end.
     """
     end = len(data)
-    unpack, elements, offset = _LENGTH.unpack_from, list[bytes](), 0
-    for index in range(count):  # however many the shape says, each takes four bytes at least
-        start = offset + 4
-        if start > end:
-            raise _ended_early(tensor, model, count, index, end - offset)
-        offset = start + unpack(data, offset)[0]
-        if offset > end:
-            raise InvalidArgumentError(
-                f"incomplete string data for inference input '{short(tensor)}' for model '{short(model)}', expecting "
-                f"string of length {offset - start} but only {end - start} bytes available"
-            )
-        elements.append(data[start:offset])
+    array = np.empty(
+        min(count, end // 4 + 1), np.object_
+    )  # each element takes four bytes at least, whatever the shape says
+    unpack, offset = _LENGTH.unpack_from, 0
+    for first in range(0, count, PIECE):
+        elements: list[bytes] = []
+        for index in range(first, min(first + PIECE, count)):
+            start = offset + 4
+            if start > end:
+                raise _ended_early(tensor, model, count, index, end - offset)
+            offset = start + unpack(data, offset)[0]
+            if offset > end:
+                raise InvalidArgumentError(
+                    f"incomplete string data for inference input '{short(tensor)}' for model '{short(model)}', expecting "
+                    f"string of length {offset - start} but only {end - start} bytes available"
+                )
+            elements.append(data[start:offset])
+        array[first : first + PIECE] = elements
     if offset < end:
         raise InvalidArgumentError(
             f"unexpected number of string elements for inference input '{short(tensor)}' for model '{short(model)}', "
             f"expecting {count}, but {end - offset} bytes follow them"
         )
-    return bytes_array(elements, shape)
+    return array.reshape(shape)
 
 
 def _ended_early(tensor: str, model: str, expected: int, found: int, left: int) -> InvalidArgumentError:

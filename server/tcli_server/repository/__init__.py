@@ -6,22 +6,26 @@ from tcli_server.repository.config_rules import config_problems
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.labels import read_labels
 from tcli_server.repository.layout import CONFIG_FILE, ModelFolder, choose_versions, model_folders
+from tcli_server.repository.path_rules import path_fault
 from tcli_server.repository.positions import Positions
-from tcli_server.repository.problem import Problem
+from tcli_server.repository.problem import Edit, Problem, apply_edits
 from tcli_server.repository.signature import signature_problems
 from tcli_server.repository.unsupported import unsupported_problems
 
 __all__ = [
     "CONFIG_FILE",
     "ConfigFile",
+    "Edit",
     "ModelFolder",
     "Positions",
     "Problem",
+    "apply_edits",
     "choose_versions",
     "complete_config",
     "config_problems",
     "format_config",
     "model_folders",
+    "path_fault",
     "read_config",
     "read_config_file",
     "read_labels",

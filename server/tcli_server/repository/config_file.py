@@ -13,7 +13,7 @@ from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
 from tcli_server.repository.text_file import UnreadableFileError, read_bytes
 
-_MOST_BYTES = 16 << 20
+_MOST_BYTES = 1 << 20  # a hundred times the largest known
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

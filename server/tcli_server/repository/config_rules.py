@@ -13,7 +13,7 @@ from tcli_server.repository.problem import Problem
 from tcli_server.repository.queue_rules import check_batching
 from tcli_server.repository.report import Report
 
-_TAG = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_TAG = re.compile(r"(?!_)[a-zA-Z0-9_]*")  # behind the _ of the label: two at the start are Prometheus' own
 _MOST_DIMENSIONS = 64
 
 
@@ -153,13 +153,13 @@ def _metric_tags(config: ModelConfig, report: Report) -> None:
     for tag in sorted(config.metric_tags):
         if _TAG.fullmatch(tag):
             continue
-        meant = re.sub(r"\W", "_", tag.strip(), flags=re.ASCII)
+        meant = re.sub(r"\W", "_", tag.strip(), flags=re.ASCII).lstrip("_")
         field = f'metric_tags["{tag}"]'
-        is_meant = _TAG.fullmatch(meant) and meant not in config.metric_tags
+        is_meant = meant and _TAG.fullmatch(meant) and meant not in config.metric_tags
         report.add(
             field,
             f"the tag {tag!a}",
-            "a name for Prometheus: letters (a-z, A-Z), digits and _, the first one a letter or _",
+            "a name for Prometheus: letters (a-z, A-Z), digits and _, the first one no _",
             f'write key: "{meant}"' if is_meant else "write another key",
             edits=report.writing(f"{field}.key", f'"{meant}"') if is_meant else (),
         )

@@ -12,6 +12,7 @@ from tcli_server.errors import NotFoundError, UnsupportedError
 
 CONFIG_FILE = "config.pbtxt"
 
+_LARGEST_VERSION = 2**63 - 1
 _NOT_VERSIONS = frozenset({"configs", "initial_state", "warmup"})
 _REMOTE = ("s3://", "gs://", "as://")
 
@@ -32,24 +33,40 @@ class ModelFolder:
         """Version -> its folder, ascending.
 
         As in Triton, a folder counts by its leading digits (`1abc` is version 1), one with leading zeros does not
-        count, nor does one that starts with anything else. Where `1` and `1abc` both exist, `1` is version 1.
+        count, nor does one that starts with anything else or with more than 64 bits hold. Where `1` and `1abc` both
+        exist, `1` is version 1.
+
+        Raises:
+            NotFoundError: the model's folder is gone or cannot be read.
         """
         found: dict[int, Path] = {}
-        for entry in sorted(_subfolders(self.path), key=lambda entry: (len(entry.name), entry.name)):
-            digits = re.match(r"\d+", entry.name)
+        try:
+            entries = _subfolders(self.path)
+        except OSError as error:
+            raise NotFoundError(f"model folder '{self.path}' cannot be read: {error.strerror or error}") from None
+        for entry in sorted(entries, key=lambda entry: (len(entry.name), entry.name)):
+            digits = re.match(r"[0-9]+", entry.name)
             if entry.name in _NOT_VERSIONS or digits is None:
                 continue
-            if entry.name.startswith("0") and entry.name != "0":
+            if (entry.name.startswith("0") and entry.name != "0") or int(digits[0]) > _LARGEST_VERSION:
                 continue
             found.setdefault(int(digits[0]), entry)
         return dict(sorted(found.items()))
 
     def versions(self) -> list[int]:
-        """The versions on disk, ascending."""
+        """The versions on disk, ascending.
+
+        Raises:
+            NotFoundError: the model's folder is gone or cannot be read.
+        """
         return list(self.version_folders())
 
     def version_path(self, version: int) -> Path:
-        """The folder of a version, whether it exists or not."""
+        """The folder of a version, whether it exists or not.
+
+        Raises:
+            NotFoundError: the model's folder is gone or cannot be read.
+        """
         return self.version_folders().get(version, self.path / str(version))
 
 
@@ -70,13 +87,15 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
                 "copy it to a local folder"
             )
         path = Path(repository)
-        if not path.is_dir():
-            what = "is a file, not a folder" if path.exists() else "does not exist"
-            raise NotFoundError(f"model repository '{repository}' {what}")
         try:
             entries = _subfolders(path)
-        except OSError as error:
-            raise NotFoundError(f"model repository '{repository}' cannot be read: {error.strerror}") from None
+        except FileNotFoundError:
+            raise NotFoundError(f"model repository '{repository}' does not exist") from None
+        except NotADirectoryError:
+            raise NotFoundError(f"model repository '{repository}' is a file, not a folder") from None
+        except (OSError, ValueError) as error:  # a ValueError: a name with a NUL character
+            why = getattr(error, "strerror", None) or error
+            raise NotFoundError(f"model repository {str(repository)!r} cannot be read: {why}") from None
         for entry in sorted(entries):
             models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
     return models
@@ -100,4 +119,13 @@ def choose_versions(policy: ModelVersionPolicy, available: Iterable[int]) -> lis
 
 
 def _subfolders(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    """The folders in a folder that are not hidden; what vanishes while we look, or cannot be looked at, is none."""
+    with os.scandir(path) as entries:
+        return [path / entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

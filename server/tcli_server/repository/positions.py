@@ -38,6 +38,7 @@ class Positions:
         self._lines: dict[str, int] = {}
         self._places: dict[str, Place | None] = {}
         self._unread: set[str] = set()
+        self._guessed: set[str] = set()
         self._gaps: set[str] = set()
         self._lost = False
 
@@ -66,6 +67,15 @@ class Positions:
         """Say that the value of a path is there but could not be read."""
         self._unread.add(path)
 
+    def guessed(self, path: str) -> None:
+        """Say that the value of a path was told to be wrong and is what was probably meant.
+
+        It serves to judge other fields by; judging the field itself, or the list around it, would tell it twice.
+        """
+        self._guessed.add(path)
+        if path.endswith("]"):
+            self._guessed.add(_LAST_PART.sub("", path))
+
     def not_understood(self, parent: str) -> None:
         """Say that the message has a field that means nothing, which may have been meant for one that is missing."""
         self._gaps.add(parent)
@@ -73,6 +83,10 @@ class Positions:
     def lose(self) -> None:
         """Say that the text could not be read to its end."""
         self._lost = True
+
+    def is_told(self, path: str) -> bool:
+        """Whether it is told already that the value of a path is wrong."""
+        return path in self._guessed or self.doubts(path)
 
     def doubts(self, path: str) -> bool:
         """Whether the value of a path, or something in or around it, is not what the file says.
@@ -93,21 +107,17 @@ class Positions:
         return Edit(line, start - self._line_starts[line - 1] + 1, self._text[start:end], new)
 
     def writing(self, path: str, value: str) -> tuple[Edit, ...]:
-        """The edits that give a field another value; none where it is not in one place of the file."""
-        place = self._places.get(path)
-        return (self.edit(place.start, place.end, value),) if place is not None else ()
+        """The edits that give a field another value; none where the file does not mention it."""
+        places = self._occurrences(path)
+        if not places:
+            return ()
+        first, *others = places
+        removals = [self.edit(place.remove_start, place.remove_end, "") for place in others]
+        return (self.edit(first.start, first.end, value), *removals)
 
     def removing(self, path: str) -> tuple[Edit, ...]:
         """The edits that remove a field, all its elements if it is a list, or one element."""
-        whole = self._places.get(path)
-        if whole is not None:
-            return (self.edit(whole.remove_start, whole.remove_end, ""),)
-        if path in self._places:
-            return ()
-        elements = [place for element, place in self._places.items() if _LAST_PART.sub("", element) == path]
-        if None in elements or not elements:
-            return ()
-        return tuple(self.edit(place.remove_start, place.remove_end, "") for place in elements if place is not None)
+        return tuple(self.edit(place.remove_start, place.remove_end, "") for place in self._occurrences(path))
 
     def adding(self, message: str, field: str) -> tuple[Edit, ...]:
         """The edits that add a field (`name: value`) to a message, or at the end of the file for an empty path."""
@@ -117,6 +127,24 @@ class Positions:
             return (self.edit(end, end, f"{before}{field}\n"),)
         place = self._places.get(message)
         return (self.edit(place.start + 1, place.start + 1, f" {field}"),) if place is not None else ()
+
+    def _occurrences(self, path: str) -> list[Place]:
+        """Every place of a field, several where a list is written in several parts; none where they are not known."""
+        whole = self._places.get(path)
+        if whole is None and path in self._places:
+            return []
+        found = [whole] if whole is not None else []
+        for element, place in self._places.items():
+            if element.endswith("]") and _LAST_PART.sub("", element) == path:
+                if place is None:
+                    return []
+                if whole is None or _outside(place, whole):
+                    found.append(place)
+        return sorted(found, key=lambda place: place.start)
+
+
+def _outside(element: Place, whole: Place) -> bool:
+    return element.end <= whole.start or element.start >= whole.end
 
 
 def _within(path: str, outer: str) -> bool:

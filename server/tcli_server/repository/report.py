@@ -6,6 +6,7 @@ from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Edit, Problem
 
 _MOST_PROBLEMS = 100
+_MOST_CHARACTERS = 400
 
 
 class Report:
@@ -29,10 +30,10 @@ class Report:
         Without a line it is a judgement of what was read, which is dropped where that is not what the file says.
         """
         if line is None and self._positions is not None:
-            if self._positions.doubts(field):
+            if self._positions.is_told(field):
                 return
             line = self._positions.line(field) or 1
-        problem = Problem(self._file, line, field, found, expected, fix, edits)
+        problem = Problem(self._file, line, _shown(field), _shown(found), _shown(expected), _shown(fix), edits)
         if not self.is_full and problem not in self.problems:
             self.problems.append(problem)
 
@@ -51,3 +52,9 @@ class Report:
     def adding(self, message: str, field: str) -> tuple[Edit, ...]:
         """The edits that add a field (`name: value`) to a message, as far as lines are known."""
         return self._positions.adding(message, field) if self._positions is not None else ()
+
+
+def _shown(text: str) -> str:
+    """A text from a file as it may reach a terminal or a log: of a bearable length, without control characters."""
+    text = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

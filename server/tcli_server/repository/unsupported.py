@@ -56,6 +56,8 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
     """Every field that is set to something this server does not do yet, by its full path."""
     report = Report(folder.config_path, positions)
     for path, value in _set_fields(config, "", ""):
+        if path == "ensemble_scheduling" and config.platform == "ensemble":
+            continue  # it is told that there are no ensembles
         report.add(
             path,
             value,
@@ -72,11 +74,12 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
 
 
 def _one_of(field: str, found: str, supported: tuple[str, ...], report: Report) -> None:
+    fix = "serve this model with NVIDIA Triton"
     report.add(
         field,
         f"'{found}'",
         f"{' or '.join(supported)}: tcli does not support anything else yet",
-        f"write {supported[0]} where that fits, or serve this model with NVIDIA Triton",
+        fix if found == "ensemble" else f"write {supported[0]} where that fits, or {fix}",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import onnx
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
+from tcli_server.backends.onnxruntime.graph import ModelFileError, external_files, load_graph, model_signature
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.signature import read_session_signature
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
@@ -19,6 +19,7 @@ from tcli_server.repository.labels import read_labels
 from tcli_server.repository.staging import staged_folder
 from tcli_server.signature import ModelSignature, TensorSignature
 from tcli_server.zoo.batch_choice import choose_max_batch_size
+from tcli_server.zoo.other_formats import other_format
 from tcli_server.zoo.picture_format import picture_format
 
 LABEL_FILE = "labels.txt"
@@ -61,7 +62,7 @@ def add_onnx_model(
         ServerError: the file is no ONNX model, cannot be served as asked, or the folder exists and `force` is not given.
     """
     name = _model_name(file, name)
-    model = load_graph(file)
+    model = _onnx_model(file)
     externals = [_external(file, location) for location in external_files(model)]
     signature = _known_signature(model, file)
     config = ModelConfig(name=name, platform=ONNXRUNTIME.platform)
@@ -103,6 +104,17 @@ def _model_name(file: Path, name: str | None) -> str:
             )
         return name
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem).strip("._-") or "model"
+
+
+def _onnx_model(file: Path) -> onnx.ModelProto:
+    """The model; a file of another framework is called what it is."""
+    try:
+        return load_graph(file)
+    except ModelFileError:
+        other = other_format(file)
+        if other is None:
+            raise
+        raise InvalidArgumentError(f"{file} is {other[0]}, expected an ONNX model: {other[1]}") from None
 
 
 def _known_signature(model: onnx.ModelProto, file: Path) -> ModelSignature:

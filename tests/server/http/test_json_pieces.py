@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InvalidArgumentError, ServerError
-from tcli_server.protocols.http.json_pieces import MAX_REST_BYTES, MAX_REST_VALUES, Pieces, leaves_of, loads
+from tcli_server.protocols.http.json_leaves import leaves_of
+from tcli_server.protocols.http.json_pieces import MAX_REST_BYTES, MAX_REST_VALUES, Pieces, loads
 from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.tensors import PIECE
 
@@ -80,14 +81,14 @@ SPLINTERS = [b"[", b"]", b"{", b"}", b",", b":", b'"', b"\\", b'"data"', b'"data
              b"NaN", b"-Infinity", b"Inf", b"null", b"\xc3", b"\xed\xa0\x80", b"\\ud83d", b"\\ude00", b"\x00"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(INPUTS, REST, st.booleans(), st.sampled_from([None, 1]))
 def test_valid_documents(inputs: list, rest: dict, ascii_only: bool, indent: int | None):
     text = json.dumps({"inputs": inputs, **rest}, ensure_ascii=ascii_only, indent=indent)
     assert_same(text.encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(INPUTS, REST, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_broken_documents(inputs: list, rest: dict, wounds: int, random_: random.Random):
     body = bytearray(json.dumps({"inputs": inputs, **rest}, ensure_ascii=False).encode("utf-8", "surrogatepass"))

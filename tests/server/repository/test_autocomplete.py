@@ -171,3 +171,46 @@ def test_an_input_with_a_default_may_be_listed_or_left_out():
     listed = f'{base} input {{ name: "scale" data_type: TYPE_FP32 dims: [ 1 ] }}'
     assert signature_problems(parse(base), signature, FOLDER) == []
     assert signature_problems(parse(listed), signature, FOLDER) == []
+
+
+def test_what_the_server_feeds_is_no_missing_input():
+    names = ("x", "START", "state", "lengths")
+    signature = ModelSignature(tuple(TensorSignature(name, "INT32", (-1, 1)) for name in names), ())
+    text = """max_batch_size: 8 input { name: "x" data_type: TYPE_INT32 dims: [ 1 ] }
+        sequence_batching {
+          control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+          state { input_name: "state" output_name: "y" }
+        }
+        batch_input { kind: BATCH_ELEMENT_COUNT target_name: "lengths" }"""
+    assert signature_problems(parse(text), signature, FOLDER) == []
+
+
+def test_a_misspelt_input_is_not_told_as_missing_too():
+    text = f"max_batch_size: 8 {data('3, 224, 224', name='date')} {SIZE} {CLASSES}"
+    assert [problem.field for problem in signature_problems(parse(text), IMAGE, FOLDER)] == ["input[0].name"]
+
+
+def test_dims_that_are_none_and_batch_sizes_that_are_none_are_not_compared():
+    assert signature_problems(parse(f"max_batch_size: 8 {data('0, 224')} {SIZE} {CLASSES}"), IMAGE, FOLDER) == []
+    assert signature_problems(parse(f"max_batch_size: -1 {data('3, 224')} {SIZE} {CLASSES}"), IMAGE, FOLDER) == []
+
+
+def test_a_model_file_that_cannot_batch_is_told_once_however_many_inputs_it_has():
+    signature = ModelSignature(
+        (TensorSignature("x", "FP32", (1, 3)), TensorSignature("w", "FP32", (1, 4))),
+        (TensorSignature("y", "FP32", (1, 5)),),
+    )
+    text = "".join(
+        f'{kind} {{ name: "{name}" data_type: TYPE_FP32 dims: [ {size} ] }}'
+        for kind, name, size in (("input", "x", 3), ("input", "w", 4), ("output", "y", 5))
+    )
+    (problem,) = signature_problems(parse(f"max_batch_size: 4 {text}"), signature, FOLDER)
+    assert problem.field == "max_batch_size"
+
+
+def test_a_tensor_of_nothing_but_a_batch_dimension_is_never_told_to_have_no_dims():
+    output = ModelSignature(BATCHING.inputs, (TensorSignature("y", "BYTES", (-1,)),))
+    text = """max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 dims: [ 3, 7 ] }
+        output { name: "y" data_type: TYPE_STRING dims: [ 5 ] }"""
+    (problem,) = signature_problems(parse(text), output, FOLDER)
+    assert problem.fix == "write dims: [ 1 ] and reshape { shape: [ ] }"

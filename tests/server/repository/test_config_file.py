@@ -89,7 +89,7 @@ zork { nested: [ 1, { a: 2 } ] text: "a" "b" }
         (7, "input[0].formt", "write format"),
         (9, "instance_groups", "write instance_group"),
         (9, "instance_group[0].cont", "write count"),
-        (10, "zork", "remove it, or move it to where it belongs"),
+        (10, "zork", "remove it"),
     ]
 
 
@@ -102,7 +102,7 @@ zork { nested: [ 1, { a: 2 } ] text: "a" "b" }
         ("name: densenet", 1, "name", 'write "densenet"'),
         ('max_batch_size: "8"', 1, "max_batch_size", "write 8 without quotes"),
         ("max_batch_size: 8.0", 1, "max_batch_size", "write 8"),
-        ("max_batch_size: 99999999999", 1, "max_batch_size", "write a value in this range"),
+        ("max_batch_size: 99999999999", 1, "max_batch_size", "write such a number, in plain digits"),
         ("max_batch_size = 8", 1, "max_batch_size", "write ':'"),
         ("max_batch_size: [ 8 ]", 1, "max_batch_size", "remove the brackets"),
         ("max_batch_size: 1\nmax_batch_size: 2", 2, "max_batch_size", "remove one of the two"),
@@ -114,13 +114,13 @@ zork { nested: [ 1, { a: 2 } ] text: "a" "b" }
         ('input [\n  { name: "a" }\n  { name: "b" }\n]', 3, "input", "add ','"),
         ('input [\n  { name: "a"\n]', 3, "input[0]", "close the '{' of line 2 with '}' first"),
         ('input {\n  name: "a"\n', 1, "input[0]", "add the missing '}'"),
-        ("input { dims: [ 3, 4\n}", 2, "input[0].dims", "close the '[' of line 1 with ']'"),
+        ("input { dims: [ 3, 4\n}", 2, "input[0].dims", "close the '[' of line 1 with ']' first"),
         ('name: "x"\n}', 2, "", "remove this '}': nothing is open here"),
         ('name: "x\n', 1, "name", 'add the missing "'),
         ('"name": "x"', 1, "", "write the name without quotes: name"),
-        ('{ name: "x" }', 1, "", "write the name of a field before '{'"),
-        ("name:", 1, "name", "write a value"),
-        ("name", 1, "name", "write name: and the value"),
+        ('{ name: "x" }', 1, "", "remove this '{' and the '}' that closes it"),
+        ("name:", 1, "name", "write a value behind name, or remove it"),
+        ("name", 1, "name", "write a value behind name, or remove it"),
         ("parameters: 5", 1, "parameters[0]", "put the fields of this message in { }"),
     ],
 )
@@ -148,9 +148,9 @@ def test_a_file_that_is_no_text_is_told_to_be_none(tmp_path: Path):
     assert "UTF-8" in problem.found
 
 
-def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path):
+def test_windows_line_ends_do_no_harm(tmp_path: Path):
     path = tmp_path / "config.pbtxt"
-    path.write_bytes(b'\xef\xbb\xbfname: "x"\r\nmax_batch_size: 4\r\n# end')
+    path.write_bytes(b'name: "x"\r\nmax_batch_size: 4\r\n# end')
     file = read_config_file(path)
     assert not file.problems
     assert file.config.max_batch_size == 4
@@ -164,7 +164,7 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path):
 
 
 def test_the_reader_is_never_laxer_than_protobuf_whatever_is_done_to_a_file(tmp_path: Path):
-    words = [token.text for token in tokens(EVERYTHING) if token.text]
+    words = [token.text for token in tokens(EVERYTHING, []) if token.text]
     strays = ["{", "}", "[", "]", ",", ":", "=", '"x', "'", "5", "-1", "zork", '"a"', "1.5", "<", ">", "#", "\\"]
     dice = random.Random(5)
     path = tmp_path / "config.pbtxt"

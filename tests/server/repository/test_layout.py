@@ -1,5 +1,6 @@
 """Model folders, versions, version policies, labels, and writing a folder in one step."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,66 @@ def test_a_repository_that_is_not_there_is_named(tmp_path: Path):
         model_folders(["s3://bucket/models"])
 
 
+def test_what_vanishes_or_cannot_be_read_is_told(tmp_path: Path):
+    gone = ModelFolder("gone", tmp_path / "gone")
+    for ask in (gone.versions, gone.version_folders, lambda: gone.version_path(1)):
+        with pytest.raises(NotFoundError, match=r"gone.*cannot be read: No such file"):
+            ask()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotFoundError, match="Not a directory"):
+        ModelFolder("file", tmp_path / "file").versions()
+
+
+def test_a_version_link_to_nowhere_is_no_version(tmp_path: Path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").symlink_to(tmp_path / "gone")
+    (tmp_path / "3").symlink_to(tmp_path / "3")
+    assert ModelFolder("m", tmp_path).versions() == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission_is_told(tmp_path: Path):
+    locked = tmp_path / "lost+found"
+    locked.mkdir(mode=0)
+    assert list(model_folders([tmp_path])) == ["lost+found"]
+    with pytest.raises(NotFoundError, match="Permission denied"):
+        ModelFolder("lost+found", locked).versions()
+    with pytest.raises(NotFoundError, match="Permission denied"):
+        model_folders([locked])
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b"])
+def test_a_repository_with_an_impossible_name_is_told(name: str):
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        model_folders([name])
+
+
+def test_versions_are_ordered_as_numbers(tmp_path: Path):
+    for name in ("10", "9", "100", "11", "2"):
+        (tmp_path / name).mkdir()
+    folder = ModelFolder("m", tmp_path)
+    assert folder.versions() == [2, 9, 10, 11, 100]
+    assert choose_versions(ModelVersionPolicy(), folder.versions()) == [100]
+    assert choose_versions(text_format.Parse("latest { num_versions: 1 }", ModelVersionPolicy()), [10, 9]) == [10]
+    assert choose_versions(text_format.Parse("specific { versions: [ 10, 9 ] }", ModelVersionPolicy()), [9, 10]) == [
+        9,
+        10,
+    ]
+
+
+def test_more_latest_versions_than_there_are(tmp_path: Path):
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    policy = text_format.Parse("latest { num_versions: 3 }", ModelVersionPolicy())
+    assert choose_versions(policy, ModelFolder("m", tmp_path).versions()) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["²", "١", "9223372036854775808", "9" * 200, "-1", "+1"])
+def test_a_folder_that_only_looks_like_a_number_is_no_version(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    assert ModelFolder("m", tmp_path).versions() == []
+
+
 @pytest.mark.parametrize(
     ("policy", "chosen"),
     [
@@ -64,6 +125,19 @@ def test_labels_are_lines(tmp_path: Path):
         read_labels(path)
     with pytest.raises(InvalidArgumentError, match="No such file"):
         read_labels(tmp_path / "nope.txt")
+
+
+def test_a_label_file_that_is_no_file_is_told_without_waiting_for_it(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    devices = [(Path("/dev/zero"), "a device")] if Path("/dev/zero").exists() else []
+    for path, what in ((tmp_path / "pipe", "a named pipe"), (tmp_path / "folder", "a folder"), *devices):
+        with pytest.raises(InvalidArgumentError, match=what):
+            read_labels(path)
+    with pytest.raises(InvalidArgumentError, match="cannot be read"):
+        read_labels(tmp_path / ("n" * 300))
+    with pytest.raises(InvalidArgumentError, match="cannot be read"):
+        read_labels(tmp_path / "a\0b")
 
 
 def test_a_folder_appears_whole(tmp_path: Path):

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -115,3 +116,20 @@ def test_points_of_a_cloud_are_no_batch_and_do_not_prevent_one(tmp_path: Path):
     nodes = [helper.make_node("ReduceMax", ["x"], ["y"], axes=[1], keepdims=0)]
     added = add(graphs.save(tmp_path / "m.onnx", nodes, {"x": ["B", "N", 3]}, {"y": ["B", 3]}))
     assert added.config.max_batch_size == 8
+
+
+def test_dynamic_quantization_inside_of_a_function_is_found(tmp_path: Path):
+    """As exporters write modules."""
+    opset = [helper.make_opsetid("", 17)]
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["a"], ["q", "s", "z"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["b"]),
+    ]
+    function = helper.make_function("local", "Layer", ["a"], ["b"], nodes, opset)
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Layer", ["x"], ["y"], domain="local")], "g", value[:1], value[1:])
+    opsets = [*opset, helper.make_opsetid("local", 1)]
+    onnx.save(helper.make_model(graph, functions=[function], ir_version=8, opset_imports=opsets), tmp_path / "m.onnx")
+    added = add(tmp_path / "m.onnx")
+    assert added.config.max_batch_size == 0
+    assert "DynamicQuantizeLinear" in added.notes[0]

@@ -102,6 +102,9 @@ def test_first_dimensions_with_different_names_are_no_batch(tmp_path: Path):
         (["N", 1, 8, 8], "FORMAT_NONE"),
         (["N", 3, 4, 4], "FORMAT_NONE"),
         (["N", 3, 16, 4000], "FORMAT_NONE"),
+        (["N", 3, 16, 160], "FORMAT_NONE"),
+        (["N", 3, 16, 128], "FORMAT_NCHW"),
+        (["N", 3, 100_000, "W"], "FORMAT_NONE"),
         (["N", 4000, 16, 4], "FORMAT_NONE"),
         (["N", 3, 9, 3], "FORMAT_NONE"),
         (["N", "T", 33, 3], "FORMAT_NONE"),
@@ -267,3 +270,28 @@ def test_inputs_with_a_default_are_left_out(tmp_path: Path):
     assert [tensor.name for tensor in added.config.input] == ["INPUT0"]
     assert "scale" in added.notes[0]
     assert check_repository(tmp_path / "m") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m.pt", b"PK\x03\x04\0\0archive/data.pkl", r"is a PyTorch file, .*torch\.onnx\.export"),
+        ("m.pth", b"\x80\x02\x8a\x0al", r"is a PyTorch file, .*torch\.onnx\.export"),
+        ("m.onnx", b"PK\x03\x04" + bytes(26) + b"m/data.pkl", "is a PyTorch file"),
+        ("m.h5", b"\x89HDF\r\n\x1a\n", "is a Keras or HDF5 file, .*tf2onnx"),
+        ("m.tflite", b"\x1c\0\0\0TFL3", "is a TensorFlow Lite file, .*tf2onnx"),
+        ("m.plan", b"ftrt\0\0", "is a TensorRT plan"),
+        ("m.safetensors", b'\x10\0\0\0\0\0\0\0{"a":1}', "is a safetensors file, .*weights only"),
+        ("saved_model.pb", b"\x08\x01\x12", "is a TensorFlow file, .*--saved-model"),
+        ("m.joblib", b"\x80\x04\x95", "is a scikit-learn file, .*skl2onnx"),
+    ],
+)
+def test_other_frameworks_files_are_called_what_they_are(tmp_path: Path, name: str, content: bytes, says: str):
+    with pytest.raises(InvalidArgumentError, match=says):
+        add_onnx_model(write(tmp_path / name, content), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.pb", "model.pt", "model"])
+def test_an_onnx_model_of_any_name_is_added(tmp_path: Path, name: str):
+    assert add_onnx_model(write(tmp_path / name, onnx_models.add_sub()), tmp_path / "m").config.name == "model"

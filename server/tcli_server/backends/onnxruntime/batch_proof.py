@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,18 @@ def smallest_item(path: Path, shapes: Mapping[str, Sequence[int]], batch: bool) 
         session = _session(path)
     except NotBatchableError:
         return None
-    for sized in _sized(shapes, _SMALLEST_SIZES):
+    with_one = {name: shape if batch else _first_as_one(shape) for name, shape in shapes.items()}
+    for sized in (*_sized(with_one, _SMALLEST_SIZES), *_sized(shapes, _SMALLEST_SIZES)):
         with suppress(UncheckedBatchError):
             _alone(session, _items(session, sized, 1, _SMALL_INTEGERS, batch)[0])
             return sized
     return None
+
+
+def _first_as_one(shape: Sequence[int]) -> tuple[int, ...]:
+    """Without a batch dimension of the server's the first one that varies is probably the model's own."""
+    place = next((axis for axis, dim in enumerate(shape) if dim < 0), None)
+    return tuple(1 if axis == place else dim for axis, dim in enumerate(shape))
 
 
 def _telling_items(
@@ -122,19 +130,20 @@ def _telling_items(
     """
     first: UncheckedBatchError | None = None
     alike = 0
-    for sized in _sized(shapes, _LIKELY_SIZES):
-        for integers in (_LARGE_INTEGERS, _SMALL_INTEGERS):
-            try:
-                items = _items(session, sized, count, integers)
-                expected = [_alone(session, item) for item in items]
-            except UncheckedBatchError as error:
-                first = first or error
-                continue
-            if _tell_items_apart(expected):
-                return items, expected
-            alike += 1
-            if alike == _ALIKE_TRIES:
-                break
+    whole = any("int" in node.type for node in session.get_inputs())
+    ranges = (_LARGE_INTEGERS, _SMALL_INTEGERS) if whole else (_SMALL_INTEGERS,)
+    for sized, integers in product(_sized(shapes, _LIKELY_SIZES), ranges):
+        try:
+            items = _items(session, sized, count, integers)
+            expected = [_alone(session, item) for item in items]
+        except UncheckedBatchError as error:
+            first = first or error
+            continue
+        if _tell_items_apart(expected):
+            return items, expected
+        alike += 1
+        if alike == _ALIKE_TRIES * len(ranges):
+            break
     if alike or first is None:
         raise UncheckedBatchError("the answers to different random inputs are the same, so batches cannot be checked")
     raise first
@@ -210,7 +219,7 @@ def _items(
             elif tensor.dtype.kind in "iu" and not _FLAGS.search(node.name):
                 top = min(integers, int(np.iinfo(tensor.dtype).max))
                 tensor = random.integers(0, top, size=shape).astype(tensor.dtype)
-            item[node.name] = tensor
+            item[node.name] = np.asarray(tensor)  # numpy makes a number of a computed scalar
         items.append({n: _as_text(a) for n, a in item.items()})
     return items
 

@@ -32,6 +32,9 @@ _MANY_FIELDS = 500
 _MOST_FIELDS = 1 << 16
 """Fields that a request, its inputs and its outputs may have."""
 
+_LARGEST_WHOLE = 1 << 20
+"""Bytes of a request that is given to protobuf's parser although its fields cannot be told apart here."""
+
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
@@ -147,9 +150,7 @@ class Inference:
     async def _decode_large(self, call: _Call) -> _Asked:
         try:
             rest, raw = split_request(call.data, _MANY_FIELDS)
-        except ValueError as error:
-            raise _unreadable(error) from None
-        except TooManyFieldsError:
+        except (ValueError, TooManyFieldsError):
             return await self._decode_in_thread(call)
         if len(rest) < _MANY_BYTES:
             message = _parse(rest)
@@ -167,7 +168,10 @@ class Inference:
             rest, raw = split_request(call.data, _MOST_FIELDS)
             check_field_count(rest, _MOST_FIELDS)
         except ValueError as error:
-            raise _unreadable(error) from None
+            if len(call.data) > _LARGEST_WHOLE:  # it would take too long to find out
+                raise InternalError(f"Unable to parse request: {error}") from None
+            message = _parse(call.data)  # protobuf's own parser has the last word
+            return self._decode(call, message, message.raw_input_contents)
         except TooManyFieldsError:
             raise InvalidArgumentError(
                 f"the request has more than {_MOST_FIELDS} inputs, outputs, parameters and fields of them"
@@ -191,11 +195,7 @@ def _parse(data: bytes) -> service_pb2.ModelInferRequest:
     try:
         return service_pb2.ModelInferRequest.FromString(data)
     except DecodeError as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: Exception) -> InternalError:
-    return InternalError(f"Unable to parse request: {error}")
+        raise InternalError(f"Unable to parse request: {error}") from None
 
 
 def _resolve(future: asyncio.Future[InferenceResponse], response: InferenceResponse) -> None:

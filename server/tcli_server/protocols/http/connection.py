@@ -119,16 +119,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing or self._refusal is not None:
             return
-        if len(data) <= SLICE and not self._unread and self._has_room():
+        waiting = self._waiting
+        if len(data) <= SLICE and not self._unread and ((self._current is None and not waiting) or self._has_room()):
             self._feed(data)
         else:
             self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
-        self._pump()
+        usual = len(waiting) == 1 and self._current is None and self._reader.phase is BETWEEN
+        if usual and not (self._something_else or self._unread or self._writing_paused or self._reading_paused):
+            self._start(waiting.popleft())  # as nearly always, and then there is nothing else to turn to
+        else:
+            self._pump()
 
     # --- what the reader tells ---
 
     def received(self, exchange: Exchange) -> None:
         """A whole request; it waits for its turn."""
+        self._continue_due = False
         self._waiting.append(exchange)
 
     def expects_continue(self) -> None:
@@ -194,6 +200,16 @@ class Connection(asyncio.Protocol):
         if waiting or self._unread or self._writing_paused or self._reading_paused or self._reader.body_bytes:
             self._pause_or_resume_reading()
 
+    def _start(self, exchange: Exchange) -> None:
+        self._current = exchange
+        try:
+            self._shared.handler(exchange)
+        except Exception as error:  # a defect must answer this request and leave the connection usable
+            LOG.exception("cannot answer %r", exchange.path[:200])
+            exchange.fail(500, f"{type(error).__name__}: {error}")
+        if self._input_ended and self._current is exchange:
+            self._watch_half_closed(exchange)
+
     def _pump_later(self) -> None:
         if not self._pump_scheduled:
             self._pump_scheduled = True
@@ -202,16 +218,6 @@ class Connection(asyncio.Protocol):
     def _pump_again(self) -> None:
         self._pump_scheduled = False
         self._pump()
-
-    def _start(self, exchange: Exchange) -> None:
-        self._current = exchange
-        try:
-            self._shared.handler(exchange)
-        except Exception as error:  # a defect must answer this request and leave the connection usable
-            LOG.exception("cannot answer %r", exchange.path)
-            exchange.fail(500, f"{type(error).__name__}: {error}")
-        if self._input_ended and self._current is exchange:
-            self._watch_half_closed(exchange)
 
     def _when_answered(self) -> None:
         if self._closing:
@@ -228,7 +234,11 @@ class Connection(asyncio.Protocol):
     def _pause_or_resume_reading(self) -> None:
         """A client that does not read its answers, or is far ahead of them, gets to send nothing more until it does."""
         pause = self._writing_paused or (bool(self._unread) and self._refusal is None) or not self._has_room()
-        if pause is not self._reading_paused and self._transport is not None and not self._closing | self._input_ended:
+        if (
+            pause is not self._reading_paused
+            and self._transport is not None
+            and not (self._closing or self._input_ended)
+        ):
             self._reading_paused = pause
             if pause:
                 self._transport.pause_reading()

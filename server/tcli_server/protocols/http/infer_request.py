@@ -69,13 +69,15 @@ def decode_request(
         TakesLongError: only with `quickly`.
     """
     if json_length == 0:
-        _check_size(len(body), "raw request", max_input_size)
+        if len(body) > max_input_size:
+            raise _too_large(len(body), "raw request", max_input_size)
         return InferenceRequest(name, {}, model_version=version, raw_input=body), ResponseForm(_BINARY_FORM)
     if json_length is None:
         json_length = len(body)
     elif not 0 < json_length <= len(body):
         raise InvalidArgumentError(f"inference header size should be in range (0, {len(body)}), got: {json_length}")
-    _check_size(json_length, "request JSON", max_input_size)
+    if json_length > max_input_size:
+        raise _too_large(json_length, "request JSON", max_input_size)
     if quickly and json_length > QUICK:
         raise TakesLongError
     view = memoryview(body)
@@ -93,11 +95,10 @@ def decode_request(
     return request, form
 
 
-def _check_size(size: int, what: str, limit: int) -> None:
-    if size > limit:
-        raise InvalidArgumentError(
-            f"{what} of {size} bytes is larger than the limit of {limit} bytes. Use --http-max-input-size to allow more"
-        )
+def _too_large(size: int, what: str, limit: int) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{what} of {size} bytes is larger than the limit of {limit} bytes. Use --http-max-input-size to allow more"
+    )
 
 
 def _read_parameters(parameters: Any, request: InferenceRequest) -> bool:
@@ -197,19 +198,25 @@ def _describe_input(item: Any) -> tuple[str, Shape, str, Mapping[str, Any]]:
         ) from None
     if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(shape, list):
         raise InternalError("Unable to parse 'inputs': name and datatype are strings, shape is an array")
-    for dim in shape[: MAX_DIMS + 1]:  # of more it is said elsewhere that they are too many
-        if type(dim) is not int or dim < 0:
-            raise InternalError(
-                f"Unable to parse 'shape' of input '{short(name)}': found {short(dim)}, expected whole numbers >= 0"
-            )
-        if dim > _MAX_DIM:
-            raise InvalidArgumentError(
-                f"invalid shape for input '{short(name)}': dimension {dim} is more than the largest, {_MAX_DIM}"
-            )
+    if len(shape) > MAX_DIMS:
+        shape = shape[: MAX_DIMS + 1]  # it is said elsewhere that they are too many
+    for dim in shape:
+        if type(dim) is not int or not 0 <= dim <= _MAX_DIM:
+            raise _wrong_dim(name, dim)
     parameters = item.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise InternalError(f"Unable to parse 'parameters' of input '{short(name)}': expected an object")
-    return name, tuple(shape[: MAX_DIMS + 1]), kind, parameters or {}
+    return name, tuple(shape), kind, parameters or {}
+
+
+def _wrong_dim(name: str, dim: Any) -> InternalError | InvalidArgumentError:
+    if type(dim) is int and dim > _MAX_DIM:
+        return InvalidArgumentError(
+            f"invalid shape for input '{short(name)}': dimension {dim} is more than the largest, {_MAX_DIM}"
+        )
+    return InternalError(
+        f"Unable to parse 'shape' of input '{short(name)}': found {short(dim)}, expected whole numbers >= 0"
+    )
 
 
 def _only_one(name: str) -> InvalidArgumentError:

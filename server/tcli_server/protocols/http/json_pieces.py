@@ -9,13 +9,22 @@ is left must be of modest size.
 import re
 import secrets
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.protocols.http.json_text import MAX_NESTING, SPACE, malformed, parse, steps, structure, too_deep
+from tcli_server.protocols.http.json_leaves import Leaves, leaves_of
+from tcli_server.protocols.http.json_text import (
+    MAX_NESTING,
+    SPACE,
+    malformed,
+    parse,
+    steps,
+    structure,
+    too_deep,
+    without_escapes,
+)
 from tcli_server.protocols.tensors import PIECE
 
 MAX_REST_BYTES = 4 << 20
@@ -24,14 +33,11 @@ MAX_REST_BYTES = 4 << 20
 MAX_REST_VALUES = 100_000
 """Values that a large text may have outside of `data`."""
 
-_MAX_ARRAYS = 10_000
+_MAX_KEYS = 10_000
 _FIRST_WINDOW = 1 << 10
 _KEY = b'"data"'
+_NOT_FLAT = tuple(b'"[]{}'[place : place + 1] for place in range(5))
 _LONGEST_ESCAPE = 12
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
-
-Leaves = np.ndarray | list[Any]
-"""Values of an array in their order, nesting undone: numbers or booleans as an array, a list if there is anything else."""
 
 
 @dataclass(slots=True)
@@ -57,55 +63,6 @@ def loads(body: bytes | memoryview, piece: int = PIECE) -> Any:
     return parse(body) if len(body) <= piece else _LargeText(bytes(body), piece).parse()
 
 
-def leaves_of(values: list[Any]) -> Leaves:
-    """The values of an array, nested or flat.
-
-    Raises:
-        InvalidArgumentError: nested too deeply.
-    """
-    kinds = set(map(type, values))
-    depth = 1
-    while kinds == {list}:
-        values = list(chain.from_iterable(values))
-        kinds = set(map(type, values))
-        depth += 1
-        if depth >= MAX_NESTING:
-            raise too_deep()
-    if list in kinds:
-        values = _flatten(values, depth)
-        kinds = set(map(type, values))
-    if kinds == {int}:
-        return _integers(values)
-    if kinds and kinds <= {int, float}:
-        return np.array(values, np.float64)
-    return np.array(values, np.bool_) if kinds == {bool} else values
-
-
-def _integers(values: list[int]) -> np.ndarray:
-    for dtype in (np.int64, np.uint64):
-        try:
-            return np.array(values, dtype)
-        except OverflowError:
-            continue
-    return np.array(values, np.float64)  # no integer type holds all of them, so only a tensor of floats may
-
-
-def _flatten(values: list[Any], depth: int) -> list[Any]:
-    leaves: list[Any] = []
-    stack = [iter(values)]
-    while stack:
-        for item in stack[-1]:
-            if isinstance(item, list):
-                stack.append(iter(item))
-                break
-            leaves.append(item)
-        else:
-            stack.pop()
-        if len(stack) + depth > MAX_NESTING:
-            raise too_deep()
-    return leaves
-
-
 class _NotPlainError(Exception):
     """An array that holds objects, or is nested more deeply than a tensor may be."""
 
@@ -118,6 +75,7 @@ class _LargeText:
         self._piece = piece
         self._strings: list[list[str]] = []
         self._arrays: list[Pieces] = []
+        self._keys = 0
         # What is taken out leaves a mark with this name behind, which nobody can have guessed.
         self._nonce = secrets.token_hex(8)
         self._mark = re.compile(self._nonce + r"(\d+);")
@@ -141,9 +99,15 @@ class _LargeText:
         for start in range(0, len(rest), PIECE):
             window = rest[start : start + PIECE]
             found += window.count(b",") + window.count(b"[") + window.count(b"{")
-        if found > MAX_REST_VALUES and (values := len(structure(rest)[0])) > MAX_REST_VALUES:
+        if found <= MAX_REST_VALUES:
+            return
+        _, marks = structure(rest)
+        if np.cumsum(steps(marks)).max(initial=0) > MAX_NESTING:
+            raise too_deep()
+        if marks.size > MAX_REST_VALUES:
             raise InvalidArgumentError(
-                f"request JSON has {values} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are allowed"
+                f"request JSON has {marks.size} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are "
+                "allowed"
             )
 
     # --- long strings ---
@@ -154,10 +118,7 @@ class _LargeText:
         inside = clean = cutting = False
         while position < len(text):
             stop, clean_stop = self._string_stop(position)
-            window = text[position:stop]
-            if b"\\" in window:
-                window = _ESCAPE.sub(b"__", window)
-            quotes = window.count(b'"')
+            quotes = without_escapes(text[position:stop]).count(b'"')
             if inside and not quotes and clean and clean_stop:
                 if not cutting:
                     kept += (text[done:position], b"%s%d;" % (self._nonce.encode(), len(self._strings)))
@@ -177,7 +138,7 @@ class _LargeText:
         if wanted >= end:
             return end, False
         for stop in range(wanted, max(start, wanted - _LONGEST_ESCAPE), -1):
-            if text[stop] & 0xC0 != 0x80 and b"\\" not in text[max(0, stop - _LONGEST_ESCAPE) : stop]:
+            if text[stop] & 0xC0 != 0x80 and _behind_escapes(text, stop):
                 return stop, True
         window = text[start:wanted]
         return wanted + (len(window) - len(window.rstrip(b"\\"))) % 2, False
@@ -194,9 +155,7 @@ class _LargeText:
         if isinstance(value, list):
             return [self._whole(item) for item in value]
         if isinstance(value, dict):
-            if any(self._nonce in key and key != self._nonce for key in value):
-                raise InvalidArgumentError(f"request JSON has a key of more than {self._piece} bytes")
-            return {key: self._whole(item) for key, item in value.items()}
+            return {self._whole(key): self._whole(item) for key, item in value.items()}
         return value
 
     # --- arrays ---
@@ -204,11 +163,7 @@ class _LargeText:
     def _without_arrays(self) -> bytes:
         text, kept = self._text, list[bytes]()
         done = position = 0
-        for _ in range(_MAX_ARRAYS):
-            start = self._next_array(position)
-            if start < 0:
-                kept.append(text[done:])
-                return b"".join(kept)
+        while (start := self._next_array(position)) >= 0:
             try:
                 array, end = self._read_array(start)
             except _NotPlainError:  # left where it is, for whoever looks at the whole document
@@ -217,12 +172,15 @@ class _LargeText:
             kept += (text[done:start], b'{"%s":%d}' % (self._nonce.encode(), len(self._arrays)))
             self._arrays.append(array)
             done = position = end
-        raise InvalidArgumentError(f'request JSON has more than {_MAX_ARRAYS} keys "data"')
+        return b"".join((*kept, text[done:]))
 
     def _next_array(self, position: int) -> int:
         """Where the next array begins that is the value of a key "data"; -1 if there is none."""
         text = self._text
         while (key := _find(text, _KEY, position)) >= 0:
+            self._keys += 1
+            if self._keys > _MAX_KEYS:
+                raise InvalidArgumentError(f'request JSON has more than {_MAX_KEYS} keys "data"')
             position = key + len(_KEY)
             # In a string a quote follows a backslash, so a bare "data" before a colon is a key and never part of a text.
             if key and text[key - 1] == ord("\\"):
@@ -241,6 +199,12 @@ class _LargeText:
         position, depth, size = start, 0, min(self._piece, _FIRST_WINDOW)
         while True:
             window = self._text[position : position + size]
+            if depth and not any(mark in window for mark in _NOT_FLAT) and (comma := window.rfind(b",")) > 0:
+                parts.append(self._leaves(b"[" + window[:comma] + b"]"))
+                if not len(parts[-1]):
+                    raise malformed("a comma without a value before it")
+                position, size = position + comma + 1, self._piece
+                continue
             places, marks = structure(window)
             depths = depth + np.cumsum(steps(marks))
             ends = np.flatnonzero(depths <= 0)
@@ -279,6 +243,15 @@ class _LargeText:
             data = item.get("data") if isinstance(item, dict) else None
             if isinstance(data, dict) and self._nonce in data:
                 item["data"] = self._arrays[data[self._nonce]]
+
+
+def _behind_escapes(text: bytes, place: int) -> bool:
+    """Whether no escape, or pair of escapes that make one character, goes across a place."""
+    before = text[max(0, place - _LONGEST_ESCAPE) : place]
+    if b"\\" not in before:
+        return True
+    # Where an escape begins, the one before has ended; two backslashes could be one.
+    return text[place] == ord("\\") and not before.endswith(b"\\") and before[-6:-4] != b"\\u"
 
 
 def _find(text: bytes, wanted: bytes, start: int) -> int:

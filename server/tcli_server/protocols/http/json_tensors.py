@@ -8,8 +8,9 @@ import orjson
 
 from tcli_server.datatypes import DataType
 from tcli_server.errors import InternalError, InvalidArgumentError
-from tcli_server.protocols.http.json_pieces import Leaves, Pieces, leaves_of
-from tcli_server.protocols.tensors import PIECE, Shape, bytes_array, element_count, shapeless
+from tcli_server.protocols.http.json_leaves import Leaves, leaves_of
+from tcli_server.protocols.http.json_pieces import Pieces
+from tcli_server.protocols.tensors import PIECE, Shape, element_count, shapeless
 from tcli_server.protocols.texts import short
 
 _ALLOWED = {"b": "b", "f": "iuf", "i": "i", "u": "iu"}
@@ -50,12 +51,13 @@ def decode_json(data: Any, kind: DataType, shape: Shape, tensor: str, model: str
     else:
         raise InternalError(f"Unable to parse 'data' of input '{short(tensor)}': expected an array")
     _check_count(sum(map(len, parts)), count, tensor, shape)
-    if not kind.size:
-        return bytes_array([item for part in parts for item in _encoded(part, kind, tensor)], shape)
+    convert = _narrowed if kind.size else _encoded
+    if len(parts) == 1 and isinstance(array := convert(parts[0], kind, tensor), np.ndarray):
+        return array.reshape(shape)
     array = np.empty(count, kind.dtype)
     position = 0
     for part in parts:
-        array[position : position + len(part)] = _narrowed(part, kind, tensor)
+        array[position : position + len(part)] = convert(part, kind, tensor)
         position += len(part)
     return array.reshape(shape)
 
@@ -73,7 +75,8 @@ def _check_count(found: int, expected: int, tensor: str, shape: Shape) -> None:
         )
 
 
-def _encoded(part: Leaves, kind: DataType, tensor: str) -> list[bytes]:
+def _encoded(part: Leaves, kind: DataType, tensor: str) -> Leaves:
+    """Texts as bytes."""
     if isinstance(part, list) and set(map(type, part)) <= {str}:
         return [item.encode() for item in part]
     raise _wrong_type(part, kind, tensor)
@@ -90,10 +93,10 @@ def _narrowed(part: Leaves, kind: DataType, tensor: str) -> Leaves:
             f"Unable to parse 'data' of input '{short(tensor)}': attempt to access JSON non-unsigned-integer as "
             f"unsigned-integer, {kind.name} values are 0 or more, got {part.min()}"
         )
-    with np.errstate(over="ignore"):
-        if kind.dtype.kind == "f":
-            part = part.astype(np.float64)  # first, as C++ does, lest large integers be rounded in two ways
-        return part.astype(kind.dtype)
+    if kind.dtype.kind != "f":
+        return part.astype(kind.dtype, copy=False)
+    with np.errstate(over="ignore"):  # first as C++ does, lest large integers be rounded in two ways
+        return part.astype(np.float64, copy=False).astype(kind.dtype, copy=False)
 
 
 def _wrong_type(part: Leaves, kind: DataType, tensor: str) -> InternalError:

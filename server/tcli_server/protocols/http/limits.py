@@ -20,6 +20,7 @@ MAX_READ_AHEAD = 1 << 18
 """Bytes of request bodies that one connection may have sent ahead of the request that is being answered."""
 
 _DESCRIPTOR_SHARE = 0.75
+_LARGE_BODY = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class ByteBudget:
         self._size = size
         self.held = 0
         self.freed = 0
-        """Bytes released so far, which tells when there is memory to give back."""
+        """Bytes of large bodies released so far, which tells when there is memory to give back."""
 
     def reserve(self, count: int) -> bool:
         """Take `count` bytes; False if there is no room for them, and nothing is taken then."""
@@ -80,4 +81,5 @@ class ByteBudget:
     def release(self, count: int) -> None:
         """Give back what was reserved."""
         self.held -= count
-        self.freed += count
+        if count > _LARGE_BODY:
+            self.freed += count

@@ -1,6 +1,6 @@
 """From bytes to requests: httptools' parser, and everything that it leaves to its user.
 
-Strict where leniency lets two servers disagree about where a request ends; what else nginx accepts is accepted.
+As nginx does, and stricter where leniency lets two servers disagree about where a request ends (a bare LF ends no line).
 """
 
 import re
@@ -49,7 +49,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
+        "__weakref__", "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
         "_limits", "_parser", "_path", "_pieces", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase", "stopped",
         "turned_away",
     )  # fmt: skip
@@ -125,9 +125,10 @@ class RequestReader:
     # --- httptools' callbacks ---
 
     def on_message_begin(self) -> None:
-        if self._replay or self.stopped:
+        if self.phase is BODY or self.stopped:  # the second reading of a head
             return
         self._path, self._headers = b"", {}
+        self._replay = False
         self._head_fed = self._repeats = 0
         self.heads += 1
         self.phase = HEAD
@@ -138,10 +139,11 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name in self._headers or self.phase is not HEAD:
+        headers = self._headers
+        if name in headers:
             self._repeat(name, value)
         else:
-            self._headers[name] = value.rstrip()
+            headers[name] = value.rstrip()
 
     def on_headers_complete(self) -> None:
         if self.phase is not HEAD:
@@ -159,10 +161,11 @@ class RequestReader:
         elif receiver is not None:
             path = self._path if self._path[:1] == b"/" else _origin_form(self._path)
             self._exchange = exchange = Exchange(receiver, method, path, headers)
-            exchange.keep_alive = keep_alive
-            exchange.http_1_0 = version == "1.0"
-            if self._chunked:
-                parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
+            self._headers = {}  # for trailers, which mean nothing here
+            if not keep_alive:
+                exchange.keep_alive = False
+            if version == "1.0":
+                exchange.http_1_0 = True
             if b"expect" in headers and self._waits_for_continue(exchange):
                 receiver.expects_continue()
 
@@ -170,7 +173,8 @@ class RequestReader:
         if self.stopped:
             return
         count = len(body)
-        total = self.body_bytes + count
+        before = self.body_bytes
+        total = before + count
         if self._chunks > MAX_CHUNKS:
             self._refuse(400, f"request has more than {MAX_CHUNKS} chunks")
         elif total > self._limits.max_body_size:
@@ -178,35 +182,35 @@ class RequestReader:
         elif not self._budget.reserve(count):
             self._refuse(503, "the requests that the server is receiving take all the memory that they may; try again")
         else:
-            if not self.body_bytes:
-                self._body = body
-            else:
-                if self._pieces is None:
-                    self._pieces = BytesIO()
-                    self._pieces.write(self._body)
-                self._pieces.write(body)
             self.body_bytes = total
+            if not before:
+                self._body = body
+                return
+            if self._pieces is None:
+                self._pieces = BytesIO()
+                self._pieces.write(self._body)
+            self._pieces.write(body)
 
     def on_chunk_header(self) -> None:
         self._chunks += 1  # the empty last one counts too, so the limit is looked at where a chunk's bytes come
 
     def on_message_complete(self) -> None:
         exchange, receiver = self._exchange, self._receiver
-        if self.stopped or exchange is None or receiver is None or self._upgrading():
+        if exchange is None or receiver is None:
+            return
+        if b"upgrade" in exchange.headers and self._upgrading():
             return
         if self._pieces is None:
             exchange.body = self._body
         else:
             exchange.body = self._pieces.getvalue()  # not a copy
             self._pieces = None
-        if self._chunked:
-            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self._exchange = None
         self._body = b""
         self.body_bytes = 0
-        self._replay = False
         self.phase = BETWEEN
-        self.stopped = not exchange.keep_alive
+        if not exchange.keep_alive:
+            self.stopped = True
         receiver.received(exchange)
 
     # --- what a head may be ---
@@ -252,10 +256,8 @@ class RequestReader:
         return len(self._path) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
 
     def _repeat(self, name: bytes, value: bytes) -> None:
-        if self.phase is not HEAD:  # a trailer, which means nothing here; or the second reading of a head
-            return
         self._repeats += 1
-        if name == b"host":
+        if name == b"host" and self.phase is HEAD:
             self._refuse(400, "request with two Host headers")
         elif self._repeats <= MAX_HEADERS:  # beyond, the request is refused anyway
             self._headers[name] += b", " + value.rstrip()
@@ -267,7 +269,7 @@ class RequestReader:
 
     def _upgrading(self) -> bool:
         """Whether the parser ends the message here only because the client offers another protocol."""
-        return b"upgrade" in self._headers and not self._replay and bool(self._parser.should_upgrade())
+        return not self._replay and bool(self._parser.should_upgrade())
 
     def _ignore_upgrade(self) -> None:
         """Read on in HTTP/1.1, as a server does that does not know the protocol offered.
@@ -281,14 +283,12 @@ class RequestReader:
         self._replay = True
         framing = b"Transfer-Encoding: chunked" if self._chunked else b"Content-Length: %d" % self._length
         self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
-        if self._chunked:
-            self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=False)
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # A bare LF may end a line of a head, as in nginx. In a chunked body it may not: there a proxy could disagree. What
-        # follows "Connection: close" is ignored by `stopped`; the parser would also heed that header in trailers.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_optional_cr_before_lf=True)
+        # What follows a request with "Connection: close" is ignored by `stopped`; the parser would heed that header in
+        # trailers too, and then refuse the next request.
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
     def _refuse(self, status: int, message: str) -> None:

@@ -67,8 +67,12 @@ class Cursor:
         """Take what a pattern matches from the start of the token on, whatever tokens that would be."""
         start = self.token.start
         match = pattern.match(self.text, start)
-        self.take_to(match.end() if match is not None and match[0] else self.token.end)
-        return self.text[start : self.end]
+        end = match.end() if match is not None and match[0] else self.token.end
+        if self.text[start:end] == self.token.text:
+            self.take()
+        else:
+            self.take_to(end)
+        return self.text[start:end]
 
     def take_to(self, end: int) -> None:
         """Take everything up to an offset behind the start of the token."""
@@ -76,8 +80,10 @@ class Cursor:
             self._tell_unclosed()
         start = self.token.start
         line = self.token.line + self.text.count("\n", start, end)
-        self._slips = [slip for slip in self._slips if slip.changes[0][0] < start]
-        self._rest = tokens(self.text, self._slips, end, line)
+        line_start = start - self.token.column + 1 if line == self.token.line else self.text.rfind("\n", 0, end) + 1
+        while self._slips and self._slips[-1].changes[0][0] >= start:
+            self._slips.pop()
+        self._rest = tokens(self.text, self._slips, end, line, line_start)
         self.token = next(self._rest)
         self.after = next(self._rest, self.token)
         self.end = end
@@ -126,15 +132,16 @@ class Cursor:
         )
         return Lost()
 
-    def close_before(self, path: str, expected: str, comma: Token | None = None) -> None:
+    def close_before(self, path: str, expected: str, comma: Token | None = None, inner: int = 0) -> None:
         """Close the innermost bracket before the token, where its own is missing.
 
-        What is closed before the same token is one mistake, told when the token is taken; a comma before it goes.
+        What is closed before the same token is one mistake, told when the token is taken; a comma before it goes, and
+        so many brackets of its kind that are open inside it are closed as well.
         """
         if self._unclosed is None:
             start = self.end if comma is None else comma.start
             self._unclosed = _Unclosed(path, expected, self.open[-1], self.token, start, self.end, [])
-        self._unclosed.closing.append(CLOSING[self.open.pop().text])
+        self._unclosed.closing.extend([CLOSING[self.open.pop().text]] * (1 + inner))
 
     def _tell_unclosed(self) -> None:
         assert self._unclosed is not None
@@ -149,6 +156,11 @@ class Cursor:
     def behind_separator(self) -> int:
         """Where the field that was read last ends, with the separator behind it."""
         return self.token.end if self.token.text in SEPARATORS else self.end
+
+    @property
+    def closes_something(self) -> bool:
+        """Whether a bracket that is missing before the token is still to be told."""
+        return self._unclosed is not None
 
     @property
     def at_end(self) -> bool:

@@ -42,7 +42,8 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
             _stray_separator(cursor, path)
             continue
         if _ends_without_bracket(cursor, takes_messages):
-            cursor.close_before(path, "a value or ']'", comma)
+            cursor.close_before(path, "a value or ']'", comma, depth)
+            _tell_inner(cursor, path, line, inner)
             _place(cursor, elements)
             return
         if token.kind == "symbol" and token.text not in _OPENING and not _starts_value(token):
@@ -52,8 +53,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
     if comma is not None:
         edit = cursor.edit(comma.start, comma.end, "")
         cursor.tell(path, "',' before ']'", "a value after ','", "remove this ','", comma.line, edit)
-    if inner:
-        cursor.tell(path, "brackets inside a list", "one list", "remove the inner brackets", line, *inner)
+    _tell_inner(cursor, path, line, inner)
     cursor.take()
     cursor.open.pop()
     _place(cursor, elements)
@@ -98,6 +98,8 @@ def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:
         found, right = f"'{token.text}' in a list", "',' between the elements of a list"
         cursor.replace(path, cursor.take(), found, right, ",", "write ','")
         return None
+    if cursor.closes_something:
+        return None  # the comma, if one is missing, belongs behind that bracket
     follows = token.text in _OPENING or token.text == "[" or token.kind in ("word", "string", "quoted", "template")
     if (
         follows
@@ -108,6 +110,11 @@ def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:
         edit = cursor.edit(cursor.end, cursor.end, ",")
         cursor.tell(path, found, "',' between the elements of a list", "add ','", token.line, edit)
     return None
+
+
+def _tell_inner(cursor: Cursor, path: str, line: int, inner: list[Edit]) -> None:
+    if inner:
+        cursor.tell(path, "brackets inside a list", "one list", "remove the inner brackets", line, *inner)
 
 
 def _place(cursor: Cursor, elements: list[Element]) -> None:

@@ -38,7 +38,7 @@ def skip_value(cursor: Cursor, path: str) -> list[Token]:
                 _mismatched(cursor, path)
                 continue
             cursor.open.pop()
-        elif token.is_string and not token.is_closed_string:
+        elif token.is_unclosed:
             raise cursor.unclosed_string(path)
         elif len(cursor.open) == depth and (token.text in (",", ";", ":", "=") or _is_next_field(cursor, passed)):
             return passed

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
+_LONGEST_NAME = 60
 _FIELDS = {
     "backend_name": "backend",
     "batch_size": "max_batch_size",
@@ -60,6 +61,8 @@ _AMBIGUOUS = {
 
 def meant_field(name: str, message: Descriptor) -> str | None:
     """The field that someone meant who wrote `name`, if there is little doubt."""
+    if len(name) > _LONGEST_NAME:
+        return None
     names = list(message.fields_by_name)
     lowered = name.lower().replace("-", "_")
     for changed in (lowered, lowered + "s", lowered.removesuffix("s"), lowered.removesuffix("es")):
@@ -90,6 +93,8 @@ def homes_of_field(name: str, root: Descriptor) -> list[str]:
 
 def meant_values(text: str, enum: EnumDescriptor) -> list[str]:
     """The values that someone may have meant who wrote `text`: one where there is little doubt, else some or none."""
+    if len(text) > _LONGEST_NAME:
+        return []
     names = {name for name in enum.values_by_name if not name.endswith("_INVALID")}
     prefix = _common_prefix(enum.values_by_name)
     by_bare = {name.removeprefix(prefix): name for name in names}

@@ -31,7 +31,7 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return _string(cursor, path)
     token = cursor.token
-    if token.kind == "string" and not token.is_closed_string:
+    if token.is_unclosed:
         raise cursor.unclosed_string(path)
     if token.is_string:
         cursor.take()
@@ -61,6 +61,7 @@ def read_scalar(cursor: Cursor, field: FieldDescriptor, path: str) -> object | N
         if len(meant) == 1:
             how = f"write {meant[0]} without quotes" if is_quoted else f"write {meant[0]}"
             cursor.tell(path, found, words, how, token.line, cursor.edit(token.start, cursor.end, meant[0]))
+            cursor.positions.guessed(path)
             return parse_value(field, meant[0])
         cursor.tell(path, found, words, f"write {' or '.join(meant)}" if meant else fix, token.line)
     cursor.positions.not_read(path)
@@ -82,6 +83,8 @@ def _in_plain_characters(field: FieldDescriptor, text: str) -> tuple[str, ...]:
 def _string(cursor: Cursor, path: str) -> str | None:
     token = cursor.token
     if token.kind == "quoted":
+        if token.is_unclosed:
+            return _unclosed(cursor, path)
         cursor.take()
         found = f"{_short(token.text)} in typographic quotes"
         cursor.replace(path, token, found, "a string in straight quotes", quoted(token.bare))

@@ -122,7 +122,7 @@ def pass_second_value(cursor: Cursor, path: str, name: Token) -> None:
     """Pass over what stands behind a value on the same line and is no field."""
     first = cursor.token
     while cursor.token.line == first.line and _is_stray_value(cursor):
-        if cursor.token.kind == "string" and not cursor.token.is_closed_string:
+        if cursor.token.is_unclosed:
             raise cursor.unclosed_string(path)
         cursor.take()
     if cursor.token is first:

@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_ALL_QUOTES = _DOUBLE_QUOTES + _SINGLE_QUOTES + "\"'"
 _PLAIN_DASHES = dict.fromkeys(map(ord, _DASHES), "-")
 _NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_]*")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ord(","), 0x3002: ord(".")}
@@ -70,10 +71,17 @@ class Token(NamedTuple):
         return self.kind == "string" and len(self.text) > 1 and self.text[-1] == self.text[0]
 
     @property
+    def is_unclosed(self) -> bool:
+        """Whether it is a string that runs to the end of its line for want of a closing quote."""
+        if self.kind == "quoted":
+            return len(self.text) < 2 or self.text[-1] not in _ALL_QUOTES
+        return self.is_string and not self.is_closed_string
+
+    @property
     def bare(self) -> str:
         """The text without quotes around it."""
         if self.kind == "quoted":
-            return self.text[1:].rstrip(_DOUBLE_QUOTES + _SINGLE_QUOTES + "\"'")
+            return self.text[1:].rstrip(_ALL_QUOTES)
         return self.text[1:-1] if self.is_closed_string else self.text[1:] if self.is_string else self.text
 
 
@@ -95,12 +103,11 @@ class Slip:
     changes: tuple[tuple[int, int, str], ...]
 
 
-def tokens(text: str, slips: list[Slip], start: int = 0, line: int = 1) -> Iterator[Token]:
-    """Every token of a text from an offset on its line on, then an empty one at the last line that has anything on it.
+def tokens(text: str, slips: list[Slip], start: int = 0, line: int = 1, line_start: int = 0) -> Iterator[Token]:
+    """Every token of a text from an offset on, then an empty one at the last line that has anything on it.
 
-    What had to be overlooked is added to `slips`.
+    What had to be overlooked is added to `slips`. `line` and `line_start` are those of the offset.
     """
-    line_start = text.rfind("\n", 0, start) + 1
     last = line
     for match in _TOKEN.finditer(text, start):
         kind, found = match.lastgroup or "", match[0]

@@ -103,7 +103,8 @@ def unescaped(string: str) -> str:
         return string
     if not has_valid_escapes(string):
         raise ValueError("an escape that protobuf does not know")
-    return CUnescape(string).decode("utf-8")
+    plain = re.sub(r"\\([\\?])", lambda escape: "?" if escape[1] == "?" else escape[0], string)  # CUnescape keeps \?
+    return CUnescape(plain).decode("utf-8")
 
 
 def has_valid_escapes(string: str) -> bool:

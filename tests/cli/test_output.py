@@ -1,0 +1,99 @@
+"""What commands print where it is not a wide UTF-8 terminal: narrow ones, pipes, other encodings."""
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+
+from analysis_runs import write_fixed_model
+
+QUICK = (
+    *("--measurement-interval", "10", "--max-trials", "3", "--batch-sizes", "4"),
+    *("--concurrency", "1", "--instance-counts", "1"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("output")
+    write_fixed_model(path / "model_repository")
+    return path
+
+
+def tcli(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "triton_cli", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment
+    )
+
+
+def in_terminal(folder: Path, columns: int, *arguments: str) -> str:
+    """What a command leaves in a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
+    command = [sys.executable, "-m", "triton_cli", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=env):
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 65536):
+                shown += part
+        except OSError:  # the other end is closed
+            pass
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def result(shown: str) -> str:
+    return shown[shown.index("Best configurations") : shown.index("= marks")]
+
+
+def test_an_analysis_in_a_narrow_terminal_cuts_no_number(folder):
+    shown = result(in_terminal(folder, 40, "analyze", "-m", "fixed", *QUICK))
+    assert "…" not in shown
+    assert all(heading in shown for heading in ("batch", "inst", "conc", "infer/s", "p99 ms"))
+    assert "(now)" in shown
+
+
+def test_an_analysis_in_a_wide_terminal_has_every_column(folder):
+    shown = result(in_terminal(folder, 100, "analyze", "-m", "fixed", *QUICK))
+    assert all(heading in shown for heading in ("max batch", "instances", "±%", "p50 ms", "avg batch", "stable"))
+    assert "…" not in shown
+
+
+def test_a_pipe_has_every_column_whatever_the_terminal(folder):
+    shown = result(tcli(folder, "analyze", "-m", "fixed", *QUICK, COLUMNS="40").stdout)
+    assert all(heading in shown for heading in ("max batch", "instances", "±%", "p50 ms", "avg batch", "stable"))
+    assert "…" not in shown
+
+
+def test_signs_that_the_encoding_lacks_are_escaped(folder):
+    ran = tcli(folder, "analyze", "-m", "fixed", *QUICK, PYTHONIOENCODING="ascii")
+    assert ran.returncode == 0, ran.stderr
+    assert "\\xb1" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [("repo", "list"), ("repo", "list", "--json"), ("repo", "check"), ("analyze",)])
+def test_a_reader_that_has_enough_gets_no_traceback(folder, arguments):
+    more = ("-m", "fixed", *QUICK) if arguments == ("analyze",) else ()
+    command = [sys.executable, "-m", "triton_cli", *arguments, *more]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        errors = running.stderr.read()
+    assert b"Traceback" not in errors
+    assert errors == b""
+
+
+def test_a_model_that_is_not_there_gets_the_nearest_name(folder):
+    ran = tcli(folder, "analyze", "-m", "fixd")
+    assert ran.returncode == 1
+    assert "did you mean 'fixed'? models there: fixed" in ran.stderr
+    assert "repo init" not in ran.stderr

@@ -1,0 +1,145 @@
+"""A client that leaves before it has its answer: who works for it is told, and nothing of it stays."""
+
+import gc
+import logging
+import threading
+import weakref
+
+import pytest
+
+from http_wire import Hold, get, post, serving, wait_until
+from tcli_server.protocols.http.exchange import Exchange
+
+
+def test_a_lost_connection_is_told_at_once():
+    hold = Hold()
+    with serving(hold) as http:
+        wire = http.connect()
+        wire.send(get("/hold"))
+        hold.wait()
+        wire.reset()
+        assert hold.wait_gone() == (b"/hold", True)
+
+
+def test_an_end_of_input_may_be_a_half_close():
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        wire.send(get("/hold"))
+        hold.wait()
+        wire.half_close()
+        assert hold.wait_gone() == (b"/hold", False)
+        hold.answer(http)
+        response = wire.read()
+        assert (response.body, response.headers["connection"]) == (b"held", "close")
+        assert wire.closed()
+        assert len(hold.gone) == 1
+
+
+def test_it_is_told_only_once():
+    hold = Hold()
+    with serving(hold) as http:
+        wire = http.connect()
+        wire.send(get("/hold"))
+        hold.wait()
+        wire.half_close()
+        hold.wait_gone()
+        wire.reset()
+        hold.answer(http)  # what is sent now finds the connection reset
+        wait_until(lambda: http.connections() == 0)
+    assert hold.gone == [(b"/hold", False)]
+
+
+def test_whoever_half_closes_still_gets_all_answers():
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        wire.send(get("/1") + get("/hold/2") + get("/3") + get("/hold/4") + get("/5")[:-2])
+        wire.half_close()
+        for _ in range(2):
+            hold.wait()
+            hold.answer(http)
+        responses = wire.read_all()
+    assert [response.body for response in responses] == [b"/1", b"held", b"/3", b"held"]
+    assert [response.headers.get("connection") for response in responses] == [None, None, None, "close"]
+
+
+def test_every_request_behind_a_half_close_has_its_own_moment():
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        wire.send(get("/hold/1") + get("/hold/2"))
+        wire.half_close()
+        hold.wait()
+        assert hold.wait_gone() == (b"/hold/1", False)
+        hold.answer(http)
+        hold.wait()
+        hold.answer(http)  # well within 50 ms, or else it was told: both are right
+        assert [response.status for response in wire.read_all()] == [200, 200]
+        assert set(hold.gone) <= {(b"/hold/1", False), (b"/hold/2", False)}
+
+
+def test_an_answered_request_is_not_told():
+    hold = Hold()
+    with serving(hold) as http:
+        with http.connect() as wire:
+            wire.send(get("/hold"))
+            hold.wait()
+            hold.answer(http)
+            assert wire.read().status == 200
+        wait_until(lambda: http.connections() == 0)
+    assert hold.gone == []
+
+
+def test_requests_that_wait_are_dropped_with_their_connection():
+    hold = Hold()
+    with serving(hold) as http:
+        wire = http.connect()
+        wire.send(get("/hold/1") + get("/hold/2") + post(b"x" * 1000, "/hold/3"))
+        hold.wait()
+        wire.reset()
+        hold.wait_gone()
+        hold.answer(http)
+        wait_until(lambda: http.connections() == 0)
+        assert hold.gone == [(b"/hold/1", True)]
+        assert hold.held == []
+        assert http.budget.held == 0
+
+
+def test_a_handler_that_fails_when_told_harms_nobody(caplog: pytest.LogCaptureFixture):
+    told = threading.Event()
+
+    def fail(lost: bool) -> None:
+        told.set()
+        raise KeyError(lost)
+
+    def handler(exchange: Exchange) -> None:
+        if exchange.path == b"/fail":
+            exchange.on_gone = fail
+        else:
+            exchange.respond(200)
+
+    with caplog.at_level(logging.ERROR), serving(handler) as http, http.connect() as other:
+        wire = http.connect()
+        wire.send(get("/fail"))
+        other.send(get())
+        assert other.read().status == 200
+        wire.reset()
+        assert told.wait(60)
+        other.send(get())
+        assert other.read().status == 200
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("sent", [b"", get(), post(b"x" * 100)[:-1], b"GET / HT", b"nonsense\r\n\r\n"])
+def test_a_connection_that_ended_needs_no_garbage_collection(sent: bytes):
+    seen: list[weakref.ref[object]] = []
+
+    with serving(lambda exchange: exchange.respond(200)) as http:
+        gc.disable()
+        try:
+            with http.connect() as wire:
+                wire.send(sent)
+                wait_until(lambda: http.connections() == 1)
+                http.call(lambda: seen.extend(weakref.ref(one._reader) for one in http.server._shared.connections))
+            wait_until(lambda: http.connections() == 0)
+            wait_until(lambda: seen[0]() is None)
+        finally:
+            gc.enable()
