@@ -1,6 +1,7 @@
 """What the server itself costs: a tiny model, served, against the least that a Python server can do (`floor.py`).
 
-    python benchmarks/front_end.py [--rounds 3] [--seconds 4] [--against CHECKOUT]
+    python benchmarks/front_end.py [--protocol http grpc] [--rounds 3] [--seconds 4]
+        [--against CHECKOUT]
 
 With --against it is compared with the server of another checkout of this project instead, for example of the commit
 before a change.
@@ -16,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from floor import add_sub
-from running import Ports, floor_server, load, tcli_serve
+from running import Ports, checked_load, floor_server, load, tcli_serve
 
 INPUTS = ["INPUT0:1,16", "INPUT1:1,16"]
 
@@ -49,6 +50,7 @@ def write_repository(root: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocol", choices=["http", "grpc"], nargs="+", default=["http", "grpc"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="length of one measurement")
     parser.add_argument("--against", type=Path, help="a checkout to compare with, instead of the floor")
@@ -62,7 +64,7 @@ def main() -> None:
             f"{'protocol':>8} {'concurrency':>11} {name + ' req/s':>12} {'tcli req/s':>12} {'ratio':>6} "
             f"{name + ' CPU us':>13} {'tcli CPU us':>12} {'ratio':>6}   (medians)"
         )
-        for protocol in ("http", "grpc"):
+        for protocol in args.protocol:
             for concurrency in (1, 16):
                 rounds = []
                 for index in range(args.rounds):
@@ -75,7 +77,10 @@ def main() -> None:
 def measure(server: Ports, protocol: str, concurrency: int, seconds: float) -> tuple[float, float]:
     """Requests per second, and the server's processor microseconds for each."""
     before = server.cpu_seconds()
-    rate = load(protocol, getattr(server, protocol), "add_sub", INPUTS, concurrency, seconds)
+    if server.counts:
+        rate = checked_load(protocol, server, "add_sub", INPUTS, concurrency, seconds)
+    else:
+        rate = load(protocol, getattr(server, protocol), "add_sub", INPUTS, concurrency, seconds)
     return rate["requests_per_second"], (server.cpu_seconds() - before) / rate["requests"] * 1e6
 
 

@@ -20,11 +20,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a server listens on loopback, and its process."""
+    """Where a server listens on loopback, its process, and whether it has the statistics extension."""
 
     http: int
     grpc: int
     pid: int
+    counts: bool = True
 
     def cpu_seconds(self) -> float:
         """Processor time that the server has used."""
@@ -85,7 +86,7 @@ def floor_server() -> Iterator[Ports]:
         try:
             assert process.stdout is not None
             ports = json.loads(process.stdout.readline())
-            yield Ports(ports["http"], ports["grpc"], process.pid)
+            yield Ports(ports["http"], ports["grpc"], process.pid, counts=False)
         finally:
             process.terminate()
 
@@ -97,3 +98,30 @@ def load(protocol: str, port: int, model: str, inputs: list[str], concurrency: i
         *("--concurrency", str(concurrency), "--seconds", str(seconds), "--inputs", *inputs),
     ]
     return dict(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
+
+
+def checked_load(
+    protocol: str, ports: Ports, model: str, inputs: list[str], concurrency: int, seconds: float
+) -> dict[str, float]:
+    """`load` against a server with the statistics extension, which must have counted as many successes as the load.
+
+    Raises:
+        RuntimeError: it has not: some answers were none, or inferences ran that nobody got the answer of.
+    """
+    before = successes(ports.http, model)
+    measured = load(protocol, getattr(ports, protocol), model, inputs, concurrency, seconds)
+    counted = successes(ports.http, model) - before
+    # Over HTTP the load ends in the midst of a request on each connection.
+    most = measured["requests"] + (concurrency if protocol == "http" else 0)
+    if not measured["requests"] <= counted <= most:
+        raise RuntimeError(
+            f"{protocol}: the load counted {measured['requests']} answers, the server {counted} successes"
+        )
+    return measured
+
+
+def successes(http_port: int, model: str) -> int:
+    """Requests to a model that its server has answered well."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/v2/models/{model}/stats", timeout=5) as answer:
+        (statistics,) = json.load(answer)["model_stats"]
+    return int(statistics["inference_stats"]["success"]["count"])

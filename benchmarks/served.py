@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from running import load, tcli_serve
+from running import checked_load, tcli_serve
 
 
 def engine_alone(model_file: Path, batch: int, threads: int, seconds: float) -> float:
@@ -71,7 +71,7 @@ def main() -> None:
                 for _ in range(args.rounds):
                     alone = max(alone_in_a_process(batch) for batch in (1, args.batch))
                     inputs = [f"{name}:1,{args.shape}"]
-                    served = load(protocol, getattr(ports, protocol), args.model, inputs, concurrency, args.seconds)
+                    served = checked_load(protocol, ports, args.model, inputs, concurrency, args.seconds)
                     pairs.append((alone, served["requests_per_second"]))
                 alone, served_rate = median(p[0] for p in pairs), median(p[1] for p in pairs)
                 ratio = median(p[1] / p[0] for p in pairs)

@@ -37,6 +37,13 @@ def identity(kind: int = TensorProto.FLOAT, shape: tuple = ("N", 4)) -> bytes:
     )
 
 
+def constant(weights: np.ndarray) -> bytes:
+    """OUTPUT0 = WEIGHTS + INPUT0, where INPUT0 is one float."""
+    held = numpy_helper.from_array(weights, "WEIGHTS")
+    node = helper.make_node("Add", ["INPUT0", "WEIGHTS"], ["OUTPUT0"])
+    return _model([node], {"INPUT0": [1]}, {"OUTPUT0": list(weights.shape)}, TensorProto.FLOAT, (held,))
+
+
 def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
     ones = helper.make_tensor(

@@ -190,6 +190,11 @@ class Engine:
         return bool(self._orphaned)
 
     @property
+    def max_pending_bytes(self) -> int:
+        """Bytes of input that requests which are not answered yet may hold together."""
+        return self._pending.limit
+
+    @property
     def loading(self) -> bool:
         """Whether a load or an unload is under way; one may hang in foreign code, which `shutdown` does not wait for."""
         return self._control.operations.busy
@@ -201,7 +206,7 @@ class Engine:
     # --- model control ---
 
     def load(
-        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes] | None = None
+        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes | memoryview] | None = None
     ) -> None:
         """Load a model, or load it anew if its folder changed; the old copy answers until the new one is ready.
 
@@ -218,7 +223,7 @@ class Engine:
         self.begin_load(name, config, files).result()
 
     def begin_load(
-        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes] | None = None
+        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes | memoryview] | None = None
     ) -> "Future[None]":
         """Like `load`, without waiting: the future has the outcome."""
         future: Future[None]

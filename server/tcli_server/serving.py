@@ -207,9 +207,10 @@ class Server:
         self.engine.begin_shutdown()
         answered = self._in_loop(self._close_services(timeout))
         drained = self.engine.shutdown(max(0.0, deadline - time.monotonic()))
+        sent = self._in_loop(self._close_grpc(max(0.0, deadline - time.monotonic())))
         self._in_loop(self._close_ports())
         self._stop_loop()
-        return answered and drained
+        return answered and drained and sent
 
     def _in_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         assert self._loop is not None
@@ -248,7 +249,7 @@ class Server:
 
     async def _close_services(self, timeout: float) -> bool:
         """True if HTTP and gRPC answered all that they had accepted."""
-        closing = asyncio.gather(self._drain_http(timeout), self._close_grpc(timeout))
+        closing = asyncio.gather(self._drain_http(timeout), self._drain_grpc(timeout))
         deadline = time.monotonic() + timeout
         while not (await asyncio.wait((closing,), timeout=1))[0]:
             LOG.info("Waiting for requests in flight, up to %.0f s more", max(0.0, deadline - time.monotonic()))
@@ -264,12 +265,11 @@ class Server:
             server.abort()
         return drained
 
+    async def _drain_grpc(self, timeout: float) -> bool:
+        return self._grpc is None or await self._grpc.drain(timeout)
+
     async def _close_grpc(self, timeout: float) -> bool:
-        if self._grpc is None:
-            return True
-        # Without any time gRPC cannot tell whether it cut something off.
-        idle = timeout <= 0 and all(model.idle for model in self.engine.models())
-        return await self._grpc.stop(timeout) or idle
+        return self._grpc is None or await self._grpc.close(timeout)
 
     async def _close_ports(self) -> None:
         if self._poller is not None:

@@ -182,7 +182,7 @@ def test_a_repository_that_cannot_be_looked_at(models: Path):
         for command in (("repo", "check"), ("repo", "list"), ("serve", *FREE_PORTS)):
             done = tcli(*command, "--model-repository", hidden / "models")
             assert done.returncode == 1
-            assert re.match(r"error: .* cannot be read: Permission denied", done.stderr)
+            assert re.match(r"error: .* cannot be (read|reached)", done.stderr)
             assert_no_harm(done.stdout + done.stderr)
     finally:
         hidden.chmod(0o700)

@@ -104,11 +104,11 @@ class ModelControl:
         for thread in threads:
             thread.join()
 
-    def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes]) -> "Future[None]":
+    def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> "Future[None]":
         """Load a model in its turn; the future raises as `Engine.load`."""
         return self.operations.load(name, lambda: self._load(name, override, files))
 
-    def _load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes]) -> None:
+    def _load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> None:
         _check_name(name)
         folder = PushedFiles(name, files, override) if files else self._folder(name)
         try:

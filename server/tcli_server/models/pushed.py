@@ -21,7 +21,7 @@ class PushedFiles:
             (kind and first words are Triton's); nothing is left behind then.
     """
 
-    def __init__(self, name: str, files: Mapping[str, bytes], config: ModelConfig | None) -> None:
+    def __init__(self, name: str, files: Mapping[str, bytes | memoryview], config: ModelConfig | None) -> None:
         if config is None:
             raise _refusal(name, "files are given without the 'config' parameter that describes them")
         paths = {path: _parts(name, path) for path in files}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import grpc
 import ml_dtypes
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2 as pb
+
+from tcli_server.protocols.grpc.errors import details
 
 ONES = np.ones(16, np.float32).tobytes()
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -358,3 +361,39 @@ def test_triton_s_own_client_streams(grpc_url: str):
         client.stop_stream()
     assert [error for _, error in results] == [None] * 5
     assert [float(result.as_numpy("OUTPUT0")[0, 0]) for result, _ in results] == [0, 1, 2, 3, 4]
+
+
+# --- what an error says ---
+
+HOSTILE = [
+    "\x00\x07\x1b[2J\r\n",
+    "%" * 100_000,
+    "\u6f22\u5b57" * 50_000,
+    "\U0001f600" * 20_000,
+    "a" * 1_000_000,
+    "\u2028\x7f\x85",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_any_text_can_be_told(stub, name: str):
+    """The client gets status and text, whatever is in the request; a client refuses headers above 8 KiB."""
+    for request in (add_sub(model_name=name), add_sub(model_version=name), add_sub(id=name), change(outputs=[name])()):
+        if request.id:
+            request.outputs.add(name="NONE")
+        status, text = refused(stub, request)
+        assert status in (grpc.StatusCode.NOT_FOUND, INVALID)
+        assert text
+        assert not set(text) & set("\x00\x07\x1b\x7f\x85\u2028")
+        (answer,) = stub.ModelStreamInfer(iter([request]), timeout=60)
+        assert answer.error_message
+        assert answer.infer_response.id == request.id
+
+
+def test_the_text_of_a_status_is_short_enough_for_any_client():
+    for text in ("%" * 9_000, "\ud800" * 9_000, "\u6f22" * 9_000, "plain " * 9_000, "\n\t" * 9_000):
+        told = details(text)
+        assert len(quote(told, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~\"\\")) < 7_000
+        assert "..." in told
+    assert details("line one\n\tline two") == "line one\n\tline two"
+    assert details("lone \ud800") == "lone \\ud800"

@@ -163,6 +163,19 @@ def test_a_model_can_be_pushed_with_its_files(explicit: Server):
         assert client.is_model_ready("pushed")
 
 
+def test_a_large_file_is_pushed_whole(explicit: Server):
+    """It travels beside the request's message: a model that is cut or changed does not load or does not answer so."""
+    weights = np.arange(40_000, dtype=np.float32)
+    with triton.InferenceServerClient(f"127.0.0.1:{explicit.grpc_port}") as client:
+        files = {"file:1/model.onnx": onnx_models.constant(weights), "file:1/notes": b"n" * 70_000}
+        client.load_model("pushed", config='{"backend": "onnxruntime"}', files=files)
+        tensor = triton.InferInput("INPUT0", [1], "FP32")
+        tensor.set_data_from_numpy(np.zeros(1, np.float32))
+        assert np.array_equal(client.infer("pushed", [tensor]).as_numpy("OUTPUT0"), weights)
+        with pytest.raises(InferenceServerException, match="expected at most 1048576"):
+            client.load_model("pushed", config='{"backend": "' + "o" * (1 << 20) + '"}')
+
+
 def test_loading_what_is_not_there(explicit: Server):
     with triton.InferenceServerClient(f"127.0.0.1:{explicit.grpc_port}") as client:
         with pytest.raises(InferenceServerException) as refusal:
@@ -190,6 +203,11 @@ def test_load_parameters_are_checked(explicit: Server):
             "invalid value type for load parameter 'file:1/a', expected bytes_param.",
         )
         assert load("foo", "string_param", "a")[0] == invalid
+        for size in (1, 100_000):
+            assert load("foo", "bytes_param", bytes(size)) == (
+                invalid,
+                "unrecognized load parameter 'foo', expected 'config' or 'file:<path>'",
+            )
         unload = pb.RepositoryModelUnloadRequest(model_name="add_sub")
         unload.parameters["unload_dependents"].string_param = "yes"
         assert refusal_of(stub.RepositoryModelUnload, unload) == (

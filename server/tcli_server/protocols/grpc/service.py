@@ -11,16 +11,24 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, UnsupportedError
-from tcli_server.observability.log import LOG
-from tcli_server.protocols.grpc.errors import status_and_details
+from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableError, UnsupportedError
+from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
+from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
 from tcli_server.protocols.grpc.infer import Inference
+from tcli_server.protocols.grpc.wire import split_load
+from tcli_server.protocols.texts import short
+
+Method = Callable[[Any], Any]
+"""Answers one request message with another, or with a future of it; may raise ServerError."""
+
+Run = Callable[[bytes], Any]
+"""The same for a request's bytes."""
 
 _QUICK_BYTES = 1 << 14
 """Bytes of a request that are parsed within about a millisecond."""
 
-Method = Callable[[Any], Any]
-"""Answers one request message with another, or with a future of it; may raise ServerError."""
+_LARGEST = 1 << 20
+"""Bytes of a request that is not for inference, without the files of a load."""
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _UNSUPPORTED = {
@@ -41,12 +49,17 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 
 class Service:
-    """Translates between the V2 messages and an engine."""
+    """Translates between the V2 messages and an engine.
 
-    def __init__(self, engine: Engine, status_pool: ThreadPoolExecutor, control_pool: ThreadPoolExecutor) -> None:
+    Args:
+        pool: for what grows with the request or with the number of models, which must not hold up everybody else.
+    """
+
+    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, admission: Admission) -> None:
         self._engine = engine
-        self._status_pool = status_pool
-        self._control_pool = control_pool
+        self._pool = pool
+        self._admission = admission
+        self._operations: set[asyncio.Future[Any]] = set()
 
     def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know, inference first: handlers are asked in order."""
@@ -66,20 +79,64 @@ class Service:
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
+            "RepositoryModelUnload": self._unload,
         }
-        blocking: dict[str, Method] = {"RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload}
-        table = {name: _handler(name, method, self._status_pool, quick=True) for name, method in quick.items()}
-        table |= {name: _handler(name, method, self._status_pool) for name, method in growing.items()}
-        table |= {name: _handler(name, method, self._control_pool) for name, method in blocking.items()}
+        table = {name: self._handler(name, _reading(name, method), quick=True) for name, method in quick.items()}
+        table |= {name: self._handler(name, _reading(name, method)) for name, method in growing.items()}
+        table["RepositoryModelLoad"] = self._handler("RepositoryModelLoad", self._load)
         health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         return (
             grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
             grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
         )
 
+    def close(self) -> None:
+        """Wait for no load or unload any longer: one may hang, and the engine does not wait for them either."""
+        for operation in self._operations:
+            operation.cancel()
+
+    def _handler(self, name: str, run: Run, quick: bool = False) -> Any:
+        """An RPC's handler, in a thread; in the loop if it is `quick` and the request small."""
+        admission = self._admission
+
+        def answer_to(data: bytes) -> Any:
+            answer = run(data)
+            return answer if isinstance(answer, Future) else answer.SerializeToString()
+
+        async def answer(data: bytes, context: Any) -> Any:
+            admission.enter()
+            try:
+                if quick and len(data) <= _QUICK_BYTES:
+                    return answer_to(data)
+                result = await asyncio.get_running_loop().run_in_executor(self._pool, answer_to, data)
+                return (await self._operation(result)).SerializeToString() if isinstance(result, Future) else result
+            except Exception as error:
+                failure = as_server_error(error, name)
+            finally:
+                admission.leave()
+            await context.abort(*status_and_details(failure))
+            raise AssertionError("abort raises")
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def _operation(self, result: "Future[Any]") -> Any:
+        """The message that ends a load or unload; they go on if the client leaves or the server stops."""
+        operation = asyncio.wrap_future(result)
+        self._operations.add(operation)
+        try:
+            if self._admission.closed:
+                operation.cancel()
+            return await operation
+        except asyncio.CancelledError:
+            if self._admission.closed:
+                raise UnavailableError(SHUTTING_DOWN) from None
+            raise
+        finally:
+            self._operations.discard(operation)
+
     async def _health(self, _: bytes, context: Any) -> bytes:  # noqa: ARG002
         """The standard health check; the service's name in the request does not matter, as in Triton."""
-        return _SERVING if self._engine.ready() else _NOT_SERVING
+        return _SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING
 
     def _server_live(self, _: Any) -> Any:
         self._check_running()
@@ -90,11 +147,12 @@ class Service:
         return pb.ServerReadyResponse(ready=self._engine.ready())
 
     def _check_running(self) -> None:
-        if self._engine.stopping:
+        if self._engine.stopping or self._admission.closed:
             raise UnavailableError("Server exiting")
 
     def _model_ready(self, request: pb.ModelReadyRequest) -> Any:
-        return pb.ModelReadyResponse(ready=self._engine.model_ready(request.name, request.version))
+        ready = self._engine.model_ready(request.name, request.version)
+        return pb.ModelReadyResponse(ready=ready and not self._admission.closed)
 
     def _model_config(self, request: pb.ModelConfigRequest) -> Any:
         return pb.ModelConfigResponse(config=self._engine.model_config(request.name, request.version))
@@ -105,17 +163,18 @@ class Service:
         _check_repository_name(request)
         return self._engine.repository_index(request.ready)
 
-    def _load(self, request: pb.RepositoryModelLoadRequest) -> Any:
+    def _load(self, data: bytes) -> Any:
+        request, large = _read_load(data)
         _check_repository_name(request)
         config: str | None = None
-        files: dict[str, bytes] = {}
+        files: dict[str, bytes | memoryview] = {}
+        for key, content in large.items():
+            files[_file_path(key)] = content
         for key, parameter in request.parameters.items():
             if key == "config":
                 config = _parameter(parameter, "string_param", f"load parameter '{key}'")
-            elif key.startswith("file:"):
-                files[key.removeprefix("file:")] = _parameter(parameter, "bytes_param", f"load parameter '{key}'")
             else:
-                raise InvalidArgumentError(f"unrecognized load parameter '{key}', expected 'config' or 'file:<path>'")
+                files[_file_path(key)] = _parameter(parameter, "bytes_param", f"load parameter '{short(key)}'")
         self._check_explicit()
         return _after(self._engine.begin_load(request.model_name, config, files), pb.RepositoryModelLoadResponse())
 
@@ -137,41 +196,30 @@ class Service:
             )
 
 
-def _handler(name: str, method: Method, pool: ThreadPoolExecutor, quick: bool = False) -> Any:
-    """An RPC's handler, in a thread; in the loop if it is `quick` and the request is small."""
-    described = _SERVICE.methods_by_name[name]
-    request_class: Any = message_factory.GetMessageClass(described.input_type)
+def _reading(name: str, method: Method) -> Run:
+    """Reads the RPC's request for `method`.
 
-    def run(data: bytes) -> "bytes | Future[bytes]":
+    Raises:
+        InvalidArgumentError: the request is larger than anybody needs.
+        InternalError: it is no message.
+    """
+    request_class: Any = message_factory.GetMessageClass(_SERVICE.methods_by_name[name].input_type)
+
+    def run(data: bytes) -> Any:
+        if len(data) > _LARGEST:
+            raise InvalidArgumentError(f"the {name} request has {len(data)} bytes, expected at most {_LARGEST}")
         try:
-            request = request_class.FromString(data)
+            message = request_class.FromString(data)
         except DecodeError as error:
             raise InternalError(f"Unable to parse request: {error}") from None
-        reply = method(request)
-        return reply if isinstance(reply, Future) else bytes(reply.SerializeToString())
+        return method(message)
 
-    async def answer(data: bytes, context: Any) -> bytes:
-        failure: ServerError
-        try:
-            if quick and len(data) <= _QUICK_BYTES:
-                reply = run(data)
-            else:
-                reply = await asyncio.get_running_loop().run_in_executor(pool, run, data)
-            return await asyncio.wrap_future(reply) if isinstance(reply, Future) else reply
-        except ServerError as error:
-            failure = error
-        except Exception as error:  # a defect must answer this request and leave the server running
-            LOG.exception("%s failed", name)
-            failure = InternalError(f"{type(error).__name__}: {error}")
-        await context.abort(*status_and_details(failure))
-        raise AssertionError("abort raises")
-
-    return grpc.unary_unary_rpc_method_handler(answer)
+    return run
 
 
-def _after(done: "Future[None]", message: Any) -> "Future[bytes]":
-    """A future of a serialized message, once an operation has succeeded."""
-    answered: Future[bytes] = Future()
+def _after(done: "Future[None]", message: Any) -> "Future[Any]":
+    """A future of a message, once an operation has succeeded."""
+    answered: Future[Any] = Future()
 
     def settle(finished: "Future[None]") -> None:
         error = finished.exception()
@@ -180,7 +228,7 @@ def _after(done: "Future[None]", message: Any) -> "Future[bytes]":
         if error is not None:
             answered.set_exception(error)
         else:
-            answered.set_result(message.SerializeToString())
+            answered.set_result(message)
 
     done.add_done_callback(settle)
     return answered
@@ -191,6 +239,25 @@ def _refusal(extension: str) -> Method:
         raise UnsupportedError(f"the '{extension}' extension is not supported by this server yet")
 
     return refuse
+
+
+def _read_load(data: bytes) -> tuple[pb.RepositoryModelLoadRequest, dict[str, memoryview]]:
+    """A load request without its large files, and those apart, by parameter name."""
+    try:
+        rest, large = split_load(data)
+        if len(rest) > _LARGEST:
+            raise InvalidArgumentError(
+                f"the load request has {len(rest)} bytes besides its large files, expected at most {_LARGEST}"
+            )
+        return pb.RepositoryModelLoadRequest.FromString(rest), large
+    except (ValueError, DecodeError) as error:
+        raise InternalError(f"Unable to parse request: {error}") from None
+
+
+def _file_path(key: str) -> str:
+    if not key.startswith("file:"):
+        raise InvalidArgumentError(f"unrecognized load parameter '{short(key)}', expected 'config' or 'file:<path>'")
+    return key.removeprefix("file:")
 
 
 def _check_repository_name(request: Any) -> None:

@@ -1,0 +1,83 @@
+"""One `ModelStreamInfer` call: requests run side by side and may share batches, answers keep their order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import grpc
+
+from tcli_server.errors import ServerError, UnavailableError
+from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
+from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
+
+IN_FLIGHT = 64
+"""Requests of one stream that may be under way, read but not yet answered, before the next is read."""
+
+_Answer = bytes | ServerError
+
+
+class Stream:
+    """Answers what comes on one stream until the client has no more, goes away, or is told an error as the status.
+
+    Args:
+        answer: makes of a request's bytes the answer's, or the error that ends the stream.
+    """
+
+    def __init__(self, answer: Callable[[bytes], Coroutine[Any, Any, _Answer]], context: Any) -> None:
+        self._answer = answer
+        self._context = context
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._begun: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
+        self._unanswered: set[asyncio.Task[_Answer]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._closed = False
+        self._failure: ServerError | None = None
+
+    def close(self) -> None:
+        """Read nothing more; the stream ends as soon as all that it began is answered."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def run(self) -> None:
+        """Serve the stream to its end. Whoever cancels this cancels all that the stream began."""
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(self._no_more)
+        if self._closed:
+            self._reader.cancel()
+        try:
+            failure = await self._write()
+        finally:
+            self._reader.cancel()
+            for task in self._unanswered:
+                task.cancel()
+        if failure is not None:
+            await self._context.abort(*status_and_details(failure))
+
+    async def _read(self) -> None:
+        while True:
+            await self._room.acquire()
+            data = await self._context.read()
+            if data is grpc.aio.EOF:  # the client has no more; or it is gone, and this stream is about to be cancelled
+                return
+            task = asyncio.create_task(self._answer(data))
+            self._unanswered.add(task)
+            task.add_done_callback(self._unanswered.discard)
+            self._begun.put_nowait(task)
+
+    def _no_more(self, reader: "asyncio.Task[None]") -> None:
+        """However reading ended: what was begun is answered, then the stream ends."""
+        if reader.cancelled():
+            self._failure = UnavailableError(SHUTTING_DOWN)
+        elif isinstance(error := reader.exception(), Exception):
+            self._failure = as_server_error(error, "ModelStreamInfer")
+        self._begun.put_nowait(None)
+
+    async def _write(self) -> ServerError | None:
+        while (task := await self._begun.get()) is not None:
+            answer = await task
+            if isinstance(answer, ServerError):
+                return answer
+            await self._context.write(answer)
+            self._room.release()
+        return self._failure

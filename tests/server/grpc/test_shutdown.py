@@ -1,0 +1,130 @@
+"""How a gRPC server stops: what is under way is answered, what is new is refused, and nothing is waited for in vain."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from held_models import HeldServer, connected, held_server, identity, number_of, wait_until
+from tcli_server import Engine, EngineOptions
+from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
+from tcli_server.serving import ServeOptions, Server
+
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+def stop(held: HeldServer, grace: float) -> "Future[bool]":
+    """Begin to stop the gRPC server alone, as `Server.shutdown` does."""
+    server = held.server
+    deadline = time.monotonic() + grace
+
+    async def stop_within_grace() -> bool:
+        answered = await server._grpc.drain(grace)
+        sent = await server._grpc.close(max(0.0, deadline - time.monotonic()))
+        return answered and sent
+
+    return asyncio.run_coroutine_threadsafe(stop_within_grace(), server._loop)
+
+
+def refusal_of(call, request) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as refusal:
+        call(request, timeout=60)
+    return refusal.value.code(), refusal.value.details()
+
+
+def test_while_the_server_drains_it_answers_what_it_has_and_says_that_it_goes(tmp_path: Path, loopback: ServeOptions):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub, grpc.insecure_channel(held.url) as channel:
+        health = channel.unary_unary(HEALTH)
+        assert health(b"", timeout=60) == b"\x08\x01"
+        answers = stub.ModelStreamInfer(iter([identity(1.0), identity(2.0)]), timeout=60)
+        held.accepted(running=1, waiting=1)
+        call = stub.ModelInfer.future(identity(3.0), timeout=60)
+        held.accepted(running=1, waiting=2)
+        stopped = stop(held, 60)
+        wait_until(lambda: health(b"", timeout=60) == b"\x08\x02")
+        with connected(held) as newcomer:
+            assert refusal_of(newcomer.ModelInfer, identity()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+            assert refusal_of(newcomer.ServerLive, pb.ServerLiveRequest())[0] == grpc.StatusCode.UNAVAILABLE
+            assert refusal_of(newcomer.ServerReady, pb.ServerReadyRequest())[0] == grpc.StatusCode.UNAVAILABLE
+            stream = newcomer.ModelStreamInfer(iter([identity()]), timeout=60)
+            assert (stream.code(), stream.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+            assert newcomer.ModelReady(pb.ModelReadyRequest(name="free"), timeout=60).ready is False
+        assert not stopped.done()
+        held.allow(3)
+        assert number_of(call.result()) == 3.0
+        assert [number_of(answer.infer_response) for answer in (next(answers), next(answers))] == [1.0, 2.0]
+        assert stopped.result(60) is True
+        assert held.cancelled == 0
+        assert refusal_of(stub.ServerLive, pb.ServerLiveRequest())[0] == grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_idle_stream_does_not_hold_the_server(tmp_path: Path, loopback: ServeOptions):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        idle: Future[None] = Future()
+
+        def requests():
+            yield identity(1.0, model_name="free")
+            idle.result()
+
+        answers = stub.ModelStreamInfer(requests())
+        assert number_of(next(answers).infer_response) == 1.0
+        assert stop(held, 600).result(60) is True
+        with pytest.raises(grpc.RpcError) as end:
+            next(answers)
+        assert (end.value.code(), end.value.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+        idle.set_result(None)
+
+
+def test_an_idle_server_stops_at_once_even_without_grace(tmp_path: Path, loopback: ServeOptions):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live
+        assert stop(held, 0).result(60) is True
+
+
+@pytest.mark.parametrize("grace", [0, 0.3])
+def test_calls_that_hang_are_cut_off_when_the_grace_is_over(tmp_path: Path, loopback: ServeOptions, grace: float):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        call = stub.ModelInfer.future(identity(), timeout=300)
+        answers = stub.ModelStreamInfer(iter([identity()]), timeout=300)
+        held.accepted(running=1, waiting=1)
+        began = time.monotonic()
+        assert stop(held, grace).result(60) is False
+        assert time.monotonic() - began >= grace
+        assert call.exception(60) is not None
+        assert answers.code() != grpc.StatusCode.OK
+        wait_until(lambda: held.cancelled == 2)
+
+
+def test_what_has_not_drained_in_time_is_cut_off_before_the_models_go(tmp_path: Path, loopback: ServeOptions):
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        call = stub.ModelInfer.future(identity(), timeout=300)
+        held.accepted(running=1, waiting=0)
+        server = held.server
+        assert asyncio.run_coroutine_threadsafe(server._grpc.drain(0), server._loop).result(60) is False
+        wait_until(lambda: held.cancelled == 1)
+        assert call.exception(60) is not None
+
+
+def test_a_load_that_hangs_is_told_that_the_server_goes(tmp_path: Path, loopback: ServeOptions):
+    server = Server(Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")), loopback)
+    server.start()
+    begun, hanging = threading.Event(), Future[None]()
+    server.engine.begin_load = lambda *_: begun.set() or hanging  # foreign code that never returns
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            load = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
+            assert begun.wait(30)
+            wait_until(lambda: len(server._grpc._service._operations) == 1)
+            assert asyncio.run_coroutine_threadsafe(server._grpc.drain(600), server._loop).result(60) is True
+            assert (load.code(), load.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+            late = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
+            assert (late.code(), late.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+    finally:
+        server.shutdown()
