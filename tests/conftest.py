@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from colour_models import write_colour_models
 from repositories import write_standard_models
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
+
+# Programs that tests start find the helpers here as the tests do.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
 
 LOOPBACK = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
 """A server for tests: free ports, loopback only."""

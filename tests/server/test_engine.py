@@ -162,10 +162,13 @@ def test_thread_counts_can_be_set_and_nonsense_is_refused(tmp_path: Path):
             folder / "config.pbtxt",
             f'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{count}" }} }}',
         )
-        wait_until(lambda: not any(thread.name.startswith(("close ", "control ")) for thread in threading.enumerate()))
-        before = psutil.Process().num_threads()
+        before = settled_threads()
         engine.load("counted")
-        return psutil.Process().num_threads() - before
+        return settled_threads() - before
+
+    def settled_threads() -> int:
+        wait_until(lambda: not any(thread.name.startswith(("close ", "control ")) for thread in threading.enumerate()))
+        return psutil.Process().num_threads()
 
     with Engine(tmp_path, options=EXPLICIT) as engine:
         one = threads_of_an_instance("1")
