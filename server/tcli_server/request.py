@@ -168,25 +168,35 @@ class InferenceRequest:
                 self._outbox.append((response, reason))
                 return True
             self._delivering = True
-        self._deliver(response, reason)
+        if response.final:
+            self._end(response, reason)
+        else:
+            self._deliver(response)
         return True
 
-    def _deliver(self, response: InferenceResponse, reason: FailureReason | None) -> None:
+    def _deliver(self, response: InferenceResponse) -> None:
+        """Give out a response that is not the last, and whatever came meanwhile."""
         while True:
-            if response.final:
-                self._finish(reason)
-            try:
-                self.reply(response)
-            except BaseException:  # the caller's own mistake: nobody else may suffer from it
-                LOG.exception("the reply of a request to '%s' raised", self.model_name)
-            if response.final:
-                self.reply = _no_reply  # it may hold the caller, who may hold the request
-                return
+            self._reply(response)
             with self._lock:
                 if not self._outbox:
                     self._delivering = False
                     return
                 response, reason = self._outbox.popleft()
+            if response.final:
+                self._end(response, reason)
+                return
+
+    def _end(self, response: InferenceResponse, reason: FailureReason | None) -> None:
+        self._finish(reason)
+        self._reply(response)
+        self.reply = _no_reply  # it may hold the caller, who may hold the request
+
+    def _reply(self, response: InferenceResponse) -> None:
+        try:
+            self.reply(response)
+        except BaseException:  # the caller's own mistake: nobody else may suffer from it
+            LOG.exception("the reply of a request to '%s' raised", self.model_name)
 
     def _finish(self, reason: FailureReason | None) -> None:
         """Count, and let go of what the request held."""
@@ -196,9 +206,10 @@ class InferenceRequest:
                     self.observer.success(self, time.monotonic_ns())
                 else:
                     self.observer.failure(self, reason, time.monotonic_ns())
-            for holder in (self.queue, self.budget):
-                if holder is not None:
-                    holder.release(self)
+            if self.queue is not None:
+                self.queue.release(self)
+            if self.budget is not None:
+                self.budget.release(self)
         except Exception:
             LOG.exception("the end of a request to '%s' could not be recorded", self.model_name)
         self.inputs = {}

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from tcli_server.request import InferenceRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchRules:
     """When a batch is full, and how long it may wait to become so.
 
@@ -20,8 +21,9 @@ class BatchRules:
     preferred: frozenset[int] = frozenset((1,))
     max_delay_ns: int = 0
 
-    @property
+    @cached_property
     def largest_preferred(self) -> int:
+        """Waiting for more than this is of no use."""
         return max(self.preferred)
 
 
@@ -40,20 +42,24 @@ def plan_batch(
         limit: inferences that this batch may have, at most `rules.limit`.
         hurry: do not wait for more.
     """
+    preferred, largest = rules.preferred, rules.largest_preferred
     size, best, count, oldest_ns = 0, 0, 0, now_ns
     limited = False
     shape_key = None
     for request in queued:
         grown = size + request.batch_size
-        if count and (grown > limit or request.shape_key != shape_key):
-            limited = True
-            break
-        if count and not best and grown > rules.largest_preferred:
-            best = count
-        shape_key = request.shape_key
-        oldest_ns = min(oldest_ns, request.queue_ns)
+        if count:
+            if grown > limit or request.shape_key != shape_key:
+                limited = True
+                break
+            if not best and grown > largest:
+                best = count
+        else:
+            shape_key = request.shape_key
+        if request.queue_ns < oldest_ns:
+            oldest_ns = request.queue_ns
         size, count = grown, count + 1
-        if size in rules.preferred:
+        if size in preferred:
             best = count
         if size >= limit:
             limited = True
@@ -63,6 +69,6 @@ def plan_batch(
         return count, 0
     if best:
         return best, 0
-    if limited or size >= rules.largest_preferred:
+    if limited or size >= largest:
         return count, 0
     return 0, left_ns

@@ -132,10 +132,7 @@ class Executor:
 
     def _own(self, arrays: Sequence[np.ndarray], inputs: Inputs) -> Sequence[np.ndarray]:
         """The outputs, apart from the inputs' memory, which belongs to the requests or to the next batch."""
-        return [
-            array.copy() if any(np.may_share_memory(array, lent) for lent in inputs.values()) else array
-            for array in arrays
-        ]
+        return [array.copy() if _may_be_lent(array, inputs) else array for array in arrays]
 
     def _scatter(self, parts: Sequence[Part], names: Sequence[str], arrays: Sequence[np.ndarray]) -> list[Outcome]:
         spec = self._spec
@@ -146,14 +143,12 @@ class Executor:
         outcomes, start = [], 0
         for request, _ in parts:
             end = start + request.batch_size
-            outputs = {
-                name: array[start:end] if len(parts) > 1 else array
-                for name, array in zip(names, arrays, strict=True)
-                if not request.outputs or name in request.outputs
-            }
-            outcomes.append(
-                Outcome(request, InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec))
-            )
+            shares = arrays if len(parts) == 1 else [array[start:end] for array in arrays]
+            outputs = dict(zip(names, shares, strict=True))
+            if request.outputs and len(request.outputs) < len(names):
+                outputs = {name: outputs[name] for name in names if name in request.outputs}
+            response = InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec)
+            outcomes.append(Outcome(request, response))
             start = end
         return outcomes
 
@@ -177,3 +172,11 @@ class Executor:
                     f"output '{name}' of model '{self._spec.name}' has shape {list(array.shape)} for a batch of {total}: "
                     "the model does not keep the batch dimension, so it needs max_batch_size: 0"
                 )
+
+
+def _may_be_lent(array: np.ndarray, inputs: Inputs) -> bool:
+    """Whether an output may be one of the inputs or a view of one: it is not where other than Python's objects own it."""
+    base = array.base
+    if base is not None and not isinstance(base, np.ndarray | memoryview | bytes):
+        return False
+    return any(np.may_share_memory(array, lent) for lent in inputs.values())

@@ -4,6 +4,7 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling.policy import Levels
@@ -85,10 +86,10 @@ class RequestQueue:
         return self.inferences > 0  # every request has a batch size of 1 or more
 
     def __iter__(self) -> Iterator[InferenceRequest]:
-        for lanes in self._lanes.values():
-            for lane in lanes:
-                if lane.live:
-                    yield from lane
+        used = [lane for lanes in self._lanes.values() for lane in lanes if lane.live]
+        if len(used) == 1 and used[0].live == len(used[0].entries):  # nearly always, and several times as fast
+            return iter(used[0].entries)
+        return chain.from_iterable(used)
 
     @property
     def head(self) -> InferenceRequest:
