@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import os
 from itertools import islice
 
 import pytest
@@ -16,7 +17,7 @@ MISTAKES_THAT_TRITON_ANSWERS_WITH_500 = (
     "Shape does not match true shape of 'data' field",
     "Failed to parse 'data' field",
 )
-REQUESTS = 600
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1800")) // 3
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
