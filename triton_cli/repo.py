@@ -147,8 +147,9 @@ def check(
 ) -> None:
     """Find everything that is wrong with the models of a repository, before a server does.
 
-    Reads every configuration, model and label file and tells all problems at once, each with file, line, field, what
-    was found, what was expected and how to fix it. The exit status is 1 where anything is wrong.
+    Loads every model as a server would and tells all problems at once, each with file, line, field, what was found,
+    what was expected and how to fix it. The exit status is 1 where a server could not load a model; what is only worth
+    knowing is a note.
 
     \b
     Examples:
@@ -167,7 +168,7 @@ def check(
         typer.echo(json.dumps(document, indent=2))
     else:
         show_problems(problems, checked, model_repository)
-    if problems:
+    if any(problem.blocks for problem in problems):
         raise typer.Exit(1)
 
 

@@ -95,12 +95,17 @@ def show_problems(problems: "list[Problem]", checked: list[str], repository: Pat
         console.print(printable(problem.place), style="bold", end="  " if problem.field else "\n", markup=False)
         if problem.field:
             console.print(printable(problem.field), markup=False)
+        if not problem.blocks:
+            console.print("  note:     this keeps no server from loading it", markup=False)
         for word, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
             console.print(f"  {word + ':':<9} {printable(text)}", markup=False)
         console.print()
     count = len(checked)
     models = f"{count} model{'s' * (count != 1)}" if count else printable(f"no models in {repository}")
-    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
+    blocking = sum(problem.blocks for problem in problems)
+    notes = len(problems) - blocking
+    found = f"{blocking} problem{'s' * (blocking != 1)}" if blocking else "no problems"
+    found += f", {notes} note{'s' * (notes != 1)}" if notes else ""
     console.print(f"{models} checked: {found}" if count else f"{models}: {found}", markup=False)
 
 
@@ -124,6 +129,9 @@ def model_document(model: "ModelOverview") -> dict[str, Any]:
 
 
 def problem_document(problem: "Problem") -> dict[str, Any]:
-    """A problem for `json.dumps`; `line` is 1 for the first, None where it is of the whole file."""
-    names = ("line", "field", "found", "expected", "fix")
+    """A problem for `json.dumps`; `line` is 1 for the first, None where it is of the whole file.
+
+    `blocks` is false for what keeps no server from loading the model.
+    """
+    names = ("line", "field", "found", "expected", "fix", "blocks")
     return {"file": str(problem.file) if problem.file else None} | {name: getattr(problem, name) for name in names}

@@ -130,6 +130,12 @@ def serve(
         int,
         _choice(_GRPC, "Time that an aged connection has to finish its calls, 0 for no limit.", min=0, metavar="MS"),
     ] = 0,
+    grpc_max_connections: Annotated[
+        int, _choice(_GRPC, "Connections at a time; more are refused.", min=1, metavar="N")
+    ] = 10_000,
+    grpc_max_pending_calls: Annotated[
+        int, _choice(_GRPC, "Inferences under way at a time; more are answered UNAVAILABLE.", min=1, metavar="N")
+    ] = 50_000,
     allow_metrics: Annotated[Switch, switch(_METRICS, "Serve Prometheus metrics.")] = Switch.TRUE,
     allow_cpu_metrics: Annotated[Switch, switch(_METRICS, "CPU and memory of this machine.")] = Switch.TRUE,
     allow_gpu_metrics: Annotated[Switch, switch(_METRICS, "GPUs of this machine, where there are any.")] = Switch.TRUE,
@@ -206,6 +212,8 @@ def serve(
             http2_max_ping_strikes=grpc_http2_max_ping_strikes,
             max_connection_age=grpc_max_connection_age,
             max_connection_age_grace=grpc_max_connection_age_grace,
+            max_connections=grpc_max_connections,
+            max_pending_calls=grpc_max_pending_calls,
         ),
         metrics_port=metrics_port,
         metrics_address=None if metrics_address is None else settings.address(metrics_address),

@@ -176,7 +176,7 @@ def test_check_tells_every_problem_and_fails(tcli: Tcli, tmp_path: Path):
     as_json = json.loads(tcli("repo", "check", "m", "--model-repository", tmp_path, "--json").stdout)
     assert as_json["models"] == ["m"]
     assert [problem["line"] for problem in as_json["problems"]] == [1, 2]
-    assert set(as_json["problems"][0]) == {"file", "line", "field", "found", "expected", "fix"}
+    assert set(as_json["problems"][0]) == {"file", "line", "field", "found", "expected", "fix", "blocks"}
 
 
 def test_check_of_a_model_that_is_not_there(tcli: Tcli, tmp_path: Path):
