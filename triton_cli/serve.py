@@ -1,5 +1,6 @@
 """`tcli serve`: answer Triton's clients over HTTP, gRPC and a metrics port."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -285,9 +286,14 @@ def _start(repositories: list[Path], engine_options: "EngineOptions", options: "
         _load(engine)
         server.start()
     except ServerError as error:
-        fail(str(error))
+        fail(_in_options(str(error)))
     _show_addresses(server, options)
     return server
+
+
+def _in_options(message: str) -> str:
+    """A server's message about its fields, in the words of this command: they are options of the same names."""
+    return re.sub(r"\b(http|grpc|metrics)_(port|address)\b", r"--\1-\2", message)
 
 
 def _load(engine: "Engine") -> None:

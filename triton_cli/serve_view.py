@@ -36,10 +36,10 @@ def address_lines(server: "Server", options: "ServeOptions") -> str:
     """Where each service listens."""
     from tcli_server.serving import endpoints
 
-    ports = {"--http-port": server.http_port, "--grpc-port": server.grpc_port, "--metrics-port": server.metrics_port}
-    names = {"--http-port": "HTTP", "--grpc-port": "gRPC", "--metrics-port": "Metrics"}
+    ports = {"http": server.http_port, "grpc": server.grpc_port, "metrics": server.metrics_port}
+    names = {"http": "HTTP", "grpc": "gRPC", "metrics": "Metrics"}
     lines = [
-        f"{names[endpoint.option]:<9}{endpoint.host}:{ports[endpoint.option]}"
-        for endpoint in sorted(endpoints(options), key=lambda endpoint: list(names).index(endpoint.option))
+        f"{names[endpoint.name]:<9}{endpoint.host}:{ports[endpoint.name]}"
+        for endpoint in sorted(endpoints(options), key=lambda endpoint: list(names).index(endpoint.name))
     ]
     return "\n" + "".join(f"{line}\n" for line in lines) + "\n"

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,10 +62,15 @@ class ServeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One service and where it listens."""
+    """One service and where it listens.
 
+    Attributes:
+        name: `http`, `grpc` or `metrics`: how its fields in `ServeOptions` begin.
+        service: as Triton's log calls it.
+    """
+
+    name: str
     service: str
-    option: str
     host: str
     port: int
 
@@ -77,15 +82,15 @@ def endpoints(options: ServeOptions) -> list[Endpoint]:
     """What a server with these options would open."""
     metrics_address = options.http_address if options.metrics_address is None else options.metrics_address
     offered = (
-        (options.allow_grpc, Endpoint("GRPCInferenceService", "--grpc-port", options.grpc_address, options.grpc_port)),
-        (options.allow_http, Endpoint("HTTPService", "--http-port", options.http_address, options.http_port)),
-        (options.allow_metrics, Endpoint("Metrics Service", "--metrics-port", metrics_address, options.metrics_port)),
+        (options.allow_grpc, Endpoint("grpc", "GRPCInferenceService", options.grpc_address, options.grpc_port)),
+        (options.allow_http, Endpoint("http", "HTTPService", options.http_address, options.http_port)),
+        (options.allow_metrics, Endpoint("metrics", "Metrics Service", metrics_address, options.metrics_port)),
     )
     return [endpoint for allowed, endpoint in offered if allowed]
 
 
 def check_endpoints(options: ServeOptions) -> None:
-    """Find out before models are loaded whether the addresses can be had.
+    """Find out before models are loaded whether the addresses can be had; messages name fields of `options`.
 
     Raises:
         InvalidArgumentError: two services on one port, or an address that this machine does not have.
@@ -94,11 +99,12 @@ def check_endpoints(options: ServeOptions) -> None:
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
         if not 0 <= endpoint.port <= _MAX_PORT:
-            raise InvalidArgumentError(f"{endpoint.option} {endpoint.port} is no port; fix: 0 to {_MAX_PORT}")
+            raise InvalidArgumentError(f"{endpoint.name}_port {endpoint.port} is no port; fix: 0 to {_MAX_PORT}")
         other = taken.setdefault(endpoint.port, endpoint) if endpoint.port else endpoint
         if other is not endpoint and _overlap(other.host, endpoint.host):
             raise InvalidArgumentError(
-                f"{other.option} and {endpoint.option} are both {endpoint.port}; fix: give each service a port of its own"
+                f"{other.name}_port and {endpoint.name}_port are both {endpoint.port}; fix: give each service a port of "
+                "its own"
             )
         with _bind_errors(endpoint):
             _try_to_bind(endpoint)
@@ -120,23 +126,21 @@ def _try_to_bind(endpoint: Endpoint) -> None:
 def _bind_errors(endpoint: Endpoint) -> Iterator[None]:
     """Say in one sentence why an address cannot be had."""
     where = f"port {endpoint.port} on {endpoint.host}"
-    address_option = endpoint.option.replace("-port", "-address")
+    port, address = f"{endpoint.name}_port", f"{endpoint.name}_address"
     try:
         yield
     except socket.gaierror:
-        raise InvalidArgumentError(f"'{endpoint.host}' is no address; fix: {address_option}") from None
+        raise InvalidArgumentError(f"'{endpoint.host}' is no address; fix: {address}") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UnavailableError(f"{where} is in use by another program; fix: {endpoint.option}") from None
+            raise UnavailableError(f"{where} is in use by another program; fix: {port}") from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise InvalidArgumentError(
-                f"this machine does not have the address {endpoint.host}; fix: {address_option}"
+                f"this machine does not have the address {endpoint.host}; fix: {address}"
             ) from None
         if error.errno == errno.EACCES:
-            raise UnavailableError(
-                f"{where} needs privileges that this user does not have; fix: {endpoint.option}"
-            ) from None
-        raise UnavailableError(f"cannot listen on {where}: {error}; fix: {endpoint.option}") from None
+            raise UnavailableError(f"{where} needs privileges that this user does not have; fix: {port}") from None
+        raise UnavailableError(f"cannot listen on {where}: {error}; fix: {port}") from None
 
 
 class Server:
@@ -228,11 +232,11 @@ class Server:
         engine, options = self.engine, self.options
         for endpoint in endpoints(options):
             with _bind_errors(endpoint):
-                if endpoint.option == "--grpc-port":
+                if endpoint.name == "grpc":
                     _try_to_bind(endpoint)  # gRPC itself does not tell why it cannot bind
                     self._grpc = await start_grpc(engine, endpoint.host, endpoint.port, options.grpc)
                     self.grpc_port = port = self._grpc.port
-                elif endpoint.option == "--http-port":
+                elif endpoint.name == "http":
                     self._http = await start_http(
                         engine, endpoint.host, endpoint.port, options.http_max_input_size, options.http
                     )
@@ -245,7 +249,7 @@ class Server:
                     collector = ServerCollector(engine, self._poller)
                     self._metrics = await start_metrics(collector, endpoint.host, endpoint.port)
                     self.metrics_port = port = self._metrics[0].port
-            LOG.info("Started %s at %s", endpoint.service, Endpoint(endpoint.service, "", endpoint.host, port))
+            LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=port))
 
     async def _close_services(self, timeout: float) -> bool:
         """True if HTTP and gRPC answered all that they had accepted."""

@@ -50,7 +50,7 @@ def test_two_servers_in_one_process(repository: Path, loopback: ServeOptions):
 
 
 @pytest.mark.parametrize("service", ["http", "grpc", "metrics"])
-def test_a_port_in_use_is_named_with_its_option(repository: Path, loopback: ServeOptions, service: str):
+def test_a_port_in_use_is_named_with_its_field(repository: Path, loopback: ServeOptions, service: str):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -58,13 +58,13 @@ def test_a_port_in_use_is_named_with_its_option(repository: Path, loopback: Serv
         options = dataclasses.replace(loopback, **{f"{service}_port": port})
         with pytest.raises(UnavailableError) as refusal:
             Server(Engine(repository), options).start()
-    assert str(refusal.value) == f"port {port} on 127.0.0.1 is in use by another program; fix: --{service}-port"
+    assert str(refusal.value) == f"port {port} on 127.0.0.1 is in use by another program; fix: {service}_port"
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"http_port": 18765, "grpc_port": 18765}, "--grpc-port and --http-port are both 18765"),
-    ({"http_port": 70000}, "--http-port 70000 is no port"),
-    ({"grpc_address": "192.0.2.1"}, "does not have the address 192.0.2.1; fix: --grpc-address"),
+    ({"http_port": 18765, "grpc_port": 18765}, "grpc_port and http_port are both 18765"),
+    ({"http_port": 70000}, "http_port 70000 is no port"),
+    ({"grpc_address": "192.0.2.1"}, "does not have the address 192.0.2.1; fix: grpc_address"),
 ], ids=["same port", "no port", "not ours"])  # fmt: skip
 def test_addresses_that_cannot_be(repository: Path, loopback: ServeOptions, changes: dict, words: str):
     with pytest.raises(InvalidArgumentError, match=words):
