@@ -29,6 +29,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders
 from tcli_server.repository.layout import find_model
 
+_IN_SEVERAL = "model appears in two or more repositories"
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
 
@@ -70,11 +71,11 @@ class ModelControl:
         folders = model_folders(self._repositories)
         known = self.registry.names()
         for name in sorted({*folders, *known}):
-            if name in known:
+            if len(folders.get(name, ())) > 1 and not self.registry.ready(name):
+                yield name, "", State.UNAVAILABLE, _IN_SEVERAL  # in Triton's words, which tests compare
+            elif name in known:
                 for version, state, reason in self.registry.rows(name):
                     yield name, version, state, reason
-            elif len(folders[name]) > 1:
-                yield name, "", State.UNAVAILABLE, _duplicates(name, folders[name])
             else:
                 yield name, "", "", ""
 

@@ -1,6 +1,7 @@
 """The poller behind the machine's gauges: CPU, memory and GPUs, read at an interval so that scrapes cost nothing."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import psutil
@@ -25,6 +26,9 @@ class SystemUsage:
     gpus: list[GpuUsage] = field(default_factory=list)
 
 
+_CPU_INTERVAL_SECS = 0.1
+
+
 class SystemPoller:
     """Reads the machine every half `interval_ms`, as Triton does, in a thread of its own.
 
@@ -39,6 +43,7 @@ class SystemPoller:
         self.cpu = cpu
         self.gpu = gpu and gpu_count() > 0
         self._stopped = threading.Event()
+        self._cpu = self._cpu_read_at = 0.0
         self._thread = threading.Thread(target=self._poll, name="metrics-poller", daemon=True)
         self.usage = self._first()
 
@@ -68,6 +73,7 @@ class SystemPoller:
     def _first(self) -> SystemUsage:
         try:
             psutil.cpu_percent(None)  # the first call only starts the first interval
+            self._cpu_read_at = time.monotonic()
             return self._read()
         except Exception as error:
             LOG.warning("cannot read the machine's gauges yet: %s", error)
@@ -78,4 +84,12 @@ class SystemPoller:
         if not self.cpu:
             return SystemUsage(0.0, 0, 0, gpus)
         memory = psutil.virtual_memory()
-        return SystemUsage(psutil.cpu_percent(None) / 100, memory.total, memory.total - memory.available, gpus)
+        return SystemUsage(self._cpu_utilization(), memory.total, memory.total - memory.available, gpus)
+
+    def _cpu_utilization(self) -> float:
+        """Over an interval long enough for the kernel's ticks of 10 ms to say something."""
+        now = time.monotonic()
+        if now - self._cpu_read_at >= _CPU_INTERVAL_SECS:
+            self._cpu_read_at = now
+            self._cpu = psutil.cpu_percent(None) / 100
+        return self._cpu

@@ -210,7 +210,8 @@ class Batcher:
         """Whether this arrival can end the leader's waiting; the leader need not look at every one."""
         queue, rules = self._queue, self._rules
         return (
-            queue.inferences in rules.preferred
+            not queue.in_arrival_order
+            or queue.inferences in rules.preferred
             or queue.inferences >= rules.largest_preferred
             or queue.head.shape_key != request.shape_key
         )
@@ -244,8 +245,6 @@ class Batcher:
         """Reject what has waited too long; when to look again, 0 for not before the next `notice`."""
         with self._lock:
             expired = self._queue.expire(time.monotonic_ns())
-            if expired:
-                self._removed()
             next_ns = self._queue.next_deadline_ns
         _reject(expired)
         return next_ns

@@ -92,6 +92,11 @@ class RequestQueue:
         return chain.from_iterable(used)
 
     @property
+    def in_arrival_order(self) -> bool:
+        """Whether whatever was put last is the last to run."""
+        return len(self._lanes) <= 1 and not any(delayed.live for _, delayed in self._lanes.values())
+
+    @property
     def head(self) -> InferenceRequest:
         """The request that is next; there must be one."""
         return next(iter(self))
@@ -138,8 +143,12 @@ class RequestQueue:
         return taken
 
     def expire(self, now_ns: int) -> list[InferenceRequest]:
-        """Move behind the others what waited too long, or take it out: these are returned, to be rejected."""
+        """Move behind the others what waited too long, or take it out: these are returned, to be rejected.
+
+        Either way other requests come first now, so that they may be a batch.
+        """
         expired: list[InferenceRequest] = []
+        waiting = len(self._deadlines)
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             _, _, request = heapq.heappop(self._deadlines)
             lane = request.queue
@@ -152,6 +161,8 @@ class RequestQueue:
             else:
                 self.inferences -= request.batch_size
                 expired.append(request)
+        if len(self._deadlines) < waiting:
+            self._removed()
         return expired
 
     def forget(self, request: InferenceRequest, lane: Lane) -> None:

@@ -289,3 +289,27 @@ def test_large_requests_do_not_stall_small_ones(http_url: str):
     assert statuses == [200, 200, 200]
     # One answer a large request would be all there is if each blocked the server while it is read and written.
     assert answered > 12
+
+
+def test_white_space_is_not_what_a_large_request_is_refused_for(http_url: str):
+    tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}
+    blank = json.dumps({"inputs": [tensor]})[:-1] + " \n" * (3 << 20) + "}"
+    answer = httpx.post(f"http://{http_url}/v2/models/slow/infer", content=blank, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["outputs"][0]["data"] == [1, 2, 3, 4]
+
+
+def test_a_configuration_has_its_fields_in_their_own_order():
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    from tcli_server.protocols.http.messages import to_json
+
+    config = ModelConfig()
+    config.dynamic_batching.priority_queue_policy[2].max_queue_size = 3
+    policy = to_json(config)["dynamic_batching"]["priority_queue_policy"]["2"]
+    assert list(policy) == [
+        "timeout_action",
+        "default_timeout_microseconds",
+        "allow_timeout_override",
+        "max_queue_size",
+    ]

@@ -413,6 +413,20 @@ def test_scalars_reach_the_model_as_scalars(tmp_path: Path):
             engine.infer("m", {"X": x, "I": np.array(2)})
 
 
+@pytest.mark.parametrize(("dims", "loads"), [("1", True), ("1, 1", True), ("2", False), ("-1", False)])
+def test_a_tensor_of_unknown_rank_is_taken_for_a_scalar(tmp_path: Path, dims: str, loads: bool):
+    """As in Triton, where ONNX Runtime tells no dimension for both."""
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("X", "Y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "g", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()
+    config = '{} [ {{ name: "{}" data_type: TYPE_FP32 dims: [ ' + dims + " ] }} ]\n"
+    write_model(tmp_path, "m", model, config.format("input", "X") + config.format("output", "Y"))
+    with Engine(tmp_path) as engine:
+        assert engine.model_ready("m") is loads
+        if not loads:
+            assert "does not say how many dimensions" in engine.repository_index().models[0].reason
+
+
 # --- the end ---
 
 
@@ -477,6 +491,8 @@ def test_duplicates_and_an_empty_repository_start(repository: Path, tmp_path_fac
             engine.load("add_sub")
     with Engine(repository, other) as engine:
         assert not engine.ready()
+        (row,) = engine.repository_index().models
+        assert (row.state, row.reason) == ("UNAVAILABLE", "model appears in two or more repositories")
 
 
 def test_a_missing_repository_starts_where_errors_are_no_reason_to_end(tmp_path: Path):

@@ -503,3 +503,41 @@ def test_the_threads_of_a_stopped_scheduler_are_gone():
     batcher.stop()
     assert batcher.join(60)
     assert threading.active_count() == before
+
+
+# --- the leader's wait, where the queue's order is not that of arrival (found by NVIDIA's L0_model_queue) ---
+
+DELAY = "default_queue_policy { timeout_action: DELAY default_timeout_microseconds: %d allow_timeout_override: true }"
+
+
+def preferring_4_and_8(more: str) -> str:
+    return waiting_for(4, more=f"preferred_batch_size: 8 {more}")
+
+
+def test_a_priority_completes_a_batch_with_the_first_of_a_lower_one():
+    instance, answers = Doubling(), Answers()
+    batcher = scheduler(preferring_4_and_8("priority_levels: 2 default_priority_level: 2"), instance)
+    submit_all(batcher, [request(1, 2), request(2, 1)], answers)
+    submit_all(batcher, [request(3, 2, priority=1)], answers)
+    answers.wait(2)
+    assert instance.values == [[3, 3, 1, 1]]
+
+
+def test_what_was_delayed_counts_no_more_for_the_batch_before_it():
+    instance, answers = Doubling(), Answers()
+    batcher = scheduler(preferring_4_and_8(DELAY % 1000), instance)
+    submit_all(batcher, [request(1)], answers)
+    while not batcher._queue._lanes[0][1].live:
+        time.sleep(0.002)
+    submit_all(batcher, [request(2, 2)], answers)
+    submit_all(batcher, [request(3, 2)], answers)
+    answers.wait(2)
+    assert instance.values[0] == [2, 2, 3, 3]
+
+
+def test_a_request_that_is_delayed_lets_those_behind_it_go():
+    instance, answers = Doubling(), Answers()
+    batcher = scheduler(preferring_4_and_8(DELAY % HOUR_US), instance)
+    submit_all(batcher, [request(1, timeout_us=20_000), request(2, 2), request(3, 2)], answers)
+    answers.wait(2)
+    assert instance.values[0] == [2, 2, 3, 3]

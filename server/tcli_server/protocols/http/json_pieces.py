@@ -27,6 +27,7 @@ from tcli_server.protocols.http.json_text import (
 )
 from tcli_server.protocols.tensors import PIECE
 
+_BLANK = b" \t\r\n"
 MAX_REST_BYTES = 4 << 20
 """Bytes that a large text may have outside of `data` and of long strings."""
 
@@ -92,9 +93,11 @@ class _LargeText:
 
     def _check_rest(self, rest: bytes) -> None:
         if len(rest) > MAX_REST_BYTES:
-            raise InvalidArgumentError(
-                f"request JSON has {len(rest)} bytes beside the 'data' of its inputs, at most {MAX_REST_BYTES} are allowed"
-            )
+            size = sum(len(rest[at : at + PIECE].translate(None, _BLANK)) for at in range(0, len(rest), PIECE))
+            if size > MAX_REST_BYTES:
+                raise InvalidArgumentError(
+                    f"request JSON has {size} bytes beside the 'data' of inputs, at most {MAX_REST_BYTES} are allowed"
+                )
         found = 0
         for start in range(0, len(rest), PIECE):
             window = rest[start : start + PIECE]
@@ -106,7 +109,7 @@ class _LargeText:
             raise too_deep()
         if marks.size > MAX_REST_VALUES:
             raise InvalidArgumentError(
-                f"request JSON has {marks.size} values beside the 'data' of its inputs, at most {MAX_REST_VALUES} are "
+                f"request JSON has {marks.size} values beside the 'data' of inputs, at most {MAX_REST_VALUES} are "
                 "allowed"
             )
 

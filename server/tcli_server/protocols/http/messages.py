@@ -26,12 +26,15 @@ def to_json(message: Message, defaults: bool = True) -> dict[str, Any]:
     document = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=defaults
     )
-    _numbers(document, message.DESCRIPTOR)
+    _mend(document, message.DESCRIPTOR)
     return document
 
 
-def _numbers(document: dict[str, Any], descriptor: Any) -> None:
-    """protobuf's JSON writes 64-bit integers as strings; Triton's has numbers."""
+def _mend(document: dict[str, Any], descriptor: Any) -> None:
+    """Numbers where protobuf's JSON has strings, and the fields in their own order, the default ones not last."""
+    given = dict(document)
+    document.clear()
+    document.update({field.name: given[field.name] for field in descriptor.fields if field.name in given})
     for field in descriptor.fields:
         if field.name not in document:
             continue
@@ -40,9 +43,9 @@ def _numbers(document: dict[str, Any], descriptor: Any) -> None:
             entry = field.message_type.fields_by_name["value"]
             if entry.message_type is not None:
                 for item in value.values():
-                    _numbers(item, entry.message_type)
+                    _mend(item, entry.message_type)
         elif field.message_type is not None:
             for item in value if isinstance(value, list) else [value]:
-                _numbers(item, field.message_type)
+                _mend(item, field.message_type)
         elif field.type in _SIXTY_FOUR_BIT:
             document[field.name] = [int(item) for item in value] if isinstance(value, list) else int(value)
