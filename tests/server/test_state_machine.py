@@ -84,12 +84,14 @@ class Life(RuleBasedStateMachine):
         warm_up()
         self.stack = contextlib.ExitStack()
         root = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        private = self.stack.enter_context(tempfile.TemporaryDirectory())
+        self.stack.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = private  # nobody else's folders come and go there
         write_model(root, "fast", FAST, CONFIGS["fast"])
         write_model(root, "ordered", FAST, CONFIGS["ordered"])
         write_model(root, "slow", onnx_models.slow_identity(), CONFIGS["slow"])
         self.root = root
         self.threads = set(threading.enumerate())
-        self.temporary = set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
         gc.collect()
         self.descriptors = psutil.Process().num_fds()
         self.engine = Engine(root, options=EngineOptions(model_control_mode="explicit"))
@@ -176,8 +178,8 @@ class Life(RuleBasedStateMachine):
                 assert asked.request.inputs == {}
             assert self.engine._pending.held == 0
             self._check_counters()
+            assert list(Path(tempfile.gettempdir()).iterdir()) == []
         until(lambda: not self._left(), "threads are left")
-        assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*")) == self.temporary
         del self.server, self.engine
         gc.collect()
         until(lambda: psutil.Process().num_fds() <= self.descriptors, "descriptors are left")

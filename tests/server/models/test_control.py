@@ -27,6 +27,11 @@ MODEL = onnx_models.add_sub()
 CONFIG = json.dumps({"backend": "onnxruntime", "max_batch_size": 4})
 
 
+@pytest.fixture(autouse=True)
+def _private_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     write_model(tmp_path, "add_sub", MODEL)
