@@ -213,6 +213,7 @@ class Batcher:
             queue.inferences in rules.preferred
             or queue.inferences >= rules.largest_preferred
             or queue.head.shape_key != request.shape_key
+            or not queue.is_last(request)  # it may fill a batch that others behind it are too large for
         )
 
     def _nudge(self) -> None:

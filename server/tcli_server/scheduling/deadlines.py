@@ -45,7 +45,7 @@ class DeadlineWatch:
                     return
                 left_ns = self._next_ns - time.monotonic_ns() if self._next_ns else None
                 if left_ns is None or left_ns > 0:
-                    self._changed.wait(None if left_ns is None else left_ns / 1e9)
+                    self._changed.wait(None if left_ns is None else min(left_ns / 1e9, threading.TIMEOUT_MAX))
                     continue
                 self._next_ns = 0
             next_ns = self._expire()

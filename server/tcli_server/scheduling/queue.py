@@ -95,6 +95,11 @@ class RequestQueue:
         """The request that is next; there must be one."""
         return next(iter(self))
 
+    def is_last(self, request: InferenceRequest) -> bool:
+        """Whether nothing waits behind a request that has just been put."""
+        lanes = [lane for lanes in self._lanes.values() for lane in lanes if lane.live]
+        return lanes[-1] is request.queue
+
     @property
     def next_deadline_ns(self) -> int:
         """When the next request may have waited too long, 0 if none can."""
