@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +19,7 @@ import onnx_models
 from http_wire import Wire, post
 from repositories import write_model
 from tcli_server import Engine, EngineOptions
+from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.protocols.grpc.infer import _Call
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.serving import ServeOptions, Server
@@ -137,3 +139,37 @@ def test_an_abandoned_call_that_waits_to_be_read_is_dropped(server: Server):
         until(lambda: len(waiting()) == 1)
         call.cancel()
         until(lambda: not waiting())
+
+
+def test_files_of_abandoned_loads_count_until_the_loads_are_over(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """Loads that wait for each other, each with a file, from clients that do not wait for them."""
+    leave = threading.Event()
+    open_model = OnnxRuntimeBackend.open
+
+    def held_open(*arguments: Any) -> Any:
+        assert leave.wait(60)
+        return open_model(*arguments)
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "open", held_open)
+    request = pb.RepositoryModelLoadRequest(model_name="identity")
+    request.parameters["config"].string_param = "{}"
+    request.parameters["file:1/model.onnx"].bytes_param = onnx_models.identity()
+    request.parameters["file:1/other"].bytes_param = bytes(1 << 20)
+    assert server._grpc is not None
+    admission = server._grpc._admission
+    monkeypatch.setattr(admission, "_most_bytes", 3 << 20)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for count in (1, 2):
+            call = stub.RepositoryModelLoad.future(request)
+            until(lambda count=count: server.engine._control.operations._waiting == count)
+            call.cancel()
+        until(lambda: not admission._calls)
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.RepositoryModelLoad(request, timeout=60)
+        assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "--max-pending-bytes" in refusal.value.details()
+        leave.set()
+        until(lambda: not admission._bytes)
+        stub.RepositoryModelLoad(request, timeout=60)
+    assert server.engine.model_ready("identity")
