@@ -26,8 +26,13 @@ class DeadlineWatch:
         with self._changed:
             self._next_ns = min(self._next_ns or deadline_ns, deadline_ns)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the machine gives no more threads; the next deadline tries again
+                    self._next_ns = 0
+                    return
+                self._thread = thread
             self._changed.notify()
 
     def stop(self) -> None:
