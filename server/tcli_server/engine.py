@@ -49,6 +49,9 @@ EXTENSIONS = (
 )
 """The V2 extensions that this server speaks, by Triton's names."""
 
+LONGEST_WAIT_SECS = 100 * 365 * 86400
+"""Python's waits take no more than some centuries; who asks for longer waits so long."""
+
 _PENDING_SHARE = 4
 _EXITING = "Server exiting"
 _NOT_READY = "Server not ready"
@@ -173,7 +176,7 @@ class Engine:
         if self._orphaned:
             return True
         self.begin_shutdown()
-        return self._control.shut_down(time.monotonic() + timeout)
+        return self._control.shut_down(time.monotonic() + min(timeout, LONGEST_WAIT_SECS))
 
     def live(self) -> bool:
         """Whether the server runs."""

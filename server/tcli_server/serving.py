@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from tcli_server.engine import Engine
+from tcli_server.engine import LONGEST_WAIT_SECS, Engine
 from tcli_server.errors import InvalidArgumentError, UnavailableError
 from tcli_server.observability.http import MetricsApplication, start_metrics
 from tcli_server.observability.log import LOG
@@ -207,6 +207,7 @@ class Server:
         if self._loop is None or self.engine.orphaned:
             return True
         timeout = self.options.exit_timeout_secs if timeout is None else timeout
+        timeout = min(timeout, LONGEST_WAIT_SECS)
         deadline = time.monotonic() + timeout
         self.engine.begin_shutdown()
         answered = self._in_loop(self._close_services(timeout))

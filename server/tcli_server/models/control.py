@@ -52,7 +52,6 @@ class ModelControl:
         self._backend_config = backend_config
         self._loads = loads
         self._draining = Draining()
-        self._stopping = False
 
     # --- what is there ---
 
@@ -203,11 +202,13 @@ class ModelControl:
             raise InvalidArgumentError(f"load failed for model '{name}': {error}") from None
 
     def _publish(self, name: str, models: Sequence[Model], source: Source) -> None:
-        if self._stopping:
-            _discard(models)
-            raise UnavailableError("Server exiting")
         before = self.registry.source(name)
-        for model in self.registry.publish(name, models, source):
+        try:
+            gone = self.registry.publish(name, models, source)
+        except UnavailableError:
+            _discard(models)
+            raise
+        for model in gone:
             self._close(model)
         if before is not None and before.pushed is not None:
             before.pushed.discard()
@@ -238,7 +239,7 @@ class ModelControl:
 
     def begin_shutdown(self) -> None:
         """Load and unload nothing any more; what still loads is thrown away when it is done."""
-        self._stopping = True
+        self.registry.close()
         self.operations.stop()
 
     def shut_down(self, deadline: float) -> bool:

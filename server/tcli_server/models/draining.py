@@ -39,7 +39,14 @@ class Draining:
         thread = threading.Thread(target=drain, name=f"close {model.name}", daemon=True)
         with self._lock:
             self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+                return
+            except RuntimeError:  # the machine gives no more threads
+                self._threads.discard(thread)
+        model.join()
+        closed()
+        return_freed_memory()
 
     def wait(self, deadline: float) -> bool:
         """Wait until all are gone; True if that happened before `deadline` (time.monotonic())."""

@@ -12,6 +12,9 @@ from tcli_server.repository import ModelFolder
 _LONGEST_COMPONENT = 255
 """Bytes that a file's or folder's name may have."""
 
+_DEEPEST = 32
+"""Names that a path may have. Making and deleting folders goes one level of calls deeper for each."""
+
 
 class PushedFiles:
     """Files on disk until `discard`.
@@ -38,6 +41,9 @@ class PushedFiles:
             self.discard()
             reason = getattr(error, "strerror", None) or str(error)
             raise _refusal(name, f"the files cannot be written: {reason}") from None
+        except BaseException:
+            self.discard()
+            raise
         self.folder = ModelFolder(name, root)
 
     def discard(self) -> None:
@@ -56,6 +62,10 @@ def _parts(name: str, path: str) -> tuple[str, ...]:
     )
     if bad:
         raise _refusal(name, f"file path '{path[:_LONGEST_COMPONENT]}' leaves the model's folder or is not a path")
+    if len(parts) > _DEEPEST:
+        raise _refusal(
+            name, f"file path '{path[:_LONGEST_COMPONENT]}' has {len(parts)} names, expected at most {_DEEPEST}"
+        )
     return parts
 
 

@@ -81,6 +81,7 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._serving: dict[tuple[str, str], Model] = {}
         self._ready: tuple[Model, ...] = ()
+        self._closed = False
 
     # --- looking up ---
 
@@ -166,8 +167,14 @@ class Registry:
                     entry.versions[version] = Version(State.LOADING)
 
     def publish(self, name: str, models: Sequence[Model], source: Source) -> list[Model]:
-        """These models answer from now on, and no others of that name; those that did before are returned."""
+        """These models answer from now on, and no others of that name; those that did before are returned.
+
+        Raises:
+            UnavailableError: the registry is closed; nothing is changed.
+        """
         with self._lock:
+            if self._closed:
+                raise UnavailableError("Server exiting")
             entry = self._entries.setdefault(name, Entry())
             gone = [model for model in entry.ready() if model not in models]
             replaced = {model.version for model in models}
@@ -226,6 +233,11 @@ class Registry:
                 entry.versions[number] = Version(state, UNLOADED, version.model)
             self._publish()
             return closing, source
+
+    def close(self) -> None:
+        """Take no more models, not even from a load that is about to publish one."""
+        with self._lock:
+            self._closed = True
 
     def closed(self, model: Model) -> None:
         """A model that was UNLOADING is gone."""

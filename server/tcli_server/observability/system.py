@@ -39,7 +39,7 @@ class SystemPoller:
     """
 
     def __init__(self, interval_ms: int, cpu: bool = True, gpu: bool = True) -> None:
-        self._pause = interval_ms / 2000
+        self._pause = min(interval_ms / 2000, threading.TIMEOUT_MAX)
         self.cpu = cpu
         self.gpu = gpu and gpu_count() > 0
         self._stopped = threading.Event()

@@ -210,10 +210,10 @@ class Batcher:
         """Whether this arrival can end the leader's waiting; the leader need not look at every one."""
         queue, rules = self._queue, self._rules
         return (
-            not queue.in_arrival_order
-            or queue.inferences in rules.preferred
+            queue.inferences in rules.preferred
             or queue.inferences >= rules.largest_preferred
             or queue.head.shape_key != request.shape_key
+            or not queue.is_last(request)  # it may fill a batch that others behind it are too large for
         )
 
     def _nudge(self) -> None:

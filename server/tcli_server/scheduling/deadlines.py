@@ -26,8 +26,13 @@ class DeadlineWatch:
         with self._changed:
             self._next_ns = min(self._next_ns or deadline_ns, deadline_ns)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the machine gives no more threads; the next deadline tries again
+                    self._next_ns = 0
+                    return
+                self._thread = thread
             self._changed.notify()
 
     def stop(self) -> None:
@@ -45,7 +50,7 @@ class DeadlineWatch:
                     return
                 left_ns = self._next_ns - time.monotonic_ns() if self._next_ns else None
                 if left_ns is None or left_ns > 0:
-                    self._changed.wait(None if left_ns is None else left_ns / 1e9)
+                    self._changed.wait(None if left_ns is None else min(left_ns / 1e9, threading.TIMEOUT_MAX))
                     continue
                 self._next_ns = 0
             next_ns = self._expire()

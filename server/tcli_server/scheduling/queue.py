@@ -2,6 +2,7 @@
 
 import heapq
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,7 +11,7 @@ from tcli_server.request import InferenceRequest
 from tcli_server.scheduling.policy import Levels
 
 _COMPACT = 64
-"""Ended requests that a lane may keep before it is looked through for them."""
+"""Ended requests that a lane may keep, or lanes without a request that a queue may, before they are looked for."""
 
 
 class QueueFullError(Exception):
@@ -37,6 +38,7 @@ class Lane:
         request.queue = self
         self.entries.append(request)
         self.live += 1
+        self._queue.joined(self)
 
     def popleft(self) -> InferenceRequest:
         """The first request that waits; there must be one."""
@@ -45,12 +47,14 @@ class Lane:
             if request.queue is self:
                 request.queue = None
                 self.live -= 1
+                self._queue.left(self)
                 return request
 
     def discard(self, request: InferenceRequest) -> None:
         """Take out a request that waits here."""
         request.queue = None
         self.live -= 1
+        self._queue.left(self)
         if len(self.entries) > 2 * self.live + _COMPACT:
             self.entries = deque(self)
 
@@ -73,33 +77,39 @@ class RequestQueue:
         self._levels = levels
         self._lock = lock
         self._removed = removed
-        self._lanes: dict[int, tuple[Lane, Lane]] = {}  # level -> in time, and delayed; by level
+        self._lanes: dict[int, tuple[Lane, Lane]] = {}  # level -> in time, and delayed
+        self._levels_in_order: list[int] = []
+        self._waiting = self._live_lanes = 0
         self._deadlines: list[tuple[int, int, InferenceRequest]] = []
         self._put = 0
         self.inferences = 0
         """Batch sizes of what waits, summed."""
 
     def __len__(self) -> int:
-        return sum([lane.live + delayed.live for lane, delayed in self._lanes.values()])
+        return self._waiting
 
     def __bool__(self) -> bool:
         return self.inferences > 0  # every request has a batch size of 1 or more
 
     def __iter__(self) -> Iterator[InferenceRequest]:
-        used = [lane for lanes in self._lanes.values() for lane in lanes if lane.live]
+        used = [lane for lane in self._lanes_in_order() if lane.live]
         if len(used) == 1 and used[0].live == len(used[0].entries):  # nearly always, and several times as fast
             return iter(used[0].entries)
         return chain.from_iterable(used)
 
-    @property
-    def in_arrival_order(self) -> bool:
-        """Whether whatever was put last is the last to run."""
-        return len(self._lanes) <= 1 and not any(delayed.live for _, delayed in self._lanes.values())
+    def _lanes_in_order(self) -> Iterator[Lane]:
+        for level in self._levels_in_order:
+            yield from self._lanes[level]
 
     @property
     def head(self) -> InferenceRequest:
         """The request that is next; there must be one."""
         return next(iter(self))
+
+    def is_last(self, request: InferenceRequest) -> bool:
+        """Whether nothing waits behind a request that has just been put."""
+        lanes = (lane for level in reversed(self._levels_in_order) for lane in reversed(self._lanes[level]))
+        return next(lane for lane in lanes if lane.live) is request.queue
 
     @property
     def next_deadline_ns(self) -> int:
@@ -126,20 +136,37 @@ class RequestQueue:
         self.inferences += request.batch_size
 
     def _open(self, level: int) -> tuple[Lane, Lane]:
-        """Make room for a level, and let go of those that nobody waits at: there may be any number."""
-        used = {known: lanes for known, lanes in self._lanes.items() if lanes[0].live or lanes[1].live}
-        used[level] = (Lane(self), Lane(self))
-        self._lanes = dict(sorted(used.items()))
-        return used[level]
+        """Make room for a level."""
+        lanes = self._lanes[level] = (Lane(self), Lane(self))
+        insort(self._levels_in_order, level)
+        return lanes
+
+    def joined(self, lane: Lane) -> None:
+        """A lane has one request more."""
+        self._waiting += 1
+        self._live_lanes += lane.live == 1
+
+    def left(self, lane: Lane) -> None:
+        """A lane has one request less."""
+        self._waiting -= 1
+        self._live_lanes -= not lane.live
+
+    def _let_go_of_levels(self) -> None:
+        """Forget levels that nobody waits at, once they are most: clients may name any number of them."""
+        if len(self._lanes) > 2 * self._live_lanes + _COMPACT:
+            self._lanes = {level: lanes for level, lanes in self._lanes.items() if lanes[0].live or lanes[1].live}
+            self._levels_in_order = sorted(self._lanes)
 
     def take(self, count: int) -> list[InferenceRequest]:
         """Take out the first `count` requests."""
         taken: list[InferenceRequest] = []
-        for lanes in self._lanes.values():
-            for lane in lanes:
-                while lane.live and len(taken) < count:
-                    taken.append(lane.popleft())
+        for lane in self._lanes_in_order():
+            while lane.live and len(taken) < count:
+                taken.append(lane.popleft())
+            if len(taken) == count:
+                break
         self.inferences -= sum([request.batch_size for request in taken])
+        self._let_go_of_levels()
         return taken
 
     def expire(self, now_ns: int) -> list[InferenceRequest]:
@@ -163,6 +190,7 @@ class RequestQueue:
                 expired.append(request)
         if len(self._deadlines) < waiting:
             self._removed()
+        self._let_go_of_levels()
         return expired
 
     def forget(self, request: InferenceRequest, lane: Lane) -> None:
@@ -172,6 +200,7 @@ class RequestQueue:
                 return
             lane.discard(request)
             self.inferences -= request.batch_size
+            self._let_go_of_levels()
             if len(self._deadlines) > 2 * len(self) + _COMPACT:
                 self._deadlines = [entry for entry in self._deadlines if entry[2].queue is not None]
                 heapq.heapify(self._deadlines)

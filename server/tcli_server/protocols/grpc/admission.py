@@ -55,9 +55,8 @@ class Admission:
         if not self._calls:
             self._none_left.set()
 
-    @contextlib.contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Hold a message of this many bytes until it is read.
+    def hold(self, size: int) -> None:
+        """Hold a message of this many bytes until `let_go`.
 
         Raises:
             UnavailableError: too many bytes wait to be read.
@@ -68,10 +67,19 @@ class Admission:
                 f"this one has {size}: try again later"
             )
         self._bytes += size
+
+    def let_go(self, size: int) -> None:
+        """Nothing of a message is held any more."""
+        self._bytes -= size
+
+    @contextlib.contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """`hold` and `let_go`."""
+        self.hold(size)
         try:
             yield
         finally:
-            self._bytes -= size
+            self.let_go(size)
 
     async def drained(self, timeout: float) -> bool:
         """Wait until nothing is under way; True if that happened in `timeout` seconds."""

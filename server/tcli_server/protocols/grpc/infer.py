@@ -161,7 +161,10 @@ class Inference:
     async def _decode_in_thread(self, call: _Call) -> _Asked:
         """Typed contents and strings are converted one by one, which must not hold up everybody else."""
         with self._admission.holding(len(call.data)):
-            return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, call)
+            try:
+                return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, call)
+            finally:
+                call.data = b""  # where the client left, the pool may come to this call much later
 
     def _decode_at_leisure(self, call: _Call) -> _Asked:
         try:

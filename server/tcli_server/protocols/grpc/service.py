@@ -1,6 +1,7 @@
 """Every RPC but inference: health, metadata, configuration, statistics and the repository."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -108,7 +109,7 @@ class Service:
             try:
                 if quick and len(data) <= _QUICK_BYTES:
                     return answer_to(data)
-                result = await asyncio.get_running_loop().run_in_executor(self._pool, answer_to, data)
+                result = await self._in_thread(answer_to, data)
                 return (await self._operation(result)).SerializeToString() if isinstance(result, Future) else result
             except Exception as error:
                 failure = as_server_error(error, name)
@@ -119,6 +120,32 @@ class Service:
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
+    async def _in_thread(self, run: Run, data: bytes) -> Any:
+        """What `run` makes of a message, which counts as held until that, and what it began, is over.
+
+        That is so whether or not the client waits: what was asked is done all the same.
+
+        Raises:
+            UnavailableError: too much is held.
+        """
+        loop, admission, size = asyncio.get_running_loop(), self._admission, len(data)
+
+        def let_go(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
+                loop.call_soon_threadsafe(admission.let_go, size)
+
+        def ran(done: "Future[Any]") -> None:
+            failed = done.cancelled() or done.exception() is not None
+            if not failed and isinstance(done.result(), Future):
+                done.result().add_done_callback(let_go)
+            else:
+                let_go(done)
+
+        admission.hold(size)
+        work = self._pool.submit(run, data)
+        work.add_done_callback(ran)
+        return await asyncio.shield(asyncio.wrap_future(work))
+
     async def _operation(self, result: "Future[Any]") -> Any:
         """The message that ends a load or unload; they go on if the client leaves or the server stops."""
         operation = asyncio.wrap_future(result)
@@ -126,7 +153,7 @@ class Service:
         try:
             if self._admission.closed:
                 operation.cancel()
-            return await operation
+            return await asyncio.shield(operation)
         except asyncio.CancelledError:
             if self._admission.closed:
                 raise UnavailableError(SHUTTING_DOWN) from None

@@ -172,6 +172,7 @@ class HttpApplication:
             else:
                 self._answer(exchange, answer)
 
+        exchange.keeps_body = True  # what was asked is done even if the client does not wait for it
         pool.submit(run)
 
     def _answer(self, exchange: Exchange, outcome: bytes | BaseException) -> None:

@@ -89,12 +89,14 @@ class Connection(asyncio.Protocol):
         self._shared.connections.discard(self)
         self._reader.close()
         self._unread = b""
-        self._shared.budget.release(self._bytes_waiting())
+        for waiting in self._waiting:
+            self.drop_body(waiting)
         self._waiting.clear()
         exchange, self._current = self._current, None
         if exchange is not None:
-            self._shared.budget.release(len(exchange.body))
             _tell_gone(exchange, True)
+            if not exchange.keeps_body:
+                self.drop_body(exchange)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -170,7 +172,7 @@ class Connection(asyncio.Protocol):
         return self._bytes_waiting() + self._reader.body_bytes < MAX_READ_AHEAD
 
     def _bytes_waiting(self) -> int:
-        return sum(len(exchange.body) for exchange in self._waiting)
+        return sum(exchange.charged for exchange in self._waiting)
 
     def _pump(self) -> None:
         """Turn to the next request as often as that is possible: most are answered at once, and thousands may wait."""
@@ -252,6 +254,7 @@ class Connection(asyncio.Protocol):
         """Send the current exchange's response and turn to the next request."""
         transport = self._transport
         if transport is None or exchange is not self._current:  # the client is gone
+            self.drop_body(exchange)
             return
         last = not exchange.keep_alive or (self._last_answers and not (self._waiting or self._unread or self._refusal))
         connection = _CLOSE if last else _KEEP_ALIVE if exchange.http_1_0 else b""
@@ -265,14 +268,19 @@ class Connection(asyncio.Protocol):
             for part in parts:
                 transport.write(part)
         self._current = exchange.on_gone = None
-        if exchange.body:
-            self._shared.budget.release(len(exchange.body))
-            exchange.body = b""
+        if exchange.charged:
+            self.drop_body(exchange)
         self._since = time.monotonic()
         if last:
             self._close()
         elif not self._pumping and (self._waiting or self._unread or self._something_else or self._reading_paused):
             self._pump()
+
+    def drop_body(self, exchange: Exchange) -> None:
+        """Let go of a body, and of its share of the budget; a second call changes nothing."""
+        self._shared.budget.release(exchange.charged)
+        exchange.charged = 0
+        exchange.body = b""
 
     def _send_refusal(self, status: int, message: str) -> None:
         if self._transport is None:

@@ -16,6 +16,8 @@ class Answering(Protocol):
 
     def finish(self, exchange: "Exchange", status: int, length: int, headers: bytes, parts: Parts) -> None: ...
 
+    def drop_body(self, exchange: "Exchange") -> None: ...
+
 
 class Exchange:
     """One request and the way to answer it, once, from the loop's thread.
@@ -23,13 +25,17 @@ class Exchange:
     Attributes:
         path: the target as sent, without scheme and host.
         headers: by lower-case name; values of a repeated header are joined by commas.
-        body: not to be changed; empty again once the exchange is answered.
+        body: not to be changed; empty again once it is dropped: when the exchange is answered, or the connection is lost.
+        charged: bytes of the body that count as held until it is dropped, whatever became of `body` meanwhile.
+        keeps_body: set by a handler that needs the body even if the connection is lost, until it answers.
         on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
             before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
             its input, which may only mean that it has nothing more to ask.
     """
 
-    __slots__ = ("_connection", "body", "headers", "http_1_0", "keep_alive", "method", "on_gone", "path")
+    __slots__ = (
+        "_connection", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "path",
+    )  # fmt: skip
 
     def __init__(self, connection: Answering, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> None:
         self._connection = connection
@@ -37,6 +43,8 @@ class Exchange:
         self.path = path
         self.headers = headers
         self.body = b""
+        self.charged = 0
+        self.keeps_body = False
         self.keep_alive = True
         self.http_1_0 = False
         self.on_gone: Callable[[bool], None] | None = None

@@ -44,11 +44,14 @@ class Inference:
     def start(self, version: str) -> None:
         """Decode and submit; in the loop or, for a large request, in a thread of the pool."""
         exchange = self._exchange
+        body = exchange.body
+        if self._gone:  # while this waited for a thread; looked at after the body, which is dropped after this is set
+            return
         try:
             headers = exchange.headers
             coding = headers.get(b"content-encoding")
             limit = self._infer.max_input_size
-            body = decompress(exchange.body, coding.decode("latin-1"), limit) if coding else exchange.body
+            body = decompress(body, coding.decode("latin-1"), limit) if coding else body
             length = headers.get(b"inference-header-content-length")
             json_length = None if length is None else _parse_length(length)
             quickly = self._infer.in_loop()

@@ -205,6 +205,7 @@ class RequestReader:
         else:
             exchange.body = self._pieces.getvalue()  # not a copy
             self._pieces = None
+        exchange.charged = self.body_bytes
         self._exchange = None
         self._body = b""
         self.body_bytes = 0
