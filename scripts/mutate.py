@@ -6,7 +6,7 @@
 
 It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. A mutant that makes
 a test hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
-and does not count. Log lines, annotations, decorators and what is written into a message are left alone.
+and does not count. Log lines, assertions, annotations, decorators and what is written into a message are left alone.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _spared(node: ast.AST) -> list[ast.AST]:
     match node:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="LOG")))):
             return [node]
-        case ast.JoinedStr():
+        case ast.JoinedStr() | ast.Assert():
             return [node]
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return [*node.decorator_list, *([node.returns] if node.returns else [])]

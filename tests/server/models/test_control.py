@@ -437,14 +437,14 @@ def test_what_drains_is_answered_before_the_end(repository: Path):
 
 def test_an_idle_engine_needs_no_time_to_end(tmp_path: Path):
     for index in range(60):
-        write_model(tmp_path, f"m{index}", MODEL)
+        write_model(tmp_path, f"idle{index}", MODEL)
     engine = Engine(tmp_path)
     engine.start()
     assert len(engine.models()) == 60
     start = time.monotonic()
     assert engine.shutdown(timeout=0) is True
     assert time.monotonic() - start < 10
-    until(lambda: not any(thread.name.startswith("m") and "_0" in thread.name for thread in threading.enumerate()))
+    until(lambda: not any(thread.name.startswith("idle") for thread in threading.enumerate()))
 
 
 def test_an_end_that_comes_too_soon_says_so(repository: Path):
