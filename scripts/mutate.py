@@ -27,20 +27,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
-_JUDGING = ["tests/server/models", "tests/server/repository", "tests/server/test_engine.py", "tests/cli/test_repo.py"]
-_CONTROL = ["tests/server/models/test_control.py", "tests/server/test_engine.py", "tests/server/models"]
+_ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
+_JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
 TESTS = {
-    "": ["tests/server/test_engine.py", "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
-    "request.py": ["tests/server/scheduling", "tests/server/test_engine.py"],
-    "scheduling": ["tests/server/scheduling", "tests/server/test_engine.py"],
-    "models": _CONTROL,
+    "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
+    "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
+    "calls.py": ["tests/server/test_calls.py", *_ENGINE],
+    "pending.py": ["tests/server/test_request.py", *_ENGINE],
+    "scheduling": ["tests/server/scheduling", *_ENGINE],
+    "models": ["tests/server/models", *_ENGINE],
     "models/check.py": _JUDGING,
     "models/choose_backend.py": _JUDGING,
     "models/draft.py": _JUDGING,
     "models/missing.py": _JUDGING,
     "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
     "models/placement.py": _JUDGING,
-    "models/validation.py": ["tests/server/test_engine.py", "tests/server/models", "tests/server/http/test_infer.py"],
     "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
     "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
     "protocols/http": ["tests/server/http", "tests/conformance"],

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
-from repositories import add_sub_config, write_model
+from repositories import add_sub_config, pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError, ServerError, UnavailableError
@@ -245,10 +244,6 @@ def test_an_override_stays_until_the_folder_changes(repository: Path, engine: En
 def test_a_mistake_in_the_parameter_is_not_blamed_on_the_file(engine: Engine, config: dict, kind: type, words: str):
     with pytest.raises(kind, match=words):
         engine.load("add_sub", json.dumps({"backend": "onnxruntime", **config}))
-
-
-def pushed_folders() -> list[str]:
-    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
 
 
 def test_pushed_files_live_as_long_as_they_are_served(engine: Engine):
