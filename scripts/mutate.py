@@ -1,37 +1,56 @@
 """Puts small faults into the code, one at a time, and runs the nearest tests: what survives is not tested.
 
     python scripts/mutate.py scheduling                  # 100 mutants of a room, the same ones each time
-    python scripts/mutate.py protocols/http --count 40 --seed 2 --tests tests/server/http tests/conformance
+    python scripts/mutate.py request.py calls.py --count 40 --seed 2
+    python scripts/mutate.py models/registry.py --lines 120 131 --tests tests/server/models tests/conformance
 
 It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. A mutant that makes
-the tests hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
-and does not count.
+a test hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
+and does not count. Log lines, assertions, annotations, decorators and what is written into a message are left alone.
 """
 
 import argparse
 import ast
+import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
+_ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
+_JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
 TESTS = {
-    "request.py": ["tests/server/scheduling", "tests/server/test_engine.py"],
-    "scheduling": ["tests/server/scheduling", "tests/server/test_engine.py"],
-    "models": ["tests/server/models", "tests/server/test_engine.py"],
+    "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
+    "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
+    "calls.py": ["tests/server/test_calls.py", *_ENGINE],
+    "pending.py": ["tests/server/test_request.py", *_ENGINE],
+    "scheduling": ["tests/server/scheduling", *_ENGINE],
+    "models": ["tests/server/models", *_ENGINE],
+    "models/check.py": _JUDGING,
+    "models/choose_backend.py": _JUDGING,
+    "models/draft.py": _JUDGING,
+    "models/missing.py": _JUDGING,
+    "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
+    "models/placement.py": _JUDGING,
     "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
+    "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
     "protocols/http": ["tests/server/http", "tests/conformance"],
     "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
-    "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
 }
+"""Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts."""
+
+_LONGEST_TEST_SECS = 30
+"""No test needs a third of it, so one that does hangs."""
 
 _COMPARISONS = {
     ast.Lt: ast.LtE,
@@ -49,113 +68,138 @@ _OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDi
 
 
 @dataclass(frozen=True)
+class Site:
+    """A place in the code where a fault can be put: the node of that index as `ast.walk` counts."""
+
+    file: Path
+    index: int
+    line: int
+
+
+@dataclass(frozen=True)
 class Mutant:
     """One fault: the whole changed text of a file, and what was done to it."""
 
-    file: Path
-    line: int
+    site: Site
     what: str
     text: str
 
 
-def mutants(file: Path) -> Iterator[Mutant]:
-    """Every fault that can be put into a file."""
-    source = (ROOT / file).read_text(encoding="utf-8")
-    count = len(list(ast.walk(ast.parse(source))))
-    for index in range(count):
-        tree = ast.parse(source)
-        node = list(ast.walk(tree))[index]
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-            continue
-        for what in _changes(tree, node):
-            yield Mutant(file, getattr(node, "lineno", 0), what, ast.unparse(tree))
-            tree = ast.parse(source)
-            node = list(ast.walk(tree))[index]
+def sites(file: Path) -> Iterator[Site]:
+    """Every place of a file where a fault can be put."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    spared = {id(part) for node in ast.walk(tree) for root in _spared(node) for part in ast.walk(root)}
+    for index, node in enumerate(ast.walk(tree)):
+        if id(node) not in spared and _fault(node) is not None:
+            yield Site(file, index, getattr(node, "lineno", 0))
 
 
-def _changes(tree: ast.AST, node: ast.AST) -> Iterator[str]:
-    """Change a tree in place, one way after the other; each is undone by whoever reads the tree anew."""
+def mutant(site: Site, source: str) -> Mutant:
+    """The fault at a place of a file with this content."""
+    tree = ast.parse(source)
+    node = list(ast.walk(tree))[site.index]
+    fault = _fault(node)
+    assert fault is not None
+    what, new = fault
+    _replace(tree, node, new)
+    return Mutant(site, what, ast.unparse(tree))
+
+
+def _spared(node: ast.AST) -> list[ast.AST]:
+    """What below a node no user would notice, or what is only words."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="LOG")))):
+            return [node]
+        case ast.JoinedStr() | ast.Assert():
+            return [node]
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return [*node.decorator_list, *([node.returns] if node.returns else [])]
+        case ast.ClassDef():
+            return list(node.decorator_list)
+        case ast.AnnAssign() | ast.arg():
+            return [node.annotation] if node.annotation else []
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return [node]
+    return []
+
+
+def _fault(node: ast.AST) -> tuple[str, ast.AST] | None:
+    """What can be done to a node, and what it becomes; None where nothing can."""
     match node:
         case ast.Compare(ops=[operator]) if type(operator) in _COMPARISONS:
-            node.ops = [_COMPARISONS[type(operator)]()]
-            yield f"{type(operator).__name__} -> {type(node.ops[0]).__name__}"
-        case ast.BinOp(op=operator) if type(operator) in _OPERATORS and not _is_text(node):
-            node.op = _OPERATORS[type(operator)]()
-            yield f"{type(operator).__name__} -> {type(node.op).__name__}"
-        case ast.AugAssign(op=operator) if type(operator) in _OPERATORS:
-            node.op = _OPERATORS[type(operator)]()
-            yield f"{type(operator).__name__}= -> {type(node.op).__name__}="
+            other = _COMPARISONS[type(operator)]()
+            return f"{type(operator).__name__} -> {type(other).__name__}", _with(node, ops=[other])
+        case ast.BinOp(op=operator) | ast.AugAssign(op=operator) if type(operator) in _OPERATORS and not _is_text(node):
+            other = _OPERATORS[type(operator)]()
+            return f"{type(operator).__name__} -> {type(other).__name__}", _with(node, op=other)
         case ast.BoolOp():
-            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-            yield f"-> {type(node.op).__name__}"
+            other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+            return f"-> {type(other).__name__}", _with(node, op=other)
         case ast.UnaryOp(op=ast.Not()):
-            node.op = ast.UAdd()
-            if _replace(tree, node, ast.Call(ast.Name("bool", ast.Load()), [node.operand], [])):
-                yield "not removed"
+            return "not removed", ast.Call(ast.Name("bool", ast.Load()), [node.operand], [])
         case ast.Constant(value=bool()):
-            node.value = not node.value
-            yield f"{not node.value} -> {node.value}"
+            return f"{node.value} -> {not node.value}", ast.Constant(not node.value)
         case ast.Constant(value=int()) if abs(node.value) < 1 << 40:
-            node.value += 1
-            yield f"{node.value - 1} -> {node.value}"
-        case ast.If() | ast.While() | ast.IfExp() if not _is_typing(node.test):
-            node.test = ast.Constant(not isinstance(node, ast.While) and False)
-            yield "condition -> False"
+            return f"{node.value} -> {node.value + 1}", ast.Constant(node.value + 1)
+        case ast.If() | ast.While() | ast.IfExp():
+            return "condition -> False", _with(node, test=ast.Constant(False))
         case ast.Expr(value=ast.Call() | ast.Await()):
-            if _replace(tree, node, ast.Pass()):
-                yield "call removed"
+            return "call removed", ast.Pass()
         case ast.Return(value=ast.AST()):
-            node.value = ast.Constant(None)
-            yield "return -> None"
+            return "return -> None", ast.Return(ast.Constant(None))
         case ast.Break() | ast.Continue():
-            if _replace(tree, node, ast.Pass()):
-                yield f"{type(node).__name__.lower()} removed"
+            return f"{type(node).__name__.lower()} removed", ast.Pass()
+    return None
 
 
-def _is_text(node: ast.BinOp) -> bool:
-    return any(isinstance(part, ast.JoinedStr) or _is_string(part) for part in (node.left, node.right))
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    new = copy(node)
+    for name, value in fields.items():
+        setattr(new, name, value)
+    return new
+
+
+def _is_text(node: ast.BinOp | ast.AugAssign) -> bool:
+    parts = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
+    return any(isinstance(part, ast.JoinedStr) or _is_string(part) for part in parts)
 
 
 def _is_string(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def _is_typing(test: ast.AST) -> bool:
-    return ast.unparse(test) == "TYPE_CHECKING"
-
-
-def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> bool:
+def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
     for parent in ast.walk(tree):
         for name, value in ast.iter_fields(parent):
             if value is old:
                 setattr(parent, name, ast.copy_location(new, old))
-                ast.fix_missing_locations(tree)
-                return True
-            if isinstance(value, list) and any(item is old for item in value):
-                value[[item is old for item in value].index(True)] = ast.copy_location(new, old)
-                ast.fix_missing_locations(tree)
-                return True
-    return False
+            elif isinstance(value, list):
+                value[:] = [ast.copy_location(new, old) if item is old else item for item in value]
+    ast.fix_missing_locations(tree)
 
 
-def survives(mutant: Mutant, copy: Path, tests: list[str], seconds: float) -> bool:
+def survives(fault: Mutant, checkout: Path, tests: Sequence[str], seconds: float) -> bool:
     """Whether the tests pass with the fault in."""
-    target = copy / mutant.file
+    target = checkout / fault.site.file
     original = target.read_text(encoding="utf-8")
-    target.write_text(mutant.text, encoding="utf-8")
+    target.write_text(fault.text, encoding="utf-8")
     try:
-        return _run(copy, tests, seconds) == 0
+        return _run(checkout, tests, seconds) == 0
     finally:
         target.write_text(original, encoding="utf-8")
 
 
-def _run(copy: Path, tests: list[str], seconds: float) -> int:
-    path = os.pathsep.join(str(copy / part) for part in (".", "server", "client", "analyzer", "tests"))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+def _run(checkout: Path, tests: Sequence[str], seconds: float) -> int:
+    path = os.pathsep.join(str(checkout / part) for part in (".", "server", "client", "analyzer", "tests"))
+    options = [f"faulthandler_timeout={_LONGEST_TEST_SECS}", "faulthandler_exit_on_timeout=true"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += [part for option in options for part in ("-o", option)]
+    temporary = checkout.parent / "tmp"  # of its own, for tests that look at what is left there
+    temporary.mkdir(exist_ok=True)
     with subprocess.Popen(
-        command,
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        [*command, *tests],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -163,36 +207,54 @@ def _run(copy: Path, tests: list[str], seconds: float) -> int:
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
             return -1
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # also what a broken server left running
+                os.killpg(process.pid, signal.SIGKILL)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _nearest(file: Path) -> list[str]:
+    place = file.relative_to(SERVER).as_posix()
+    return TESTS[max((key for key in TESTS if place.startswith(key)), key=len)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("place", help="a file or folder of the server, for example scheduling")
+    parser.add_argument("places", nargs="+", help="files or folders of the server, for example scheduling")
     parser.add_argument("--count", type=int, default=100, help="mutants to try")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lines", type=int, nargs="+", help="try all that begin in these lines instead of a sample")
     parser.add_argument("--tests", nargs="+", help="tests to run instead of the nearest")
     args = parser.parse_args()
-    place = SERVER / args.place
-    files = sorted((ROOT / place).rglob("*.py")) if (ROOT / place).is_dir() else [ROOT / place]
-    every = [mutant for file in files for mutant in mutants(file.relative_to(ROOT))]
-    chosen = random.Random(args.seed).sample(every, min(args.count, len(every)))
-    tests = args.tests or TESTS[max((key for key in TESTS if args.place.startswith(key)), key=len)]
+    places = [ROOT / SERVER / place for place in args.places]
+    files = [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    every = [site for file in files for site in sites(file.relative_to(ROOT))]
+    if args.lines:
+        chosen = [site for site in every if site.line in args.lines]
+    else:
+        chosen = random.Random(args.seed).sample(every, min(args.count, len(every)))
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "checkout"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".venv"))
-        start = time.monotonic()
-        if _run(copy, tests, 1800) != 0:
-            raise SystemExit("the tests fail before anything is changed")
-        bound = 30 + 5 * (time.monotonic() - start)
-        survivors = []
-        for number, mutant in enumerate(chosen, 1):
-            if survives(mutant, copy, tests, bound):
-                survivors.append(mutant)
-                print(f"survived: {mutant.file}:{mutant.line}: {mutant.what}", flush=True)
-            print(f"\r{number}/{len(chosen)}", end="\r", file=sys.stderr)
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants died ({len(every)} possible)")
+        checkout = Path(folder) / "checkout"
+        shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".venv"))
+        bounds: dict[tuple[str, ...], float] = {}
+        died = 0
+        for number, site in enumerate(chosen, 1):
+            tests = tuple(args.tests or _nearest(site.file))
+            if tests not in bounds:
+                start = time.monotonic()
+                if _run(checkout, tests, 1800) != 0:
+                    raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
+                bounds[tests] = 30 + 5 * (time.monotonic() - start)
+            source = (checkout / site.file).read_text(encoding="utf-8")
+            fault = mutant(site, source)
+            if survives(fault, checkout, tests, bounds[tests]):
+                line = source.splitlines()[site.line - 1].strip()
+                print(f"survived: {site.file}:{site.line}: {fault.what}: {line}", flush=True)
+            else:
+                died += 1
+            print(f"\r{number}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
+    print(f"{died} of {len(chosen)} mutants died ({len(every)} possible)")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 import onnx_models
+from tcli_server.models import temporary
 
 V2_NAMES = {
     TensorProto.BOOL: "BOOL",
@@ -23,6 +24,12 @@ V2_NAMES = {
     TensorProto.BFLOAT16: "BF16",
 }
 """ONNX element type -> V2 name: every type that V2 names."""
+
+
+def pushed_folders() -> list[str]:
+    """The folders of pushed files that this process holds, whatever others hold meanwhile."""
+    own = temporary._Own.folder
+    return sorted(path.name for path in own.glob("tmp*")) if own is not None else []
 
 
 def write_model(

@@ -1,6 +1,7 @@
 """Requests and instances for the tests of the scheduler."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,9 @@ name: "m"
 input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] }
 output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
 """
+
+HOUR_US = 3_600 * 10**6
+BATCHING = "max_batch_size: 8 dynamic_batching { }"
 
 
 class Doubling:
@@ -90,15 +94,43 @@ def request(value: float = 1, batch_size: int = 1, width: int = 1, **more: objec
 
 
 def scheduler(
-    more: str, *instances: Doubling, statistics: InferenceStatistics | None = None, gpu: int | None = None
+    more: str,
+    *instances: Doubling,
+    statistics: InferenceStatistics | None = None,
+    gpu: int | None = None,
+    config: str = CONFIG,
 ) -> Scheduler:
     """The scheduler that a configuration asks for."""
-    config = text_format.Parse(CONFIG + more, ModelConfig())
+    parsed = text_format.Parse(config + more, ModelConfig())
     placed = [PlacedInstance(Placement(f"m_{i}", gpu, 1), instance) for i, instance in enumerate(instances)]
-    return scheduler_for(config, read_spec(config, 1), placed, statistics or InferenceStatistics())
+    return scheduler_for(parsed, read_spec(parsed, 1), placed, statistics or InferenceStatistics())
 
 
 def submit_all(to: Scheduler, requests: Sequence[InferenceRequest], answers: Answers) -> None:
     for item in requests:
         item.reply = answers
         assert to.submit(item)
+
+
+def waiting_for(size: int, limit: int = 8, delay_us: int = HOUR_US, more: str = "") -> str:
+    return (
+        f"max_batch_size: {limit} dynamic_batching {{ preferred_batch_size: {size} "
+        f"max_queue_delay_microseconds: {delay_us} {more} }}"
+    )
+
+
+def held(*instances: Doubling) -> None:
+    for instance in instances:
+        instance.gate.clear()
+
+
+def finish(*instances: Doubling) -> None:
+    for instance in instances:
+        instance.gate.set()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

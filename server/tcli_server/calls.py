@@ -18,8 +18,8 @@ def call(submit: Submit, request: InferenceRequest) -> InferenceResponse:
     """
     answers: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
     request.reply = answers.put
-    submit(request)
     try:
+        submit(request)
         return _unwrap(answers.get())
     except BaseException:
         request.cancel()
@@ -44,8 +44,8 @@ async def call_async(submit: Submit, request: InferenceRequest) -> InferenceResp
             loop.call_soon_threadsafe(resolve, response)
 
     request.reply = reply
-    submit(request)
     try:
+        submit(request)
         return _unwrap(await answer)
     except BaseException:
         request.cancel()

@@ -173,7 +173,8 @@ def test_thread_counts_can_be_set_and_nonsense_is_refused(tmp_path: Path):
     with Engine(tmp_path, options=EXPLICIT) as engine:
         one = threads_of_an_instance("1")
         engine.unload("counted")
-        assert threads_of_an_instance("4") == one + 3
+        many = threads_of_an_instance("65")
+        assert 56 <= many - one <= 72  # 64, and what else of this process comes and goes meanwhile
         with pytest.raises(InvalidArgumentError, match=r"intra_op_thread_count.*found 'many'"):
             threads_of_an_instance("many")
 

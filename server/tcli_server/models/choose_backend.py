@@ -39,7 +39,7 @@ def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
     config.name = config.name or folder.name
     if not config.backend:
         if not config.platform:
-            raise InvalidArgumentError("neither backend nor platform is given, and auto-completion is off")
+            raise InvalidArgumentError("neither backend nor platform, and auto-completion is off")
         config.backend = _find(config, folder).name
     for kind in KINDS:
         if kind.name == config.backend:

@@ -196,7 +196,11 @@ class Draft:
         except InvalidArgumentError as error:
             self._judge_fields()
             if not self.problems:  # else what was misread may be the reason
-                self._add([missing.no_version(self.folder) or missing.no_model(self.folder, str(error))])
+                wrong = missing.wrong_field(self.config, self.folder)
+                if wrong is not None:
+                    self._complain([wrong])
+                else:
+                    self._add([missing.no_version(self.folder) or missing.no_model(self.folder, str(error))])
             return False
         if self.config.backend not in {kind.name for kind in AVAILABLE}:
             self._unsupported_backend()

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Complaint
 from tcli_server.backends.registry import AVAILABLE
 from tcli_server.repository import ModelFolder, Problem
 from tcli_server.repository.entries import entries, is_file, is_folder, is_there
@@ -54,6 +57,23 @@ def no_model(folder: ModelFolder, reason: str) -> Problem:
             fix = f'rename it, or write default_model_filename: "{name}" into {folder.config_path}'
             return Problem(path, None, "", name, usual, fix)
     return Problem(folder.path, None, "", "no model file", reason, "put the model file there")
+
+
+def wrong_field(config: ModelConfig, folder: ModelFolder) -> Complaint | None:
+    """The field that keeps a file from telling what runs it, although it is called as it should; None without one."""
+    names = {file.name for path in folder.version_folders().values() for file in model_files(path)}
+    for kind in AVAILABLE:
+        if kind.model_file not in names:
+            continue
+        for field, given, wanted in (
+            ("platform", config.platform, kind.platform),
+            ("default_model_filename", config.default_model_filename, kind.model_file),
+        ):
+            if given:
+                return Complaint(field, f"'{given}'", f"'{wanted}'", f'write {field}: "{wanted}"')
+        wanted = f'backend: "{kind.name}"'
+        return Complaint("backend", "neither backend nor platform, without auto-completion", wanted, f"write {wanted}")
+    return None
 
 
 def no_model_file(path: Path) -> Problem | None:

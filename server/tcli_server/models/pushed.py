@@ -32,7 +32,6 @@ class PushedFiles:
         try:
             self._temporary = new_folder()
             root = self._temporary / name
-            root.mkdir()
             for path, parts in paths.items():
                 target = root.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)

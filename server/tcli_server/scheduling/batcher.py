@@ -156,8 +156,6 @@ class Batcher:
                 expired = self._queue.expire(now_ns)
                 if worker.retired or (self._stopped and not self._queue):
                     taken, wait_ns = None, 0
-                    if self._queue:
-                        self._wake_one()
                 else:
                     taken, wait_ns = self._pop_or_wait(worker, now_ns)
             _reject(expired)

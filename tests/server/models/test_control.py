@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
-from repositories import add_sub_config, write_model
+from repositories import add_sub_config, pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError, ServerError, UnavailableError
@@ -25,11 +24,6 @@ PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
 SLOW = {"INPUT0": np.ones((1, 4), np.float32)}
 MODEL = onnx_models.add_sub()
 CONFIG = json.dumps({"backend": "onnxruntime", "max_batch_size": 4})
-
-
-@pytest.fixture(autouse=True)
-def _private_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
 @pytest.fixture
@@ -252,10 +246,6 @@ def test_a_mistake_in_the_parameter_is_not_blamed_on_the_file(engine: Engine, co
         engine.load("add_sub", json.dumps({"backend": "onnxruntime", **config}))
 
 
-def pushed_folders() -> list[str]:
-    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
-
-
 def test_pushed_files_live_as_long_as_they_are_served(engine: Engine):
     before = pushed_folders()
     engine.load("add_sub", CONFIG, {"7/model.onnx": MODEL})
@@ -456,14 +446,14 @@ def test_what_drains_is_answered_before_the_end(repository: Path):
 
 def test_an_idle_engine_needs_no_time_to_end(tmp_path: Path):
     for index in range(60):
-        write_model(tmp_path, f"m{index}", MODEL)
+        write_model(tmp_path, f"idle{index}", MODEL)
     engine = Engine(tmp_path)
     engine.start()
     assert len(engine.models()) == 60
     start = time.monotonic()
     assert engine.shutdown(timeout=0) is True
     assert time.monotonic() - start < 10
-    until(lambda: not any(thread.name.startswith("m") and "_0" in thread.name for thread in threading.enumerate()))
+    until(lambda: not any(thread.name.startswith("idle") for thread in threading.enumerate()))
 
 
 def test_an_end_that_comes_too_soon_says_so(repository: Path):

@@ -34,6 +34,8 @@ def draft(repository: Path, config: str) -> Draft:
     ('platform: "ensemble" ensemble_scheduling { step { model_name: "m" model_version: -1 } }',
      "platform", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
+    ('platform: "nonsense"', "platform", "'onnxruntime_onnx'"),
+    ('default_model_filename: "model.foo"', "default_model_filename", "'model.onnx'"),
     ('optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }',
      "optimization.execution_accelerators.gpu_execution_accelerator[0].name", "cuda"),
     (parameter("intra_op_thread_count", "many"), 'parameters["intra_op_thread_count"]', "a whole number"),

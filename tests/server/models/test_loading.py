@@ -1,0 +1,325 @@
+"""What a load, a reload or an unload that does not go to plan leaves behind, and what is told of it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx_models
+from repositories import write_model
+from tcli_server import Engine, EngineOptions, InferenceRequest
+from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
+from tcli_server.errors import (
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ServerError,
+    UnavailableError,
+)
+
+EXPLICIT = EngineOptions(model_control_mode="explicit")
+MODEL = onnx_models.identity()
+ROW = {"INPUT0": np.ones((1, 4), np.float32)}
+CONFIG = json.dumps({"backend": "onnxruntime", "max_batch_size": 4})
+ALL_VERSIONS = "version_policy { all { } }"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    write_model(tmp_path, "m", MODEL)
+    with Engine(tmp_path, options=EXPLICIT) as running:
+        yield running
+
+
+def rows(engine: Engine) -> list[tuple[str, str, str, str]]:
+    return [(row.name, row.version, row.state, row.reason) for row in engine.repository_index().models]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class Opening:
+    """Remembers the instances that models open, and fails at will.
+
+    Attributes:
+        fails: raised by each opening but for the first `after` ones.
+        opened: names of instances.
+        closed: likewise.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fails: Exception | None = None
+        self.after = 0
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        open_model = OnnxRuntimeBackend.open
+
+        def watched(backend: OnnxRuntimeBackend, config: object, path: Path, place: object) -> object:
+            if self.fails is not None and len(self.opened) >= self.after:
+                raise self.fails
+            instance = open_model(backend, config, path, place)
+            close = instance.close
+
+            def closed() -> None:
+                self.closed.append(place.name)
+                close()
+
+            instance.close = closed
+            self.opened.append(place.name)
+            return instance
+
+        monkeypatch.setattr(OnnxRuntimeBackend, "open", watched)
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> Opening:
+    return Opening(monkeypatch)
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), InternalError("no more")], ids=["strange", "told"])
+def test_instances_are_freed_when_a_later_one_fails(tmp_path: Path, engine: Engine, opening: Opening, error: Exception):
+    write_model(tmp_path, "m", MODEL, "instance_group { count: 3 kind: KIND_CPU }")
+    opening.fails, opening.after = error, 2
+    with pytest.raises(InvalidArgumentError, match=r"load failed for model 'm'.*version 1 .*no more"):
+        engine.load("m")
+    assert opening.opened == opening.closed == ["m_0_0", "m_0_1"]
+    ((name, version, state, reason),) = rows(engine)
+    assert (name, version, state) == ("m", "1", "UNAVAILABLE")
+    assert "no more" in reason
+
+
+def test_one_version_that_fails_fails_the_model_and_each_tells_why(tmp_path: Path, engine: Engine, opening: Opening):
+    write_model(tmp_path, "m", MODEL, ALL_VERSIONS)
+    write_model(tmp_path, "m", b"no model", version=2)
+    write_model(tmp_path, "m", MODEL, version=10)
+    with pytest.raises(InvalidArgumentError, match=r"version 2 is at UNAVAILABLE state: .*2/model\.onnx"):
+        engine.load("m")
+    assert [row[1:3] for row in rows(engine)] == [("1", "UNAVAILABLE"), ("2", "UNAVAILABLE"), ("10", "UNAVAILABLE")]
+    reasons = [row[3] for row in rows(engine)]
+    assert reasons[0] == reasons[2] == "another version of the model failed to load"
+    assert "model.onnx" in reasons[1]
+    assert len(opening.closed) == len(opening.opened) == 2
+    assert not engine.ready()
+    write_model(tmp_path, "m", MODEL, version=2)
+    engine.load("m")
+    assert engine.ready()
+    assert [row[1:] for row in rows(engine)] == [(version, "READY", "") for version in ("1", "2", "10")]
+    assert engine.infer("m", ROW).model_version == "10", "the highest by number"
+    assert list(engine.model_metadata("m").versions) == ["1", "2", "10"]
+    assert list(engine.model_metadata("m", "2").versions) == ["2"]
+
+
+def test_a_failed_reload_changes_nothing_of_what_is_served(tmp_path: Path, engine: Engine, opening: Opening):
+    write_model(tmp_path, "m", MODEL, ALL_VERSIONS)
+    engine.load("m")
+    write_model(tmp_path, "m", b"no model", version=2)
+    with pytest.raises(InvalidArgumentError):
+        engine.load("m")
+    assert rows(engine) == [("m", "1", "READY", "")]
+    assert engine.ready()
+    engine.infer("m", ROW)
+    (tmp_path / "m" / "2" / "model.onnx").write_bytes(MODEL)
+    opening.fails = MemoryError("no more")
+    with pytest.raises(InvalidArgumentError):
+        engine.load("m")
+    assert rows(engine) == [("m", "1", "READY", "")]
+    opening.fails = None
+    engine.load("m")
+    assert [row[1:3] for row in rows(engine)] == [("1", "READY"), ("2", "READY")]
+
+
+def test_instances_that_cannot_be_added_leave_those_that_are_there(tmp_path: Path, engine: Engine, opening: Opening):
+    def groups(count: int) -> str:
+        return f"max_batch_size: 4 instance_group {{ count: {count} kind: KIND_CPU }}"
+
+    folder = write_model(tmp_path, "m", MODEL, groups(1))
+    engine.load("m")
+    engine.infer("m", ROW)
+    (folder / "config.pbtxt").write_text(groups(10))
+    opening.fails, opening.after = InternalError("no more"), 3
+    with pytest.raises(InvalidArgumentError, match="load failed for model 'm': no more"):
+        engine.load("m")
+    assert sorted(opening.closed) == ["m_0_1", "m_0_2"] or len(opening.closed) == 2
+    assert [place.name for place in engine.model("m").placements] == ["m_0_0"]
+    engine.infer("m", ROW)
+    assert engine.statistics("m").model_stats[0].execution_count == 2
+    assert rows(engine) == [("m", "1", "READY", "")]
+
+
+def test_a_plain_load_after_pushed_files_looks_at_the_folder_again(tmp_path: Path, engine: Engine):
+    (tmp_path / "hollow").mkdir()
+    engine.load("hollow", CONFIG, {"1/model.onnx": MODEL, "labels.txt": b"a"})
+    engine.infer("hollow", ROW)
+    with pytest.raises(ServerError, match="no version folder"):
+        engine.load("hollow")
+    engine.infer("hollow", ROW)  # as before
+    engine.load("m", CONFIG, {"1/model.onnx": MODEL})
+    pushed = engine.model("m")
+    engine.load("m")
+    assert engine.model("m") is not pushed
+    assert engine.model("m").folder == tmp_path / "m"
+
+
+def test_pushed_files_without_their_configuration_are_refused(engine: Engine):
+    with pytest.raises(InternalError, match="files are given without the 'config' parameter"):
+        engine.load("m", None, {"1/model.onnx": MODEL})
+
+
+def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(engine: Engine):
+    engine.load("m")
+    model = engine.model("m")
+    instance = model.instances[0].instance
+    run, leave, entered = instance.run, threading.Event(), threading.Event()
+
+    def held(*arguments: object) -> object:
+        entered.set()
+        assert leave.wait(60)
+        return run(*arguments)
+
+    instance.run = held
+    answers: list = []
+    engine.submit(InferenceRequest("m", dict(ROW), reply=answers.append))
+    assert entered.wait(60)
+    engine.unload("m")
+    try:
+        assert rows(engine) == [("m", "1", "UNLOADING", "unloaded")]
+        with pytest.raises(UnavailableError, match="version 1 is not at ready state"):
+            engine.infer("m", ROW, model_version="1")
+        with pytest.raises(NotFoundError, match="has no available versions"):
+            engine.infer("m", ROW)
+        assert engine.ready()
+        assert not engine.model_ready("m", "1")
+        assert list(engine.repository_index(ready=True).models) == []
+    finally:
+        leave.set()
+    until(lambda: rows(engine) == [("m", "1", "UNAVAILABLE", "unloaded")])
+    assert [answer.error for answer in answers] == [None]
+
+
+def test_nothing_begins_after_the_end(tmp_path: Path):
+    write_model(tmp_path, "m", MODEL)
+    engine = Engine(tmp_path)
+    engine.start()
+    loaded = engine.model("m")
+    engine.start()
+    assert engine.model("m") is loaded, "a second start does nothing"
+    assert engine.shutdown()
+    for begin in (engine.begin_load, engine.begin_unload):
+        with pytest.raises(UnavailableError, match="Server exiting"):
+            begin("m").result(60)
+    assert not engine.live()
+    assert engine.stopping
+
+
+def test_a_machine_without_threads_for_loads_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(UnavailableError, match="cannot start a thread"):
+            engine.load("m")
+        assert not engine.loading
+    engine.load("m")
+    engine.infer("m", ROW)
+
+
+def test_a_folder_that_vanishes_is_told(tmp_path: Path, engine: Engine):
+    engine.load("m")
+    for path in sorted((tmp_path / "m").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "m").rmdir()
+    with pytest.raises(InternalError, match=f"failed to load 'm', failed to poll .*no folder 'm' in {tmp_path}"):
+        engine.load("m")
+    engine.infer("m", ROW)
+
+
+def test_a_repository_that_vanishes_before_the_start(tmp_path: Path):
+    for exits in (True, False):
+        (tmp_path / "models").mkdir()
+        engine = Engine(tmp_path / "models", options=EngineOptions(exit_on_error=exits))
+        (tmp_path / "models").rmdir()
+        if exits:
+            with pytest.raises(NotFoundError):
+                engine.start()
+        else:
+            engine.start()
+            assert not engine.live()
+            with pytest.raises(UnavailableError, match="Server not ready"):
+                engine.infer("m", ROW)
+        engine.shutdown()
+
+
+def test_a_name_in_two_repositories_is_told_in_the_index(tmp_path: Path):
+    for place in ("one", "two"):
+        write_model(tmp_path / place, "m", MODEL)
+    write_model(tmp_path / "two", "n", MODEL)
+    with Engine(tmp_path / "one", tmp_path / "two", options=EXPLICIT) as engine:
+        (first, second) = rows(engine)
+        assert first[:3] == ("m", "", "UNAVAILABLE")
+        assert f"{tmp_path / 'one' / 'm'}, {tmp_path / 'two' / 'm'}" in first[3]
+        assert second == ("n", "", "", "")
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(("settings", "batch_size"), [
+    ({"onnxruntime": {"default-max-batch-size": "7"}}, 7),
+    ({"": {"default-max-batch-size": "5"}}, 5),
+    ({"": {"default-max-batch-size": "5"}, "onnxruntime": {"default-max-batch-size": "123456789"}}, 123456789),
+    ({"other": {"default-max-batch-size": "9"}}, 4),
+    ({"onnxruntime": {"something-else": "9"}}, 4),
+    ({}, 4),
+])  # fmt: skip
+def test_the_batch_size_of_models_that_say_none(tmp_path: Path, settings: dict, batch_size: int):
+    write_model(tmp_path, "m", MODEL)
+    with Engine(tmp_path, options=EngineOptions(backend_config=settings)) as engine:
+        config = engine.model_config("m")
+        assert config.max_batch_size == batch_size
+        assert list(config.dynamic_batching.preferred_batch_size) == [batch_size]
+        assert config.version_policy.latest.num_versions == 1
+        assert config.optimization.input_pinned_memory.enable
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1234567890", "²"])
+def test_a_batch_size_that_is_none(tmp_path: Path, text: str):
+    for owner, words in (
+        ("onnxruntime", "--backend-config=onnxruntime,default-max"),
+        ("", "--backend-config=default-max"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=f"{words}-batch-size={text}: expected a whole number"):
+            Engine(tmp_path, options=EngineOptions(backend_config={owner: {"default-max-batch-size": text}}))
+
+
+def test_without_auto_completion_a_platform_or_a_backend_must_be_given(tmp_path: Path):
+    tensors = """
+        input { name: "INPUT0" data_type: TYPE_FP32 dims: [ 4 ] }
+        output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 4 ] }
+        max_batch_size: 2
+    """
+    write_model(tmp_path, "platform", MODEL, 'platform: "onnxruntime_onnx"' + tensors)
+    write_model(tmp_path, "backend", MODEL, 'backend: "onnxruntime"' + tensors)
+    write_model(tmp_path, "neither", MODEL, tensors)
+    write_model(tmp_path, "bare", MODEL)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit", auto_complete_config=False)) as engine:
+        for name in ("platform", "backend"):
+            engine.load(name)
+            assert engine.infer(name, ROW)
+        assert engine.model_config("platform").backend == "onnxruntime"
+        assert engine.model_config("backend").platform == ""
+        with pytest.raises(
+            InvalidArgumentError,
+            match=r'backend: found neither backend nor platform.*fix: write backend: "onnxruntime"',
+        ):
+            engine.load("neither")
+        with pytest.raises(ServerError, match=r"config\.pbtxt.*as auto-completion is off"):
+            engine.load("bare")
