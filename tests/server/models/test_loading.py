@@ -264,9 +264,11 @@ def test_a_name_in_two_repositories_is_told_in_the_index(tmp_path: Path):
     write_model(tmp_path / "two", "n", MODEL)
     with Engine(tmp_path / "one", tmp_path / "two", options=EXPLICIT) as engine:
         (first, second) = rows(engine)
-        assert first[:3] == ("m", "", "UNAVAILABLE")
-        assert f"{tmp_path / 'one' / 'm'}, {tmp_path / 'two' / 'm'}" in first[3]
+        assert first == ("m", "", "UNAVAILABLE", "model appears in two or more repositories")
         assert second == ("n", "", "", "")
+        with pytest.raises(InternalError, match="is in several repositories") as refusal:
+            engine.load("m")
+        assert f"{tmp_path / 'one' / 'm'}, {tmp_path / 'two' / 'm'}" in str(refusal.value)
 
 
 # --- settings ---
