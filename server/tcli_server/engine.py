@@ -397,19 +397,8 @@ class Engine:
         Raises:
             ServerError: the request is refused or the model failed on it.
         """
-        return call(
-            self.submit,
-            InferenceRequest(
-                model_name,
-                {name: np.asarray(array) for name, array in inputs.items()},
-                tuple(outputs),
-                model_version,
-                request_id,
-                dict(parameters or {}),
-                priority=priority,
-                timeout_us=timeout_us,
-            ),
-        )
+        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, priority, timeout_us)
+        return call(self.submit, request)
 
     async def infer_async(
         self,
@@ -424,19 +413,8 @@ class Engine:
         timeout_us: int = 0,
     ) -> InferenceResponse:
         """Like `infer`, for asyncio. Cancelling it cancels the request."""
-        return await call_async(
-            self.submit,
-            InferenceRequest(
-                model_name,
-                {name: np.asarray(array) for name, array in inputs.items()},
-                tuple(outputs),
-                model_version,
-                request_id,
-                dict(parameters or {}),
-                priority=priority,
-                timeout_us=timeout_us,
-            ),
-        )
+        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, priority, timeout_us)
+        return await call_async(self.submit, request)
 
     def _forked(self) -> None:
         self._refusal = self._orphaned = (
@@ -444,6 +422,28 @@ class Engine:
         )
         # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+def _request(
+    model_name: str,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    model_version: str,
+    request_id: str,
+    parameters: Mapping[str, Parameter] | None,
+    priority: int,
+    timeout_us: int,
+) -> InferenceRequest:
+    return InferenceRequest(
+        model_name,
+        {name: np.asarray(array) for name, array in inputs.items()},
+        tuple(outputs),
+        model_version,
+        request_id,
+        dict(parameters or {}),
+        priority=priority,
+        timeout_us=timeout_us,
+    )
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
