@@ -420,7 +420,7 @@ def test_the_same_name_in_two_repositories_is_in_none(tmp_path: Path):
     with Engine(tmp_path / "a", tmp_path / "b") as engine:
         assert not engine.models()
         (entry,) = engine.repository_index().models
-        assert "several repositories" in entry.reason
+        assert entry.reason == "model appears in two or more repositories"
 
 
 def test_nothing_is_lost_when_models_are_reloaded_under_load(tmp_path: Path):
