@@ -38,6 +38,13 @@ def test_a_path_too_deep_for_anybody_is_refused_and_leaves_nothing(engine: Engin
     assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/*")) <= before
 
 
+@pytest.mark.parametrize("config", ['{"a":[' + "[]," * 5_000_000 + "0]}", "{" + " " * (1 << 20)])
+def test_a_configuration_larger_than_any_is_refused_before_it_is_parsed(engine: Engine, config: str):
+    with pytest.raises(InternalError, match=f"has {len(config)} characters, expected at most 1048576"):
+        engine.load("identity", config)
+    assert not engine.models()
+
+
 @pytest.mark.parametrize("files", [{}, {"1/model.onnx": MODEL}])
 def test_a_load_that_ends_in_the_moment_of_the_shutdown_is_thrown_away(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
