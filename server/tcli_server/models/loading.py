@@ -16,7 +16,6 @@ from tcli_server.scheduling import PlacedInstance
 from tcli_server.signature import ModelSignature
 from tcli_server.spec import read_spec
 
-
 _LARGEST_CONFIG = 1 << 20
 """Characters of a configuration. Python's JSON parser lets nobody else run meanwhile, for 20 s with 45 MB of `[],`."""
 
