@@ -5,6 +5,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 import onnx_models
+from tcli_server.models import temporary
 
 V2_NAMES = {
     TensorProto.BOOL: "BOOL",
@@ -37,6 +38,12 @@ def write_model(
     for file, text in files.items():
         (folder / file).write_text(text)
     return folder
+
+
+def pushed_folders() -> set[Path]:
+    """Folders of pushed models that this process has now; other servers of this machine have theirs beside them."""
+    own = temporary._Own.folder
+    return set(own.glob("tmp*")) if own is not None else set()
 
 
 def add_sub_config(name: str = "add_sub", more: str = "dynamic_batching {}", max_batch_size: int = 8) -> str:

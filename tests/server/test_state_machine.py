@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import onnx_models
-from repositories import write_model
+from repositories import pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, ErrorKind, InferenceRequest, InferenceResponse
 from tcli_server.errors import ServerError
 from tcli_server.models.model import Model
@@ -89,7 +89,7 @@ class Life(RuleBasedStateMachine):
         write_model(root, "slow", onnx_models.slow_identity(), CONFIGS["slow"])
         self.root = root
         self.threads = set(threading.enumerate())
-        self.temporary = set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
+        self.temporary = pushed_folders()
         gc.collect()
         self.descriptors = psutil.Process().num_fds()
         self.engine = Engine(root, options=EngineOptions(model_control_mode="explicit"))
@@ -177,7 +177,7 @@ class Life(RuleBasedStateMachine):
             assert self.engine._pending.held == 0
             self._check_counters()
         until(lambda: not self._left(), "threads are left")
-        assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*")) == self.temporary
+        assert pushed_folders() == self.temporary
         del self.server, self.engine
         gc.collect()
         until(lambda: psutil.Process().num_fds() <= self.descriptors, "descriptors are left")

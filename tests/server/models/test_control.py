@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnx_models
-from repositories import add_sub_config, write_model
+from repositories import add_sub_config, pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError, ServerError, UnavailableError
@@ -247,10 +246,6 @@ def test_a_mistake_in_the_parameter_is_not_blamed_on_the_file(engine: Engine, co
         engine.load("add_sub", json.dumps({"backend": "onnxruntime", **config}))
 
 
-def pushed_folders() -> list[str]:
-    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("tcli-models-*/tmp*"))
-
-
 def test_pushed_files_live_as_long_as_they_are_served(engine: Engine):
     before = pushed_folders()
     engine.load("add_sub", CONFIG, {"7/model.onnx": MODEL})
@@ -328,6 +323,13 @@ def test_no_file_outside_of_the_models_folder_can_be_read(tmp_path: Path, engine
         config = json.dumps({"backend": "onnxruntime", "max_batch_size": 0, **more})
         with pytest.raises(ServerError, match=r"outside of (its|the model's) folder"):
             engine.load("spy", config, {"1/model.onnx": with_external_weights(location)})
+
+
+def test_no_address_in_memory_can_be_read(engine: Engine):
+    """Even with a file of that name beside the model, which is how the mark passes for one."""
+    mark = "*/_ORT_MEM_ADDR_/*"
+    with pytest.raises(ServerError, match="outside of its folder"):
+        engine.load("spy", CONFIG, {"1/model.onnx": with_external_weights(mark), f"1/{mark}": b"x" * 16})
 
 
 @pytest.mark.parametrize("key", ["default_model_filename", "label"])
