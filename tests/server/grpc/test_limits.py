@@ -19,6 +19,7 @@ from tcli_server import Engine, EngineOptions
 from tcli_server.errors import UnavailableError
 from tcli_server.protocols.grpc import GrpcOptions, infer
 from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.wire import varint
 from tcli_server.serving import ServeOptions, Server
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -195,3 +196,22 @@ def test_requests_of_more_parts_than_anybody_needs_are_refused_before_they_are_p
         channel.unary_unary(INFER)(many(kind), timeout=60)
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert refusal.value.details() == ("the request has more than 65536 inputs, outputs, parameters and fields of them")
+
+
+def test_more_typed_contents_than_may_be_parsed_at_once_are_refused(channel: grpc.Channel):
+    """Raw tensors may be as large as a message may; typed ones are read by one call that nothing interrupts."""
+    contents = pb.InferTensorContents(fp32_contents=[0.0] * 1000).SerializeToString()
+    request = identity(model_name="identity_fp32")
+    del request.raw_input_contents[:]
+    tensor = request.inputs[0]
+    tensor.shape[:] = [1, (64 << 20) // 4]
+    size = 64 << 20
+    packed = contents[:1] + varint(size) + bytes(size)  # the field's tag, and 16 Mi zeros
+    field = b"\x2a" + varint(len(packed)) + packed  # ModelInferRequest.InferInputTensor.contents
+    whole = tensor.SerializeToString() + field
+    del request.inputs[:]
+    data = request.SerializeToString() + b"\x2a" + varint(len(whole)) + whole  # ModelInferRequest.inputs
+    with pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary(INFER)(data, timeout=60)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"has {len(data)} bytes beside its raw_input_contents, expected at most {size}" in refusal.value.details()

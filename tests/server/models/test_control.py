@@ -315,7 +315,8 @@ def with_external_weights(location: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "location", ["/etc/passwd", "../../../../etc/passwd", "a/../../../secret", "C:\\secret", "\\secret"]
+    "location",
+    ["/etc/passwd", "../../../../etc/passwd", "a/../../../secret", "C:\\secret", "\\secret", "*/_ORT_MEM_ADDR_/*"],
 )
 def test_no_file_outside_of_the_models_folder_can_be_read(tmp_path: Path, engine: Engine, location: str):
     (tmp_path / "secret").write_bytes(b"x" * 16)

@@ -1,7 +1,6 @@
 """Loads that end in unusual ways leave nothing: no files, no threads, no model that answers."""
 
 import json
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnx_models
-from repositories import write_model
+from repositories import pushed_folders, write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import InternalError, UnavailableError
 
@@ -32,10 +31,17 @@ def workers() -> set[str]:
 
 def test_a_path_too_deep_for_anybody_is_refused_and_leaves_nothing(engine: Engine):
     files = {"1/model.onnx": MODEL, "a/" * 1500 + "file": b""}
-    before = set(Path(tempfile.gettempdir()).glob("tcli-models-*/*"))
+    before = pushed_folders()
     with pytest.raises(InternalError, match="1501 names, expected at most 32"):
         engine.load("deep", CONFIG, files)
-    assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/*")) <= before
+    assert pushed_folders() <= before
+
+
+@pytest.mark.parametrize("config", ['{"a":[' + "[]," * 5_000_000 + "0]}", "{" + " " * (1 << 20)])
+def test_a_configuration_larger_than_any_is_refused_before_it_is_parsed(engine: Engine, config: str):
+    with pytest.raises(InternalError, match=f"has {len(config)} characters, expected at most 1048576"):
+        engine.load("identity", config)
+    assert not engine.models()
 
 
 @pytest.mark.parametrize("files", [{}, {"1/model.onnx": MODEL}])
@@ -43,7 +49,7 @@ def test_a_load_that_ends_in_the_moment_of_the_shutdown_is_thrown_away(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
 ):
     publish = engine._registry.publish
-    before = set(Path(tempfile.gettempdir()).glob("tcli-models-*/*"))
+    before = pushed_folders()
 
     def late(*arguments: Any) -> Any:
         stopping = threading.Thread(target=engine.shutdown)
@@ -66,7 +72,7 @@ def test_a_load_that_ends_in_the_moment_of_the_shutdown_is_thrown_away(
             thread.join(60)
     assert not engine.models()
     assert not workers()
-    assert set(Path(tempfile.gettempdir()).glob("tcli-models-*/*")) <= before
+    assert pushed_folders() <= before
 
 
 def test_a_machine_without_threads_still_answers_and_still_shuts_down(engine: Engine, monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,10 @@ _DATATYPES = {
 }
 
 
+_MEMORY = "_ORT_MEM_ADDR_"
+"""In a location, some versions of ONNX Runtime take the offset for an address in this process' memory."""
+
+
 class ModelFileError(InvalidArgumentError):
     """A file is not the ONNX model that it should be: `found` says what it is, `fix` what to do."""
 
@@ -70,7 +74,7 @@ def check_external_files(model: onnx.ModelProto, path: Path) -> None:
     for location in external_files(model):
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         leaves = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
-        if leaves or "\0" in location:
+        if leaves or "\0" in location or _MEMORY in location:
             raise ModelFileError(
                 path,
                 f"a model with weights in '{location}', outside of its folder",

@@ -32,6 +32,9 @@ _MANY_FIELDS = 500
 _MOST_FIELDS = 1 << 16
 """Fields that a request, its inputs and its outputs may have."""
 
+_LARGEST_TYPED = 64 << 20
+"""Bytes of a request without its raw tensors. protobuf's parser lets nobody else run until it has read all of them."""
+
 _LARGEST_WHOLE = 1 << 20
 """Bytes of a request that is given to protobuf's parser although its fields cannot be told apart here."""
 
@@ -169,6 +172,11 @@ class Inference:
     def _decode_at_leisure(self, call: _Call) -> _Asked:
         try:
             rest, raw = split_request(call.data, _MOST_FIELDS)
+            if len(rest) > _LARGEST_TYPED:
+                raise InvalidArgumentError(
+                    f"the request has {len(rest)} bytes beside its raw_input_contents, expected at most {_LARGEST_TYPED}: "
+                    "send large tensors raw"
+                )
             check_field_count(rest, _MOST_FIELDS)
         except ValueError as error:
             if len(call.data) > _LARGEST_WHOLE:  # it would take too long to find out
