@@ -46,12 +46,6 @@ def write_model(
     return folder
 
 
-def pushed_folders() -> set[Path]:
-    """Folders of pushed models that this process has now; other servers of this machine have theirs beside them."""
-    own = temporary._Own.folder
-    return set(own.glob("tmp*")) if own is not None else set()
-
-
 def add_sub_config(name: str = "add_sub", more: str = "dynamic_batching {}", max_batch_size: int = 8) -> str:
     """The configuration of `onnx_models.add_sub()`."""
     return f"""

@@ -11,7 +11,7 @@ import pytest
 import onnx_models
 from repositories import write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest, InferenceResponse
-from tcli_server.errors import ErrorKind, InvalidArgumentError, NotFoundError, UnavailableError
+from tcli_server.errors import ErrorKind, InternalError, InvalidArgumentError, NotFoundError, UnavailableError
 from tcli_server.observability.log import LOG
 
 ROW = {"INPUT0": np.ones((1, 4), np.float32)}
@@ -146,6 +146,18 @@ def test_readiness_as_asked(tmp_path: Path):
             assert not engine.model_ready("m")
             with pytest.raises(UnavailableError, match="Server exiting"):
                 engine.infer("m", ROW)
+
+
+def test_without_one_of_its_repositories_an_engine_serves_none(tmp_path: Path):
+    write_model(tmp_path / "there", "m", onnx_models.identity())
+    options = EngineOptions(exit_on_error=False)
+    with Engine(tmp_path / "there", tmp_path / "gone", options=options) as engine:
+        assert list(engine.repository_index().models) == []
+        assert list(engine.models()) == []
+        with pytest.raises(InternalError, match="no folder 'm' in"):
+            engine.load("m")
+        with pytest.raises(UnavailableError, match="Server not ready"):
+            engine.infer("m", ROW)
 
 
 def test_loads_and_unloads_are_logged_with_their_outcome(engine: Engine, caplog: pytest.LogCaptureFixture):

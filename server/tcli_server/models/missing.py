@@ -16,11 +16,6 @@ def no_version(folder: ModelFolder) -> Problem | None:
         return None
     path = folder.path
     expected = path / "1" / AVAILABLE[0].model_file
-    try:
-        next(path.iterdir(), None)
-    except OSError as error:
-        found, fix = f"a folder that cannot be read ({error.strerror})", "give read permission, or remove it"
-        return Problem(path, None, "", found, f"a folder with {expected}", fix)
     models = model_files(path)
     others = [entry.name for entry in entries(path) if is_folder(entry) and not entry.name.startswith(".")]
     if models:

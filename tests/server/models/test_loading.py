@@ -20,6 +20,7 @@ from tcli_server.errors import (
     ServerError,
     UnavailableError,
 )
+from tcli_server.models.check import check_repository
 
 EXPLICIT = EngineOptions(model_control_mode="explicit")
 MODEL = onnx_models.identity()
@@ -96,6 +97,15 @@ def test_instances_are_freed_when_a_later_one_fails(tmp_path: Path, engine: Engi
     assert "no more" in reason
 
 
+def test_what_a_check_finds_is_what_a_load_finds(tmp_path: Path, engine: Engine, opening: Opening):
+    opening.fails = MemoryError("no more")
+    (problem,) = check_repository(tmp_path)
+    assert (problem.file, problem.found) == (tmp_path / "m" / "1", "MemoryError: no more")
+    assert problem.blocks
+    with pytest.raises(InvalidArgumentError, match="MemoryError: no more"):
+        engine.load("m")
+
+
 def test_one_version_that_fails_fails_the_model_and_each_tells_why(tmp_path: Path, engine: Engine, opening: Opening):
     write_model(tmp_path, "m", MODEL, ALL_VERSIONS)
     write_model(tmp_path, "m", b"no model", version=2)
@@ -168,12 +178,22 @@ def test_a_plain_load_after_pushed_files_looks_at_the_folder_again(tmp_path: Pat
     assert engine.model("m").folder == tmp_path / "m"
 
 
+def test_a_pushed_file_may_have_as_long_a_name_as_there_can_be(engine: Engine):
+    engine.load("m", CONFIG, {"1/model.onnx": MODEL, "1/" + "x" * 255: b"", "notes/of/mine": b""})
+    folder = engine.model("m").folder
+    assert (folder / "1" / ("x" * 255)).is_file()
+    assert (folder / "notes" / "of" / "mine").is_file()
+    with pytest.raises(InternalError, match="leaves the model's folder or is not a path"):
+        engine.load("m", CONFIG, {"1/model.onnx": MODEL, "1/" + "x" * 256: b""})
+
+
 def test_pushed_files_without_their_configuration_are_refused(engine: Engine):
     with pytest.raises(InternalError, match="files are given without the 'config' parameter"):
         engine.load("m", None, {"1/model.onnx": MODEL})
 
 
-def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(engine: Engine):
+@pytest.mark.parametrize("by", ["unload", "reload"])
+def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_path: Path, engine: Engine, by: str):
     engine.load("m")
     model = engine.model("m")
     instance = model.instances[0].instance
@@ -188,19 +208,28 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(engin
     answers: list = []
     engine.submit(InferenceRequest("m", dict(ROW), reply=answers.append))
     assert entered.wait(60)
-    engine.unload("m")
+    rest = []
+    if by == "unload":
+        engine.unload("m")
+    else:
+        write_model(tmp_path, "m", MODEL, version=2)
+        engine.load("m")
+        rest = [("m", "2", "READY", "")]
     try:
-        assert rows(engine) == [("m", "1", "UNLOADING", "unloaded")]
+        assert rows(engine) == [("m", "1", "UNLOADING", "unloaded"), *rest]
         with pytest.raises(UnavailableError, match="version 1 is not at ready state"):
             engine.infer("m", ROW, model_version="1")
-        with pytest.raises(NotFoundError, match="has no available versions"):
-            engine.infer("m", ROW)
+        if by == "unload":
+            with pytest.raises(NotFoundError, match="has no available versions"):
+                engine.infer("m", ROW)
+        else:
+            assert engine.infer("m", ROW).model_version == "2"
         assert engine.ready()
         assert not engine.model_ready("m", "1")
-        assert list(engine.repository_index(ready=True).models) == []
+        assert [row.version for row in engine.repository_index(ready=True).models] == [row[1] for row in rest]
     finally:
         leave.set()
-    until(lambda: rows(engine) == [("m", "1", "UNAVAILABLE", "unloaded")])
+    until(lambda: rows(engine) == [("m", "1", "UNAVAILABLE", "unloaded"), *rest])
     assert [answer.error for answer in answers] == [None]
 
 

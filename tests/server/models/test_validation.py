@@ -47,6 +47,13 @@ def test_what_fits_has_its_batch_size(model: ModelSpec, shapes: dict, size: int,
     assert made.batch_size == size
 
 
+def test_a_request_without_any_input_is_one_inference():
+    inputs = {"A": tensor("A", (3,), optional=True)}
+    made = request()
+    validate(made, ModelSpec("m", "1", 4, inputs, {}, False))
+    assert made.batch_size == 1
+
+
 def test_only_requests_of_equal_shapes_have_equal_keys():
     def key(model: ModelSpec, **shapes: Shape) -> object:
         made = request(**shapes)
@@ -82,6 +89,7 @@ def test_only_requests_of_equal_shapes_have_equal_keys():
     (BATCHES, request(A=(0, 3), B=(0, 3)), "inference request batch-size must be >= 1 for 'm', got 0"),
     (ALONE, request(A=(1, 3), B=(3,)), "unexpected shape for input 'A' for model 'm'. Expected [3], got [1,3]."),
     (ALONE, request(A=(3,), B=(4,)), "unexpected shape for input 'B' for model 'm'. Expected [3], got [4]."),
+    (ALONE, request(A=(4,), B=(4,)), "unexpected shape for input 'A' for model 'm'. Expected [3], got [4]."),
     (BATCHES, request(A=(1, 3), B=(1, 4)), "unexpected shape for input 'B' for model 'm'. Expected [-1,3], got [1,4]. "
      "NOTE: the model's max_batch_size is 4, so every input has a leading batch dimension that the configuration's dims "
      "do not list."),
@@ -93,6 +101,11 @@ def test_what_does_not_fit_is_told(model: ModelSpec, made: InferenceRequest, wor
     with pytest.raises(InvalidArgumentError) as refusal:
         validate(made, model)
     assert str(refusal.value) == f"[request id: 7] {words}"
+
+
+def test_inputs_that_are_all_of_the_same_wrong_shape():
+    with pytest.raises(InvalidArgumentError, match=r"input 'A' for model 'm'. Expected \[-1,3\], got \[1,4\]"):
+        validate(request(A=(1, 4), B=(1, 4)), BATCHES)
 
 
 @pytest.mark.parametrize("model", [BATCHES, ALONE], ids=["batches", "alone"])

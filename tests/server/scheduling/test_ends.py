@@ -1,6 +1,7 @@
 """How requests and instances of a scheduler end: answered, cancelled, failed, stopped."""
 
 import logging
+import random
 import threading
 import time
 
@@ -90,22 +91,23 @@ def test_thousands_that_give_up_leave_nothing_in_the_queue():
 def test_thousands_with_a_deadline_that_give_up_leave_nothing_either():
     instance, answers = Doubling(), Answers()
     held(instance)
-    policy = "default_queue_policy { default_timeout_microseconds: 3600000000 max_queue_size: 5000 }"
+    policy = "default_queue_policy { default_timeout_microseconds: 3600000000 allow_timeout_override: true }"
     batcher = scheduler(f"max_batch_size: 8 dynamic_batching {{ {policy} }}", instance)
     submit_all(batcher, [request(0)], answers)
     assert instance.entered.acquire(timeout=60)
-    staying = [request(value) for value in (1, 2, 3)]
+    times = random.Random(5).sample(range(10**9, 3 * 10**9), 1997)
+    staying = [request(value, timeout_us=times.pop()) for value in (1, 2, 3)]
     submit_all(batcher, staying, answers)
-    for value in range(4, 2000):
-        item = request(value)
-        submit_all(batcher, [item], answers)
+    waiting = [request(value, timeout_us=times.pop()) for value in range(4, 1900)]
+    submit_all(batcher, waiting, answers)
+    for item in waiting:
         item.cancel()
+        deadlines = [entry[0] for entry in batcher._queue._deadlines]
+        assert batcher._queue.next_deadline_ns == min(deadlines) <= min(item.deadline_ns for item in staying)
     assert batcher.pending == 3
-    assert len(batcher._queue._deadlines) < 200
-    deadlines = [entry[0] for entry in batcher._queue._deadlines]
-    assert batcher._queue.next_deadline_ns == min(deadlines) == staying[0].deadline_ns
+    assert len(deadlines) < 200
     finish(instance)
-    answers.wait(2000)
+    answers.wait(1900)
     assert instance.values == [[0], [1, 2, 3]]
 
 

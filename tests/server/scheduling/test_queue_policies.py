@@ -1,11 +1,29 @@
 """Queue policies with real threads: priorities, limits, timeouts."""
 
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelDynamicBatching
+
 from scheduled import HOUR_US, Answers, Doubling, finish, held, request, scheduler, submit_all, until, waiting_for
 from tcli_server.errors import ErrorKind
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason
+from tcli_server.scheduling.policy import QueuePolicy, read_levels
 
 PRIORITIES = "priority_levels: 3 default_priority_level: 2"
+
+
+def test_policies_are_read_as_they_are_written():
+    own = "priority_queue_policy { key: 2 value { timeout_action: DELAY default_timeout_microseconds: 3 } }"
+    rest = "default_queue_policy { max_queue_size: 7 default_timeout_microseconds: 5 allow_timeout_override: true }"
+    levels = read_levels(text_format.Parse(f"{PRIORITIES} {own} {rest}", ModelDynamicBatching()))
+    assert (levels.count, levels.default) == (3, 2)
+    assert levels.policy(2) == QueuePolicy(0, 3_000, delays=True, may_override=False)
+    assert levels.policy(1) == levels.policy(3) == QueuePolicy(7, 5_000, delays=False, may_override=True)
+    assert [levels.of(request(priority=level)) for level in (0, 1, 2, 3, 4)] == [2, 1, 2, 3, 2]
+    asked = [levels.policy(1).deadline_ns(request(timeout_us=time_us), 100) for time_us in (0, 1, 4, 5, 6)]
+    assert asked == [5_100, 1_100, 4_100, 5_100, 5_100]
+    assert levels.policy(2).deadline_ns(request(timeout_us=1), 100) == 3_100
+    assert QueuePolicy(may_override=True).deadline_ns(request(timeout_us=1), 100) == 0
 
 
 def test_higher_priorities_go_first_and_share_batches_with_lower_ones():
