@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.protocols.classification import classify
+from tcli_server.protocols.classification import classified, classify
+from tcli_server.spec import ModelSpec
 
 
 def test_each_row_of_a_batch_has_its_own_order():
@@ -16,6 +17,14 @@ def test_each_row_of_a_batch_has_its_own_order():
 def test_without_a_batch_all_dimensions_are_classes():
     array = np.array([[0.5, 2.5], [-1, 2.5]], np.float32)
     assert classify(array, 99, (), False, "y").tolist() == [b"2.500000:1", b"2.500000:3", b"0.500000:0", b"-1.000000:2"]
+
+
+@pytest.mark.parametrize(
+    ("max_batch_size", "found"), [(0, [b"4.000000:3:d"]), (1, [[b"2.000000:1:b"], [b"4.000000:1:b"]])]
+)
+def test_the_model_says_what_is_a_batch_and_what_classes_are_called(max_batch_size: int, found: list):
+    spec = ModelSpec("m", "1", max_batch_size, {}, {}, True, {"y": ["a", "b", "c", "d"], "z": ["wrong"]})
+    assert classified(np.array([[1, 2], [3, 4]], np.float32), 1, "y", spec).tolist() == found
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,), (2, 0, 4)])

@@ -397,3 +397,5 @@ def test_the_text_of_a_status_is_short_enough_for_any_client():
         assert "..." in told
     assert details("line one\n\tline two") == "line one\n\tline two"
     assert details("lone \ud800") == "lone \\ud800"
+    assert details("é" * 1000) == "é" * 1000
+    assert details("é" * 1001) == "é" * 1000 + "..."

@@ -3,6 +3,7 @@
 import gzip
 import random
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -44,6 +45,18 @@ def test_the_limit_holds_for_all_members_together():
     assert len(decompress(gzip.compress(b"x" * 1000), "gzip", 1000)) == 1000
     with pytest.raises(InvalidArgumentError, match="larger"):
         decompress(gzip.compress(b"x" * 1001), "gzip", 1000)
+
+
+def test_what_is_too_large_is_refused_before_it_is_in_memory():
+    bomb = gzip.compress(bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgumentError, match="larger"):
+            decompress(bomb, "gzip", 1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_a_large_body():

@@ -117,6 +117,14 @@ def test_every_spelling_that_triton_reads(text: str):
     assert str(value) == {"N": "nan", "I": "inf", "-": "-inf"}[text[0]] or (text == "-NaN" and np.isnan(value))
 
 
+def test_texts_that_look_like_such_numbers_stay_as_they_are():
+    body = b'{"id": "-NaN, Inf, Infinity", "data": [-NaN, "Inf", Infinity]}'
+    document = loads(body)
+    assert document["id"] == "-NaN, Inf, Infinity"
+    assert np.isnan(document["data"][0])
+    assert document["data"][1:] == ["Inf", np.inf]
+
+
 @pytest.mark.parametrize(
     "text",
     ["nan", "inf", "INF", "+1", "01", "1.", ".5", "1NaN", "--NaN", "NaN1", "Infi", "1e400", "-1e999", "1e", "-", "0x1"],

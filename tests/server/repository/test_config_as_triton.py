@@ -36,7 +36,12 @@ READ = [
     "sequence_batching { direct { minimum_slot_utilization: 1f } }",
     "sequence_batching { direct { minimum_slot_utilization: .5 } }",
     "sequence_batching { direct { minimum_slot_utilization: -nan } }",
+    "sequence_batching { direct { minimum_slot_utilization: -inf } }",
     "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }",
+    "dynamic_batching { default_queue_policy { max_queue_size: 0 } }",
+    "dynamic_batching { default_queue_policy { max_queue_size: 4294967295 } }",
+    "input { dims: [ -9223372036854775808, 9223372036854775807 ] }",
+    "input { data_type: 11 }",
 ]
 REFUSED = [
     "max_batch_size:\u00a08",
@@ -57,6 +62,10 @@ REFUSED = [
     "max_batch_size: 8 max_batch_size: 8",
     "dynamic_batching { max_queue_delay_microseconds: -0 }",
     "dynamic_batching { max_queue_delay_microseconds: 18446744073709551616 }",
+    "dynamic_batching { default_queue_policy { max_queue_size: 4294967296 } }",
+    "input { dims: 9223372036854775808 }",
+    "input { dims: -9223372036854775809 }",
+    "max_batch_size: -2147483649",
     "sequence_batching { direct { minimum_slot_utilization: 0x1 } }",
     "sequence_batching { direct { minimum_slot_utilization: 012 } }",
     'name: "a\\d"',

@@ -251,6 +251,34 @@ def test_a_file_of_another_format_is_told_to_be_one(tmp_path: Path, text: str):
     assert FORMATS[text] in one(tmp_path, text).found
 
 
+def test_a_text_of_several_words_without_quotes_is_one_text(tmp_path: Path):
+    text = f"max_batch_size: 8\ndefault_model_filename: my own model.onnx\n{INPUT}\n{OUTPUT}\n"
+    problem = one(tmp_path, text)
+    assert (problem.line, problem.fix) == (2, 'write "my own model.onnx"')
+    assert judged(tmp_path, apply_edits(text, problem.edits))[1] == []
+
+
+@pytest.mark.parametrize("text", ["name： 'm'", "name: 'm'，", "dynamic_batching ｛ }", "ｎame: 'm'"])
+def test_full_width_characters(tmp_path: Path, text: str):
+    problem = one(tmp_path, f"{text}\nmax_batch_size: 8\n{INPUT}\n{OUTPUT}\n")
+    assert (problem.line, problem.expected.endswith("Triton takes such a character only in quotes")) == (1, True)
+    assert apply_edits(text, problem.edits).isascii()
+
+
+def test_what_comes_behind_a_value_of_several_lines_has_its_line_and_column(tmp_path: Path):
+    _, problems = judged(tmp_path, f"max_batch_size: - # minus\n8x\n  zork: 1 name: \u00a0'm'\n{INPUT}\n{OUTPUT}\n}}")
+    told = [(problem.line, problem.found) for problem in problems]
+    assert (3, "unknown field 'zork'") in told
+    assert (6, "'}' (column 1)") in told
+
+
+def test_a_list_in_several_parts_is_removed_whole(tmp_path: Path):
+    text = f"max_batch_size: 8\n{INPUT}\n{OUTPUT}\ninstance_group {{ gpus: 2 kind: KIND_CPU gpus: [ 0, 1 ] gpus: 3 }}\n"
+    fixed = apply_edits(text, one(tmp_path, text).edits)
+    assert "gpus" not in fixed
+    assert judged(tmp_path, fixed)[1] == []
+
+
 @pytest.mark.parametrize("mark", ["//", ";", "--", "%"])
 def test_comments_of_other_languages(tmp_path: Path, mark: str):
     text = f"{mark} resnet\nmax_batch_size: 8\n{INPUT}\n{OUTPUT}\n"
@@ -316,6 +344,8 @@ def test_a_field_in_the_wrong_place_is_told_where_it_belongs(tmp_path: Path, tex
         f"max_batch_size: 8 {INPUT}\n{OUTPUT[:-2]}",
         f"max_batch_size: 8 {INPUT}\n{OUTPUT}\n}}",
         f"max_batch_size: 8 {INPUT}\n{OUTPUT} ]",
+        f"max_batch_size: 8 {INPUT}\n{OUTPUT} instance_group [ {{ kind: KIND_CPU, {{ count: 1 }} ]",
+        f"max_batch_size: 8 {INPUT}\n{OUTPUT} dynamic_batching {{ ]",
     ],
 )
 def test_a_bracket_too_few_or_too_many_is_one_mistake(tmp_path: Path, text: str):

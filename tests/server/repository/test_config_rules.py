@@ -20,6 +20,7 @@ def inputs(dims: str, more: str = "") -> str:
 ACCEPTED = [
     f"{INPUT} {OUTPUT}",
     inputs("-1"),
+    inputs(", ".join(["1"] * 64)),
     inputs("3, 4, 4", "format: FORMAT_NCHW"),
     inputs("4", "reshape { shape: [ 1, 2, 2 ] }"),
     inputs("2, 4, -1, 6", "reshape { shape: [ 8, -1, 1, 6 ] }"),
@@ -235,6 +236,11 @@ def test_a_metric_tag_that_is_a_label_is_taken(folder: ModelFolder, tag: str):
 def test_a_metric_tag_that_would_become_another_one_is_not_renamed(folder: ModelFolder):
     (problem,) = config_problems(ModelConfig(metric_tags={"a-b": "x", "a_b": "y"}), folder)
     assert problem.fix == "write another key"
+
+
+def test_an_ensemble_is_told_to_be_one_and_not_to_have_steps(folder: ModelFolder):
+    config = text_format.Parse('platform: "ensemble" ensemble_scheduling { step { model_name: "m" } }', ModelConfig())
+    assert unsupported_problems(config, folder) == []
 
 
 def test_an_ensemble_is_not_judged_as_an_onnx_model(folder: ModelFolder):
