@@ -196,13 +196,15 @@ def test_a_stream_that_nobody_uses_does_not_hold_the_end(repository: Path, loopb
 def test_waits_of_ages_are_waits_like_others(repository: Path, loopback: ServeOptions):
     """Python's locks take no more than some centuries, but options take any number."""
     options = dataclasses.replace(loopback, exit_timeout_secs=10**15, metrics_interval_ms=10**18)
+    others = set(threading.enumerate())
     with Server(Engine(repository), options) as server:
         engine = server.engine
-        threads = [thread for thread in threading.enumerate() if thread.name == "metrics-poller"]
+        threads = [thread for thread in set(threading.enumerate()) - others if thread.name == "metrics-poller"]
         assert server.shutdown()
     assert not engine.models()
+    assert threads
     for thread in threads:
         thread.join(60)
-    assert threads
+        assert not thread.is_alive()
     with Engine(repository) as other:
         assert other.shutdown(10**15)
