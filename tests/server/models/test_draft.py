@@ -96,3 +96,10 @@ def test_a_model_of_another_backend_is_named_by_its_file(tmp_path: Path):
 def test_a_default_batch_size_that_is_no_number_is_refused(value: str):
     with pytest.raises(InvalidArgumentError, match="expected a whole number"):
         check_settings({"onnxruntime": {"default-max-batch-size": value}})
+
+
+def test_a_field_that_is_not_in_the_file_is_told_at_its_first_line(tmp_path: Path):
+    assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("instance_group") == 1
+    assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("max_batch_size") == 2
+    (tmp_path / "m" / "config.pbtxt").unlink()
+    assert Draft(ModelFolder("m", tmp_path / "m")).line("max_batch_size") is None
