@@ -118,7 +118,9 @@ def test_what_is_delayed_runs_after_all_that_did_not_wait_too_long():
     batcher = scheduler(f"dynamic_batching {{ default_queue_policy {{ {policy} max_queue_size: 3 }} }}", instance)
     submit_all(batcher, [request(0)], answers)
     assert instance.entered.acquire(timeout=60)
-    submit_all(batcher, [request(1, timeout_us=1), request(2), request(3), request(4)], answers)
+    submit_all(batcher, [request(1, timeout_us=1)], answers)
+    until(lambda: batcher._queue._lanes[0][1].live == 1)
+    submit_all(batcher, [request(2), request(3), request(4)], answers)
     assert answers.wait(1)[0].id == "4"  # what is delayed still has its place in the queue
     assert batcher.pending == 3
     finish(instance)
