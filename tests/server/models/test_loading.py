@@ -246,6 +246,8 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_p
         else:
             assert engine.infer("m", ROW).model_version == "2"
         assert engine.ready()
+        closing = [thread for thread in threading.enumerate() if thread.name.startswith("close ")]
+        assert [thread for thread in closing if not thread.daemon] == [], "the process could not end"
         assert not engine.model_ready("m", "1")
         assert [row.version for row in engine.repository_index(ready=True).models] == [row[1] for row in rest]
     finally:
