@@ -1,8 +1,11 @@
 """What the engine does not serve: refused with the right kind, counted with the right reason, and nothing kept."""
 
+import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,13 @@ def submit(engine: Engine, request: InferenceRequest) -> InferenceResponse:
     engine.submit(request)
     (answer,) = answers
     return answer
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def rejected(engine: Engine) -> int:
@@ -109,6 +119,36 @@ def test_what_is_no_request_at_all_is_a_defect_that_is_told_and_logged(
     assert "a request to 'm' could not be submitted" in caplog.text
     assert "Traceback" in caplog.text
     assert engine.infer("m", ROW)
+
+
+def test_whoever_asks_for_no_priority_has_the_models(tmp_path: Path):
+    config = "dynamic_batching { priority_levels: 3 default_priority_level: 2 }"
+    write_model(tmp_path, "levels", onnx_models.identity(), f"max_batch_size: 1 {config}")
+    with Engine(tmp_path) as engine, ThreadPoolExecutor(2) as pool:
+        model = engine.model("levels")
+        instance = model.instances[0].instance
+        run, leave, ran = instance.run, threading.Event(), []
+
+        def held(inputs: dict, outputs: list) -> object:
+            ran.append(int(inputs["INPUT0"][0, 0]))
+            assert leave.wait(60)
+            return run(inputs, outputs)
+
+        instance.run = held
+        try:
+            engine.submit(InferenceRequest("levels", {"INPUT0": 0 * ROW["INPUT0"]}))
+            until(lambda: ran == [0])
+            engine.submit(InferenceRequest("levels", {"INPUT0": ROW["INPUT0"]}, priority=2))
+            waiting = [pool.submit(engine.infer, "levels", {"INPUT0": 2 * ROW["INPUT0"]})]
+            until(lambda: model.pending == 2)
+            last = {"INPUT0": 3 * ROW["INPUT0"]}
+            waiting.append(pool.submit(lambda: asyncio.run(engine.infer_async("levels", last))))
+            until(lambda: model.pending == 3)
+        finally:
+            leave.set()
+        for future in waiting:
+            future.result(60)
+        assert ran == [0, 1, 2, 3]
 
 
 def test_versions_that_are_not_there(engine: Engine):

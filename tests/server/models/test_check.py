@@ -7,6 +7,7 @@ from onnx import TensorProto
 
 import onnx_models
 from repositories import write_model, write_standard_models
+from tcli_server import Engine
 from tcli_server.errors import NotFoundError
 from tcli_server.models.check import check_repository
 from tcli_server.models.overview import TensorOverview, model_overviews
@@ -208,3 +209,40 @@ def test_an_overview_shows_what_auto_completion_makes_of_a_model(tmp_path: Path)
     assert identity.problem_count == 0
     assert models["broken"].problem_count == 1
     assert models["reshaped"].inputs[0].dims == (2, 2)
+
+
+def test_files_and_hidden_folders_are_not_taken_for_versions(tmp_path: Path):
+    (tmp_path / "m" / ".git").mkdir(parents=True)
+    (tmp_path / "m" / "README.md").touch()
+    problem = only(check_repository(tmp_path))
+    assert (problem.found, problem.fix) == ("no version folder", "put the model file there")
+    (tmp_path / "m" / "first").mkdir()
+    assert only(check_repository(tmp_path)).found == "no version folder: first is not a number without leading zeros"
+
+
+def test_only_what_keeps_a_model_from_being_served_blocks(tmp_path: Path):
+    folder = write_model(tmp_path, "m", BATCHING, "version_policy { specific { versions: [ 1, 5 ] } }")
+    (folder / "1" / "config.pbtxt").touch()
+    (tmp_path / "stray.onnx").write_bytes(BATCHING)
+    problem, stray = sorted(check_repository(tmp_path), key=lambda problem: str(problem.file))
+    assert (problem.field, problem.line) == ("version_policy.specific.versions[1]", 1)
+    assert (problem.found, stray.file) == ("version 5", tmp_path / "stray.onnx")
+    assert (problem.blocks, stray.blocks) == (False, False)
+    with Engine(tmp_path) as engine:
+        assert engine.ready()
+
+
+def test_what_a_repository_holds_at_a_glance(tmp_path: Path):
+    write_model(tmp_path, "real", BATCHING)
+    write_model(tmp_path, "random", BATCHING, 'parameters { key: "tcli_placeholder" value { string_value: "1" } }')
+    (tmp_path / "empty").mkdir()
+    found = {overview.name: overview for overview in model_overviews(tmp_path)}
+    assert [(name, one.placeholder, one.problem_count) for name, one in found.items()] == [
+        ("empty", False, 1),
+        ("random", True, 0),
+        ("real", False, 0),
+    ]
+    assert (found["empty"].versions, found["empty"].backend) == ((), "")
+    real = found["real"]
+    assert (real.versions, real.backend, real.path) == ((1,), "onnxruntime", tmp_path / "real")
+    assert [(tensor.name, tensor.datatype, tensor.dims) for tensor in real.inputs] == [("INPUT0", "FP32", (4,))]

@@ -9,6 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 import onnx_models
 from repositories import write_model
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.hardware.cores import usable_cores
 from tcli_server.models.draft import Draft, check_settings
 from tcli_server.repository import ModelFolder
 
@@ -96,3 +97,20 @@ def test_a_model_of_another_backend_is_named_by_its_file(tmp_path: Path):
 def test_a_default_batch_size_that_is_no_number_is_refused(value: str):
     with pytest.raises(InvalidArgumentError, match="expected a whole number"):
         check_settings({"onnxruntime": {"default-max-batch-size": value}})
+
+
+def test_as_many_instances_as_the_machine_allows_and_not_one_more(tmp_path: Path):
+    most = max(64, 16 * usable_cores())
+    threads = parameter("intra_op_thread_count", "1")
+    found = draft(tmp_path, f"instance_group {{ kind: KIND_CPU count: {most} }} {threads}")
+    assert found.problems == []
+    assert [place.name for place in found.placements] == [f"m_0_{index}" for index in range(most)]
+    (problem,) = draft(tmp_path, f"instance_group {{ kind: KIND_CPU count: {most + 1} }} {threads}").problems
+    assert problem.found == f"{most + 1} instances"
+
+
+def test_a_field_that_is_not_in_the_file_is_told_at_its_first_line(tmp_path: Path):
+    assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("instance_group") == 1
+    assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("max_batch_size") == 2
+    (tmp_path / "m" / "config.pbtxt").unlink()
+    assert Draft(ModelFolder("m", tmp_path / "m")).line("max_batch_size") is None

@@ -1,8 +1,10 @@
 """What a load, a reload or an unload that does not go to plan leaves behind, and what is told of it."""
 
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import onnx_models
-from repositories import write_model
+from repositories import pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.errors import (
@@ -178,6 +180,25 @@ def test_a_plain_load_after_pushed_files_looks_at_the_folder_again(tmp_path: Pat
     assert engine.model("m").folder == tmp_path / "m"
 
 
+def test_pushed_files_go_with_the_engine(tmp_path: Path):
+    write_model(tmp_path, "m", MODEL)
+    before = pushed_folders()
+    engine = Engine(tmp_path, options=EXPLICIT)
+    engine.start()
+    engine.load("m", CONFIG, {"1/model.onnx": MODEL})
+    assert len(pushed_folders()) == len(before) + 1
+    assert engine.shutdown()
+    assert pushed_folders() == before
+
+
+def test_what_is_done_is_not_remembered(engine: Engine):
+    future = engine.begin_load("m")
+    gone = weakref.ref(future)
+    future.result(60)
+    del future
+    until(lambda: gc.collect() >= 0 and gone() is None)
+
+
 def test_a_pushed_file_may_have_as_long_a_name_as_there_can_be(engine: Engine):
     engine.load("m", CONFIG, {"1/model.onnx": MODEL, "1/" + "x" * 255: b"", "notes/of/mine": b""})
     folder = engine.model("m").folder
@@ -225,6 +246,8 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_p
         else:
             assert engine.infer("m", ROW).model_version == "2"
         assert engine.ready()
+        closing = [thread for thread in threading.enumerate() if thread.name.startswith("close ")]
+        assert [thread for thread in closing if not thread.daemon] == [], "the process could not end"
         assert not engine.model_ready("m", "1")
         assert [row.version for row in engine.repository_index(ready=True).models] == [row[1] for row in rest]
     finally:
@@ -238,6 +261,8 @@ def test_nothing_begins_after_the_end(tmp_path: Path):
     engine = Engine(tmp_path)
     engine.start()
     loaded = engine.model("m")
+    engine.start()
+    write_model(tmp_path, "m", MODEL, version=2)
     engine.start()
     assert engine.model("m") is loaded, "a second start does nothing"
     assert engine.shutdown()
@@ -254,8 +279,9 @@ def test_a_machine_without_threads_for_loads_says_so(engine: Engine, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(UnavailableError, match="cannot start a thread"):
-            engine.load("m")
+        for _ in range(1100):  # more than may wait at a time
+            with pytest.raises(UnavailableError, match="cannot start a thread"):
+                engine.load("m")
         assert not engine.loading
     engine.load("m")
     engine.infer("m", ROW)

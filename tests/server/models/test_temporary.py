@@ -138,6 +138,22 @@ def test_folders_are_apart_and_go_one_by_one(place: Path):
     assert list(place.iterdir()) == []
 
 
+def test_a_forked_child_leaves_its_parents_folders_alone(place: Path):
+    folder = temporary.new_folder()
+    child = os.fork()
+    if not child:
+        temporary.discard_folder(folder)
+        temporary.remove_own_folders()
+        own = temporary.new_folder()
+        apart = own.parent != folder.parent
+        temporary.discard_folder(own)
+        os._exit(0 if apart and not own.exists() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert folder.is_dir()
+    temporary.discard_folder(folder)
+    assert list(place.iterdir()) == []
+
+
 def test_a_folder_that_somebody_deleted_is_made_again(place: Path):
     first = temporary.new_folder()
     for path in sorted(first.parent.rglob("*"), reverse=True):

@@ -37,6 +37,8 @@ BATCHES, ALONE, VARIABLE = spec(), spec(0), spec(dims=(-1, 3))
     (ALONE, {"A": (3,), "B": (3,)}, 1),
     (spec(0, (-1,)), {"A": (3,), "B": (5,)}, 1),
     (VARIABLE, {"A": (2, 7, 3), "B": (2, 1, 3)}, 2),
+    (VARIABLE, {"A": (4, 7, 3), "B": (4, 1, 3)}, 4),
+    (VARIABLE, {"A": (1, 7, 3), "B": (1, 1, 3)}, 1),
     (spec(optional=True), {"A": (2, 3)}, 2),
     (spec(optional=True), PAIR, 2),
 ])  # fmt: skip
@@ -71,7 +73,7 @@ def test_only_requests_of_equal_shapes_have_equal_keys():
 @pytest.mark.parametrize(("model", "made", "words"), [
     (BATCHES, request(("X",), **PAIR), "unexpected inference output 'X' for model 'm'"),
     (BATCHES, request(("Y", "Y"), **PAIR), "output 'Y' already exists in request"),
-    (BATCHES, request(("Z", "Y", "Z"), **PAIR), "output 'Z' already exists in request"),
+    (BATCHES, request(("Y", "Z", "Z"), **PAIR), "output 'Z' already exists in request"),
     (BATCHES, request(A=(1, 3)), "expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['A'], but missing "
                                  "required input(s) ['B']. Please provide all required input(s)."),
     (BATCHES, request(), "expected 2 inputs but got 0 inputs for model 'm'. Got input(s) [], but missing required "
@@ -79,6 +81,8 @@ def test_only_requests_of_equal_shapes_have_equal_keys():
     (BATCHES, request(C=(1, 3), D=(1, 3), **PAIR), "expected 2 inputs but got 4 inputs for model 'm'. Got input(s) "
                                                    "['C','D','A','B']; the model has no input(s) ['C','D']."),
     (BATCHES, request(A=(1, 3), C=(1, 3)), "unexpected inference input 'C' for model 'm'"),
+    (BATCHES, request(C=(1, 3), B=(1, 3)), "unexpected inference input 'C' for model 'm'"),
+    (ALONE, request(C=(3,), B=(3,)), "unexpected inference input 'C' for model 'm'"),
     (spec(optional=True), request(), "expected number of inputs between 1 and 2 but got 0 inputs for model 'm'. Got "
                                      "input(s) [], but missing required input(s) ['A']. Please provide all required "
                                      "input(s)."),
@@ -106,15 +110,19 @@ def test_what_does_not_fit_is_told(model: ModelSpec, made: InferenceRequest, wor
 def test_inputs_that_are_all_of_the_same_wrong_shape():
     with pytest.raises(InvalidArgumentError, match=r"input 'A' for model 'm'. Expected \[-1,3\], got \[1,4\]"):
         validate(request(A=(1, 4), B=(1, 4)), BATCHES)
+    with pytest.raises(InvalidArgumentError, match=r"input 'A' for model 'm'. Expected \[-1\], got \[2,5\]"):
+        validate(request(A=(2, 5), B=(2, 5)), spec(dims=()))
 
 
 @pytest.mark.parametrize("model", [BATCHES, ALONE], ids=["batches", "alone"])
 @pytest.mark.parametrize(("dtype", "found"), [(np.int32, "INT32"), (np.complex64, "unknown")])
 def test_another_data_type(model: ModelSpec, dtype: type, found: str):
     shape = (1, 3) if model.max_batch_size else (3,)
-    made = InferenceRequest("m", {"A": np.zeros(shape, np.float32), "B": np.zeros(shape, dtype)})
-    with pytest.raises(InvalidArgumentError) as refusal:
-        validate(made, model)
-    assert str(refusal.value) == (
-        f"[request id: <id_unknown>] inference input 'B' data-type is '{found}', but model 'm' expects 'FP32'"
-    )
+    for wrong in ("B", "BA"):
+        made = InferenceRequest("m", {name: np.zeros(shape, dtype if name in wrong else np.float32) for name in "AB"})
+        with pytest.raises(InvalidArgumentError) as refusal:
+            validate(made, model)
+        assert str(refusal.value) == (
+            f"[request id: <id_unknown>] inference input '{wrong[-1]}' data-type is '{found}', but model 'm' expects "
+            "'FP32'"
+        )

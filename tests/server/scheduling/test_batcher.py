@@ -121,6 +121,24 @@ def test_what_is_left_when_another_goes_may_be_a_batch(ends: str):
     assert instance.batches == [2]
 
 
+@pytest.mark.parametrize(("gpu", "batches"), [(None, [2, 2]), (0, [4])], ids=["cpu", "gpu"])
+def test_idle_instances_of_one_processor_divide_what_is_queued(gpu: int | None, batches: list[int]):
+    instances, answers, later = (Doubling(), Doubling()), Answers(), []
+    held(*instances)
+    batcher = scheduler(BATCHING, *instances, gpu=gpu)
+    until(lambda: len(batcher._parked) == 2)
+    for value in range(4):
+        made = request(value)
+        made.reply = answers
+        assert batcher.submit(made, later.append)
+    later[0]()
+    for _ in batches:
+        until(lambda: instances[0].entered.acquire(blocking=False) or instances[1].entered.acquire(blocking=False))
+    assert instances[0].batches + instances[1].batches == batches
+    finish(*instances)
+    answers.wait(4)
+
+
 def test_waking_can_be_put_off():
     instance, answers, later = Doubling(), Answers(), []
     batcher = scheduler(BATCHING, instance)

@@ -96,6 +96,7 @@ def test_what_waited_too_long_is_rejected_while_every_instance_is_busy():
     assert batcher.pending == 0
     finish(instance)
     answers.wait(4)
+    until(lambda: batcher.idle)
 
 
 def test_a_request_can_ask_for_less_time_only_where_it_may_and_where_there_is_a_limit():
@@ -117,8 +118,11 @@ def test_what_is_delayed_runs_after_all_that_did_not_wait_too_long():
     batcher = scheduler(f"dynamic_batching {{ default_queue_policy {{ {policy} max_queue_size: 3 }} }}", instance)
     submit_all(batcher, [request(0)], answers)
     assert instance.entered.acquire(timeout=60)
-    submit_all(batcher, [request(1, timeout_us=1), request(2), request(3), request(4)], answers)
+    submit_all(batcher, [request(1, timeout_us=1)], answers)
+    until(lambda: batcher._queue._lanes[0][1].live == 1)
+    submit_all(batcher, [request(2), request(3), request(4)], answers)
     assert answers.wait(1)[0].id == "4"  # what is delayed still has its place in the queue
+    assert batcher.pending == 3
     finish(instance)
     answers.wait(5)
     assert instance.values == [[0], [2], [3], [1]]
