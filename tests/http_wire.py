@@ -163,11 +163,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def serving(handler: Handler, limits: HttpLimits | None = None, budget: int = 1 << 40) -> Iterator[Running]:
-    """The real HTTP server over a handler of one's own."""
-    bytes_held = ByteBudget(budget)
+def serving(handler: Handler, limits: HttpLimits | None = None, budget: int | None = 1 << 40) -> Iterator[Running]:
+    """The real HTTP server over a handler of one's own; None for the budget that it takes by itself."""
     loop = _new_event_loop()
-    running = Running(HttpServer(handler, limits, bytes_held), loop, bytes_held)
+    server = HttpServer(handler, limits, None if budget is None else ByteBudget(budget))
+    running = Running(server, loop, server._budget)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(running.server.listen("127.0.0.1", 0), loop).result(PATIENCE)

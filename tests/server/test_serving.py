@@ -27,6 +27,20 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_defaults_are_triton_s():
+    options = ServeOptions()
+    assert (options.http_port, options.grpc_port, options.metrics_port) == (8000, 8001, 8002)
+    assert (options.http_max_input_size, options.metrics_interval_ms, options.exit_timeout_secs) == (64 << 20, 2000, 30)
+    assert (options.allow_http, options.allow_grpc, options.allow_metrics) == (True, True, True)
+    assert (options.allow_cpu_metrics, options.allow_gpu_metrics) == (True, True)
+    grpc = options.grpc
+    assert (grpc.infer_response_compression_level, grpc.keepalive_permit_without_calls) == ("none", False)
+    assert (grpc.keepalive_time, grpc.keepalive_timeout) == (7_200_000, 20_000)
+    assert (grpc.http2_max_pings_without_data, grpc.http2_max_ping_strikes) == (2, 2)
+    assert grpc.http2_min_recv_ping_interval_without_data == 300_000
+    assert (grpc.max_connection_age, grpc.max_connection_age_grace) == (0, 0)
+
+
 def test_ports_are_told_and_answer(repository: Path, loopback: ServeOptions):
     with Server(Engine(repository), loopback) as server:
         assert len({server.http_port, server.grpc_port, server.metrics_port} - {0}) == 3

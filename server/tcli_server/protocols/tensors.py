@@ -42,14 +42,12 @@ def datatype(name: str, tensor: str) -> DataType:
 
 
 def element_count(shape: Sequence[int], kind: DataType, tensor: str, model: str) -> int:
-    """Elements of a shape that a request gives; an empty shape has none, as in Triton.
+    """Elements of a shape that a request gives, which has one dimension at least (see `shapeless`).
 
     Raises:
         InvalidArgumentError: too many dimensions, a negative one, or a tensor that no array can be: its elements or its
             bytes are more than 64 bits count.
     """
-    if not shape:
-        return 0
     if len(shape) <= MAX_DIMS and 0 < (count := prod(shape)) <= _SURELY_FITS and min(shape) > 0:
         return count
     if len(shape) > MAX_DIMS:

@@ -9,7 +9,7 @@ _UNSHOWABLE_BUT_LAYOUT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud
 
 def short(text: object, longest: int = _LONGEST_NAME) -> str:
     """A name or value for a message: control characters and lone surrogates as escapes, cut where it is long."""
-    shown = text if isinstance(text, str) else str(text)
+    shown = str(text)
     cut = shown if len(shown) <= longest else f"{shown[:longest]}... ({len(shown)} characters)"
     return _UNSHOWABLE.sub(_escape, cut)
 

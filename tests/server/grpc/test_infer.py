@@ -13,6 +13,8 @@ import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.protocols.grpc.errors import details
+from tcli_server.protocols.grpc.infer_response import takes_long
+from tcli_server.request import InferenceResponse
 
 ONES = np.ones(16, np.float32).tobytes()
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -399,3 +401,16 @@ def test_the_text_of_a_status_is_short_enough_for_any_client():
     assert details("lone \ud800") == "lone \\ud800"
     assert details("é" * 1000) == "é" * 1000
     assert details("é" * 1001) == "é" * 1000 + "..."
+
+
+def test_an_event_loop_is_told_what_takes_long_to_write():
+    def answer(array: np.ndarray) -> InferenceResponse:
+        return InferenceResponse("m", "1", outputs={"y": array})
+
+    assert not takes_long(answer(np.zeros(1000, np.float32)), {"y": 3})
+    assert takes_long(answer(np.zeros(100_000, np.float32)), {"y": 3})
+    assert not takes_long(answer(np.zeros(100_000, np.float32)), {})
+    assert takes_long(answer(np.zeros(1_000_000, np.float32)), {})
+    assert not takes_long(answer(np.array([b"x" * 1000], np.object_)), {})
+    assert takes_long(answer(np.array([b"x" * 2_000_000], np.object_)), {})
+    assert takes_long(answer(np.full(100_000, b"", np.object_)), {})

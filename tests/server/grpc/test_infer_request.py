@@ -1,7 +1,9 @@
 """Messages are read without their model; what Triton knows by name goes where the scheduler looks for it."""
 
+import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.protocols.grpc.infer_request import decode_request
 
 
@@ -41,3 +43,13 @@ def test_outputs_keep_their_order_and_say_how_many_classes_are_wanted():
     request, classes = decode_request(given, [b"\x01\x02"])
     assert request.outputs == ("B", "A", "C")
     assert {name: count for name, count in classes.items() if count} == {"B": 3}
+
+
+def test_a_tensor_may_have_64_dimensions():
+    given = message()
+    given.inputs[0].shape[:] = [1] * 63 + [2]
+    request, _ = decode_request(given, [b"\x01\x02"])
+    assert request.inputs["I"].shape == (1,) * 63 + (2,)
+    given.inputs[0].shape.append(1)
+    with pytest.raises(InvalidArgumentError, match="more than 64 dimensions"):
+        decode_request(given, [b"\x01\x02"])

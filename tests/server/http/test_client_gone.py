@@ -9,6 +9,7 @@ import pytest
 
 from http_wire import Hold, get, post, serving, wait_until
 from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.limits import HttpLimits
 
 
 def test_a_lost_connection_is_told_at_once():
@@ -60,6 +61,17 @@ def test_whoever_half_closes_still_gets_all_answers():
         responses = wire.read_all()
     assert [response.body for response in responses] == [b"/1", b"held", b"/3", b"held"]
     assert [response.headers.get("connection") for response in responses] == [None, None, None, "close"]
+
+
+def test_half_a_request_before_a_half_close_is_dropped_and_the_connection_ends():
+    hold = Hold()
+    never = HttpLimits(head_timeout_secs=3600, body_timeout_secs=3600, idle_timeout_secs=3600)
+    with serving(hold, never) as http, http.connect() as wire:
+        wire.send(get("/hold") + post(b"x" * 400_000)[:-1])
+        hold.wait()
+        wire.half_close()
+        hold.answer(http)
+        assert [response.body for response in wire.read_all()] == [b"held"]
 
 
 def test_every_request_behind_a_half_close_has_its_own_moment():

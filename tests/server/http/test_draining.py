@@ -1,5 +1,6 @@
 """The end of a server: what was asked is answered, what comes later is told, and the port closes last."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import onnx_models
 from http_wire import PATIENCE, Hold, Running, Wire, get, post, serving, wait_until
 from repositories import write_model
 from tcli_server import Engine
+from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.serving import ServeOptions, Server
 
 
@@ -77,6 +79,25 @@ def test_what_is_half_sent_is_refused(http: Running, half: bytes):
         response = wire.read()
         assert (response.status, response.headers["connection"]) == (503, "close")
         assert wire.closed()
+
+
+def test_an_answer_that_is_not_read_yet_is_waited_for():
+    def drained(http: Running, timeout: float) -> bool:
+        return asyncio.run_coroutine_threadsafe(http.server.drained(timeout), http.loop).result(PATIENCE)
+
+    answered = threading.Event()
+
+    def answer(exchange: Exchange) -> None:
+        exchange.respond(200, bytes(50 << 20))
+        answered.set()
+
+    with serving(answer) as http, http.connect() as wire:
+        wire.send(get())
+        assert answered.wait(PATIENCE)
+        drain(http)
+        assert not drained(http, 0.1)
+        assert len(wire.read().body) == 50 << 20
+        assert drained(http, PATIENCE)
 
 
 def test_new_connections_are_answered_until_the_port_closes(http: Running, hold: Hold):

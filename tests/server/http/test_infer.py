@@ -245,6 +245,13 @@ def test_binary_sizes_that_do_not_fit_are_refused(http: httpx.Client):
     assert "input byte size mismatch for input 'INPUT0' for model 'slow'. Expected 16, got 12" in error_of(ask(12, 12))
 
 
+@pytest.mark.parametrize("model", ["nope", "add_sub/versions/9"])
+def test_a_model_that_is_not_there_is_told_before_anything_else(http: httpx.Client, model: str):
+    response = http.post(f"/v2/models/{model}/infer", content=b"{")
+    assert response.status_code == 404
+    assert "Request for unknown model" in error_of(response)
+
+
 def test_the_walk_throughs_payload_shape(http: httpx.Client):
     """A model without batching takes its configured dims, and gives back its configured dims, whatever the file has."""
     tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2], [3, 4]]}

@@ -94,3 +94,10 @@ def test_the_input_size_is_bounded(json_length: int | None):
     with pytest.raises(InvalidArgumentError, match="Use --http-max-input-size"):
         decode_request(b" " * (LIMIT + 1), json_length, "m", "", LIMIT)
     decode_request(b"{}" if json_length is None else b"x" * LIMIT, 0, "m", "", LIMIT)
+
+
+def test_outputs_are_json_unless_it_is_said_that_they_are_not():
+    assert not read({})[1].of("any output").binary
+    assert not read({"parameters": {"priority": 1}})[1].of("any output").binary
+    assert not read({"parameters": {"binary_data_output": False}})[1].of("any output").binary
+    assert read({"parameters": {"binary_data_output": True}})[1].of("any output").binary

@@ -17,6 +17,7 @@ from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.tensors import PIECE
 
 AT_ONCE = 1 << 30
+BACKSLASH = "\\"
 PIECES = (18, 25, 64, 200)
 KINDS = ("BOOL", "UINT8", "INT32", "INT64", "UINT64", "FP32", "FP64", "BYTES")
 
@@ -138,6 +139,12 @@ def test_strings_longer_than_a_piece_come_back_whole():
             assert data.tolist() == [b"a", text.encode(), b"b"]
 
 
+@pytest.mark.parametrize("broken", ["\\u", "\\u1", "\\ud83d", "\\ude00", "\\x", "\\"])
+def test_what_is_broken_where_a_string_is_cut_stays_broken(broken: str):
+    for before in range(100):
+        assert_same(f'{{"id":"{"a" * before}{broken}{BACKSLASH}u00e9{"a" * 200}"}}'.encode())
+
+
 def test_an_array_of_many_pieces_is_one_tensor():
     values = np.random.default_rng(0).integers(-(2**63), 2**63, (1000, 100))
     body = json.dumps({"inputs": [{"data": values.tolist()}]}).encode()
@@ -160,3 +167,18 @@ def test_brackets_without_end_are_refused_as_too_deep(opener: bytes, depth: int)
             loads(text)
     with pytest.raises(InvalidArgumentError, match="nesting depth exceeds maximum allowed limit"):
         loads(b"[" * depth + b"]" * depth)
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_key_that_lies_across_two_pieces_is_found(cut: int):
+    """Else a large tensor would count as what is not `data`, of which little is allowed."""
+    head = b'{"inputs":[{'
+    body = head + b" " * (PIECE - len(head) - cut) + b'"data":[' + b"1," * PIECE + b"1]}]}"
+    assert isinstance(loads(body)["inputs"][0]["data"], Pieces)
+
+
+@pytest.mark.parametrize("escape", ["\\n", "\\\\", "\\u00e9", "\\ud83d\\ude00"])
+def test_long_strings_of_nothing_but_escapes_are_read_too(escape: str):
+    count = MAX_REST_BYTES // len(escape) + PIECE
+    body = f'{{"id":"{escape * count}"}}'.encode()
+    assert loads(body)["id"] == json.loads(f'"{escape}"') * count

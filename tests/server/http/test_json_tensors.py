@@ -126,6 +126,14 @@ def test_texts_that_look_like_such_numbers_stay_as_they_are():
 
 
 @pytest.mark.parametrize(
+    "number", ["-9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616", "1" * 30]
+)
+def test_numbers_beside_them_mean_what_they_mean_alone(number: str):
+    alone, beside = loads(f"[{number}]".encode())[0], loads(f"[NaN,{number}]".encode())[1]
+    assert (beside, type(beside)) == (alone, type(alone))
+
+
+@pytest.mark.parametrize(
     "text",
     ["nan", "inf", "INF", "+1", "01", "1.", ".5", "1NaN", "--NaN", "NaN1", "Infi", "1e400", "-1e999", "1e", "-", "0x1"],
 )

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from http_wire import Echo, Hold, chunked, get, post, serving, wait_until
-from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
+from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, ByteBudget, HttpLimits
 
 NEVER = HttpLimits(head_timeout_secs=3600, body_timeout_secs=3600, idle_timeout_secs=3600)
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -15,6 +15,18 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def limits(**changes: float) -> HttpLimits:
     return dataclasses.replace(NEVER, **changes)
+
+
+def test_a_budget_is_never_exceeded_and_tells_when_there_is_memory_to_give_back():
+    budget = ByteBudget(1 << 20)
+    assert budget.reserve(1 << 20)
+    assert not budget.reserve(1)
+    budget.release(1000)
+    assert (budget.held, budget.freed) == ((1 << 20) - 1000, 0)  # small ones the allocator uses again
+    assert budget.reserve(1000)
+    for _ in range(2):
+        budget.release(1 << 19)
+    assert (budget.held, budget.freed) == (0, 1 << 20)
 
 
 # --- time ---
@@ -128,6 +140,25 @@ def test_a_client_that_sends_all_of_a_refused_body_first_still_reads_why():
         assert wire.closed()
 
 
+def test_a_refused_client_that_says_goodbye_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)
+    with serving(Echo(), limits(max_body_size=10)) as http:
+        with http.connect() as wire:
+            wire.send(post(b"x" * 11)[:-11])
+            assert wire.read().status == 413
+            wire.half_close()
+            assert wire.closed()
+        wait_until(lambda: not http.connections())
+
+
+def test_request_bodies_take_a_quarter_of_the_memory_at_most(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.server.usable_memory", lambda: 4000)
+    for size, status in ((1000, 200), (1001, 503)):
+        with serving(Echo(), NEVER, budget=None) as http, http.connect() as wire:
+            wire.send(post(b"x" * size))
+            assert wire.read().status == status
+
+
 def test_all_connections_share_a_budget_of_body_bytes():
     hold = Hold()
     with serving(hold, NEVER, budget=1000) as http, http.connect() as one, http.connect() as other:
@@ -201,6 +232,17 @@ def test_the_largest_head(extra: int):
                 for start in range(0, len(request), piece):
                     wire.send(request[start : start + piece])
                 assert wire.read().status == (200 if extra < 0 else 431)
+
+
+@pytest.mark.parametrize(("extra", "status"), [(-200, 200), (100, 431)])
+def test_the_largest_head_of_many_headers(extra: int, status: int):
+    lines = "".join(f"a{number:03}: {'b' * 320}\r\n" for number in range(199))
+    lines += f"last: {'b' * (MAX_HEAD_BYTES + extra - len(lines) - 20)}\r\n"
+    request = get("/", lines)
+    with serving(Echo(), NEVER) as http, http.connect() as wire:
+        for start in range(0, len(request), 1000):
+            wire.send(request[start : start + 1000])
+        assert wire.read().status == status
 
 
 def test_a_request_line_without_end_is_refused():

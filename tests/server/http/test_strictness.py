@@ -78,6 +78,11 @@ def test_absolute_targets(http: Running, echo: Echo, target: str, path: bytes):
     assert echo.exchanges[0].path == path
 
 
+def test_a_target_that_is_no_path(http: Running, echo: Echo):
+    assert statuses(http, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n") == [200, 200]
+    assert echo.exchanges[0].path == b"*"
+
+
 def test_an_absolute_target_of_the_real_server(http_url: str):
     from http_wire import Wire
 

@@ -71,9 +71,9 @@ FORMS = pytest.mark.parametrize("form", ["default", "ISO8601"])
 @FORMS
 def test_nothing_in_a_message_reaches_the_log_raw(capsys: pytest.CaptureFixture[str], form: Literal["default"]):
     configure_log(LogOptions(format=form))
-    LOG.error("no model '%s'", "a\nE1123 b\r\x1b[2J\x00\x7f\x85\u2028\u202e\ud800c")
+    LOG.error("no model '%s'", "a\nE1123 é漢\r\x1b[2J\x00\x7f\x85\u2028\u202e\ud800c")
     written = capsys.readouterr().err
-    assert written.endswith(r"] no model 'a\nE1123 b\r\x1b[2J\x00\x7f\x85\u2028\u202e\ud800c'" + "\n")
+    assert written.endswith(r"] no model 'a\nE1123 é漢\r\x1b[2J\x00\x7f\x85\u2028\u202e\ud800c'" + "\n")
     assert len(written.splitlines()) == 1
 
 

@@ -84,6 +84,15 @@ def test_requests_are_counted(counted: Server):
     assert found["nv_inference_request_success", MODEL] == 2
     assert found["nv_inference_count", MODEL] == 4
     assert found["nv_inference_exec_count", MODEL] == 2
+    statistics = counted.engine.model("counted").statistics
+    for name, nanoseconds in (
+        ("request", statistics.success_ns),
+        ("queue", statistics.queue_ns),
+        ("compute_input", statistics.compute_input_ns),
+        ("compute_infer", statistics.compute_infer_ns),
+        ("compute_output", statistics.compute_output_ns),
+    ):
+        assert found[f"nv_inference_{name}_duration_us", MODEL] == nanoseconds // 1000
     assert (
         found["nv_inference_request_duration_us", MODEL] >= found["nv_inference_compute_infer_duration_us", MODEL] > 0
     )

@@ -266,8 +266,11 @@ def test_full_width_characters(tmp_path: Path, text: str):
 
 
 def test_what_comes_behind_a_value_of_several_lines_has_its_line_and_column(tmp_path: Path):
-    _, problems = judged(tmp_path, f"max_batch_size: - # minus\n8x\n  zork: 1 name: \u00a0'm'\n{INPUT}\n{OUTPUT}\n}}")
+    _, problems = judged(
+        tmp_path, f"max_batch_size: - # minus\n8x stray\n  zork: 1 name: \u00a0'm'\n{INPUT}\n{OUTPUT}\n}}"
+    )
     told = [(problem.line, problem.found) for problem in problems]
+    assert (2, "'stray' (column 4) behind the value of max_batch_size") in told
     assert (3, "unknown field 'zork'") in told
     assert (6, "'}' (column 1)") in told
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
@@ -68,13 +67,11 @@ class Inference:
         loop: asyncio.AbstractEventLoop,
         pool: ThreadPoolExecutor,
         admission: Admission,
-        compression: grpc.Compression,
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._pool = pool
         self._admission = admission
-        self._compression = compression
         self._post = ReplyMailbox(loop).post
         self._turn_end = TurnEnd(loop)
         self._streams: set[Stream] = set()
@@ -87,8 +84,6 @@ class Inference:
 
     async def model_infer(self, data: bytes, context: Any) -> bytes:
         """Answer one request; a client that is gone cancels this, and with it the request."""
-        if self._compression is not grpc.Compression.NoCompression:
-            context.set_compression(self._compression)
         try:
             return await self._infer(_Call(data), encode_response)
         except Exception as error:

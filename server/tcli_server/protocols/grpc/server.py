@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import grpc
 import grpc.aio
@@ -25,13 +25,15 @@ _METADATA = 16 << 10
 
 CompressionLevel = Literal["none", "low", "medium", "high"]
 
+_COMPRESSION_LEVELS: tuple[CompressionLevel, ...] = get_args(CompressionLevel)
+
 
 @dataclass(frozen=True, slots=True)
 class GrpcOptions:
     """Triton's `--grpc-...` options with Triton's defaults; times in milliseconds, 0 for no limit of age.
 
     Attributes:
-        infer_response_compression_level: of inference responses; gzip at every level but `none`.
+        infer_response_compression_level: of responses, in a coding that the client takes; gRPC chooses gzip or deflate.
         keepalive_time: a silent connection is pinged after so long; likewise keepalive_timeout for the answer.
         http2_min_recv_ping_interval_without_data: pings that come faster are strikes, after `http2_max_ping_strikes` of
             which the connection is closed.
@@ -51,12 +53,6 @@ class GrpcOptions:
     max_pending_calls: int = 50_000
     max_connections: int = 10_000
 
-    @property
-    def compression(self) -> grpc.Compression:
-        """For responses to inferences."""
-        none = self.infer_response_compression_level == "none"
-        return grpc.Compression.NoCompression if none else grpc.Compression.Gzip
-
     def channel_arguments(self) -> list[tuple[str, int]]:
         """The options in gRPC's words."""
         arguments = [
@@ -74,6 +70,8 @@ class GrpcOptions:
             ("grpc.max_metadata_size", _METADATA),
             ("grpc.absolute_max_metadata_size", _METADATA),
             ("grpc.so_reuseport", 0),  # a port that another program listens on is an error, not a shared port
+            # Not a call's own setting, which grpc.aio forgets where nothing but the answer is sent.
+            ("grpc.default_compression_level", _COMPRESSION_LEVELS.index(self.infer_response_compression_level)),
             ("grpc.keepalive_time_ms", self.keepalive_time),
             ("grpc.keepalive_timeout_ms", self.keepalive_timeout),
             ("grpc.keepalive_permit_without_calls", int(self.keepalive_permit_without_calls)),
@@ -155,7 +153,7 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     status_pool = ThreadPoolExecutor(1, "grpc-status")
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
     server = grpc.aio.server(options=options.channel_arguments())
-    inference = Inference(engine, asyncio.get_running_loop(), pool, admission, options.compression)
+    inference = Inference(engine, asyncio.get_running_loop(), pool, admission)
     service = Service(engine, status_pool, admission)
     server.add_generic_rpc_handlers(service.handlers(inference))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -39,6 +39,7 @@ _FIRST_WINDOW = 1 << 10
 _KEY = b'"data"'
 _NOT_FLAT = tuple(b'"[]{}'[place : place + 1] for place in range(5))
 _LONGEST_ESCAPE = 12
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ class _LargeText:
         self._arrays: list[Pieces] = []
         self._keys = 0
         # What is taken out leaves a mark with this name behind, which nobody can have guessed.
-        self._nonce = secrets.token_hex(8)
+        # The first letter is none that could complete an escape.
+        self._nonce = "x" + secrets.token_hex(8)
         self._mark = re.compile(self._nonce + r"(\d+);")
 
     def parse(self) -> Any:
@@ -141,10 +143,10 @@ class _LargeText:
         if wanted >= end:
             return end, False
         for stop in range(wanted, max(start, wanted - _LONGEST_ESCAPE), -1):
-            if text[stop] & 0xC0 != 0x80 and _behind_escapes(text, stop):
+            if text[stop] & 0xC0 != 0x80 and _behind_escapes(text, start, stop):
                 return stop, True
         window = text[start:wanted]
-        return wanted + (len(window) - len(window.rstrip(b"\\"))) % 2, False
+        return wanted + _backslashes(window) % 2, False
 
     def _whole(self, value: Any) -> Any:
         """A parsed value with the insides of its strings put back."""
@@ -248,13 +250,20 @@ class _LargeText:
                 item["data"] = self._arrays[data[self._nonce]]
 
 
-def _behind_escapes(text: bytes, place: int) -> bool:
-    """Whether no escape, or pair of escapes that make one character, goes across a place."""
-    before = text[max(0, place - _LONGEST_ESCAPE) : place]
+def _behind_escapes(text: bytes, start: int, place: int) -> bool:
+    """Whether no escape, or pair of escapes that make one character, goes across a place; `start` is in none."""
+    before = text[max(start, place - _LONGEST_ESCAPE) : place]
     if b"\\" not in before:
         return True
-    # Where an escape begins, the one before has ended; two backslashes could be one.
-    return text[place] == ord("\\") and not before.endswith(b"\\") and before[-6:-4] != b"\\u"
+    if before.endswith(b"\\"):  # each two of them are one escape
+        return _backslashes(text[start:place]) % 2 == 0
+    # Where an escape begins, the one before has ended.
+    return text[place] == ord("\\") and not _HALF_A_PAIR.fullmatch(before[-6:])
+
+
+def _backslashes(text: bytes) -> int:
+    """How many of them a text ends with."""
+    return len(text) - len(text.rstrip(b"\\"))
 
 
 def _find(text: bytes, wanted: bytes, start: int) -> int:

@@ -258,9 +258,7 @@ class RequestReader:
 
     def _repeat(self, name: bytes, value: bytes) -> None:
         self._repeats += 1
-        if name == b"host" and self.phase is HEAD:
-            self._refuse(400, "request with two Host headers")
-        elif self._repeats <= MAX_HEADERS:  # beyond, the request is refused anyway
+        if self._repeats <= MAX_HEADERS:  # beyond, the request is refused anyway
             self._headers[name] += b", " + value.rstrip()
 
     def _too_large(self) -> str:
