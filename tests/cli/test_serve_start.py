@@ -119,25 +119,23 @@ def test_without_auto_completion_a_folder_without_configuration_is_ignored(model
 # --- repositories as nobody meant them ---
 
 
-def without_privileges() -> None:
-    """In a child that is root: nothing may be read that its mode forbids."""
-    if os.geteuid() == 0:
-        import ctypes
-
-        libc = ctypes.CDLL(None)
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+WITHOUT_PRIVILEGES = """
+import ctypes, os, sys
+if os.geteuid() == 0:  # nothing may be read that its mode forbids
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def tcli(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "triton_cli", *map(str, arguments)]
+    command = [sys.executable, "-c", WITHOUT_PRIVILEGES, sys.executable, "-m", "triton_cli", *map(str, arguments)]
     return subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
-        preexec_fn=without_privileges,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         errors="replace",
     )
