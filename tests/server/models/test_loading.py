@@ -56,6 +56,7 @@ class Opening:
         fails: raised by each opening but for the first `after` ones.
         opened: names of instances.
         closed: likewise.
+        keeping: names of threads that would keep the process from ending while a model is opened.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +64,12 @@ class Opening:
         self.after = 0
         self.opened: list[str] = []
         self.closed: list[str] = []
+        self.keeping: set[str] = set()
         open_model = OnnxRuntimeBackend.open
 
         def watched(backend: OnnxRuntimeBackend, config: object, path: Path, place: object) -> object:
+            threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+            self.keeping |= {thread.name for thread in threads if not thread.daemon}
             if self.fails is not None and len(self.opened) >= self.after:
                 raise self.fails
             instance = open_model(backend, config, path, place)
@@ -256,10 +260,11 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_p
     assert [answer.error for answer in answers] == [None]
 
 
-def test_nothing_begins_after_the_end(tmp_path: Path):
+def test_nothing_begins_after_the_end(tmp_path: Path, opening: Opening):
     write_model(tmp_path, "m", MODEL)
     engine = Engine(tmp_path)
     engine.start()
+    assert [name for name in opening.keeping if name.startswith(("load", "control"))] == []
     loaded = engine.model("m")
     engine.start()
     write_model(tmp_path, "m", MODEL, version=2)
