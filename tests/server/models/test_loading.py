@@ -195,6 +195,13 @@ def test_pushed_files_go_with_the_engine(tmp_path: Path):
     assert pushed_folders() == before
 
 
+def test_a_version_without_its_file_names_the_file(tmp_path: Path, engine: Engine):
+    write_model(tmp_path, "m", MODEL, 'backend: "onnxruntime" version_policy { all { } }')
+    (tmp_path / "m" / "2").mkdir()
+    with pytest.raises(InvalidArgumentError, match=r"2/model\.onnx is missing: version 2 of model 'm' has no file"):
+        engine.load("m")
+
+
 def test_what_is_done_is_not_remembered(engine: Engine):
     future = engine.begin_load("m")
     gone = weakref.ref(future)
