@@ -157,6 +157,7 @@ def test_versions_that_are_not_there(engine: Engine):
         (str(2**63 - 1), NotFoundError, f"version {2**63 - 1} is not found"),
         (str(2**63), InvalidArgumentError, "version should be an integral value"),
         ("1" * 5000, InvalidArgumentError, "version should be an integral value"),
+        ("1".zfill(20), InvalidArgumentError, "version should be an integral value"),
         ("-1", InvalidArgumentError, "version should be an integral value"),
         ("²", InvalidArgumentError, "version should be an integral value"),
     ):

@@ -114,3 +114,10 @@ def test_a_field_that_is_not_in_the_file_is_told_at_its_first_line(tmp_path: Pat
     assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("max_batch_size") == 2
     (tmp_path / "m" / "config.pbtxt").unlink()
     assert Draft(ModelFolder("m", tmp_path / "m")).line("max_batch_size") is None
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path):
+    gone = Draft(ModelFolder("m", tmp_path / "m"))
+    assert (gone.backend, gone.versions, gone.placements) == (None, [], [])
+    (problem,) = gone.problems
+    assert "cannot be read: No such file or directory" in problem.found

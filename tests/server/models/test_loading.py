@@ -56,6 +56,7 @@ class Opening:
         fails: raised by each opening but for the first `after` ones.
         opened: names of instances.
         closed: likewise.
+        keeping: names of threads that would keep the process from ending while a model is opened.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +64,12 @@ class Opening:
         self.after = 0
         self.opened: list[str] = []
         self.closed: list[str] = []
+        self.keeping: set[str] = set()
         open_model = OnnxRuntimeBackend.open
 
         def watched(backend: OnnxRuntimeBackend, config: object, path: Path, place: object) -> object:
+            threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+            self.keeping |= {thread.name for thread in threads if not thread.daemon}
             if self.fails is not None and len(self.opened) >= self.after:
                 raise self.fails
             instance = open_model(backend, config, path, place)
@@ -191,6 +195,13 @@ def test_pushed_files_go_with_the_engine(tmp_path: Path):
     assert pushed_folders() == before
 
 
+def test_a_version_without_its_file_names_the_file(tmp_path: Path, engine: Engine):
+    write_model(tmp_path, "m", MODEL, 'backend: "onnxruntime" version_policy { all { } }')
+    (tmp_path / "m" / "2").mkdir()
+    with pytest.raises(InvalidArgumentError, match=r"2/model\.onnx is missing: version 2 of model 'm' has no file"):
+        engine.load("m")
+
+
 def test_what_is_done_is_not_remembered(engine: Engine):
     future = engine.begin_load("m")
     gone = weakref.ref(future)
@@ -256,10 +267,11 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_p
     assert [answer.error for answer in answers] == [None]
 
 
-def test_nothing_begins_after_the_end(tmp_path: Path):
+def test_nothing_begins_after_the_end(tmp_path: Path, opening: Opening):
     write_model(tmp_path, "m", MODEL)
     engine = Engine(tmp_path)
     engine.start()
+    assert [name for name in opening.keeping if name.startswith(("load", "control"))] == []
     loaded = engine.model("m")
     engine.start()
     write_model(tmp_path, "m", MODEL, version=2)

@@ -8,7 +8,19 @@ import time
 import numpy as np
 import pytest
 
-from scheduled import BATCHING, CONFIG, Answers, Doubling, finish, held, request, scheduler, submit_all, waiting_for
+from scheduled import (
+    BATCHING,
+    CONFIG,
+    Answers,
+    Doubling,
+    finish,
+    held,
+    request,
+    scheduler,
+    submit_all,
+    waiting_for,
+    until,
+)
 from tcli_server.errors import ErrorKind, UnavailableError
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
@@ -86,6 +98,7 @@ def test_thousands_that_give_up_leave_nothing_in_the_queue():
     assert batcher.pending == 0
     assert sum(len(lane.entries) for lanes in batcher._queue._lanes.values() for lane in lanes) < 200
     finish(instance)
+    until(lambda: batcher.idle)
 
 
 def test_thousands_with_a_deadline_that_give_up_leave_nothing_either():
