@@ -99,6 +99,10 @@ def test_thousands_that_give_up_leave_nothing_in_the_queue():
     assert sum(len(lane.entries) for lanes in batcher._queue._lanes.values() for lane in lanes) < 200
     finish(instance)
     until(lambda: batcher.idle)
+    answers.wait(5001)
+    submit_all(batcher, [request(9)], answers)
+    assert answers.wait(5002)[-1].error is None
+    until(lambda: batcher.idle)
 
 
 def test_thousands_with_a_deadline_that_give_up_leave_nothing_either():

@@ -163,3 +163,18 @@ def test_a_request_that_is_delayed_lets_those_behind_it_go():
     submit_all(batcher, [request(1, timeout_us=20_000), request(2, 2), request(3, 2)], answers)
     answers.wait(2)
     assert instance.values[0] == [2, 2, 3, 3]
+
+
+def test_a_nearer_deadline_is_noticed_while_a_far_one_is_waited_for():
+    instance, answers = Doubling(), Answers()
+    held(instance)
+    policy = f"default_queue_policy {{ default_timeout_microseconds: {HOUR_US} allow_timeout_override: true }}"
+    batcher = scheduler(f"max_batch_size: 4 dynamic_batching {{ {policy} }}", instance)
+    submit_all(batcher, [request(0)], answers)
+    assert instance.entered.acquire(timeout=60)
+    submit_all(batcher, [request(1)], answers)  # the watch waits for an hour now
+    submit_all(batcher, [request(2, timeout_us=50_000)], answers)
+    assert answers.wait(1)[0].id == "2"
+    assert str(answers.responses[0].error) == "Request timeout expired"
+    finish(instance)
+    answers.wait(3)
