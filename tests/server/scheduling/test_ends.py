@@ -18,8 +18,8 @@ from scheduled import (
     request,
     scheduler,
     submit_all,
-    waiting_for,
     until,
+    waiting_for,
 )
 from tcli_server.errors import ErrorKind, UnavailableError
 from tcli_server.observability.log import LOG
