@@ -1,5 +1,7 @@
 """Queue policies with real threads: priorities, limits, timeouts."""
 
+import time
+
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelDynamicBatching
 
@@ -97,6 +99,23 @@ def test_what_waited_too_long_is_rejected_while_every_instance_is_busy():
     finish(instance)
     answers.wait(4)
     until(lambda: batcher.idle)
+
+
+def test_a_nearer_deadline_is_kept_although_a_farther_one_is_waited_for():
+    instance, answers = Doubling(), Answers()
+    held(instance)
+    policy = "default_queue_policy { default_timeout_microseconds: 3600000000 allow_timeout_override: true }"
+    batcher = scheduler(f"max_batch_size: 4 dynamic_batching {{ {policy} }}", instance)
+    submit_all(batcher, [request(0)], answers)
+    assert instance.entered.acquire(timeout=60)
+    submit_all(batcher, [request(1)], answers)
+    start, used = time.monotonic(), time.process_time()
+    until(lambda: time.monotonic() - start > 0.3)
+    assert time.process_time() - used < 0.25, "waiting costs no processor time"
+    submit_all(batcher, [request(2, timeout_us=1)], answers)
+    assert answers.wait(1)[0].id == "2"
+    finish(instance)
+    assert [response.error for response in answers.wait(3)[1:]] == [None, None]
 
 
 def test_a_request_can_ask_for_less_time_only_where_it_may_and_where_there_is_a_limit():
