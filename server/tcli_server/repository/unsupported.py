@@ -74,12 +74,11 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
 
 
 def _one_of(field: str, found: str, supported: tuple[str, ...], report: Report) -> None:
-    fix = "serve this model with NVIDIA Triton"
     report.add(
         field,
         f"'{found}'",
         f"{' or '.join(supported)}: tcli does not support anything else yet",
-        fix if found == "ensemble" else f"write {supported[0]} where that fits, or {fix}",
+        f"write {supported[0]} where that fits, or serve this model with NVIDIA Triton",
     )
 
 

@@ -264,6 +264,7 @@ def test_refusals_in_triton_s_words(stub, request_of, status: grpc.StatusCode, t
     (change(first={"datatype": "FOO"}), INVALID, "'FOO'"),
     (change(first={"shape": [1, 4, 4]}), INVALID, r"Expected \[-1,16\], got \[1,4,4\]"),
     (lambda: strings([1, 2], typed=(b"a",)), INVALID, "expected 2 string elements"),
+    (lambda: strings([1, 2], typed=(b"a", b"b", b"c")), INVALID, "unexpected number of string elements 3 .* expecting 2"),
     (lambda: strings([1, 2], raw=b"\x01\0\0\0a\x03\0"), INVALID, "incomplete string length indicator"),
     (lambda: strings([1, 2], raw=b"\x01\0\0\0a\x03\0\0\0b"), INVALID, "expecting string of length 3 but only 1 bytes"),
     (lambda: pb.ModelInferRequest(
@@ -272,7 +273,7 @@ def test_refusals_in_triton_s_words(stub, request_of, status: grpc.StatusCode, t
             name="INPUT0", datatype="FP16", shape=[1, 1],
             contents=pb.InferTensorContents(fp32_contents=[1.0]))],
     ), INVALID, "unexpected explicit tensor data"),
-], ids=["version", "datatype", "shape", "too few", "length", "truncated", "fp16"])  # fmt: skip
+], ids=["version", "datatype", "shape", "too few", "too many", "length", "truncated", "fp16"])  # fmt: skip
 def test_other_refusals(stub, request_of, status: grpc.StatusCode, text: str):
     found, message = refused(stub, request_of())
     assert found == status

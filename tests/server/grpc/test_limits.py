@@ -126,6 +126,24 @@ def test_bytes_that_wait_to_be_read_are_bounded(
         assert stub.ModelInfer(strings("third"), timeout=60).id == "third"
 
 
+def test_what_is_under_way_may_take_a_part_of_a_second():
+    async def check() -> None:
+        admission = Admission(most_calls=2, most_bytes=10)
+        assert await admission.drained(0)
+        admission.admit()
+        admission.admit()
+        assert not await admission.drained(0)
+        assert not await admission.drained(0.01)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, admission.leave)
+        loop.call_later(0.2, admission.leave)
+        assert await admission.drained(0.9)
+        admission.admit()
+        assert not await admission.drained(0.01)
+
+    asyncio.run(check())
+
+
 def test_a_message_larger_than_the_bound_is_read_when_it_is_the_only_one():
     admission = Admission(most_calls=1, most_bytes=10)
     with admission.holding(100), pytest.raises(UnavailableError), admission.holding(1):

@@ -147,6 +147,23 @@ def test_a_configuration_that_fits():
     assert signature_problems(parse(f"max_batch_size: 8 {reshaped} {SIZE} {CLASSES}"), IMAGE, FOLDER) == []
 
 
+def test_a_batch_size_of_one_is_a_batch_too():
+    text = 'max_batch_size: 1 input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] }'
+    (problem,) = signature_problems(parse(text), FIXED, FOLDER)
+    assert problem.field == "max_batch_size"
+
+
+def test_a_name_that_nothing_resembles_is_not_guessed():
+    (problem, *_) = signature_problems(parse(f"max_batch_size: 8 {data('3', name='zork')}"), IMAGE, FOLDER)
+    assert (problem.field, problem.fix, problem.edits) == ("input[0].name", "use one of these names", ())
+
+
+def test_a_reshape_that_does_not_fit_the_file_is_corrected_in_its_own_words():
+    wrong = data("150528", "reshape { shape: [ 3, 224, 225 ] }")
+    (problem,) = signature_problems(parse(f"max_batch_size: 8 {wrong} {SIZE} {CLASSES}"), IMAGE, FOLDER)
+    assert (problem.field, problem.fix) == ("input[0].reshape.shape", "write shape: [ 3, 224, 224 ]")
+
+
 def test_without_batching_all_dimensions_are_listed():
     problems = signature_problems(parse(f"{data('3, 224, 224')} {SIZE} {CLASSES}"), IMAGE, FOLDER)
     assert {problem.field for problem in problems} == {"input[0].dims", "input[1].dims", "output[0].dims"}

@@ -251,6 +251,41 @@ def test_a_file_of_another_format_is_told_to_be_one(tmp_path: Path, text: str):
     assert FORMATS[text] in one(tmp_path, text).found
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('sequence_batching { direct { minimum_slot_utilization: "x" } }', "a number"),
+        ("sequence_batching { direct { minimum_slot_utilization: x } }", "a number"),
+        ("dynamic_batching { preserve_ordering: maybe }", "true or false"),
+        ("name: { }", "a string in quotes"),
+        ("max_batch_size: “8", "a string that ends with “ on the same line"),
+    ],
+)
+def test_what_a_field_takes_is_told(tmp_path: Path, text: str, expected: str):
+    path = tmp_path / "config.pbtxt"
+    path.write_text(text)
+    (problem,) = read_config_file(path).problems
+    assert problem.expected == expected
+
+
+def test_a_missing_input_is_added_as_it_has_to_be_listed(tmp_path: Path):
+    shapes = {"x": (-1, 3, 4), "flat": (-1,), "image": (-1, 5, 6)}
+    signature = ModelSignature(tuple(TensorSignature(name, "FP32", shape) for name, shape in shapes.items()), ())
+    model = ModelFolder("m", tmp_path)
+
+    def missing(text: str) -> list[Problem]:
+        model.config_path.write_text(text)
+        file = read_config_file(model.config_path)
+        return signature_problems(file.config, signature, model, file.positions)
+
+    text = f"max_batch_size: 8\n{INPUT}\n"
+    flat, image = missing(text)
+    assert flat.fix == "add an input 'flat' with data_type TYPE_FP32 and dims [ 1 ]"
+    assert image.fix == "add an input 'image' with data_type TYPE_FP32 and dims [ 5, 6 ]"
+    assert ["reshape { shape: [ ] }" in problem.edits[0].new for problem in (flat, image)] == [True, False]
+    assert missing(apply_edits(text, [*flat.edits, *image.edits])) == []
+
+
 def test_a_text_of_several_words_without_quotes_is_one_text(tmp_path: Path):
     text = f"max_batch_size: 8\ndefault_model_filename: my own model.onnx\n{INPUT}\n{OUTPUT}\n"
     problem = one(tmp_path, text)

@@ -73,6 +73,12 @@ def test_a_repository_with_an_impossible_name_is_told(name: str):
         model_folders([name])
 
 
+def test_a_version_has_63_bits_at_most(tmp_path: Path):
+    for name in (str(2**63 - 1), str(2**63)):
+        (tmp_path / name).mkdir()
+    assert ModelFolder("m", tmp_path).versions() == [2**63 - 1]
+
+
 def test_versions_are_ordered_as_numbers(tmp_path: Path):
     for name in ("10", "9", "100", "11", "2"):
         (tmp_path / name).mkdir()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from tcli_server.repository.pbtxt.names import meant_values
 from tcli_server.repository.pbtxt.scalars import quoted
 from tcli_server.repository.pbtxt.tokens import Token
 from tcli_server.repository.pbtxt.values import WrongValueError, parse_value
@@ -75,11 +74,7 @@ def _written(field: FieldDescriptor, word: str) -> str | None:
     try:
         parse_value(field, word)
     except WrongValueError as error:
-        if field.enum_type is not None:
-            meant: Sequence[str] = meant_values(word, field.enum_type)
-        else:
-            meant = error.meant
-        return meant[0] if len(meant) == 1 else None
+        return error.meant[0] if len(error.meant) == 1 else None
     if field.enum_type is not None and not word.isidentifier():
         return None
     return word
