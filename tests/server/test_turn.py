@@ -1,22 +1,41 @@
 """What is put off to the end of an event loop's turn, and what is not."""
 
 import asyncio
+from types import SimpleNamespace
 
+import pytest
+
+from tcli_server.protocols import turn
 from tcli_server.protocols.turn import TurnEnd
 
+APART_NS, TOGETHER_NS = 1_000_000, 1_000
 
-def test_requests_that_come_one_at_a_time_do_not_wait():
+
+class Clock:
+    """The time between requests, however slow the machine is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_ns = 10**15
+        monkeypatch.setattr(turn, "time", SimpleNamespace(monotonic_ns=lambda: self.now_ns))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_requests_that_come_one_at_a_time_do_not_wait(clock: Clock):
     async def check() -> None:
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
         for number in range(3):
+            clock.now_ns += APART_NS
             turn_end(lambda number=number: called.append(number))
             assert called[-1] == number
-            await asyncio.sleep(0)
 
     asyncio.run(check())
 
 
-def test_behind_a_turn_of_several_all_wait_for_the_end_and_each_is_called_once():
+def test_those_that_come_together_wait_for_the_end_and_each_is_called_once(clock: Clock):
     async def check() -> None:
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
 
@@ -27,15 +46,18 @@ def test_behind_a_turn_of_several_all_wait_for_the_end_and_each_is_called_once()
             called.append("other")
 
         for callback in (first, other, other, first):
+            clock.now_ns += TOGETHER_NS
             turn_end(callback)
         assert called == ["first"]
         await asyncio.sleep(0)
         assert called == ["first", "other", "first"]
         called.clear()
+        clock.now_ns += APART_NS
         turn_end(other)  # the turn before had several, so this one may have, too
         assert called == []
         await asyncio.sleep(0)
         assert called == ["other"]
+        clock.now_ns += APART_NS
         turn_end(first)
         assert called == ["other", "first"]
 
