@@ -109,6 +109,15 @@ def test_as_many_instances_as_the_machine_allows_and_not_one_more(tmp_path: Path
     assert problem.found == f"{most + 1} instances"
 
 
+def test_as_many_threads_as_the_machine_allows_and_not_one_more(tmp_path: Path):
+    most = max(512, 64 * usable_cores())
+    assert (
+        draft(tmp_path, parameter("intra_op_thread_count", str(most - 1))).problems == []
+    )  # and one between operators
+    (problem,) = draft(tmp_path, parameter("intra_op_thread_count", str(most))).problems
+    assert problem.found == f"{most + 1} threads for 1 instances"
+
+
 def test_a_field_that_is_not_in_the_file_is_told_at_its_first_line(tmp_path: Path):
     assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("instance_group") == 1
     assert draft(tmp_path, 'backend: "onnxruntime"\nmax_batch_size: 8').line("max_batch_size") == 2
