@@ -121,8 +121,9 @@ def test_what_is_no_request_at_all_is_a_defect_that_is_told_and_logged(
     assert engine.infer("m", ROW)
 
 
-def test_whoever_asks_for_no_priority_has_the_models(tmp_path: Path):
-    config = "dynamic_batching { priority_levels: 3 default_priority_level: 2 }"
+def test_whoever_asks_for_no_priority_and_no_timeout_has_the_models(tmp_path: Path):
+    policy = "default_queue_policy { default_timeout_microseconds: 3600000000 allow_timeout_override: true }"
+    config = f"dynamic_batching {{ priority_levels: 3 default_priority_level: 2 {policy} }}"
     write_model(tmp_path, "levels", onnx_models.identity(), f"max_batch_size: 1 {config}")
     with Engine(tmp_path) as engine, ThreadPoolExecutor(2) as pool:
         model = engine.model("levels")

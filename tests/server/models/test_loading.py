@@ -195,6 +195,19 @@ def test_pushed_files_go_with_the_engine(tmp_path: Path):
     assert pushed_folders() == before
 
 
+def test_why_a_model_cannot_be_loaded_stays_in_the_index(tmp_path: Path, engine: Engine):
+    write_model(tmp_path, "m", MODEL, "max_batch_size: -1")
+    with pytest.raises(InternalError, match="max_batch_size"):
+        engine.load("m")
+    ((name, version, state, reason),) = rows(engine)
+    assert (name, version, state) == ("m", "", "UNAVAILABLE")
+    assert "max_batch_size" in reason
+    assert not engine.ready()
+    write_model(tmp_path, "m", MODEL, "max_batch_size: 1")
+    engine.load("m")
+    assert rows(engine) == [("m", "1", "READY", "")]
+
+
 def test_a_version_without_its_file_names_the_file(tmp_path: Path, engine: Engine):
     write_model(tmp_path, "m", MODEL, 'backend: "onnxruntime" version_policy { all { } }')
     (tmp_path / "m" / "2").mkdir()
