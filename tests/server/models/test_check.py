@@ -236,13 +236,28 @@ def test_what_a_repository_holds_at_a_glance(tmp_path: Path):
     write_model(tmp_path, "real", BATCHING)
     write_model(tmp_path, "random", BATCHING, 'parameters { key: "tcli_placeholder" value { string_value: "1" } }')
     (tmp_path / "empty").mkdir()
+    tensor = '{ name: "INPUT0" data_type: TYPE_FP32 dims: [ 4 ] }'
+    write_model(tmp_path, "half", BATCHING, f"max_batch_size: 2 input {tensor}")
     found = {overview.name: overview for overview in model_overviews(tmp_path)}
     assert [(name, one.placeholder, one.problem_count) for name, one in found.items()] == [
         ("empty", False, 1),
+        ("half", False, 0),
         ("random", True, 0),
         ("real", False, 0),
     ]
     assert (found["empty"].versions, found["empty"].backend) == ((), "")
+    assert [tensor.name for tensor in found["half"].outputs] == ["OUTPUT0"]
     real = found["real"]
     assert (real.versions, real.backend, real.path) == ((1,), "onnxruntime", tmp_path / "real")
     assert [(tensor.name, tensor.datatype, tensor.dims) for tensor in real.inputs] == [("INPUT0", "FP32", (4,))]
+
+
+@pytest.mark.parametrize(("labels", "fix"), [("a\nb\n", "add or remove lines"), ("", "write one class name a line")])
+def test_labels_that_are_too_few(tmp_path: Path, labels: str, fix: str):
+    config = GOOD.format(name="m").replace(
+        'output [ { name: "OUTPUT0"', 'output [ { label_filename: "labels.txt" name: "OUTPUT0"'
+    )
+    write_model(tmp_path, "m", BATCHING, config, **{"labels.txt": labels})
+    problem = only(check_repository(tmp_path))
+    assert (problem.expected, problem.fix) == ("4, one for each class of 'OUTPUT0' (dims: [4])", fix)
+    assert not problem.blocks

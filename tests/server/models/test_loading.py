@@ -277,6 +277,7 @@ def test_a_version_that_drains_is_not_ready_and_still_answers_what_it_took(tmp_p
     finally:
         leave.set()
     until(lambda: rows(engine) == [("m", "1", "UNAVAILABLE", "unloaded"), *rest])
+    until(lambda: not engine._control._draining._threads)
     assert [answer.error for answer in answers] == [None]
 
 
@@ -370,6 +371,13 @@ def test_the_batch_size_of_models_that_say_none(tmp_path: Path, settings: dict, 
         assert list(config.dynamic_batching.preferred_batch_size) == [batch_size]
         assert config.version_policy.latest.num_versions == 1
         assert config.optimization.input_pinned_memory.enable
+
+
+def test_a_model_that_does_not_batch_gets_no_batcher(tmp_path: Path):
+    write_model(tmp_path, "m", onnx_models.identity(shape=(4,)))
+    with Engine(tmp_path) as engine:
+        config = engine.model_config("m")
+        assert (config.max_batch_size, config.HasField("dynamic_batching")) == (0, False)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1234567890", "²"])
