@@ -188,18 +188,7 @@ class InferenceRequest:
                 return
 
     def _end(self, response: InferenceResponse, reason: FailureReason | None) -> None:
-        self._finish(reason)
-        self._reply(response)
-        self.reply = _no_reply  # it may hold the caller, who may hold the request
-
-    def _reply(self, response: InferenceResponse) -> None:
-        try:
-            self.reply(response)
-        except BaseException:  # the caller's own mistake: nobody else may suffer from it
-            LOG.exception("the reply of a request to '%s' raised", self.model_name)
-
-    def _finish(self, reason: FailureReason | None) -> None:
-        """Count, and let go of what the request held."""
+        """Count, let go of what the request held, and tell the caller."""
         try:
             if self.observer is not None:
                 if reason is None:
@@ -214,3 +203,11 @@ class InferenceRequest:
             LOG.exception("the end of a request to '%s' could not be recorded", self.model_name)
         self.inputs = {}
         self.raw_input = None
+        self._reply(response)
+        self.reply = _no_reply  # it may hold the caller, who may hold the request
+
+    def _reply(self, response: InferenceResponse) -> None:
+        try:
+            self.reply(response)
+        except BaseException:  # the caller's own mistake: nobody else may suffer from it
+            LOG.exception("the reply of a request to '%s' raised", self.model_name)

@@ -72,7 +72,8 @@ class Model:
         Raises:
             InvalidArgumentError: the request does not fit the model.
         """
-        shape_raw_input(request, self.spec)
+        if request.raw_input is not None:
+            shape_raw_input(request, self.spec)
         validate(request, self.spec)
         request.observer = self.statistics
         return self._scheduler.submit(request, later)

@@ -153,7 +153,7 @@ class Batcher:
         while True:
             with self._lock:
                 now_ns = time.monotonic_ns()
-                expired = self._queue.expire(now_ns)
+                expired = self._queue.expire(now_ns) if self._watch is not None else ()
                 if worker.retired or (self._stopped and not self._queue):
                     taken, wait_ns = None, 0
                 else:
@@ -174,10 +174,13 @@ class Batcher:
             self._parked.append(worker.parking)
             return None, -1
         rules = self._rules
-        limit = rules.limit
-        if not rules.max_delay_ns:
-            limit = self._sharing.limit(limit, self._queue.inferences, self._busy)
-        count, wait_ns = plan_batch(self._queue, rules, limit, now_ns, self._stopped)
+        if rules.max_delay_ns:
+            count, wait_ns = plan_batch(self._queue, rules, rules.limit, now_ns, self._stopped)
+        elif len(self._queue) == 1:
+            count, wait_ns = 1, 0
+        else:
+            limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy)
+            count, wait_ns = plan_batch(self._queue, rules, limit, now_ns, self._stopped)
         if count:
             batch = self._queue.take(count)
             number = self._taken
@@ -236,8 +239,8 @@ class Batcher:
 
     # --- the rest ---
 
-    def _sender(self) -> Callable[[int, Callable[[], None]], None]:
-        return self._order.send if self._order is not None else _send_now
+    def _sender(self) -> Callable[[int, Callable[[], None]], None] | None:
+        return self._order.send if self._order is not None else None
 
     def _expire(self) -> int:
         """Reject what has waited too long; when to look again, 0 for not before the next `notice`."""
@@ -246,10 +249,6 @@ class Batcher:
             next_ns = self._queue.next_deadline_ns
         _reject(expired)
         return next_ns
-
-
-def _send_now(_: int, send: Callable[[], None]) -> None:
-    send()
 
 
 def _reject(expired: Sequence[InferenceRequest]) -> None:

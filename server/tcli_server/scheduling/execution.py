@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,25 +9,12 @@ from tcli_server.backends import Instance
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
-from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
+from tcli_server.request import InferenceRequest, InferenceResponse, Inputs
 from tcli_server.scheduling.gathering import Gatherer
 from tcli_server.spec import ModelSpec, TensorSpec
 
-
-@dataclass(slots=True)
-class Outcome:
-    """A request and what became of it."""
-
-    request: InferenceRequest
-    result: InferenceResponse | ServerError
-
-    def send(self) -> None:
-        """Tell the request."""
-        if isinstance(self.result, InferenceResponse):
-            self.request.send(self.result)
-        else:
-            self.request.fail(self.result, FailureReason.BACKEND)
-
+Outcome = tuple[InferenceRequest, InferenceResponse | ServerError]
+"""A request and what became of it."""
 
 Part = tuple[InferenceRequest, Inputs]
 """A request that runs, and its inputs as the instance wants them."""
@@ -56,7 +42,7 @@ class Executor:
         if not parts:
             return outcomes
         try:
-            return outcomes + self._run(parts)
+            return [*outcomes, *self._run(parts)] if outcomes else self._run(parts)
         except BaseException as error:  # whatever it is, it must not take the instance's thread down
             if len(parts) == 1:
                 return [*outcomes, self._failed(parts[0][0], error)]
@@ -85,7 +71,7 @@ class Executor:
         else:
             LOG.error("model '%s' failed", self._spec.name, exc_info=error)
             kind, text = InternalError.kind, f"{type(error).__name__}: {error}"
-        return Outcome(request, error_of_kind(kind, f"{request_prefix(request.id)}{text}"))
+        return request, error_of_kind(kind, f"{request_prefix(request.id)}{text}")
 
     def _run(self, parts: Sequence[Part]) -> list[Outcome]:
         start_ns = time.monotonic_ns()
@@ -140,7 +126,8 @@ class Executor:
             self._check_batch(names, arrays, sum([request.batch_size for request, _ in parts]))
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs[name], a) for name, a in zip(names, arrays, strict=True)]
-        outcomes, start = [], 0
+        outcomes: list[Outcome] = []
+        start = 0
         for request, _ in parts:
             end = start + request.batch_size
             shares = arrays if len(parts) == 1 else [array[start:end] for array in arrays]
@@ -148,7 +135,7 @@ class Executor:
             if request.outputs and len(request.outputs) < len(names):
                 outputs = {name: outputs[name] for name in names if name in request.outputs}
             response = InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec)
-            outcomes.append(Outcome(request, response))
+            outcomes.append((request, response))
             start = end
         return outcomes
 

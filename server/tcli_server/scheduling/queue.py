@@ -80,6 +80,9 @@ class RequestQueue:
         self._lanes: dict[int, tuple[Lane, Lane]] = {}  # level -> in time, and delayed
         self._levels_in_order: list[int] = []
         self._waiting = self._live_lanes = 0
+        # Without priorities, limits and timeouts there is one lane for ever, and no reason to ask for it again and again.
+        plain = not levels.count and not levels.fallback.max_size and not levels.have_timeouts
+        self._only = self._open(levels.default)[0] if plain else None
         self._deadlines: list[tuple[int, int, InferenceRequest]] = []
         self._put = 0
         self.inferences = 0
@@ -92,6 +95,9 @@ class RequestQueue:
         return self.inferences > 0  # every request has a batch size of 1 or more
 
     def __iter__(self) -> Iterator[InferenceRequest]:
+        only = self._only
+        if only is not None:
+            return iter(only.entries) if only.live == len(only.entries) else iter(only)
         used = [lane for lane in self._lanes_in_order() if lane.live]
         if len(used) == 1 and used[0].live == len(used[0].entries):  # nearly always, and several times as fast
             return iter(used[0].entries)
@@ -122,6 +128,14 @@ class RequestQueue:
         Raises:
             QueueFullError: its level has no room.
         """
+        only = self._only
+        if only is not None:
+            request.queue_ns, request.queue = now_ns, only
+            only.entries.append(request)
+            only.live += 1
+            self._waiting += 1
+            self.inferences += request.batch_size
+            return
         level = self._levels.of(request)
         policy = self._levels.policy(level)
         lane, delayed = self._lanes.get(level) or self._open(level)
@@ -153,12 +167,22 @@ class RequestQueue:
 
     def _let_go_of_levels(self) -> None:
         """Forget levels that nobody waits at, once they are most: clients may name any number of them."""
-        if len(self._lanes) > 2 * self._live_lanes + _COMPACT:
+        if self._only is None and len(self._lanes) > 2 * self._live_lanes + _COMPACT:
             self._lanes = {level: lanes for level, lanes in self._lanes.items() if lanes[0].live or lanes[1].live}
             self._levels_in_order = sorted(self._lanes)
 
     def take(self, count: int) -> list[InferenceRequest]:
         """Take out the first `count` requests."""
+        only = self._only
+        if only is not None and only.live == len(only.entries):
+            popleft = only.entries.popleft
+            batch = [popleft() for _ in range(count)]
+            for request in batch:
+                request.queue = None
+                self.inferences -= request.batch_size
+            only.live -= count
+            self._waiting -= count
+            return batch
         taken: list[InferenceRequest] = []
         for lane in self._lanes_in_order():
             while lane.live and len(taken) < count:

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tcli_server.observability.log import LOG
-from tcli_server.request import InferenceRequest
+from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse
 from tcli_server.scheduling import PlacedInstance
 from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.scheduling.parking import ParkingSpace
@@ -18,7 +19,7 @@ class Worker:
     Args:
         take: gives the next batch and its number; None ends the thread, which closes the instance.
         ran: told when a batch has run, before its responses are sent.
-        send: calls the second argument when the responses of the batch of that number may leave.
+        send: calls the second argument when the responses of the batch of that number may leave; None if they always may.
 
     Attributes:
         retired: set by whoever no longer wants this instance.
@@ -30,7 +31,7 @@ class Worker:
         executor: Executor,
         take: Take,
         ran: Callable[[], None],
-        send: Callable[[int, Callable[[], None]], None],
+        send: Callable[[int, Callable[[], None]], None] | None,
     ) -> None:
         self.placed = placed
         self.parking = ParkingSpace()
@@ -56,7 +57,10 @@ class Worker:
             number, batch = taken
             outcomes = self._executor.run(batch)
             self._ran()
-            self._send(number, lambda outcomes=outcomes: _send_all(outcomes))  # type: ignore[misc]
+            if self._send is None:
+                _send_all(outcomes)
+            else:
+                self._send(number, partial(_send_all, outcomes))
         try:
             self.placed.instance.close()
         except Exception:
@@ -64,5 +68,8 @@ class Worker:
 
 
 def _send_all(outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
-        outcome.send()
+    for request, result in outcomes:
+        if isinstance(result, InferenceResponse):
+            request.send(result)
+        else:
+            request.fail(result, FailureReason.BACKEND)
