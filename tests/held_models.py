@@ -3,8 +3,7 @@
 import contextlib
 import dataclasses
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -18,6 +17,7 @@ from tcli_server import Engine
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.protocols.grpc import GrpcOptions
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 
 class HeldServer:
@@ -60,7 +60,7 @@ class HeldServer:
 
     def accepted(self, running: int, waiting: int) -> None:
         """Wait until so many runs have begun and so many requests wait behind."""
-        wait_until(lambda: len(self.runs) == running and self.model.pending == waiting)
+        until(lambda: len(self.runs) == running and self.model.pending == waiting)
 
 
 def identity(number: float = 1.0, **fields: str) -> pb.ModelInferRequest:
@@ -76,18 +76,12 @@ def number_of(answer: pb.ModelInferResponse) -> float:
     return float(np.frombuffer(answer.raw_output_contents[0], np.float32)[0])
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for what must come; it failing is a failure of the test."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.005)
-
-
 @contextlib.contextmanager
 def held_server(folder: Path, loopback: ServeOptions, options: GrpcOptions | None = None) -> Iterator[HeldServer]:
     """A held server; whatever it still holds at the end may run."""
-    write_model(folder, "identity", onnx_models.identity(shape=(1, 4)))
+    write_model(
+        folder, "identity", onnx_models.identity(shape=(1, "M"))
+    )  # of any length: no run of it is taken for quick
     write_model(folder, "free", onnx_models.identity(shape=("N", "M")))
     server = Server(Engine(folder), dataclasses.replace(loopback, grpc=options or GrpcOptions()))
     server.start()

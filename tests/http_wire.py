@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,14 +14,6 @@ from tcli_server.serving import _new_event_loop
 
 PATIENCE = 60
 """Seconds after which a test gives up: far more than anything here takes on a slow machine."""
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait for something that is to happen soon."""
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 import onnx_models
+from tcli_server import Engine
 from tcli_server.models import temporary
 
 V2_NAMES = {
@@ -86,3 +87,8 @@ output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 4 ] reshape { shape: [ 1
 """,
     )
     return repository
+
+
+def states(engine: Engine) -> dict[str, str]:
+    """`name/version` -> state, of what has one."""
+    return {f"{row.name}/{row.version}": row.state for row in engine.repository_index().models if row.state}

@@ -1,7 +1,6 @@
 """Requests and instances for the tests of the scheduler."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -36,6 +35,7 @@ class Doubling:
     """
 
     signature = ModelSignature((), ())
+    steady = True
 
     def __init__(self, run: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None) -> None:
         self.batches: list[int] = []
@@ -127,10 +127,3 @@ def held(*instances: Doubling) -> None:
 def finish(*instances: Doubling) -> None:
     for instance in instances:
         instance.gate.set()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

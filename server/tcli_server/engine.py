@@ -55,6 +55,7 @@ LONGEST_WAIT_SECS = 100 * 365 * 86400
 _PENDING_SHARE = 4
 _EXITING = "Server exiting"
 _NOT_READY = "Server not ready"
+_STOPPED = "Server is stopping, scheduler for model has stopped accepting new inference requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,39 +341,28 @@ class Engine:
             later: puts off the waking of a worker, for callers that have more requests at hand.
         """
         request.arrival_ns = time.monotonic_ns()
+        pending, tried = self._pending, None
         try:
-            self._submit(request, later)
+            while True:
+                if self._refusal:
+                    raise UnavailableError(self._refusal)
+                model = self._registry.find(request.model_name, request.model_version)
+                if model is tried or not pending.charge(request):
+                    refusal = pending.refusal(request) if model is not tried else UnavailableError(_STOPPED)
+                    request.observer = model.statistics
+                    request.fail(refusal, FailureReason.REJECTED)
+                    return
+                if request.ended:  # its end, before there was anything to release, would be the last to look
+                    pending.release(request)
+                    return
+                if model.submit(request, later):
+                    return
+                tried = model  # stopped, but a reload may have put a new copy into the table after our look
         except ServerError as error:
             request.fail(error)
         except Exception as error:
             LOG.exception("a request to '%s' could not be submitted", request.model_name)
             request.fail(description.defect(error))
-
-    def _submit(self, request: InferenceRequest, later: Later | None) -> None:
-        tried: Model | None = None
-        while True:
-            if self._refusal:
-                raise UnavailableError(self._refusal)
-            model = self._registry.find(request.model_name, request.model_version)
-            if model is tried:  # it was stopped and nothing took its place yet
-                request.observer = model.statistics
-                request.fail(
-                    UnavailableError(
-                        "Server is stopping, scheduler for model has stopped accepting new inference requests"
-                    ),
-                    FailureReason.REJECTED,
-                )
-                return
-            if not self._pending.charge(request):
-                request.observer = model.statistics
-                request.fail(self._pending.refusal(request), FailureReason.REJECTED)
-                return
-            if request.ended:  # its end, before there was anything to release, would be the last to look
-                self._pending.release(request)
-                return
-            if model.submit(request, later):
-                return
-            tried = model  # a reload may have put a new copy into the table between our look and our call
 
     def infer(
         self,

@@ -4,8 +4,7 @@ import contextlib
 import gc
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.protocols.grpc.infer import _Call
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 SPACE = b" " * 200_000
 """Makes any JSON large enough to be read in a thread."""
@@ -33,13 +33,6 @@ def server(tmp_path: Path, loopback: ServeOptions) -> Iterator[Server]:
     write_model(tmp_path, "identity", onnx_models.identity(shape=("N", "M")))
     with Server(Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")), loopback) as running:
         yield running
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager

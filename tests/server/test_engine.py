@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from google.protobuf import json_format
 from onnx import TensorProto
 
 import onnx_models
-from repositories import V2_NAMES, add_sub_config, write_model
+from repositories import V2_NAMES, add_sub_config, states, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.errors import (
     InternalError,
@@ -23,6 +22,7 @@ from tcli_server.errors import (
     ServerError,
     UnavailableError,
 )
+from waiting import until
 
 EXPLICIT = EngineOptions(model_control_mode="explicit")
 ONES = np.ones((1, 16), np.float32)
@@ -39,10 +39,6 @@ def repository(tmp_path: Path, config: str = add_sub_config(more="dynamic_batchi
     folder = write_model(tmp_path, "add_sub", onnx_models.add_sub(), config)
     (folder / "labels.txt").write_text(labels)
     return tmp_path
-
-
-def states(engine: Engine) -> dict[str, str]:
-    return {f"{model.name}/{model.version}": model.state for model in engine.repository_index().models}
 
 
 SAMPLES = {
@@ -167,7 +163,7 @@ def test_thread_counts_can_be_set_and_nonsense_is_refused(tmp_path: Path):
         return settled_threads() - before
 
     def settled_threads() -> int:
-        wait_until(lambda: not any(thread.name.startswith(("close ", "control ")) for thread in threading.enumerate()))
+        until(lambda: not any(thread.name.startswith(("close ", "control ")) for thread in threading.enumerate()))
         return psutil.Process().num_threads()
 
     with Engine(tmp_path, options=EXPLICIT) as engine:
@@ -177,13 +173,6 @@ def test_thread_counts_can_be_set_and_nonsense_is_refused(tmp_path: Path):
         assert 56 <= many - one <= 72  # 64, and what else of this process comes and goes meanwhile
         with pytest.raises(InvalidArgumentError, match=r"intra_op_thread_count.*found 'many'"):
             threads_of_an_instance("many")
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_memory_comes_back_when_a_model_is_unloaded(tmp_path: Path):
@@ -205,7 +194,7 @@ def test_memory_comes_back_when_a_model_is_unloaded(tmp_path: Path):
         loaded = psutil.Process().memory_info().rss
         engine.unload("large")
         # The weights are 64 MiB; what else the process does meanwhile is far less than half of that.
-        wait_until(lambda: psutil.Process().memory_info().rss < loaded - (32 << 20))
+        until(lambda: psutil.Process().memory_info().rss < loaded - (32 << 20))
 
 
 def test_metadata_shows_the_batch_dimension_and_not_the_reshape(engine: Engine):
@@ -258,7 +247,7 @@ def test_control_mode_none_loads_all_and_explicit_what_is_named(tmp_path: Path):
     with Engine(tmp_path) as engine:
         assert states(engine) == {"add_sub/1": "READY", "other/1": "READY"}
     with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit", load_models=("other",))) as engine:
-        assert states(engine) == {"add_sub/": "", "other/1": "READY"}
+        assert states(engine) == {"other/1": "READY"}
         assert engine.ready()
         engine.load("add_sub")
         assert engine.infer("add_sub", PAIR).model_version == "1"

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from repositories import write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest, InferenceResponse
 from tcli_server.errors import ErrorKind, InternalError, InvalidArgumentError, NotFoundError, UnavailableError
 from tcli_server.observability.log import LOG
+from waiting import until
 
 ROW = {"INPUT0": np.ones((1, 4), np.float32)}
 ROW_BYTES = 16
@@ -35,13 +35,6 @@ def submit(engine: Engine, request: InferenceRequest) -> InferenceResponse:
     engine.submit(request)
     (answer,) = answers
     return answer
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def rejected(engine: Engine) -> int:

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ import pytest
 from onnx import TensorProto
 
 import onnx_models
-from held_models import HeldServer, held_server, wait_until
+from held_models import HeldServer, held_server
 from repositories import write_model
 from tcli_server import Engine, EngineOptions, ErrorKind, InferenceRequest, InferenceResponse
 from tcli_server.errors import CancelledError, InternalError, ServerError, UnavailableError
@@ -22,6 +23,7 @@ from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.request import FailureReason
 from tcli_server.serving import ServeOptions
+from waiting import until
 
 SLOW = {"INPUT0": np.ones((1, 4), np.float32)}
 
@@ -53,9 +55,9 @@ def test_sixty_abandoned_http_requests_are_not_run(held: HeldServer, leave):
     held.accepted(running=1, waiting=59)
     for client in clients:
         leave(client)
-    wait_until(lambda: held.model.pending == 0)
+    until(lambda: held.model.pending == 0)
     held.allow(60)
-    wait_until(lambda: held.model.idle)
+    until(lambda: held.model.idle)
     statistics = held.model.statistics
     assert len(held.runs) == 1
     assert statistics.failure_count[FailureReason.CANCELED] in (59, 60)
@@ -99,7 +101,7 @@ def test_what_waits_is_bounded_and_given_back(tmp_path: Path):
         answers: list[InferenceResponse] = []
         for _ in range(6):
             engine.submit(InferenceRequest("slow", dict(SLOW), reply=answers.append))
-        wait_until(lambda: len(answers) == 6)
+        until(lambda: len(answers) == 6)
         refused = [answer.error for answer in answers if answer.error]
         assert len(refused) == 2  # four requests of 16 bytes have room
         assert {error.kind for error in refused} == {ErrorKind.UNAVAILABLE}
@@ -120,7 +122,7 @@ def test_one_text_that_is_none_fails_alone(tmp_path: Path):
             request = InferenceRequest("words", {"INPUT0": text}, id=str(number))
             request.reply = lambda answer: answers.__setitem__(answer.id, answer)
             engine.submit(request)
-        wait_until(lambda: len(answers) == 141)
+        until(lambda: len(answers) == 141)
         failed = {name: answer.error for name, answer in answers.items() if answer.error}
         assert failed.keys() == {"70"}
         assert failed["70"].kind is ErrorKind.INVALID_ARG
@@ -199,24 +201,32 @@ def test_a_reply_that_raises_is_logged_and_a_second_response_still_comes(caplog:
 def test_one_post_that_raises_strands_no_other(caplog: pytest.LogCaptureFixture):
     async def post() -> list[int]:
         mailbox, got, done = ReplyMailbox(asyncio.get_running_loop()), [], asyncio.Event()
-        mailbox.post(got.append, 1)
-        mailbox.post(lambda _: 1 / 0, None)
-        mailbox.post(got.append, 2)
-        mailbox.post(lambda _: done.set(), None)
+
+        def post_all() -> None:
+            mailbox.post(got.append, 1)
+            mailbox.post(lambda _: 1 / 0, None)
+            mailbox.post(got.append, 2)
+            mailbox.post(lambda _: done.set(), None)
+
+        post_all()
+        assert got == [1, 2]  # it is the loop's thread already
+        done.clear()
+        await asyncio.to_thread(post_all)
         await asyncio.wait_for(done.wait(), 30)
         return got
 
-    assert asyncio.run(post()) == [1, 2]
-    assert len([record for record in caplog.records if record.exc_info]) == 1
+    assert asyncio.run(post()) == [1, 2, 1, 2]
+    assert len([record for record in caplog.records if record.exc_info]) == 2
 
 
 def test_posts_to_a_closed_loop_do_not_pile_up():
     loop = asyncio.new_event_loop()
-    mailbox = ReplyMailbox(loop)
+    mailbox, heard = ReplyMailbox(loop), []
     loop.close()
-    for _ in range(3):
-        mailbox.post(print, "nobody hears this")
-    assert len(mailbox._posts) == 0
+    with ThreadPoolExecutor(1) as worker:
+        for number in range(3):
+            worker.submit(mailbox.post, heard.append, number).result()
+    assert (heard, len(mailbox._posts)) == ([], 0)
 
 
 def test_readiness_of_what_is_not_there_over_http(http_url: str):

@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from tcli_server import Engine, EngineOptions, ErrorKind, InferenceRequest, Infe
 from tcli_server.errors import ServerError
 from tcli_server.models.model import Model
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 LOOPBACK = ServeOptions(
     http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0, allow_grpc=False
@@ -58,13 +58,6 @@ class Asked:
     def __call__(self, response: InferenceResponse) -> None:
         self.answers.append(response)
         self.ended.set()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 @cache

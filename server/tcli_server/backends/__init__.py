@@ -70,9 +70,12 @@ class Instance(Protocol):
 
     Attributes:
         signature: what the model takes and gives; completes and checks the configuration.
+        steady: a run takes about as long as any other on inputs of the same shapes, whatever their values, and all of it
+            is the calling thread's work. What is steady and quick may run in a server's event loop.
     """
 
     signature: ModelSignature
+    steady: bool
 
     def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One request's inputs as `run` wants them, before they are joined with those of others.

@@ -15,7 +15,6 @@ from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
-from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
 from tcli_server.scheduling.sharing import Sharing
@@ -50,8 +49,8 @@ class Batcher:
         self._lock = threading.Lock()
         self._queue = RequestQueue(levels, self._lock, self._removed)
         self._workers: list[Worker] = []
-        self._parked: list[ParkingSpace] = []
-        self._leader: ParkingSpace | None = None
+        self._parked: list[Worker] = []
+        self._leader: Worker | None = None
         self._sharing = Sharing([])
         self._busy = 0
         self._taken = 0
@@ -87,7 +86,7 @@ class Batcher:
             request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
             return True
         if wake and later is not None:
-            later(self._nudge)
+            later(self._run_or_wake)
         if self._watch is not None and request.deadline_ns:
             self._watch.notice(request.deadline_ns)
         queue = request.queue
@@ -98,7 +97,7 @@ class Batcher:
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""
         fresh = [placed for placed in instances if all(worker.placed is not placed for worker in self._workers)]
-        workers = [Worker(placed, self._executor(placed), self.take, self.ran, self._sender()) for placed in fresh]
+        workers = [Worker(placed, self._executor(placed), self.take, self._ran, self._sender()) for placed in fresh]
         self._start(workers)
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()] + workers
@@ -151,59 +150,99 @@ class Batcher:
             retired, or the scheduler is stopped and everything queued was given out.
         """
         while True:
+            taken: tuple[int, Batch] | None = None
             with self._lock:
                 now_ns = time.monotonic_ns()
                 expired = self._queue.expire(now_ns) if self._watch is not None else ()
-                if worker.retired or (self._stopped and not self._queue):
-                    taken, wait_ns = None, 0
-                else:
-                    taken, wait_ns = self._pop_or_wait(worker, now_ns)
+                wait_ns = 0
+                if not worker.retired and not (self._stopped and not self._queue):
+                    count, wait_ns = self._plan(now_ns)
+                    if count:
+                        taken = self._pop(count)
+                    elif wait_ns < 0 or self._leader is not None:
+                        self._parked.append(worker)
+                        wait_ns = -1
+                    else:
+                        self._leader = worker
             _reject(expired)
             if taken is not None or not wait_ns:
                 return taken
-            self._wait(worker.parking, wait_ns)
+            self._wait(worker, wait_ns)
 
-    def ran(self) -> None:
-        """Say that a batch has run, so that its instance counts as free; called before its responses are sent."""
+    def _ran(self) -> None:
+        """A batch has run: its instance counts as free, before the responses are sent."""
         with self._lock:
             self._busy -= 1
 
-    def _pop_or_wait(self, worker: Worker, now_ns: int) -> tuple[tuple[int, Batch] | None, int]:
-        """A batch, or how long to wait for one: nanoseconds, -1 until woken."""
+    def _plan(self, now_ns: int) -> tuple[int, int]:
+        """How many requests to take now; if none, how long to wait for more: nanoseconds, -1 until woken."""
         if not self._queue:
-            self._parked.append(worker.parking)
-            return None, -1
+            return 0, -1
         rules = self._rules
         if rules.max_delay_ns:
-            count, wait_ns = plan_batch(self._queue, rules, rules.limit, now_ns, self._stopped)
-        elif len(self._queue) == 1:
-            count, wait_ns = 1, 0
-        else:
-            limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy)
-            count, wait_ns = plan_batch(self._queue, rules, limit, now_ns, self._stopped)
-        if count:
-            batch = self._queue.take(count)
-            number = self._taken
-            self._taken += 1
-            self._busy += 1
-            if self._queue:  # what is left may be a batch already
-                self._wake_one()
-            return (number, batch), 0
-        if self._leader is not None:
-            self._parked.append(worker.parking)
-            return None, -1
-        self._leader = worker.parking
-        return None, wait_ns
+            return plan_batch(self._queue, rules, rules.limit, now_ns, self._stopped)
+        if len(self._queue) == 1:
+            return 1, 0
+        limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy)
+        return plan_batch(self._queue, rules, limit, now_ns, self._stopped)
 
-    def _wait(self, parking: ParkingSpace, wait_ns: int) -> None:
+    def _pop(self, count: int) -> tuple[int, Batch]:
+        batch = self._queue.take(count)
+        number = self._taken
+        self._taken += 1
+        self._busy += 1
+        if self._queue:  # what is left may be a batch already
+            self._wake_one()
+        return number, batch
+
+    def _wait(self, worker: Worker, wait_ns: int) -> None:
         if wait_ns < 0:
-            parking.wait()
-        elif not parking.wait(wait_ns):
+            worker.parking.wait()
+        elif not worker.parking.wait(wait_ns):
             with self._lock:
-                if self._leader is parking:
+                if self._leader is worker:
                     self._leader = None
                     return
-            parking.wait()  # somebody woke it in the very moment
+            worker.parking.wait()  # somebody woke it in the very moment
+
+    # --- running without a worker ---
+
+    def _run_or_wake(self) -> None:
+        """Run what waits in the calling thread where that is sure to be quick, else have a worker look at it.
+
+        Waking a worker and hearing from it again costs more than a tiny model does. The worker whose instance this
+        borrows stays parked meanwhile, and nobody can wake it.
+        """
+        with self._lock:
+            if not self._queue:
+                return
+            lender = self._parked[-1] if self._parked and self._leader is None else None
+            if lender is None or self._queue.inferences > lender.quick_limit:
+                self._wake_one()
+                return
+            now_ns = time.monotonic_ns()
+            expired = self._queue.expire(now_ns) if self._watch is not None else ()
+            count, wait_ns = self._plan(now_ns)
+            if count:
+                self._parked.pop()
+                number, batch = self._pop(count)
+            elif wait_ns >= 0:  # somebody has to lead
+                self._wake_one()
+        _reject(expired)
+        if count:
+            try:
+                outcomes = lender.run_here(batch)
+            finally:
+                self._give_back(lender)
+            lender.send(number, outcomes)
+
+    def _give_back(self, lender: Worker) -> None:
+        with self._lock:
+            self._busy -= 1
+            if self._queue or self._stopped or lender.retired:
+                lender.parking.leave()
+            else:
+                self._parked.append(lender)
 
     # --- waking; all with the lock held ---
 
@@ -217,17 +256,12 @@ class Batcher:
             or not queue.is_last(request)  # it may fill a batch that others behind it are too large for
         )
 
-    def _nudge(self) -> None:
-        with self._lock:
-            if self._queue:
-                self._wake_one()
-
     def _wake_one(self) -> None:
         if self._leader is not None:
-            parking, self._leader = self._leader, None
-            parking.leave()
+            leader, self._leader = self._leader, None
+            leader.parking.leave()
         elif self._parked:
-            self._parked.pop().leave()
+            self._parked.pop().parking.leave()
 
     def _wake_all(self) -> None:
         while self._leader is not None or self._parked:

@@ -16,6 +16,8 @@ from tcli_server.spec import ModelSpec, TensorSpec
 Outcome = tuple[InferenceRequest, InferenceResponse | ServerError]
 """A request and what became of it."""
 
+_LENDERS = (np.ndarray, memoryview, bytes)
+
 Part = tuple[InferenceRequest, Inputs]
 """A request that runs, and its inputs as the instance wants them."""
 
@@ -29,7 +31,13 @@ class Executor:
         self._statistics = statistics
         self._gatherer = Gatherer()
         self._all_outputs = tuple(spec.outputs)
+        self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
         self._reshapes_outputs = any(output.reshaped for output in spec.outputs.values())
+
+    @property
+    def steady(self) -> bool:
+        """Whether batches of one size take about equally long."""
+        return self._instance.steady and self._spec.uniform
 
     def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """What became of each request that has not ended yet; raises nothing.
@@ -106,6 +114,8 @@ class Executor:
             arrays = {name: array if array.flags.aligned else array.copy() for name, array in first.items()}
         else:
             arrays = {name: self._gatherer.join(name, [inputs[name] for _, inputs in parts]) for name in first}
+        if not self._reshapes_inputs:
+            return arrays
         specs = self._spec.inputs
         return {name: self._to_backend(specs[name], array) for name, array in arrays.items()}
 
@@ -164,6 +174,6 @@ class Executor:
 def _may_be_lent(array: np.ndarray, inputs: Inputs) -> bool:
     """Whether an output may be one of the inputs or a view of one: it is not where other than Python's objects own it."""
     base = array.base
-    if base is not None and not isinstance(base, np.ndarray | memoryview | bytes):
+    if base is not None and not isinstance(base, _LENDERS):
         return False
     return any(np.may_share_memory(array, lent) for lent in inputs.values())

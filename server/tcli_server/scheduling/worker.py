@@ -1,6 +1,7 @@
 """The thread of one instance: takes batches and runs them, until there are none left."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -9,6 +10,7 @@ from tcli_server.request import FailureReason, InferenceRequest, InferenceRespon
 from tcli_server.scheduling import PlacedInstance
 from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.scheduling.parking import ParkingSpace
+from tcli_server.scheduling.quickness import Quickness
 
 Take = Callable[["Worker"], tuple[int, Sequence[InferenceRequest]] | None]
 
@@ -37,6 +39,7 @@ class Worker:
         self.parking = ParkingSpace()
         self.retired = False
         self._executor = executor
+        self._quickness = Quickness(executor.steady)
         self._take = take
         self._ran = ran
         self._send = send
@@ -52,15 +55,33 @@ class Worker:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def quick_limit(self) -> int:
+        """Inferences that are sure to take so little time that any thread may run them."""
+        return self._quickness.limit
+
+    def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
+        """Run a batch in the calling thread while this worker's own is parked; raises nothing."""
+        began_ns = time.monotonic_ns()
+        outcomes = self._executor.run(batch)
+        self._quickness.ran(batch, time.monotonic_ns() - began_ns)
+        return outcomes
+
+    def send(self, number: int, outcomes: Sequence[Outcome]) -> None:
+        """Give out what became of the batch of that number, when its turn has come."""
+        if self._send is None:
+            _send_all(outcomes)
+        else:
+            self._send(number, partial(_send_all, outcomes))
+
     def _work(self) -> None:
         while (taken := self._take(self)) is not None:
             number, batch = taken
+            began_ns = time.thread_time_ns()  # not the time of day: others may hold the interpreter meanwhile
             outcomes = self._executor.run(batch)
+            self._quickness.ran(batch, time.thread_time_ns() - began_ns)
             self._ran()
-            if self._send is None:
-                _send_all(outcomes)
-            else:
-                self._send(number, partial(_send_all, outcomes))
+            self.send(number, outcomes)
         try:
             self.placed.instance.close()
         except Exception:

@@ -9,8 +9,9 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2_grpc
 
-from held_models import HeldServer, connected, held_server, identity, number_of, wait_until
+from held_models import HeldServer, connected, held_server, identity, number_of
 from tcli_server.serving import ServeOptions
+from waiting import until
 
 ABANDONED = 60
 
@@ -23,7 +24,7 @@ def held(tmp_path: Path, loopback: ServeOptions) -> Iterator[HeldServer]:
 
 def cancelled_behind_the_running_one(held: HeldServer, count: int) -> None:
     """All `count` requests are counted as cancelled, and a request that comes later finds the way free."""
-    wait_until(lambda: held.cancelled == count)
+    until(lambda: held.cancelled == count)
     held.allow(2)
     with connected(held) as stub:
         assert number_of(stub.ModelInfer(identity(7.0), timeout=60)) == 7.0
@@ -99,6 +100,6 @@ def test_a_stream_left_in_its_middle_leaves_no_word_in_the_log(held: HeldServer,
         assert [number_of(next(answers).infer_response) for _ in range(3)] == [1.0, 2.0, 3.0]
         held.accepted(running=4, waiting=6)
         answers.cancel()
-        wait_until(lambda: held.cancelled == 7)
+        until(lambda: held.cancelled == 7)
     assert held.runs == [1.0, 2.0, 3.0, 4.0]
     assert not caplog.records

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 import onnx_models
-from held_models import connected, held_server, identity, number_of, wait_until
+from held_models import connected, held_server, identity, number_of
 from repositories import write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import UnavailableError
@@ -21,6 +21,7 @@ from tcli_server.protocols.grpc import GrpcOptions, infer
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.wire import varint
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -83,10 +84,10 @@ def test_calls_above_the_limit_are_told_so_and_the_next_finds_room(tmp_path: Pat
                 with pytest.raises(grpc.RpcError):
                     other.ModelInfer(identity(model_name="nope"), timeout=60)
             gone = [other.ModelInfer.future(identity()) for _ in range(5)]
-            wait_until(lambda: held.model.pending == 4)
+            until(lambda: held.model.pending == 4)
             for call in gone:
                 call.cancel()
-            wait_until(lambda: held.cancelled == 5)
+            until(lambda: held.cancelled == 5)
             held.allow(2)
             assert number_of(other.ModelInfer(identity(8.0), timeout=60)) == 8.0
 

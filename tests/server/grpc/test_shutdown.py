@@ -11,10 +11,11 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from held_models import HeldServer, connected, held_server, identity, number_of, wait_until
+from held_models import HeldServer, connected, held_server, identity, number_of
 from tcli_server import Engine, EngineOptions
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -47,7 +48,7 @@ def test_while_the_server_drains_it_answers_what_it_has_and_says_that_it_goes(tm
         call = stub.ModelInfer.future(identity(3.0), timeout=60)
         held.accepted(running=1, waiting=2)
         stopped = stop(held, 60)
-        wait_until(lambda: health(b"", timeout=60) == b"\x08\x02")
+        until(lambda: health(b"", timeout=60) == b"\x08\x02")
         with connected(held) as newcomer:
             assert refusal_of(newcomer.ModelInfer, identity()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             assert refusal_of(newcomer.ServerLive, pb.ServerLiveRequest())[0] == grpc.StatusCode.UNAVAILABLE
@@ -98,7 +99,7 @@ def test_calls_that_hang_are_cut_off_when_the_grace_is_over(tmp_path: Path, loop
         assert time.monotonic() - began >= grace
         assert call.exception(60) is not None
         assert answers.code() != grpc.StatusCode.OK
-        wait_until(lambda: held.cancelled == 2)
+        until(lambda: held.cancelled == 2)
 
 
 def test_what_has_not_drained_in_time_is_cut_off_before_the_models_go(tmp_path: Path, loopback: ServeOptions):
@@ -107,7 +108,7 @@ def test_what_has_not_drained_in_time_is_cut_off_before_the_models_go(tmp_path: 
         held.accepted(running=1, waiting=0)
         server = held.server
         assert asyncio.run_coroutine_threadsafe(server._grpc.drain(0), server._loop).result(60) is False
-        wait_until(lambda: held.cancelled == 1)
+        until(lambda: held.cancelled == 1)
         assert call.exception(60) is not None
 
 
@@ -121,7 +122,7 @@ def test_a_load_that_hangs_is_told_that_the_server_goes(tmp_path: Path, loopback
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             load = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)
             assert begun.wait(30)
-            wait_until(lambda: len(server._grpc._service._operations) == 1)
+            until(lambda: len(server._grpc._service._operations) == 1)
             assert asyncio.run_coroutine_threadsafe(server._grpc.drain(600), server._loop).result(60) is True
             assert (load.code(), load.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             late = stub.RepositoryModelLoad.future(pb.RepositoryModelLoadRequest(model_name="m"), timeout=60)

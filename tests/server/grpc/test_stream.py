@@ -8,9 +8,10 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from held_models import HeldServer, connected, held_server, identity, number_of, wait_until
+from held_models import HeldServer, connected, held_server, identity, number_of
 from tcli_server.protocols.grpc import infer
 from tcli_server.serving import ServeOptions
+from waiting import until
 
 IN_FLIGHT = 64
 AS_STATUS = [("triton_grpc_error", "true")]
@@ -72,7 +73,7 @@ def test_answers_that_nobody_reads_stop_the_stream_from_reading(held: HeldServer
         requests.send(*[large] * (2 * IN_FLIGHT))
         requests.end()
         # The client takes one answer beyond what it is asked for; those that it has no room for wait in the server.
-        wait_until(lambda: statistics.success_count >= IN_FLIGHT)
+        until(lambda: statistics.success_count >= IN_FLIGHT)
         for _ in range(50):
             stub.ServerLive(pb.ServerLiveRequest(), timeout=60)
         assert statistics.success_count <= IN_FLIGHT + 10
@@ -113,7 +114,7 @@ def test_an_error_as_status_ends_the_stream_and_cancels_the_rest(held: HeldServe
             next(answers)
         assert refusal.value.code() == grpc.StatusCode.NOT_FOUND
         assert refusal.value.details() == "Request for unknown model: 'nope' is not found"
-        wait_until(lambda: held.cancelled == 5)
+        until(lambda: held.cancelled == 5)
         requests.end()
     assert held.runs in ([1.0], [1.0, 2.0])
     assert held.statistics.success_count == 1

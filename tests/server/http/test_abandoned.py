@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from held_models import HeldServer, held_server, wait_until
+from held_models import HeldServer, held_server
 from http_wire import Wire, post
 from tcli_server.serving import ServeOptions
+from waiting import until
 
 ABANDONED = 20
 
@@ -41,7 +42,7 @@ def test_abandoned_requests_are_not_run(held: HeldServer, leave: str):
         held.accepted(running=1, waiting=ABANDONED)
         for wire in wires:
             getattr(wire, leave)()
-        wait_until(lambda: held.cancelled == ABANDONED + (leave == "reset"))
+        until(lambda: held.cancelled == ABANDONED + (leave == "reset"))
         held.allow(2)
         # Whoever only ended its input may still want what was running already.
         assert leave == "reset" or wires[0].read().status == 200

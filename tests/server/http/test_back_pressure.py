@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from http_wire import PATIENCE, Hold, chunked, get, post, serving, wait_until
+from http_wire import PATIENCE, Hold, chunked, get, post, serving
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, HttpLimits
+from waiting import until
 
 
 def settled(count: list, seconds: float = 0.5) -> int:
@@ -80,7 +81,7 @@ def test_requests_behind_a_slow_one_are_left_in_the_network(framed, size: int):
         for _ in range(count):
             assert wire.read().status == 200
         sender.join(PATIENCE)
-        wait_until(lambda: http.budget.held == 0)
+        until(lambda: http.budget.held == 0)
 
 
 def test_a_flood_of_tiny_requests_leaves_turns_to_others():
@@ -114,9 +115,9 @@ def test_aborted_uploads_leave_no_memory_behind(end: str):
         for _ in range(8):
             wire = http.connect()
             wire.send(post(b"x" * size)[:-1])
-            wait_until(lambda: http.budget.held == size - 1)
+            until(lambda: http.budget.held == size - 1)
             wire.reset() if end == "reset" else wire.socket.close()
-            wait_until(lambda: http.budget.held == 0)
+            until(lambda: http.budget.held == 0)
         assert _resident() - before < 2 * size
 
 

@@ -7,9 +7,10 @@ import weakref
 
 import pytest
 
-from http_wire import Hold, get, post, serving, wait_until
+from http_wire import Hold, get, post, serving
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.limits import HttpLimits
+from waiting import until
 
 
 def test_a_lost_connection_is_told_at_once():
@@ -46,7 +47,7 @@ def test_it_is_told_only_once():
         hold.wait_gone()
         wire.reset()
         hold.answer(http)  # what is sent now finds the connection reset
-        wait_until(lambda: http.connections() == 0)
+        until(lambda: http.connections() == 0)
     assert hold.gone == [(b"/hold", False)]
 
 
@@ -96,7 +97,7 @@ def test_an_answered_request_is_not_told():
             hold.wait()
             hold.answer(http)
             assert wire.read().status == 200
-        wait_until(lambda: http.connections() == 0)
+        until(lambda: http.connections() == 0)
     assert hold.gone == []
 
 
@@ -109,7 +110,7 @@ def test_requests_that_wait_are_dropped_with_their_connection():
         wire.reset()
         hold.wait_gone()
         hold.answer(http)
-        wait_until(lambda: http.connections() == 0)
+        until(lambda: http.connections() == 0)
         assert hold.gone == [(b"/hold/1", True)]
         assert hold.held == []
         assert http.budget.held == 0
@@ -149,9 +150,9 @@ def test_a_connection_that_ended_needs_no_garbage_collection(sent: bytes):
         try:
             with http.connect() as wire:
                 wire.send(sent)
-                wait_until(lambda: http.connections() == 1)
+                until(lambda: http.connections() == 1)
                 http.call(lambda: seen.extend(weakref.ref(one._reader) for one in http.server._shared.connections))
-            wait_until(lambda: http.connections() == 0)
-            wait_until(lambda: seen[0]() is None)
+            until(lambda: http.connections() == 0)
+            until(lambda: seen[0]() is None)
         finally:
             gc.enable()

@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 import onnx_models
-from http_wire import PATIENCE, Hold, Running, Wire, get, post, serving, wait_until
+from http_wire import PATIENCE, Hold, Running, Wire, get, post, serving
 from repositories import write_model
 from tcli_server import Engine
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_an_idle_kept_alive_connection_closes(http: Running):
     with http.connect() as fresh, http.connect() as wire:
         wire.send(get())
         assert wire.read().status == 200
-        wait_until(lambda: http.connections() == 2)
+        until(lambda: http.connections() == 2)
         drain(http)
         assert wire.closed()
         assert fresh.closed()

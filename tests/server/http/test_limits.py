@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from http_wire import Echo, Hold, chunked, get, post, serving, wait_until
+from http_wire import Echo, Hold, chunked, get, post, serving
 from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, ByteBudget, HttpLimits
+from waiting import until
 
 NEVER = HttpLimits(head_timeout_secs=3600, body_timeout_secs=3600, idle_timeout_secs=3600)
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -101,7 +102,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off():
         with contextlib.suppress(ConnectionError):  # it gets what was under way, and no more
             received = 0
             assert not wire.silent(5)
-            wait_until(lambda: http.connections() == 0)
+            until(lambda: http.connections() == 0)
             while data := wire.socket.recv(1 << 20):
                 received += len(data)
             assert received < len(answer)
@@ -148,7 +149,7 @@ def test_a_refused_client_that_says_goodbye_is_not_waited_for(monkeypatch: pytes
             assert wire.read().status == 413
             wire.half_close()
             assert wire.closed()
-        wait_until(lambda: not http.connections())
+        until(lambda: not http.connections())
 
 
 def test_request_bodies_take_a_quarter_of_the_memory_at_most(monkeypatch: pytest.MonkeyPatch):
@@ -196,7 +197,7 @@ def test_a_client_that_leaves_gives_its_share_back(sent: bytes, leave: str):
             wire.socket.close()
         if leave == "close" and hold.held:  # not told from a half close before something is sent
             hold.answer(http)
-        wait_until(lambda: http.connections() == 0)
+        until(lambda: http.connections() == 0)
         assert http.budget.held == 0
 
 
@@ -290,7 +291,7 @@ def test_connections_beyond_the_limit_are_answered_503_and_those_before_go_on():
             assert b"--http-max-connections" in response.body
             one.send(get())
             assert one.read().status == 200
-        wait_until(lambda: http.connections() == 0)
+        until(lambda: http.connections() == 0)
         with http.connect() as wire:
             wire.send(get())
             assert wire.read().status == 200

@@ -3,52 +3,24 @@
 import json
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 import onnx_models
-from repositories import add_sub_config, pushed_folders, write_model
-from tcli_server import Engine, EngineOptions, InferenceRequest
+from repositories import add_sub_config, pushed_folders, states, write_model
+from tcli_server import Engine, EngineOptions
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
-from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError, ServerError, UnavailableError
-from tcli_server.models.check import check_repository
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
+from waiting import until
 
 EXPLICIT = EngineOptions(model_control_mode="explicit")
 PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
 SLOW = {"INPUT0": np.ones((1, 4), np.float32)}
 MODEL = onnx_models.add_sub()
 CONFIG = json.dumps({"backend": "onnxruntime", "max_batch_size": 4})
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    write_model(tmp_path, "add_sub", MODEL)
-    return tmp_path
-
-
-@pytest.fixture
-def engine(repository: Path) -> Iterator[Engine]:
-    with Engine(repository, options=EXPLICIT) as running:
-        yield running
-
-
-def states(engine: Engine) -> dict[str, str]:
-    """`name/version` -> state."""
-    return {f"{row.name}/{row.version}": row.state for row in engine.repository_index().models if row.state}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Gate:
@@ -298,216 +270,3 @@ def test_control_by_request_can_be_switched_off(repository: Path):
         with pytest.raises(UnavailableError, match="--allow-model-control-files"):
             e.load("add_sub", CONFIG, {"1/model.onnx": MODEL})
         e.load("add_sub", CONFIG)
-
-
-# --- security ---
-
-
-def with_external_weights(location: str) -> bytes:
-    weights = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
-    weights.external_data.add(key="location", value=location)
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("X", "Y")]
-    graph = helper.make_graph([helper.make_node("Add", ["X", "W"], ["Y"])], "g", tensors[:1], tensors[1:], [weights])
-    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET)
-    return bytes(model.SerializeToString())
-
-
-@pytest.mark.parametrize(
-    "location",
-    ["/etc/passwd", "../../../../etc/passwd", "a/../../../secret", "C:\\secret", "\\secret", "*/_ORT_MEM_ADDR_/*"],
-)
-def test_no_file_outside_of_the_models_folder_can_be_read(tmp_path: Path, engine: Engine, location: str):
-    (tmp_path / "secret").write_bytes(b"x" * 16)
-    for more in ({}, {"parameters": {"session.model_external_initializers_file_folder_path": {"string_value": "/"}}}):
-        config = json.dumps({"backend": "onnxruntime", "max_batch_size": 0, **more})
-        with pytest.raises(ServerError, match=r"outside of (its|the model's) folder"):
-            engine.load("spy", config, {"1/model.onnx": with_external_weights(location)})
-
-
-@pytest.mark.parametrize("key", ["default_model_filename", "label"])
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "..\\..\\x", "C:\\x", "a\0b", "x" * 300])
-def test_no_path_of_a_configuration_leaves_the_folder(engine: Engine, key: str, path: str):
-    config: dict = {"backend": "onnxruntime", "max_batch_size": 4}
-    if key == "label":
-        config["output"] = [{"name": "OUTPUT0", "data_type": "TYPE_FP32", "dims": [16], "label_filename": path}]
-    else:
-        config[key] = path
-    with pytest.raises(ServerError) as refusal:
-        engine.load("add_sub", json.dumps(config))
-    assert "root:" not in str(refusal.value)
-
-
-# --- files that are no models ---
-
-
-def test_what_is_no_regular_file_is_not_opened(tmp_path: Path):
-    """A FIFO would keep whoever opens it waiting for ever."""
-    (tmp_path / "fifo" / "1").mkdir(parents=True)
-    os.mkfifo(tmp_path / "fifo" / "1" / "model.onnx")
-    with Engine(tmp_path) as engine:
-        (row,) = engine.repository_index().models
-        assert "not a regular file" in row.reason
-    (problem,) = check_repository(tmp_path)
-    assert (problem.file.name, problem.found) == ("model.onnx", "no regular file")
-
-
-def strange_models() -> dict[str, bytes]:
-    model = onnx.load_from_string(MODEL)
-    unknown = onnx.ModelProto()
-    unknown.CopyFrom(model)
-    unknown.graph.input[0].type.tensor_type.elem_type = 99
-    broken_text = MODEL.replace(b"INPUT0", b"INP\xff\xfe0")
-    return {
-        "unknown_type": unknown.SerializeToString(),
-        "broken_text": broken_text,
-        "empty": b"",
-        "html": b"<!doctype html><title>404</title>",
-        "cut": MODEL[: len(MODEL) // 2],
-        "noise": bytes(range(256)) * 8,
-    }
-
-
-def test_strange_model_files_are_told_and_harm_no_other(tmp_path: Path):
-    for name, content in strange_models().items():
-        write_model(tmp_path, name, content)
-    write_model(tmp_path, "good", MODEL)
-    (tmp_path / "lost").mkdir()
-    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    write_model(tmp_path, "kind", MODEL, "instance_group { kind: ² }")
-    write_model(tmp_path, "number", MODEL, "max_batch_size: " + "9" * 5000)
-    write_model(tmp_path, "long", MODEL, f'default_model_filename: "{"x" * 300}"')
-    with Engine(tmp_path) as engine:
-        rows = {row.name: row for row in engine.repository_index().models}
-        assert rows.pop("good").state == "READY"
-        for name, row in rows.items():
-            assert row.state == "UNAVAILABLE", name
-            assert row.reason, name
-        engine.infer("good", PAIR)
-
-
-def test_scalars_reach_the_model_as_scalars(tmp_path: Path):
-    """Clients send shape [1], as a configuration has no word for no dimension."""
-    nodes = [helper.make_node("Gather", ["X", "I"], ["Y"]), helper.make_node("ReduceSum", ["Y"], ["S"], keepdims=0)]
-    inputs = [
-        helper.make_tensor_value_info("X", TensorProto.FLOAT, [3, 4]),
-        helper.make_tensor_value_info("I", TensorProto.INT64, []),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("Y", TensorProto.FLOAT, [4]),
-        helper.make_tensor_value_info("S", TensorProto.FLOAT, []),
-    ]
-    graph = helper.make_graph(nodes, "g", inputs, outputs)
-    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET)
-    write_model(tmp_path, "m", model.SerializeToString())
-    with Engine(tmp_path) as engine:
-        x = np.arange(12, dtype=np.float32).reshape(3, 4)
-        answer = engine.infer("m", {"X": x, "I": np.array([2])}).outputs
-        assert answer["Y"].tolist() == x[2].tolist()
-        assert answer["S"].tolist() == [38]
-        with pytest.raises(InvalidArgumentError, match=r"Expected \[1\], got \[\]"):
-            engine.infer("m", {"X": x, "I": np.array(2)})
-
-
-@pytest.mark.parametrize(("dims", "loads"), [("1", True), ("1, 1", True), ("2", False), ("-1", False)])
-def test_a_tensor_of_unknown_rank_is_taken_for_a_scalar(tmp_path: Path, dims: str, loads: bool):
-    """As in Triton, where ONNX Runtime tells no dimension for both."""
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("X", "Y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "g", tensors[:1], tensors[1:])
-    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()
-    config = '{} [ {{ name: "{}" data_type: TYPE_FP32 dims: [ ' + dims + " ] }} ]\n"
-    write_model(tmp_path, "m", model, config.format("input", "X") + config.format("output", "Y"))
-    with Engine(tmp_path) as engine:
-        assert engine.model_ready("m") is loads
-        if not loads:
-            assert "does not say how many dimensions" in engine.repository_index().models[0].reason
-
-
-# --- the end ---
-
-
-def test_what_drains_is_answered_before_the_end(repository: Path):
-    """Requests of a model that was unloaded or replaced meanwhile."""
-    write_model(repository, "slow", onnx_models.slow_identity())
-    write_model(repository, "gone", onnx_models.slow_identity())
-    engine = Engine(repository)
-    engine.start()
-    answers: list[object] = []
-    for name in ("slow", "gone") * 3:
-        engine.submit(InferenceRequest(name, dict(SLOW), reply=answers.append))
-    engine.unload("gone")
-    os.utime(repository / "slow" / "1" / "model.onnx", ns=(1, 1))
-    engine.load("slow")
-    assert states(engine)["gone/1"] in ("UNLOADING", "UNAVAILABLE")
-    assert engine.shutdown(timeout=60) is True
-    assert [answer.error for answer in answers] == [None] * 6
-    with pytest.raises(UnavailableError, match="Server exiting"):
-        engine.infer("slow", SLOW)
-
-
-def test_an_idle_engine_needs_no_time_to_end(tmp_path: Path):
-    for index in range(60):
-        write_model(tmp_path, f"idle{index}", MODEL)
-    engine = Engine(tmp_path)
-    engine.start()
-    assert len(engine.models()) == 60
-    start = time.monotonic()
-    assert engine.shutdown(timeout=0) is True
-    assert time.monotonic() - start < 10
-    until(lambda: not any(thread.name.startswith("idle") for thread in threading.enumerate()))
-
-
-def test_an_end_that_comes_too_soon_says_so(repository: Path):
-    write_model(repository, "slow", onnx_models.slow_identity())
-    engine = Engine(repository)
-    engine.start()
-    answers: list[object] = []
-    for _ in range(4):
-        engine.submit(InferenceRequest("slow", dict(SLOW), reply=answers.append))
-    assert engine.shutdown(timeout=0) is False
-    until(lambda: len(answers) == 4)
-
-
-# --- starting ---
-
-
-def test_a_repository_that_is_named_twice_is_one(repository: Path):
-    with Engine(repository, repository) as engine:
-        assert states(engine) == {"add_sub/1": "READY"}
-
-
-def test_duplicates_and_an_empty_repository_start(repository: Path, tmp_path_factory: pytest.TempPathFactory):
-    other = tmp_path_factory.mktemp("other")
-    with Engine(other) as engine:
-        assert engine.ready()
-    write_model(other, "add_sub", MODEL)
-    with Engine(repository, other, options=EXPLICIT) as engine:
-        assert engine.ready()
-        with pytest.raises(InternalError, match="in several repositories"):
-            engine.load("add_sub")
-    with Engine(repository, other) as engine:
-        assert not engine.ready()
-        (row,) = engine.repository_index().models
-        assert (row.state, row.reason) == ("UNAVAILABLE", "model appears in two or more repositories")
-
-
-def test_a_missing_repository_starts_where_errors_are_no_reason_to_end(tmp_path: Path):
-    with pytest.raises(NotFoundError):
-        Engine(tmp_path / "nope")
-    with Engine(tmp_path / "nope", options=EngineOptions(exit_on_error=False)) as engine:
-        assert (engine.live(), engine.ready()) == (False, False)
-        assert engine.server_metadata().name == "triton"
-        with pytest.raises(UnavailableError, match="Server not ready"):
-            engine.infer("add_sub", PAIR)
-
-
-def test_without_auto_completion_a_folder_without_configuration_is_ignored(repository: Path):
-    write_model(repository, "told", MODEL, add_sub_config("told").replace('label_filename: "labels.txt"', ""))
-    with Engine(repository, options=EngineOptions(auto_complete_config=False)) as engine:
-        assert engine.ready()
-        assert states(engine) == {"told/1": "READY"}
-
-
-def test_one_unnamed_instance_group_is_named_by_its_model(engine: Engine):
-    engine.load("add_sub")
-    assert engine.model_config("add_sub").instance_group[0].name == "add_sub_0"

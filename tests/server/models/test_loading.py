@@ -3,9 +3,8 @@
 import gc
 import json
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from tcli_server.errors import (
     UnavailableError,
 )
 from tcli_server.models.check import check_repository
+from waiting import until
 
 EXPLICIT = EngineOptions(model_control_mode="explicit")
 MODEL = onnx_models.identity()
@@ -40,13 +40,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def rows(engine: Engine) -> list[tuple[str, str, str, str]]:
     return [(row.name, row.version, row.state, row.reason) for row in engine.repository_index().models]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Opening:

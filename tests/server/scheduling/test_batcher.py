@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from scheduled import BATCHING, Answers, Doubling, finish, held, request, scheduler, submit_all, until, waiting_for
+from scheduled import BATCHING, Answers, Doubling, finish, held, request, scheduler, submit_all, waiting_for
 from tcli_server.backends import Placement
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.scheduling import PlacedInstance
 from tcli_server.scheduling.sharing import Sharing
+from waiting import until
 
 
 def test_what_arrives_while_the_instance_runs_is_its_next_batch():

@@ -18,13 +18,13 @@ from scheduled import (
     request,
     scheduler,
     submit_all,
-    until,
     waiting_for,
 )
 from tcli_server.errors import ErrorKind, UnavailableError
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse
+from waiting import until
 
 
 def test_a_request_that_is_cancelled_in_the_queue_never_runs():

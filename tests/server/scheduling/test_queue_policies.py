@@ -5,11 +5,12 @@ import time
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelDynamicBatching
 
-from scheduled import HOUR_US, Answers, Doubling, finish, held, request, scheduler, submit_all, until, waiting_for
+from scheduled import HOUR_US, Answers, Doubling, finish, held, request, scheduler, submit_all, waiting_for
 from tcli_server.errors import ErrorKind
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason
 from tcli_server.scheduling.policy import QueuePolicy, read_levels
+from waiting import until
 
 PRIORITIES = "priority_levels: 3 default_priority_level: 2"
 

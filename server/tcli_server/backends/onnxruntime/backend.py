@@ -14,6 +14,7 @@ from tcli_server.backends.onnxruntime.graph import ModelFileError, check_externa
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
+from tcli_server.backends.onnxruntime.steadiness import is_steady
 from tcli_server.errors import UnsupportedError
 from tcli_server.hardware.gpu import gpu_count
 
@@ -72,7 +73,8 @@ class OnnxRuntimeBackend:
             raise ModelFileError(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
             ) from None
-        return OnnxRuntimeInstance(session, options.run_options(config), signature)
+        steady = placement.gpu is None and is_steady(graph)
+        return OnnxRuntimeInstance(session, options.run_options(config), signature, steady)
 
 
 def _preload_cuda_libraries() -> None:

@@ -17,10 +17,11 @@ class OnnxRuntimeInstance:
 
     Attributes:
         signature: what the model takes and gives, as the session sees it.
+        steady: as `Instance.steady`; strings never are, as each takes as long as it is.
     """
 
     def __init__(
-        self, session: ort.InferenceSession, run_options: ort.RunOptions | None, signature: ModelSignature
+        self, session: ort.InferenceSession, run_options: ort.RunOptions | None, signature: ModelSignature, steady: bool
     ) -> None:
         self.signature = signature
         self._session = session
@@ -28,6 +29,7 @@ class OnnxRuntimeInstance:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         self._string_inputs = frozenset(node.name for node in inputs if node.type == "tensor(string)")
         self._string_outputs = frozenset(node.name for node in outputs if node.type == "tensor(string)")
+        self.steady = steady and not self._string_inputs and not self._string_outputs
         self._has_bfloat16 = any(node.type == "tensor(bfloat16)" for node in (*inputs, *outputs))
 
     def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

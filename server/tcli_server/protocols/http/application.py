@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -41,7 +40,6 @@ class HttpApplication:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, max_input_size: int) -> None:
         self._engine = engine
         self._loop = loop
-        self._loop_thread = threading.get_ident()
         self._max_input_size = max_input_size
         # Large JSON and compression; two threads, as they compete with the models for the same cores.
         self._pool = ThreadPoolExecutor(2, "http")
@@ -49,7 +47,7 @@ class HttpApplication:
         self._status_pool = ThreadPoolExecutor(1, "http-status")
         # Reading load requests, which can carry whole models; loading itself is the engine's.
         self._control_pool = ThreadPoolExecutor(1, "http-control")
-        infer = InferHandler(engine, loop, self._pool, max_input_size, self._in_loop)
+        infer = InferHandler(engine, loop, self._pool, max_input_size)
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer),
@@ -74,9 +72,6 @@ class HttpApplication:
         self._pool.shutdown(wait=False)
         self._status_pool.shutdown(wait=False)
         self._control_pool.shutdown(wait=False)
-
-    def _in_loop(self) -> bool:
-        return threading.get_ident() == self._loop_thread
 
     # --- health, metadata, configuration, statistics ---
 

@@ -1,7 +1,6 @@
 """`/infer`: the hot path from a request's bytes to the engine and back."""
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tcli_server.engine import Engine
@@ -15,7 +14,7 @@ from tcli_server.protocols.http.compression import (
 )
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
-from tcli_server.protocols.http.infer_request import ResponseForm, TakesLongError, decode_request
+from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError, decode_request
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.texts import short
@@ -35,13 +34,13 @@ class Inference:
         self._infer = infer
         self._exchange = exchange
         self._name = name
-        self._form = ResponseForm()
+        self._form = JSON_RESPONSE
         self._request: InferenceRequest | None = None
         self._gone = False
         accept = exchange.headers.get(b"accept-encoding")
         self._coding = choose_coding(accept.decode("latin-1")) if accept else ""
 
-    def start(self, version: str) -> None:
+    def start(self, version: str, in_loop: bool) -> None:
         """Decode and submit; in the loop or, for a large request, in a thread of the pool."""
         exchange = self._exchange
         body = exchange.body
@@ -54,17 +53,16 @@ class Inference:
             body = decompress(body, coding.decode("latin-1"), limit) if coding else body
             length = headers.get(b"inference-header-content-length")
             json_length = None if length is None else _parse_length(length)
-            quickly = self._infer.in_loop()
-            request, self._form = decode_request(body, json_length, self._name, version, limit, quickly)
+            request, self._form = decode_request(body, json_length, self._name, version, limit, in_loop)
             request.reply = self._reply
             request.byte_size = len(body)
             self._request = request
             if not self._gone:
-                self._infer.engine.submit(request, self._infer.turn_end if quickly else None)
+                self._infer.engine.submit(request, self._infer.turn_end if in_loop else None)
         except TakesLongError:
-            self._infer.pool.submit(self.start, version)
+            self._infer.pool.submit(self.start, version, False)
         except Exception as error:  # a defect, too, must answer this request: nobody else will
-            self._infer.mailbox.post(self._fail, error) if self._in_pool() else self._fail(error)
+            self._infer.mailbox.post(self._fail, error)
 
     def cancel(self, lost: bool) -> None:
         """The client is gone: nobody wants the answer, or perhaps somebody still does where it only ended its input."""
@@ -72,11 +70,8 @@ class Inference:
         if self._request is not None:
             self._request.cancel(only_waiting=not lost)
 
-    def _in_pool(self) -> bool:
-        return not self._infer.in_loop()
-
     def _reply(self, response: InferenceResponse) -> None:
-        """Called by the model's worker thread."""
+        """Called by whichever thread ends the request."""
         self._infer.mailbox.post(self._finish, response)
 
     def _finish(self, response: InferenceResponse) -> None:
@@ -138,14 +133,12 @@ class InferHandler:
         loop: asyncio.AbstractEventLoop,
         pool: ThreadPoolExecutor,
         max_input_size: int,
-        in_loop: Callable[[], bool],
     ) -> None:
         self.engine = engine
         self.mailbox = ReplyMailbox(loop)
         self.turn_end = TurnEnd(loop)
         self.pool = pool
         self.max_input_size = max_input_size
-        self.in_loop = in_loop
 
     def __call__(self, exchange: Exchange, name: str, version: str) -> None:
         try:
@@ -156,6 +149,6 @@ class InferHandler:
         inference = Inference(self, exchange, name)
         exchange.on_gone = inference.cancel
         if b"content-encoding" in exchange.headers:  # nobody knows how large it will be
-            self.pool.submit(inference.start, version)
+            self.pool.submit(inference.start, version, False)
         else:
-            inference.start(version)
+            inference.start(version, True)

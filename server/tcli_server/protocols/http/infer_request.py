@@ -35,7 +35,7 @@ _JSON_FORM = OutputForm()
 _BINARY_FORM = OutputForm(binary=True)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ResponseForm:
     """How the outputs are to be sent.
 
@@ -44,11 +44,15 @@ class ResponseForm:
         by_name: for the outputs that it lists.
     """
 
-    default: OutputForm = _JSON_FORM
-    by_name: dict[str, OutputForm] = field(default_factory=dict)
+    default: OutputForm
+    by_name: Mapping[str, OutputForm] = field(default_factory=dict)
 
     def of(self, output: str) -> OutputForm:
         return self.by_name.get(output, self.default)
+
+
+JSON_RESPONSE = ResponseForm(_JSON_FORM)
+_BINARY_RESPONSE = ResponseForm(_BINARY_FORM)
 
 
 def decode_request(
@@ -71,7 +75,7 @@ def decode_request(
     if json_length == 0:
         if len(body) > max_input_size:
             raise _too_large(len(body), "raw request", max_input_size)
-        return InferenceRequest(name, {}, model_version=version, raw_input=body), ResponseForm(_BINARY_FORM)
+        return InferenceRequest(name, {}, model_version=version, raw_input=body), _BINARY_RESPONSE
     if json_length is None:
         json_length = len(body)
     elif not 0 < json_length <= len(body):
@@ -91,7 +95,8 @@ def decode_request(
     binary_output = _read_parameters(document.get("parameters"), request)
     _read_inputs(document, view[json_length:], request, max_input_size, quickly)
     form = _read_outputs(document.get("outputs"), binary_output)
-    request.outputs = tuple(form.by_name)
+    if form.by_name:
+        request.outputs = tuple(form.by_name)
     return request, form
 
 
@@ -230,7 +235,7 @@ def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
     if outputs is not None and not isinstance(outputs, list):
         raise InternalError("Unable to parse 'outputs': expected an array")
     if not outputs:
-        return ResponseForm(_BINARY_FORM if binary_output else _JSON_FORM)
+        return _BINARY_RESPONSE if binary_output else JSON_RESPONSE
     by_name: dict[str, OutputForm] = {}
     for item in outputs:
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):

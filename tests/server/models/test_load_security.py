@@ -1,0 +1,45 @@
+"""What a load request, or a configuration, must not reach."""
+
+import json
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto, helper
+
+import onnx_models
+from tcli_server import Engine
+from tcli_server.errors import ServerError
+
+
+def with_external_weights(location: str) -> bytes:
+    weights = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value=location)
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("X", "Y")]
+    graph = helper.make_graph([helper.make_node("Add", ["X", "W"], ["Y"])], "g", tensors[:1], tensors[1:], [weights])
+    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/etc/passwd", "../../../../etc/passwd", "a/../../../secret", "C:\\secret", "\\secret", "*/_ORT_MEM_ADDR_/*"],
+)
+def test_no_file_outside_of_the_models_folder_can_be_read(tmp_path: Path, engine: Engine, location: str):
+    (tmp_path / "secret").write_bytes(b"x" * 16)
+    for more in ({}, {"parameters": {"session.model_external_initializers_file_folder_path": {"string_value": "/"}}}):
+        config = json.dumps({"backend": "onnxruntime", "max_batch_size": 0, **more})
+        with pytest.raises(ServerError, match=r"outside of (its|the model's) folder"):
+            engine.load("spy", config, {"1/model.onnx": with_external_weights(location)})
+
+
+@pytest.mark.parametrize("key", ["default_model_filename", "label"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "..\\..\\x", "C:\\x", "a\0b", "x" * 300])
+def test_no_path_of_a_configuration_leaves_the_folder(engine: Engine, key: str, path: str):
+    config: dict = {"backend": "onnxruntime", "max_batch_size": 4}
+    if key == "label":
+        config["output"] = [{"name": "OUTPUT0", "data_type": "TYPE_FP32", "dims": [16], "label_filename": path}]
+    else:
+        config[key] = path
+    with pytest.raises(ServerError) as refusal:
+        engine.load("add_sub", json.dumps(config))
+    assert "root:" not in str(refusal.value)
