@@ -1,14 +1,42 @@
-"""What is put off to the end of an event loop's turn."""
+"""What is put off to the end of an event loop's turn, and what is not."""
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from tcli_server.protocols import turn
 from tcli_server.protocols.turn import TurnEnd
 
+APART_NS, TOGETHER_NS = 1_000_000, 1_000
 
-def test_what_comes_in_one_turn_is_called_once_at_its_end():
+
+class Clock:
+    """The time between requests, however slow the machine is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_ns = 10**15
+        monkeypatch.setattr(turn, "time", SimpleNamespace(monotonic_ns=lambda: self.now_ns))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_requests_that_come_one_at_a_time_do_not_wait(clock: Clock):
+    async def check() -> None:
+        turn_end, called = TurnEnd(asyncio.get_running_loop()), []
+        for number in range(3):
+            clock.now_ns += APART_NS
+            turn_end(lambda number=number: called.append(number))
+            assert called[-1] == number
+
+    asyncio.run(check())
+
+
+def test_those_that_come_together_wait_for_the_end_and_each_is_called_once(clock: Clock):
     async def check() -> None:
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
 
@@ -19,39 +47,30 @@ def test_what_comes_in_one_turn_is_called_once_at_its_end():
             called.append("other")
 
         for callback in (first, other, other, first):
+            clock.now_ns += TOGETHER_NS
             turn_end(callback)
+        assert called == ["first"]
+        await asyncio.sleep(0)
+        assert called == ["first", "other", "first"]
+        called.clear()
+        clock.now_ns += APART_NS
+        turn_end(other)  # the turn before had several, so this one may have, too
         assert called == []
         await asyncio.sleep(0)
-        assert called == ["first", "other"]
-        turn_end(other)
-        await asyncio.sleep(0)
-        assert called == ["first", "other", "other"]
+        assert called == ["other"]
+        clock.now_ns += APART_NS
+        turn_end(first)
+        assert called == ["other", "first"]
 
     asyncio.run(check())
 
 
-def test_what_is_put_off_meanwhile_has_a_turn_of_its_own():
+def test_one_that_raises_does_not_strand_the_others(clock: Clock, caplog: pytest.LogCaptureFixture):
     async def check() -> None:
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
-
-        def again() -> None:
-            called.append("again")
-            if len(called) < 3:
-                turn_end(again)
-
-        turn_end(again)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert called == ["again"] * 3
-
-    asyncio.run(check())
-
-
-def test_one_that_raises_does_not_strand_the_others(caplog: pytest.LogCaptureFixture):
-    async def check() -> None:
-        turn_end, called = TurnEnd(asyncio.get_running_loop()), []
-        turn_end(lambda: 1 / 0)
-        turn_end(lambda: called.append("other"))
+        for callback in (lambda: None, lambda: 1 / 0, lambda: called.append("other")):
+            clock.now_ns += TOGETHER_NS
+            turn_end(callback)
         await asyncio.sleep(0)
         assert called == ["other"]
 

@@ -1,28 +1,44 @@
 """Puts things off to the end of a loop's turn, so that all requests that were read in it count as one arrival."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from tcli_server.observability.log import LOG
+
+_TOGETHER_NS = 70_000
+"""Requests that come so soon one after the other came together: reading one takes less, an answer to one takes more."""
 
 
 class TurnEnd:
     """Runs callbacks when the loop has read all that had arrived; from the loop's thread only.
 
-    Without it whoever runs the first of many requests runs it alone.
+    Whoever runs the first of many requests at once runs it alone. While requests come one at a time nothing is put off,
+    and the loop has no turn more than it needs.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: dict[Callable[[], None], None] = {}
+        self._last_ns = 0
+        self._count = 0
+        self._many = False
 
     def __call__(self, callback: Callable[[], None]) -> None:
         """Call `callback()` once, soon, however often it is given."""
-        if not self._waiting:
+        if not self._many:
+            last_ns, self._last_ns = self._last_ns, time.monotonic_ns()
+            if self._last_ns - last_ns > _TOGETHER_NS:
+                callback()
+                return
+            self._many = True
+        if not self._count:
             self._loop.call_soon(self._end)
+        self._count += 1
         self._waiting[callback] = None
 
     def _end(self) -> None:
+        self._many, self._count = self._count > 1, 0
         waiting, self._waiting = self._waiting, {}
         for callback in waiting:
             try:

@@ -26,7 +26,7 @@ def test_a_request_needs_no_model():
 def test_a_raw_request_keeps_its_bytes_for_the_model():
     request, form = decode_request(b"raw bytes", 0, "m", "", LIMIT)
     assert (request.raw_input, request.inputs) == (b"raw bytes", {})
-    assert form.of("any output").binary
+    assert form.default.binary
 
 
 def test_priority_and_timeout_are_no_parameters_of_the_model():
@@ -97,7 +97,7 @@ def test_the_input_size_is_bounded(json_length: int | None):
 
 
 def test_outputs_are_json_unless_it_is_said_that_they_are_not():
-    assert not read({})[1].of("any output").binary
-    assert not read({"parameters": {"priority": 1}})[1].of("any output").binary
-    assert not read({"parameters": {"binary_data_output": False}})[1].of("any output").binary
-    assert read({"parameters": {"binary_data_output": True}})[1].of("any output").binary
+    assert not read({})[1].default.binary
+    assert not read({"parameters": {"priority": 1}})[1].default.binary
+    assert not read({"parameters": {"binary_data_output": False}})[1].default.binary
+    assert read({"parameters": {"binary_data_output": True}})[1].default.binary

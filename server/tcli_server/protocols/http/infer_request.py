@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
 from tcli_server.protocols.http.json_pieces import loads
 from tcli_server.protocols.http.json_tensors import decode_json
+from tcli_server.protocols.http.json_text import parse
 from tcli_server.protocols.tensors import MAX_DIMS, Shape, datatype, decode_raw
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceRequest
@@ -17,6 +19,7 @@ QUICK = 1 << 14
 _RESERVED_PREFIX = "triton_"
 _SHARED_MEMORY = "shared_memory_region"
 _MAX_DIM = 2**63 - 1
+_NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class TakesLongError(Exception):
@@ -46,9 +49,6 @@ class ResponseForm:
 
     default: OutputForm
     by_name: Mapping[str, OutputForm] = field(default_factory=dict)
-
-    def of(self, output: str) -> OutputForm:
-        return self.by_name.get(output, self.default)
 
 
 JSON_RESPONSE = ResponseForm(_JSON_FORM)
@@ -85,7 +85,8 @@ def decode_request(
     if quickly and json_length > QUICK:
         raise TakesLongError
     view = memoryview(body)
-    document = loads(view[:json_length] if json_length < len(body) else body)
+    text = view[:json_length] if json_length < len(body) else body
+    document = parse(text) if json_length <= QUICK else loads(text)
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: expected an object")
     request_id = document.get("id", "")
@@ -157,42 +158,43 @@ def _read_inputs(
         found = f"found {', '.join(short(key) for key in list(document)[:10]) or 'nothing'}"
         problem = "expected an array" if "inputs" in document else f"the key is missing, {found}"
         raise InternalError(f"Unable to parse 'inputs': {problem}")
-    model = request.model_name
-    offset = 0
+    model, arrays = request.model_name, request.inputs
+    offset, length = 0, len(tail)
     for item in inputs:
-        name, shape, kind_name, parameters = _describe_input(item)
-        if name in request.inputs:
+        name, shape, kind, parameters = _describe_input(item)
+        if name in arrays:
             raise InvalidArgumentError(f"input '{short(name)}' already exists in request for model '{short(model)}'")
-        kind = datatype(kind_name, name)
         size = parameters.get("binary_data_size")
-        if (size is not None) + (_SHARED_MEMORY in parameters) + ("data" in item) != 1:
-            raise _only_one(name)
         if _SHARED_MEMORY in parameters:
+            if size is not None or "data" in item:
+                raise _only_one(name)
             raise UnsupportedError(f"input '{short(name)}' is in shared memory, which this server does not support yet")
+        if ("data" in item) is (size is not None):
+            raise _only_one(name)
         if size is None:
-            request.inputs[name] = decode_json(item["data"], kind, shape, name, model, max_input_size)
+            arrays[name] = decode_json(item["data"], kind, shape, name, model, max_input_size)
             continue
         if type(size) is not int or size < 0:
             raise InternalError(
                 f"Unable to parse 'binary_data_size' of input '{short(name)}': expected a count of bytes"
             )
-        if offset + size > len(tail):
+        end = offset + size
+        if end > length:
             raise InvalidArgumentError(
-                f"unexpected size for input '{short(name)}', expecting {offset + size - len(tail)} additional bytes for "
-                f"model '{short(model)}'"
+                f"unexpected size for input '{short(name)}', expecting {end - length} additional bytes for model "
+                f"'{short(model)}'"
             )
         if quickly and not kind.size and size > QUICK:  # strings are read one by one
             raise TakesLongError
-        request.inputs[name] = decode_raw(tail[offset : offset + size], kind, shape, name, model)
-        offset += size
-    if offset != len(tail):
+        arrays[name] = decode_raw(tail[offset:end], kind, shape, name, model)
+        offset = end
+    if offset != length:
         raise InvalidArgumentError(
-            f"unexpected additional input data for model '{short(model)}': {len(tail) - offset} bytes after the last "
-            "input"
+            f"unexpected additional input data for model '{short(model)}': {length - offset} bytes after the last input"
         )
 
 
-def _describe_input(item: Any) -> tuple[str, Shape, str, Mapping[str, Any]]:
+def _describe_input(item: Any) -> tuple[str, Shape, DataType, Mapping[str, Any]]:
     """Name, shape, data type and parameters of an input."""
     try:
         name, shape, kind = item["name"], item["shape"], item["datatype"]
@@ -211,7 +213,7 @@ def _describe_input(item: Any) -> tuple[str, Shape, str, Mapping[str, Any]]:
     parameters = item.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise InternalError(f"Unable to parse 'parameters' of input '{short(name)}': expected an object")
-    return name, tuple(shape), kind, parameters or {}
+    return name, tuple(shape), BY_NAME.get(kind) or datatype(kind, name), parameters or _NO_PARAMETERS
 
 
 def _wrong_dim(name: str, dim: Any) -> InternalError | InvalidArgumentError:

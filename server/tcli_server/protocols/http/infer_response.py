@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tcli_server.datatypes import datatype_of
+from tcli_server.datatypes import BY_DTYPE
 from tcli_server.protocols.classification import classified
 from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.infer_request import ResponseForm
@@ -31,11 +31,12 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
     """
     outputs: list[dict[str, Any]] = []
     blobs: list[Body] = []
+    by_name, default = form.by_name, form.default
     for name, array in response.outputs.items():
-        wanted = form.of(name)
+        wanted = by_name.get(name, default)
         if wanted.classes:
             array = classified(array, wanted.classes, name, response.spec)
-        entry: dict[str, Any] = {"name": name, "datatype": datatype_of(array), "shape": array.shape}
+        entry: dict[str, Any] = {"name": name, "datatype": BY_DTYPE[array.dtype].name, "shape": array.shape}
         if wanted.binary:
             blob = encode_raw(array)
             entry["parameters"] = {"binary_data_size": len(blob)}
@@ -56,8 +57,9 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
 
 def takes_long(response: InferenceResponse, form: ResponseForm) -> bool:
     """Whether writing the response takes too long for an event loop."""
+    by_name, default = form.by_name, form.default
     for name, array in response.outputs.items():
-        wanted = form.of(name)
+        wanted = by_name.get(name, default)
         if wanted.binary and not wanted.classes and not array.dtype.hasobject:
             if array.nbytes > PIECE and not array.flags.c_contiguous:  # else its memory is sent as it is
                 return True
