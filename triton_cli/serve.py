@@ -13,8 +13,9 @@ from triton_cli.serve_process import StopSignal, leave
 from triton_cli.triton_options import Switch, switch
 
 if TYPE_CHECKING:
-    from tcli_server.engine import Engine, EngineOptions
+    from tcli_server.engine import Engine
     from tcli_server.observability.log import LogOptions
+    from tcli_server.options import EngineOptions
     from tcli_server.serving import ServeOptions, Server
 
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
@@ -171,8 +172,8 @@ def serve(
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
     stop = StopSignal()
 
-    from tcli_server.engine import EngineOptions
     from tcli_server.observability.log import LogOptions
+    from tcli_server.options import EngineOptions
     from tcli_server.protocols.grpc import GrpcOptions
     from tcli_server.protocols.http import HttpLimits
     from tcli_server.serving import ServeOptions

@@ -9,8 +9,9 @@ from typing import Protocol, Self
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.engine import Engine, EngineOptions
+from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
+from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 Reply = Callable[[ServerError | None], None]

@@ -6,8 +6,9 @@ with Engine("model_repository") as engine:
     response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
 """
 
-from tcli_server.engine import Engine, EngineOptions
+from tcli_server.engine import Engine
 from tcli_server.errors import ErrorKind, ServerError
+from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 __all__ = ["Engine", "EngineOptions", "ErrorKind", "InferenceRequest", "InferenceResponse", "ServerError"]

@@ -14,10 +14,9 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from tritonclient.grpc import service_pb2
@@ -28,10 +27,11 @@ from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError,
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
 from tcli_server.models.control import ModelControl
-from tcli_server.models.draft import BackendConfig, check_settings
+from tcli_server.models.draft import check_settings
 from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
+from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling import Later
@@ -56,38 +56,6 @@ _PENDING_SHARE = 4
 _EXITING = "Server exiting"
 _NOT_READY = "Server not ready"
 _STOPPED = "Server is stopping, scheduler for model has stopped accepting new inference requests"
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How an engine behaves; names and defaults are Triton's where Triton has them.
-
-    Attributes:
-        model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`.
-        load_models: models to load at the start in explicit mode; `("*",)` for all.
-        auto_complete_config: fill what a configuration leaves out from the model file.
-        backend_config: backend -> setting -> value, as `--backend-config` gives them.
-        exit_on_error: a repository that does not exist is an error; else the engine starts without any model and is
-            neither live nor ready, as Triton.
-        strict_readiness: not ready while a model that was asked for is not.
-        model_load_thread_count: models that load at the same time.
-        max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
-            of the memory that this process may use.
-        allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
-        server_id: the name in the server metadata.
-    """
-
-    model_control_mode: Literal["none", "explicit"] = "none"
-    load_models: tuple[str, ...] = ()
-    auto_complete_config: bool = True
-    backend_config: BackendConfig = field(default_factory=dict)
-    exit_on_error: bool = True
-    strict_readiness: bool = True
-    model_load_thread_count: int = 4
-    max_pending_bytes: int | None = None
-    allow_model_control_config: bool = True
-    allow_model_control_files: bool = True
-    server_id: str = "triton"
 
 
 class Engine:

@@ -23,9 +23,10 @@ from tcli_analyzer.resources import Usage
 from tcli_analyzer.search import Grid
 from tcli_analyzer.subject import find_model
 from tcli_analyzer.workspace import Workspace
-from tcli_server.engine import Engine, EngineOptions
+from tcli_server.engine import Engine
 from tcli_server.errors import NotFoundError
 from tcli_server.hardware.cores import usable_cores
+from tcli_server.options import EngineOptions
 
 FAST = MeasurementOptions(interval_ms=20, max_trials=3)
 

@@ -12,7 +12,7 @@ import pytest
 
 from loop_stall import longest_stall
 from tcli_server import Engine
-from tcli_server.engine import EngineOptions
+from tcli_server.options import EngineOptions
 from tcli_server.serving import ServeOptions, Server
 
 LONGEST_STALL = 1.5

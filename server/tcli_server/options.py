@@ -1,0 +1,38 @@
+"""What can be chosen about an engine."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tcli_server.models.draft import BackendConfig
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine behaves; names and defaults are Triton's where Triton has them.
+
+    Attributes:
+        model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`.
+        load_models: models to load at the start in explicit mode; `("*",)` for all.
+        auto_complete_config: fill what a configuration leaves out from the model file.
+        backend_config: backend -> setting -> value, as `--backend-config` gives them.
+        exit_on_error: a repository that does not exist is an error; else the engine starts without any model and is
+            neither live nor ready, as Triton.
+        strict_readiness: not ready while a model that was asked for is not.
+        model_load_thread_count: models that load at the same time.
+        max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
+            of the memory that this process may use.
+        allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
+        server_id: the name in the server metadata.
+    """
+
+    model_control_mode: Literal["none", "explicit"] = "none"
+    load_models: tuple[str, ...] = ()
+    auto_complete_config: bool = True
+    backend_config: BackendConfig = field(default_factory=dict)
+    exit_on_error: bool = True
+    strict_readiness: bool = True
+    model_load_thread_count: int = 4
+    max_pending_bytes: int | None = None
+    allow_model_control_config: bool = True
+    allow_model_control_files: bool = True
+    server_id: str = "triton"
