@@ -53,10 +53,9 @@ class OnnxRuntimeBackend:
         if placement.gpu is not None:
             providers.insert(0, ("CUDAExecutionProvider", options.cuda_options(config, placement.gpu)))
             _preload_cuda_libraries()
+        session_options = options.session_options(config, placement)
         try:
-            session = ort.InferenceSession(
-                str(model_file), options.session_options(config, placement), providers=providers
-            )
+            session = ort.InferenceSession(str(model_file), session_options, providers=providers)
         except Exception as error:
             raise ModelFileError(
                 model_file, f"refused by ONNX Runtime {ort.__version__} ({plain(error)})", "export it again"
@@ -73,7 +72,9 @@ class OnnxRuntimeBackend:
             raise ModelFileError(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
             ) from None
-        steady = placement.gpu is None and is_steady(graph)
+        # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
+        alone = placement.gpu is None and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
+        steady = alone and is_steady(graph)
         return OnnxRuntimeInstance(session, options.run_options(config), signature, steady)
 
 

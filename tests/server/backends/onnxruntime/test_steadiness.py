@@ -66,6 +66,77 @@ def test_a_model_that_does_as_much_as_a_value_says_is_not_steady(operator: str, 
         assert not _steady(engine)
 
 
+WIDE, TWO = ("X", TensorProto.FLOAT, [8, 1, 4]), ("N", TensorProto.INT64, [2])
+ONE_LENGTH = ("N", TensorProto.INT32, [1])
+DECIDED_BY_A_CLIENT = {
+    "Reshape": (
+        (FLOATS, TWO),
+        [helper.make_node("Reshape", ["X", "N"], ["R"]), helper.make_node("Add", ["X", "R"], ["Y"])],
+    ),
+    "Slice": ((FLOATS, COUNT), [helper.make_node("Slice", ["X", "NONE", "N"], ["Y"])]),
+    "Unsqueeze": ((FLOATS, COUNT), [helper.make_node("Unsqueeze", ["X", "N"], ["Y"])]),
+    "ReduceSum": ((FLOATS, COUNT), [helper.make_node("ReduceSum", ["X", "N"], ["Y"])]),
+    "Split": ((FLOATS, TWO), [helper.make_node("Split", ["X", "N"], ["Y", "Z"])]),
+    "LSTM": (
+        (WIDE, ONE_LENGTH),
+        [helper.make_node("LSTM", ["X", "WEIGHTS", "MORE", "", "N"], ["Y"], hidden_size=4)],
+    ),
+    "Slice by something computed": (
+        (FLOATS, COUNT),
+        [helper.make_node("Neg", ["N"], ["M"]), helper.make_node("Slice", ["X", "M", "NONE"], ["Y"])],
+    ),
+}
+DECIDED_BY_SHAPES = [
+    helper.make_node("Shape", ["X"], ["SHAPE"]),
+    helper.make_node("Constant", [], ["LAST"], value=numpy_helper.from_array(np.array([-1]))),
+    helper.make_node("Concat", ["LAST", "SHAPE"], ["NEW"], axis=0),
+    helper.make_node("Reshape", ["X", "NEW"], ["R"]),
+    helper.make_node("Slice", ["R", "NONE", "SHAPE"], ["Y"]),
+]
+
+
+def _write_nodes(repository: Path, inputs: tuple, nodes: list[onnx.NodeProto]) -> None:
+    weights = {
+        "NONE": np.array([0]),
+        "WEIGHTS": np.ones((1, 16, 4), np.float32),
+        "MORE": np.ones((1, 16, 4), np.float32),
+    }
+    used = {name for node in nodes for name in node.input}
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(*each) for each in inputs],
+        [onnx.ValueInfoProto(name="Y", type=helper.make_tensor_type_proto(TensorProto.FLOAT, None))],
+        initializer=[numpy_helper.from_array(value, name) for name, value in weights.items() if name in used],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET)
+    write_model(repository, "m", model.SerializeToString(), 'platform: "onnxruntime_onnx"')
+
+
+@pytest.mark.parametrize("what", DECIDED_BY_A_CLIENT)
+def test_a_model_whose_shapes_a_client_decides_is_not_steady(what: str, tmp_path: Path):
+    """A vector made a column and added to itself is a matrix; a part of a tensor takes less than the whole."""
+    _write_nodes(tmp_path, *DECIDED_BY_A_CLIENT[what])
+    with Engine(tmp_path) as engine:
+        assert not _steady(engine)
+
+
+def test_shapes_that_follow_from_others_are_steady(tmp_path: Path):
+    _write_nodes(tmp_path, (FLOATS,), DECIDED_BY_SHAPES)
+    with Engine(tmp_path) as engine:
+        assert engine.infer("m", {"X": np.ones(4, np.float32)}).outputs["Y"].shape == (1, 4)
+        assert _steady(engine)
+
+
+def test_operators_side_by_side_are_not_steady(tmp_path: Path):
+    """The thread that runs the model only waits for others then: its own time tells nothing."""
+    config = 'platform: "onnxruntime_onnx" parameters { key: "execution_mode" value { string_value: "%d" } }'
+    for parallel in (False, True):
+        write_model(tmp_path, "m", onnx_models.add_sub(), config % parallel)
+        with Engine(tmp_path) as engine:
+            assert _steady(engine) is not parallel
+
+
 def test_arithmetic_is_steady_and_strings_are_not(tmp_path: Path):
     write_model(tmp_path, "m", onnx_models.add_sub(), 'platform: "onnxruntime_onnx"')
     with Engine(tmp_path) as engine:
