@@ -219,6 +219,22 @@ def test_one_post_that_raises_strands_no_other(caplog: pytest.LogCaptureFixture)
     assert len([record for record in caplog.records if record.exc_info]) == 2
 
 
+def test_a_post_in_the_loops_thread_overtakes_none_of_another_thread():
+    """Where a model keeps the order, a batch that a worker ran may be answered but not yet posted when the next is."""
+
+    async def post() -> list[int]:
+        mailbox, got, done = ReplyMailbox(asyncio.get_running_loop()), [], asyncio.Event()
+        worker = threading.Thread(target=lambda: [mailbox.post(got.append, number) for number in range(3)])
+        worker.start()
+        worker.join()
+        mailbox.post(got.append, 3)
+        mailbox.post(lambda _: done.set(), None)
+        await asyncio.wait_for(done.wait(), 30)
+        return got
+
+    assert asyncio.run(post()) == [0, 1, 2, 3]
+
+
 def test_posts_to_a_closed_loop_do_not_pile_up():
     loop = asyncio.new_event_loop()
     mailbox, heard = ReplyMailbox(loop), []

@@ -10,7 +10,7 @@ from tcli_server.observability.log import LOG
 
 
 class ReplyMailbox:
-    """Runs callbacks in the loop; those of other threads in the order in which they were posted.
+    """Runs callbacks in the loop, in the order in which they were posted.
 
     Waking a loop from another thread costs a system call, so posts between two turns of the loop share one.
 
@@ -27,9 +27,9 @@ class ReplyMailbox:
     def post(self, callback: Callable[[Any], None], argument: Any) -> None:
         """Have the loop call `callback(argument)`; from any thread. Dropped if the loop is closed.
 
-        In the loop's own thread it is called before this returns.
+        In the loop's own thread it is called before this returns, unless others were posted before.
         """
-        if threading.get_ident() == self._thread:
+        if not self._posts and threading.get_ident() == self._thread:
             _call(callback, argument)
             return
         self._posts.append((callback, argument))
