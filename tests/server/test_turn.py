@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +62,33 @@ def test_those_that_come_together_wait_for_the_end_and_each_is_called_once(clock
         clock.now_ns += APART_NS
         turn_end(first)
         assert called == ["other", "first"]
+
+    asyncio.run(check())
+
+
+def test_those_of_one_turn_share_a_millisecond(clock: Clock):
+    """Each of thousands of connections that have a request would else hold up all that come behind."""
+
+    async def check() -> None:
+        turn_end, called = TurnEnd(asyncio.get_running_loop()), []
+
+        def runs(name: str) -> Callable[[], None]:
+            def run() -> None:
+                clock.now_ns += 300_000
+                called.append(name)
+
+            return run
+
+        for number in range(20):
+            turn_end(runs(f"at once {number}"))
+        assert 1 <= len(called) <= 5
+        turns = 0
+        while len(called) < 20 and turns < 20:
+            before = len(called)
+            await asyncio.sleep(0)
+            turns += 1
+            assert 1 <= len(called) - before <= 5
+        assert sorted(called) == sorted(f"at once {number}" for number in range(20))
 
     asyncio.run(check())
 

@@ -9,6 +9,9 @@ from tcli_server.observability.log import LOG
 _TOGETHER_NS = 70_000
 """Requests that come so soon one after the other came together: reading one takes less, an answer to one takes more."""
 
+_MOST_NS = 1_000_000
+"""How long the callbacks of one turn may take together: a turn can bring requests of thousands of connections."""
+
 
 class TurnEnd:
     """Runs callbacks when the loop has read all that had arrived; from the loop's thread only.
@@ -21,15 +24,18 @@ class TurnEnd:
         self._loop = loop
         self._waiting: dict[Callable[[], None], None] = {}
         self._last_ns = 0
+        self._spent_ns = 0
         self._count = 0
         self._many = False
 
     def __call__(self, callback: Callable[[], None]) -> None:
         """Call `callback()` once, soon, however often it is given."""
         if not self._many:
-            last_ns, self._last_ns = self._last_ns, time.monotonic_ns()
-            if self._last_ns - last_ns > _TOGETHER_NS:
+            last_ns, now_ns = self._last_ns, time.monotonic_ns()
+            self._last_ns = now_ns
+            if now_ns - last_ns > _TOGETHER_NS and self._spent_ns < _MOST_NS:
                 callback()
+                self._spent_ns += time.monotonic_ns() - now_ns
                 return
             self._many = True
         if not self._count:
@@ -39,8 +45,14 @@ class TurnEnd:
 
     def _end(self) -> None:
         self._many, self._count = self._count > 1, 0
+        self._spent_ns = 0
         waiting, self._waiting = self._waiting, {}
+        end_ns = time.monotonic_ns() + _MOST_NS
         for callback in waiting:
+            if time.monotonic_ns() > end_ns:  # others have their turn now
+                self._many = True
+                self(callback)
+                continue
             try:
                 callback()
             except Exception:  # one model's defect must not strand the others' requests

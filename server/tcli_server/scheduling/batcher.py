@@ -17,6 +17,7 @@ from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
+from tcli_server.scheduling.quickness import MOST_REQUESTS
 from tcli_server.scheduling.sharing import Sharing
 from tcli_server.scheduling.worker import Worker
 
@@ -217,7 +218,8 @@ class Batcher:
             if not self._queue:
                 return
             lender = self._parked[-1] if self._parked and self._leader is None else None
-            if lender is None or self._queue.inferences > lender.quick_limit:
+            queue = self._queue
+            if lender is None or queue.inferences > lender.quick_limit or len(queue) > MOST_REQUESTS:
                 self._wake_one()
                 return
             now_ns = time.monotonic_ns()

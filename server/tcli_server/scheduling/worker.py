@@ -62,9 +62,9 @@ class Worker:
 
     def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """Run a batch in the calling thread while this worker's own is parked; raises nothing."""
-        began_ns = time.monotonic_ns()
+        began_ns, processor_ns = time.monotonic_ns(), time.thread_time_ns()
         outcomes = self._executor.run(batch)
-        self._quickness.ran(batch, time.monotonic_ns() - began_ns)
+        self._quickness.ran(batch, time.monotonic_ns() - began_ns, time.thread_time_ns() - processor_ns)
         return outcomes
 
     def send(self, number: int, outcomes: Sequence[Outcome]) -> None:
@@ -79,7 +79,8 @@ class Worker:
             number, batch = taken
             began_ns = time.thread_time_ns()  # not the time of day: others may hold the interpreter meanwhile
             outcomes = self._executor.run(batch)
-            self._quickness.ran(batch, time.thread_time_ns() - began_ns)
+            took_ns = time.thread_time_ns() - began_ns
+            self._quickness.ran(batch, took_ns, took_ns)
             self._ran()
             self.send(number, outcomes)
         try:

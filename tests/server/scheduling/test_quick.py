@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from scheduled import BATCHING, Answers, Doubling, request, scheduler, submit_all, waiting_for
 from tcli_server.backends import Placement
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling import PlacedInstance, Scheduler
+from tcli_server.scheduling import PlacedInstance, Scheduler, quickness
 from waiting import until
 
 FIXED = """
@@ -121,6 +122,43 @@ def test_a_batch_that_takes_long_after_all_is_the_last_of_its_size_in_the_caller
     bring(batcher, answers, request())
     answers.wait(2)
     assert instance.here == [True, False]
+
+
+def test_values_that_take_much_longer_are_run_in_the_callers_thread_once_in_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    clock_ns = 10**15
+    monkeypatch.setattr(quickness, "time", SimpleNamespace(monotonic_ns=lambda: clock_ns))
+    instance = Watched(lambda inputs: (spin(5) if inputs["X"][0, 0] == 9 else None, inputs["X"])[1])
+    batcher, answers = warmed(instance)
+
+    def bring_pairs(count: int) -> int:
+        """How often one that takes long ran in this thread, of so many that come when the one before was quick."""
+        instance.threads.clear()
+        for value in [1, 9] * count:
+            idle(batcher)
+            bring(batcher, answers, request(value))
+            until(lambda: batcher.idle)
+        return sum(instance.here[1::2])
+
+    until(lambda: bring_pairs(1) == 1)
+    clock_ns += 10**9  # once may have been a chance
+    until(lambda: bring_pairs(1) == 1)
+    assert bring_pairs(5) == 0
+    clock_ns += 9 * 10**9
+    assert bring_pairs(5) == 0
+    clock_ns += 2 * 10**9
+    until(lambda: bring_pairs(1) == 1)
+    assert bring_pairs(5) == 0
+
+
+def test_a_crowd_of_requests_is_the_workers_however_quick_each_is():
+    """If their batch fails, each of them runs alone."""
+    batcher, answers = warmed(instance := Watched(), "max_batch_size: 1000 dynamic_batching { }")
+    batcher._workers[0]._quickness.limit = 1000
+    bring(batcher, answers, *[request() for _ in range(200)])
+    assert len(answers.wait(200)) == 200
+    assert instance.here == [False]
 
 
 def test_what_others_bring_meanwhile_is_run_by_the_worker():
