@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from tcli_server.spec import ModelSpec, TensorSpec
 
 Outcome = tuple[InferenceRequest, InferenceResponse | ServerError]
 """A request and what became of it."""
+
+_MOST_COPIED = 1 << 18
+"""Bytes whose copying takes so little time that it does not matter whether they are copied."""
 
 _LENDERS = (np.ndarray, memoryview, bytes)
 
@@ -35,9 +39,15 @@ class Executor:
         self._reshapes_outputs = any(output.reshaped for output in spec.outputs.values())
 
     @property
-    def steady(self) -> bool:
-        """Whether batches of one size take about equally long."""
-        return self._instance.steady and self._spec.uniform
+    def steady_limit(self) -> int:
+        """Inferences up to which batches of one size take about equally long.
+
+        Inputs are copied where they lie at an odd place, which is for the client to say, or where they must be joined.
+        """
+        if not (self._instance.steady and self._spec.uniform):
+            return 0
+        inputs = self._spec.inputs.values()
+        return _MOST_COPIED // max(1, sum(prod(spec.dims) * spec.dtype.itemsize for spec in inputs))
 
     def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """What became of each request that has not ended yet; raises nothing.

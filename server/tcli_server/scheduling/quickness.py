@@ -24,16 +24,16 @@ class Quickness:
     a while, and for ten seconds if that goes on: else such values, sent now and then, would hold the loop up all the time.
 
     Args:
-        steady: whether batches of one size take about equally long; if not, none is ever sure to be quick.
+        most: inferences up to which batches of one size take about equally long; no larger one is ever sure to be quick.
 
     Attributes:
         limit: inferences.
     """
 
-    __slots__ = ("_doubt_until_ns", "_steady", "_surprised_ns", "limit")
+    __slots__ = ("_doubt_until_ns", "_most", "_surprised_ns", "limit")
 
-    def __init__(self, steady: bool) -> None:
-        self._steady = steady
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._doubt_until_ns = self._surprised_ns = 0
         self.limit = 0
 
@@ -44,8 +44,8 @@ class Quickness:
             if processor_ns > _SURPRISE_NS and inferences <= self.limit and len(batch) <= MOST_REQUESTS:
                 self._doubt()
             self.limit = min(self.limit, inferences // 2)
-        elif self._steady and 2 * inferences > self.limit and time.monotonic_ns() >= self._doubt_until_ns:
-            self.limit = 2 * inferences
+        elif self.limit < min(2 * inferences, self._most) and time.monotonic_ns() >= self._doubt_until_ns:
+            self.limit = min(2 * inferences, self._most)
 
     def _doubt(self) -> None:
         now_ns = time.monotonic_ns()

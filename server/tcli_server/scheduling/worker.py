@@ -39,7 +39,7 @@ class Worker:
         self.parking = ParkingSpace()
         self.retired = False
         self._executor = executor
-        self._quickness = Quickness(executor.steady)
+        self._quickness = Quickness(executor.steady_limit)
         self._take = take
         self._ran = ran
         self._send = send

@@ -161,6 +161,18 @@ def test_a_crowd_of_requests_is_the_workers_however_quick_each_is():
     assert instance.here == [False]
 
 
+def test_what_is_large_is_the_workers_however_quick_it_was():
+    """It is copied or not, depending on where in a client's message it lies."""
+    wide = FIXED.replace("[ 1 ]", f"[ {1 << 20} ]")
+    instance, answers = Watched(lambda inputs: inputs["X"][:, :1]), Answers()
+    batcher = scheduler(BATCHING, instance, config=wide)
+    for count in range(1, 6):
+        idle(batcher)
+        bring(batcher, answers, request(width=1 << 20))
+        answers.wait(count)
+    assert instance.here == [False] * 5
+
+
 def test_what_others_bring_meanwhile_is_run_by_the_worker():
     others, answers_to_others = [request(7), request(8)], Answers()
     instance = Watched(
