@@ -75,7 +75,7 @@ class OnnxRuntimeBackend:
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
         alone = placement.gpu is None and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
         steady = alone and is_steady(graph)
-        return OnnxRuntimeInstance(session, options.run_options(config), signature, steady)
+        return OnnxRuntimeInstance(session, options.run_options(config, placement), signature, steady)
 
 
 def _preload_cuda_libraries() -> None:

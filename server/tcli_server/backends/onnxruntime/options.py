@@ -1,5 +1,6 @@
 """From a model's configuration to ONNX Runtime's options, and what of it ONNX Runtime cannot do."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ _NUMBERS = {
 _MOST_THREADS = 1 << 16
 
 _SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+_DEVICES = re.compile(r"((cpu:0|gpu:\d{1,4})(;(?!$)|$))*", re.ASCII)
 
 # ONNX Runtime takes any key and reads some of them as paths of files to load or write, which would let whoever may send
 # a configuration read this machine's files. So only what changes nothing but speed and numbers is let through.
@@ -87,6 +89,9 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
         field = f'parameters["{key}"]'
         if key in _NUMBERS and not _fits(_NUMBERS[key], value):
             yield Complaint(field, f"'{value}'", _NUMBERS[key], 'write value { string_value: "1" }, or remove it')
+        elif key == _SHRINKAGE and not _DEVICES.fullmatch(value):
+            expected = "devices whose memory is given back after each run, like cpu:0;gpu:0"
+            yield Complaint(field, f"'{value}'", expected, 'write value { string_value: "cpu:0" }, or remove it')
         elif key.startswith("session.") and key not in _SESSION_KEYS:
             yield Complaint(
                 field,
@@ -157,12 +162,19 @@ def session_options(config: ModelConfig, placement: Placement) -> ort.SessionOpt
     return options
 
 
-def run_options(config: ModelConfig) -> ort.RunOptions | None:
-    """The options of each run, None where the configuration has none."""
+def run_options(config: ModelConfig, placement: Placement) -> ort.RunOptions | None:
+    """The options of each run, None where the configuration has none that concern this instance.
+
+    ONNX Runtime would fail each run that names a device which the session has no arena of.
+    """
     if _SHRINKAGE not in config.parameters:
         return None
+    has = {f"gpu:{placement.gpu}", "cpu:0" if _number(config, "enable_mem_arena", 1) else ""}
+    devices = [device for device in config.parameters[_SHRINKAGE].string_value.split(";") if device and device in has]
+    if not devices:
+        return None
     options = ort.RunOptions()
-    options.add_run_config_entry(_SHRINKAGE, config.parameters[_SHRINKAGE].string_value)
+    options.add_run_config_entry(_SHRINKAGE, ";".join(devices))
     return options
 
 
