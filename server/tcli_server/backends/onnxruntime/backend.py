@@ -57,9 +57,12 @@ class OnnxRuntimeBackend:
         try:
             session = ort.InferenceSession(str(model_file), session_options, providers=providers)
         except Exception as error:
-            raise ModelFileError(
-                model_file, f"refused by ONNX Runtime {ort.__version__} ({plain(error)})", "export it again"
-            ) from error
+            keys = options.session_keys(config)
+            fix = (
+                f"remove or correct the parameters {', '.join(keys)}, or export it again" if keys else "export it again"
+            )
+            found = f"refused by ONNX Runtime {ort.__version__} ({plain(error)})"
+            raise ModelFileError(model_file, found, fix) from error
         if placement.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
             # ONNX Runtime only logs this and goes on with the CPU.
             raise UnsupportedError(

@@ -17,12 +17,16 @@ _GRAPH_LEVELS = {
 }
 
 _COUNT, _SWITCH = "a whole number, 0 for the default", "0 or 1"
+_LEVEL, _OFF = "a whole number from 0 to 4", "0, as every session here may fall back to the CPU"
 _NUMBERS = {
     "intra_op_thread_count": _COUNT,
     "inter_op_thread_count": _COUNT,
     "execution_mode": _SWITCH,
     "enable_mem_arena": _SWITCH,
     "enable_mem_pattern": _SWITCH,
+    "session.dynamic_block_base": _COUNT,
+    "session.qdq_matmulnbits_accuracy_level": _LEVEL,
+    "session.disable_cpu_ep_fallback": _OFF,
 }
 _MOST_THREADS = 1 << 16
 
@@ -87,8 +91,11 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
     for key, parameter in config.parameters.items():
         value = parameter.string_value
         field = f'parameters["{key}"]'
-        if key in _NUMBERS and not _fits(_NUMBERS[key], value):
-            yield Complaint(field, f"'{value}'", _NUMBERS[key], 'write value { string_value: "1" }, or remove it')
+        if not _fits(key, value):
+            right = "0" if _NUMBERS[key] is _OFF else "1"
+            yield Complaint(
+                field, f"'{value}'", _NUMBERS[key], f'write value {{ string_value: "{right}" }}, or remove it'
+            )
         elif key == _SHRINKAGE and not _DEVICES.fullmatch(value):
             expected = "devices whose memory is given back after each run, like cpu:0;gpu:0"
             yield Complaint(field, f"'{value}'", expected, 'write value { string_value: "cpu:0" }, or remove it')
@@ -128,10 +135,19 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
                 )
 
 
-def _fits(expected: str, value: str) -> bool:
-    if expected == _SWITCH:
-        return value in ("0", "1")
+def _fits(key: str, value: str) -> bool:
+    expected = _NUMBERS.get(key)
+    if expected is None:
+        return True
+    if expected is not _COUNT:
+        return value in {_SWITCH: ("0", "1"), _LEVEL: ("0", "1", "2", "3", "4"), _OFF: ("0",)}[expected]
     return value.isascii() and value.isdigit() and len(value) < 7 and int(value) <= _MOST_THREADS
+
+
+def session_keys(config: ModelConfig) -> list[str]:
+    """The parameters that ONNX Runtime reads itself when it makes a session, and may refuse; without wrong ones."""
+    parameters = config.parameters
+    return sorted(key for key in parameters if key in _SESSION_KEYS and _fits(key, parameters[key].string_value))
 
 
 def thread_counts(config: ModelConfig, placement: Placement) -> tuple[int, int]:
@@ -154,9 +170,8 @@ def session_options(config: ModelConfig, placement: Placement) -> ort.SessionOpt
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.enable_cpu_mem_arena = bool(_number(config, "enable_mem_arena", 1))
     options.enable_mem_pattern = bool(_number(config, "enable_mem_pattern", 1))
-    for key, value in config.parameters.items():
-        if key in _SESSION_KEYS:  # ONNX Runtime's own names for what has no field
-            options.add_session_config_entry(key, value.string_value)
+    for key in session_keys(config):  # ONNX Runtime's own names for what has no field
+        options.add_session_config_entry(key, config.parameters[key].string_value)
     level = config.optimization.graph.level
     options.graph_optimization_level = _GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
     return options
