@@ -9,7 +9,7 @@ from tcli_server.observability.log import LOG
 _TOGETHER_NS = 70_000
 """Requests that come so soon one after the other came together: reading one takes less, an answer to one takes more."""
 
-_MOST_NS = 1_000_000
+_MOST_NS = 3_000_000
 """How long the callbacks of one turn may take together: a turn can bring requests of thousands of connections."""
 
 
@@ -25,6 +25,7 @@ class TurnEnd:
         self._waiting: dict[Callable[[], None], None] = {}
         self._last_ns = 0
         self._spent_ns = 0
+        self._renewing = False
         self._count = 0
         self._many = False
 
@@ -35,7 +36,7 @@ class TurnEnd:
             self._last_ns = now_ns
             if now_ns - last_ns > _TOGETHER_NS and self._spent_ns < _MOST_NS:
                 callback()
-                self._spent_ns += time.monotonic_ns() - now_ns
+                self._spend(time.monotonic_ns() - now_ns)
                 return
             self._many = True
         if not self._count:
@@ -43,9 +44,17 @@ class TurnEnd:
         self._count += 1
         self._waiting[callback] = None
 
+    def _spend(self, duration_ns: int) -> None:
+        self._spent_ns += duration_ns
+        if self._spent_ns > _MOST_NS // 4 and not self._renewing:  # not after each: that would be a turn more
+            self._renewing = True
+            self._loop.call_soon(self._renew)
+
+    def _renew(self) -> None:
+        self._renewing, self._spent_ns = False, 0
+
     def _end(self) -> None:
         self._many, self._count = self._count > 1, 0
-        self._spent_ns = 0
         waiting, self._waiting = self._waiting, {}
         end_ns = time.monotonic_ns() + _MOST_NS
         for callback in waiting:
