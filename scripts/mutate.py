@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
 _ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
 _JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
+_REPOSITORY = "tests/server/repository"
 TESTS = {
     "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
     "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
@@ -42,12 +43,26 @@ TESTS = {
     "models/missing.py": _JUDGING,
     "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
     "models/placement.py": _JUDGING,
-    "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
+    "repository": ["tests/server/repository"],
+    "repository/pbtxt": [f"{_REPOSITORY}/test_config_file.py", f"{_REPOSITORY}/test_config_mistakes.py"],
+    **{
+        f"repository/{file}.py": [f"{_REPOSITORY}/{tests}.py"]
+        for tests, files in {
+            "test_autocomplete": ("autocomplete", "signature"),
+            "test_config_file": ("config_file", "config_text"),
+            "test_config_rules": ("config_rules", "path_rules", "queue_rules", "unsupported"),
+            "test_layout": ("entries", "labels", "layout", "staging", "text_file"),
+        }.items()
+        for file in files
+    },
     "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
     "protocols/http": ["tests/server/http", "tests/conformance"],
     "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
 }
 """Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts."""
+
+WIDER = {"repository": [_REPOSITORY, "tests/server/models/test_check.py", "tests/cli/test_repo.py"]}
+"""Place -> tests that only what survives the nearest ones is given to."""
 
 _LONGEST_TEST_SECS = 30
 """No test needs a third of it, so one that does hangs."""
@@ -214,9 +229,19 @@ def _run(checkout: Path, tests: Sequence[str], seconds: float) -> int:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _nearest(file: Path) -> list[str]:
+def _bound(checkout: Path, tests: Sequence[str]) -> float:
+    """The seconds after which these tests hang; they must pass as long as nothing is changed."""
+    start = time.monotonic()
+    if _run(checkout, tests, 1800) != 0:
+        raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
+    return 30 + 5 * (time.monotonic() - start)
+
+
+def _nearest(file: Path) -> list[list[str]]:
+    """The tests for faults in a file, and those for what survives them."""
     place = file.relative_to(SERVER).as_posix()
-    return TESTS[max((key for key in TESTS if place.startswith(key)), key=len)]
+    nearest = TESTS[max((key for key in TESTS if place.startswith(key)), key=len)]
+    return [nearest, *(tests for key, tests in WIDER.items() if place.startswith(key))]
 
 
 def main() -> None:
@@ -240,19 +265,17 @@ def main() -> None:
         bounds: dict[tuple[str, ...], float] = {}
         died = 0
         for number, site in enumerate(chosen, 1):
-            tests = tuple(args.tests or _nearest(site.file))
-            if tests not in bounds:
-                start = time.monotonic()
-                if _run(checkout, tests, 1800) != 0:
-                    raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
-                bounds[tests] = 30 + 5 * (time.monotonic() - start)
             source = (checkout / site.file).read_text(encoding="utf-8")
             fault = mutant(site, source)
-            if survives(fault, checkout, tests, bounds[tests]):
+            for tests in map(tuple, [args.tests] if args.tests else _nearest(site.file)):
+                if tests not in bounds:
+                    bounds[tests] = _bound(checkout, tests)
+                if not survives(fault, checkout, tests, bounds[tests]):
+                    died += 1
+                    break
+            else:
                 line = source.splitlines()[site.line - 1].strip()
                 print(f"survived: {site.file}:{site.line}: {fault.what}: {line}", flush=True)
-            else:
-                died += 1
             print(f"\r{number}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
     print(f"{died} of {len(chosen)} mutants died ({len(every)} possible)")
 
