@@ -143,9 +143,6 @@ def _instances(config: ModelConfig, report: Report) -> None:
         if group.count < 0:
             edits = report.writing(f"{path}.count", "1")
             report.add(f"{path}.count", str(group.count), "1 or more", "write count: 1", edits=edits)
-        if group.profile:
-            found, edits = str(list(group.profile)), report.removing(f"{path}.profile")
-            report.add(f"{path}.profile", found, "nothing: TensorRT only", "remove profile", edits=edits)
 
 
 def _metric_tags(config: ModelConfig, report: Report) -> None:

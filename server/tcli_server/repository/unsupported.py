@@ -58,27 +58,27 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
     for path, value in _set_fields(config, "", ""):
         if path == "ensemble_scheduling" and config.platform == "ensemble":
             continue  # it is told that there are no ensembles
-        report.add(
-            path,
-            value,
-            "nothing: tcli does not support this field yet",
-            "remove it, or serve this model with NVIDIA Triton",
-            edits=report.removing(path),
-        )
+        _no_such_field(path, value, report)
     for index, group in enumerate(config.instance_group):
         if group.kind == ModelInstanceGroup.KIND_MODEL:
-            _one_of(f"instance_group[{index}].kind", "KIND_MODEL", ("KIND_AUTO", "KIND_CPU", "KIND_GPU"), report)
+            report.add(
+                f"instance_group[{index}].kind",
+                "'KIND_MODEL'",
+                "KIND_AUTO or KIND_CPU or KIND_GPU: tcli does not support anything else yet",
+                "write KIND_AUTO where that fits, or serve this model with NVIDIA Triton",
+            )
     if _BATCH_STRATEGY in config.parameters:
-        _one_of(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", ("no custom batching",), report)
+        _no_such_field(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", report)
     return report.problems
 
 
-def _one_of(field: str, found: str, supported: tuple[str, ...], report: Report) -> None:
+def _no_such_field(path: str, value: str, report: Report) -> None:
     report.add(
-        field,
-        f"'{found}'",
-        f"{' or '.join(supported)}: tcli does not support anything else yet",
-        f"write {supported[0]} where that fits, or serve this model with NVIDIA Triton",
+        path,
+        value,
+        "nothing: tcli does not support this field yet",
+        "remove it, or serve this model with NVIDIA Triton",
+        edits=report.removing(path),
     )
 
 
