@@ -44,16 +44,17 @@ TESTS = {
     "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
     "models/placement.py": _JUDGING,
     "repository": ["tests/server/repository"],
-    "repository/pbtxt": [f"{_REPOSITORY}/test_config_file.py", f"{_REPOSITORY}/test_config_mistakes.py"],
     **{
-        f"repository/{file}.py": [f"{_REPOSITORY}/{tests}.py"]
-        for tests, files in {
-            "test_autocomplete": ("autocomplete", "signature"),
-            "test_config_file": ("config_file", "config_text"),
-            "test_config_rules": ("config_rules", "path_rules", "queue_rules", "unsupported"),
-            "test_layout": ("entries", "labels", "layout", "staging", "text_file"),
+        f"repository/{place}": [f"{_REPOSITORY}/{test}.py" for test in tests]
+        for tests, places in {
+            ("test_words_of_reader", "test_config_file", "test_config_mistakes"): ("pbtxt",),
+            ("test_words_of_signatures", "test_autocomplete"): ("autocomplete.py", "signature.py"),
+            ("test_config_file", "test_config_text"): ("config_file.py", "config_text.py"),
+            ("test_words_of_rules", "test_config_rules"): ("config_rules.py", "path_rules.py", "queue_rules.py"),
+            ("test_config_rules", "test_words_of_rules"): ("unsupported.py",),
+            ("test_layout",): ("entries.py", "labels.py", "layout.py", "staging.py", "text_file.py"),
         }.items()
-        for file in files
+        for place in places
     },
     "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
     "protocols/http": ["tests/server/http", "tests/conformance"],

@@ -103,7 +103,7 @@ def _compare(
                 f"{path}.name",
                 f"'{io.name}'",
                 f"an {kind} of the model file: {_names(tensors.values())}",
-                f'write name: "{name}"' if name else "use one of these names",
+                f'write name: "{name}"' if name else "use one of these names" if tensors else "remove it",
                 edits=report.writing(f"{path}.name", quoted(name)) if name else (),
             )
             continue

@@ -240,7 +240,7 @@ SIGNATURES: list[tuple[ModelSignature, str, str, str | None]] = [
     (
         UNKNOWN,
         'output { name: "y" data_type: TYPE_FP32 dims: 1 }',
-        "1: output[0].name: found 'y', expected an output of the model file: none; fix: use one of these names",
+        "1: output[0].name: found 'y', expected an output of the model file: none; fix: remove it",
         None,
     ),
 ]

@@ -162,7 +162,7 @@ def _unclosed(cursor: Cursor, path: str) -> str | None:
     """A string whose closing quote is missing, or is of another kind than the one that opens it."""
     token = cursor.token
     quote = token.text[0]
-    expected = f"a string that ends with {quote}"
+    expected = f"a string that ends with {quote}" if token.kind == "string" else "a string in straight quotes"
     other = re.compile(r"[^\"'“”„‟″＂‘’‚‛′＇`´\n]*[\"'“”„‟″＂‘’‚‛′＇`´](?=[\s,;}\]]|\Z)").match(
         cursor.text, token.start + 1
     )
@@ -177,10 +177,9 @@ def _unclosed(cursor: Cursor, path: str) -> str | None:
         raise cursor.unclosed_string(path)
     right = quoted(text)
     cursor.take_to(end)
-    edit = cursor.edit(token.start, end, right)
-    cursor.tell(
-        path, found, expected, f"add the missing {quote}" if other is None else f"write {right}", token.line, edit
-    )
+    is_only_open = other is None and token.kind == "string"
+    fix = f"add the missing {quote}" if is_only_open else f"write {right}"
+    cursor.tell(path, found, expected, fix, token.line, cursor.edit(token.start, end, right))
     return text
 
 
