@@ -77,8 +77,14 @@ def _field(message: Message, field: FieldDescriptor, depth: int) -> Iterator[str
     elif field.message_type is not None:
         if message.HasField(field.name):
             yield from _message(field.name, value, depth)
-    elif value != field.default_value or (depth == 0 and field.name == "max_batch_size"):
+    elif _is_set(message, field) or field.name == "max_batch_size":
         yield f"{pad}{field.name}: {_scalar(field, value)}"
+
+
+def _is_set(message: Message, field: FieldDescriptor) -> bool:
+    if field.has_presence:  # one of several, where its default says something too
+        return message.HasField(field.name)
+    return bool(getattr(message, field.name) != field.default_value)
 
 
 def _fields(message: Message, depth: int) -> Iterator[str]:
