@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ConfigError, InvalidArgumentError
 from tcli_server.models.choose_backend import infer_backend
-from tcli_server.repository import ModelFolder, complete_config, signature_problems
+from tcli_server.repository import ModelFolder, Positions, complete_config, signature_problems
 from tcli_server.signature import ModelSignature, TensorSignature
 
 BATCHING = ModelSignature((TensorSignature("x", "FP32", (-1, 3, -1)),), (TensorSignature("y", "BYTES", (-1,)),))
@@ -40,6 +40,18 @@ def test_a_model_that_cannot_batch():
     )
 
 
+def test_a_batch_of_one_has_a_batch_dimension_too():
+    config = completed("", BATCHING, 1)
+    assert config.input[0].dims == [3, -1]
+    assert config.output[0] == parse('output { name: "y" data_type: TYPE_STRING dims: 1 reshape { } }').output[0]
+
+
+def test_a_type_that_triton_has_no_name_for_is_told():
+    signature = ModelSignature((TensorSignature("x", "COMPLEX64", (-1, 2)),), ())
+    with pytest.raises(InvalidArgumentError, match="tensor 'x' of the model file has type COMPLEX64"):
+        completed("", signature)
+
+
 def test_a_scalar():
     assert completed("", SCALAR).input[0] == parse('input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }').input[0]
 
@@ -49,6 +61,8 @@ def test_a_scalar():
     [
         ("", 1, 1, None),
         ("", 0, 0, None),
+        ("", -1, 0, None),
+        ("", 2, 2, "dynamic_batching"),
         ("max_batch_size: 16", 4, 16, "dynamic_batching"),
         ("max_batch_size: 1", 4, 1, None),
         ("sequence_batching { }", 4, 4, "sequence_batching"),
@@ -70,8 +84,16 @@ def test_half_a_configuration_gets_only_the_other_half():
 
 
 def test_a_batch_size_for_a_model_that_cannot_batch_is_refused():
-    with pytest.raises(ConfigError, match="model does not support batching while non-zero max_batch_size"):
-        completed("max_batch_size: 2", FIXED)
+    with pytest.raises(ConfigError, match="model does not support batching while non-zero max_batch_size") as refused:
+        completed("max_batch_size: 1", FIXED)
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.field) == (None, "max_batch_size")
+    assert problem.found.endswith("'x' has shape [1, 3])")
+    positions = Positions('name: "m"\nmax_batch_size: 1')
+    positions.record("max_batch_size", 2)
+    with pytest.raises(ConfigError) as refused:
+        complete_config(ModelConfig(max_batch_size=1), FOLDER, FIXED, positions=positions)
+    assert refused.value.problems[0].line == 2
 
 
 @pytest.mark.parametrize(
