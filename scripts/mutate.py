@@ -47,7 +47,7 @@ TESTS = {
     **{
         f"repository/{place}": [f"{_REPOSITORY}/{test}.py" for test in tests]
         for tests, places in {
-            ("test_words_of_reader", "test_config_file", "test_config_mistakes"): ("pbtxt",),
+            ("test_words_of_reader", "test_names", "test_config_file", "test_config_mistakes"): ("pbtxt",),
             ("test_words_of_signatures", "test_autocomplete"): ("autocomplete.py", "signature.py"),
             ("test_config_file", "test_config_text"): ("config_file.py", "config_text.py"),
             ("test_words_of_rules", "test_config_rules"): ("config_rules.py", "path_rules.py", "queue_rules.py"),

@@ -76,7 +76,8 @@ def holds_values_only(cursor: Cursor) -> bool:
 def read_bracketed_scalar(cursor: Cursor, field: FieldDescriptor, path: str, has_colon: bool = True) -> object | None:
     """One value that stands in brackets of whatever kind, though its field takes a plain one."""
     opening = cursor.token
-    kind = "a list" if opening.text == "[" else "a message" if opening.text in CLOSING else "a value in ( )"
+    kind = "a list" if opening.text == "[" else "a message" if opening.text in CLOSING else "a value"
+    found = f"{kind} in {opening.text} {_BRACKETS[opening.text]}"
     passed = _skip_brackets(cursor, path)
     values = [token for token in passed if token.kind in _VALUES]
     expected = expected_value(field)
@@ -87,12 +88,12 @@ def read_bracketed_scalar(cursor: Cursor, field: FieldDescriptor, path: str, has
     value = _parsed(field, text) if plain else None
     if value is None:
         fix = f"{expected.fix}, without brackets"
-        cursor.tell(path, f"{kind} in {opening.text} {_BRACKETS[opening.text]}", expected.words, fix, opening.line)
+        cursor.tell(path, found, expected.words, fix, opening.line)
         cursor.positions.not_read(path)
         return None
     edit = cursor.edit(opening.start, cursor.end, text if has_colon else f": {text}")
     fix = "remove the brackets" if opening.text == "[" else f"write {text}"
-    cursor.tell(path, kind, "one value", fix, opening.line, edit)
+    cursor.tell(path, found, "one value", fix, opening.line, edit)
     return value
 
 

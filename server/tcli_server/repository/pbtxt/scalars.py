@@ -110,12 +110,13 @@ def _wrong_escape(cursor: Cursor, path: str, part: Token) -> str | None:
         found = f"the string {_short(part.text)}, whose escapes are no UTF-8"
         cursor.tell(path, found, "UTF-8 text", "write the text itself", part.line)
     else:
-        doubled = re.sub(r"\\(\\?)(?![\"'])", r"\\\\", part.text)
+        body = re.sub(r"\\(\\?)(?![\"'])", r"\\\\", part.text[1:-1])
+        doubled = f"{part.text[0]}{body}{part.text[-1]}"
         edit = cursor.edit(part.start, part.end, doubled)
         found = f"the string {_short(part.text)}"
         cursor.tell(path, found, "UTF-8 text with valid escapes", "double each \\", part.line, edit)
         try:
-            return unescaped(doubled[1:-1])
+            return unescaped(body)
         except ValueError:
             pass
     cursor.positions.not_read(path)
@@ -126,7 +127,8 @@ def _unquoted(cursor: Cursor, path: str) -> str | None:
     """A text without quotes: all words of the line up to what cannot be part of it."""
     first = cursor.token
     text = cursor.take_raw(_TEXT_RUN)
-    if cursor.token.is_string and cursor.token.start == cursor.end and re.fullmatch(r"[A-Za-z]{1,2}8?", text):
+    is_joined = cursor.token.start == cursor.end and not cursor.token.is_unclosed
+    if cursor.token.is_string and is_joined and re.fullmatch(r"[A-Za-z]{1,2}8?", text):
         string = cursor.take()  # b"x", r'x', f"x"
         right = quoted(string.bare)
         cursor.tell(
@@ -153,8 +155,11 @@ def _unquoted(cursor: Cursor, path: str) -> str | None:
         cursor.tell(path, text, "a string in quotes", "write a text in quotes, or remove this field", first.line)
         cursor.positions.not_read(path)
         return None
+    found = f"{_short(text)} without quotes"
+    if cursor.token.is_unclosed and not cursor.token.bare and cursor.token.start == cursor.end:
+        found = f"{_short(text)}{cursor.take().text} without a quote before it"
     edit = cursor.edit(first.start, cursor.end, right)
-    cursor.tell(path, f"{_short(text)} without quotes", "a string in quotes", f"write {right}", first.line, edit)
+    cursor.tell(path, found, "a string in quotes", f"write {right}", first.line, edit)
     return text
 
 
