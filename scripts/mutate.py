@@ -36,6 +36,7 @@ TESTS = {
     "calls.py": ["tests/server/test_calls.py", *_ENGINE],
     "pending.py": ["tests/server/test_request.py", *_ENGINE],
     "scheduling": ["tests/server/scheduling", *_ENGINE],
+    "scheduling/quickness.py": [f"tests/server/scheduling/{tests}.py" for tests in ("test_quickness", "test_quick")],
     "models": ["tests/server/models", *_ENGINE],
     "models/check.py": _JUDGING,
     "models/choose_backend.py": _JUDGING,
