@@ -263,3 +263,41 @@ def test_what_the_model_file_says_otherwise(
 )
 def test_what_the_model_file_takes(tmp_path: Path, model: ModelSignature, text: str):
     assert [problem for problem, _ in told(tmp_path, text, model) if "shape [1] for dims" not in problem] == []
+
+
+UNSHAPED = ModelSignature((TensorSignature("x", "FP32", (), rank_known=False),), ())
+
+
+def test_a_tensor_whose_dimensions_nobody_knows(tmp_path: Path):
+    text = 'max_batch_size: 0 input { name: "x" data_type: TYPE_FP32 dims: DIMS }'
+    assert told(tmp_path, text.replace("DIMS", "[ 1, 1 ]"), UNSHAPED) == []
+    (problem,) = told(tmp_path, text.replace("DIMS", "[ 1, 2 ]"), UNSHAPED)
+    assert problem == (
+        "1: input[0].dims: found [1, 2] for 'x', "
+        "expected [ 1 ], as the model file does not say how many dimensions it has; fix: export the model with shapes",
+        None,
+    )
+    assert told(tmp_path, text.replace("x_size: 0", "x_size: 4").replace("DIMS", "[ 1 ]"), UNSHAPED) == []
+
+
+def test_a_type_that_triton_has_none_for_is_told_and_not_written(tmp_path: Path):
+    (problem, fixed), *others = told(tmp_path, 'input { name: "z" data_type: TYPE_FP32 dims: [ -1, 2 ] }', UNKNOWN)
+    assert problem == (
+        "1: input[0].data_type: found TYPE_FP32 for 'z', expected COMPLEX64 (which Triton has no type for), "
+        "as in the model file; fix: write data_type: COMPLEX64 (which Triton has no type for)"
+    )
+    assert fixed is None
+    assert [(problem.split(";")[-1], fixed) for problem, fixed in others] == [
+        (" fix: add an input 'x' with data_type TYPE_FP32 and dims [ 1 ]", None)
+    ]
+
+
+def test_a_name_that_may_be_any_is_not_written(tmp_path: Path):
+    text = 'max_batch_size: 8 input { name: "qqq" data_type: TYPE_FP32 dims: [ 3, 4 ] } output { name: "q" }'
+    names = {problem: fixed for problem, fixed in told(tmp_path, text, TWO) if ".name" in problem}
+    assert names == {
+        "1: input[0].name: found 'qqq', expected an input of the model file: 'image', 'size'; fix: use one of these names": None,
+        "1: output[0].name: found 'q', expected an output of the model file: 'y'; fix: write name: \"y\"": text.replace(
+            '"q"', '"y"'
+        ),
+    }

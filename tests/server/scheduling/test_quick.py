@@ -87,6 +87,20 @@ def test_a_quick_batch_is_answered_before_the_caller_goes_on():
     assert batcher.idle
 
 
+def test_one_quick_batch_after_the_other_is_answered_before_the_caller_goes_on():
+    instance = Watched()
+    batcher, answers = warmed(instance)
+
+    def two_in_a_row() -> bool:  # a machine that does something else meanwhile may make one of them slow
+        for _ in range(2):
+            idle(batcher)
+            bring(batcher, answers, request())
+        answers.wait(len(instance.batches))
+        return instance.here[-2:] == [True, True]
+
+    until(two_in_a_row)
+
+
 def test_the_first_batch_and_one_more_than_twice_as_large_as_any_are_the_workers():
     instance, answers = Watched(), Answers()
     batcher = scheduler(BATCHING, instance, config=FIXED)

@@ -280,7 +280,8 @@ class _Reader:
         """Read a message; answer its path, which for an entry of a map is told by its key."""
         cursor = self._cursor
         if cursor.token.text == "[" and cursor.after.text in ("{", "<"):
-            return self._bracketed_message(message, field, path, name)
+            self._bracketed_message(message, field, path, name)
+            return path
         if cursor.token.text not in ("{", "<") or holds_values_only(cursor):
             read_misplaced_value(cursor, message, field, path, name)
             return path
@@ -294,7 +295,7 @@ class _Reader:
         self._fields(child, path, opening)
         return path
 
-    def _bracketed_message(self, message: Message, field: FieldDescriptor, path: str, name: Token) -> str:
+    def _bracketed_message(self, message: Message, field: FieldDescriptor, path: str, name: Token) -> None:
         """A list with one message, for a field that takes one message."""
         cursor = self._cursor
         bracket = cursor.take()
@@ -307,7 +308,6 @@ class _Reader:
         cursor.take()
         edits = (cursor.edit(bracket.start, bracket.end, ""), cursor.edit(closing.start, closing.end, ""))
         cursor.tell(path, "a list", "one message", "remove the brackets", bracket.line, *edits)
-        return path
 
     def _map_entry(self, message: Message, field: FieldDescriptor, path: str, opening: Token) -> str:
         assert field.message_type is not None
