@@ -53,6 +53,11 @@ TESTS = {
             ("test_config_file", "test_config_text"): ("config_file.py", "config_text.py"),
             ("test_words_of_rules", "test_config_rules"): ("config_rules.py", "path_rules.py", "queue_rules.py"),
             ("test_config_rules", "test_words_of_rules"): ("unsupported.py",),
+            ("test_positions", "test_words_of_reader", "test_words_of_rules"): (
+                "positions.py",
+                "problem.py",
+                "report.py",
+            ),
             ("test_layout",): ("entries.py", "labels.py", "layout.py", "staging.py", "text_file.py"),
         }.items()
         for place in places
