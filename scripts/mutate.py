@@ -68,7 +68,7 @@ TESTS = {
 }
 """Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts."""
 
-WIDER = {"repository": [_REPOSITORY, "tests/server/models/test_check.py", "tests/cli/test_repo.py"]}
+WIDER = {"repository": [_REPOSITORY, "tests/server/models/test_check.py"]}
 """Place -> tests that only what survives the nearest ones is given to."""
 
 _LONGEST_TEST_SECS = 30

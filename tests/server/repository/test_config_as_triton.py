@@ -107,3 +107,12 @@ def test_escapes_mean_what_they_mean_in_c(tmp_path: Path):
     path = tmp_path / "config.pbtxt"
     path.write_text(r'name: "a\?b\?\\?\x41\303\244\n"')
     assert read_config_file(path).config.name == "a?b?\\?A\u00e4\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("010", 8), ("0x10", 16), ("0X1f", 31), ("10", 10), ("- 8", -8), ("0", 0)]
+)
+def test_numbers_mean_what_they_mean_in_c(tmp_path: Path, text: str, number: int):
+    path = tmp_path / "config.pbtxt"
+    path.write_text(f"max_batch_size: {text}")
+    assert read_config_file(path).config.max_batch_size == number
