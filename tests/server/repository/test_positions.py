@@ -161,3 +161,11 @@ def test_a_report_is_of_a_bearable_length():
     assert [problem.line for problem in report.problems][-2:] == [99, 100]
     assert not report.doubts("name")
     assert report.writing("name", "x") == report.removing("name") == report.adding("", "x") == ()
+
+
+def test_what_a_file_says_nothing_about_is_told_at_its_first_line(tmp_path: Path):
+    file = read(tmp_path, "\n\nmax_batch_size: 8")
+    report = Report(tmp_path, file.positions)
+    report.add("output", "a", "b", "c")
+    report.add("max_batch_size", "a", "b", "c")
+    assert [problem.line for problem in report.problems] == [1, 3]
