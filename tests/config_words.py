@@ -16,7 +16,7 @@ from tcli_server.signature import ModelSignature
 def told(folder: Path, text: str, model: ModelSignature | None = None) -> list[tuple[str, str | None]]:
     """Each problem as a person reads it, the folder left out, and the text with its fix made."""
     where = ModelFolder("m", folder)
-    where.config_path.write_text(text)
+    where.config_path.write_bytes(text.encode("utf-8", "surrogateescape"))
     file = read_config_file(where.config_path)
     problems = [
         *file.problems,

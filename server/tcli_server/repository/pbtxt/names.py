@@ -36,7 +36,6 @@ _TYPES = {
     "SINGLE": "FP32",
     "STR": "STRING",
     "TEXT": "STRING",
-    **{f"F{bits}": f"FP{bits}" for bits in (16, 32, 64)},
     **{f"I{bits}": f"INT{bits}" for bits in (8, 16, 32, 64)},
     **{f"S{bits}": f"INT{bits}" for bits in (8, 16, 32, 64)},
     **{f"U{bits}": f"UINT{bits}" for bits in (8, 16, 32, 64)},
