@@ -167,7 +167,7 @@ def _fault(node: ast.AST) -> tuple[str, ast.AST] | None:
             return "condition -> False", _with(node, test=ast.Constant(False))
         case ast.Expr(value=ast.Call() | ast.Await()):
             return "call removed", ast.Pass()
-        case ast.Return(value=ast.AST()):
+        case ast.Return(value=ast.AST() as value) if not (isinstance(value, ast.Constant) and value.value is None):
             return "return -> None", ast.Return(ast.Constant(None))
         case ast.Break() | ast.Continue():
             return f"{type(node).__name__.lower()} removed", ast.Pass()

@@ -49,7 +49,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
         if token.kind == "symbol" and token.text not in _OPENING and not _starts_value(token):
             raise cursor.lost(path, "a value or ']'", f"close the '[' of line {cursor.open[-1].line} with ']'")
         elements.append(element())
-        comma = _separator(cursor, path, depth)
+        comma = _separator(cursor, path)
     if comma is not None:
         edit = cursor.edit(comma.start, comma.end, "")
         cursor.tell(path, "',' before ']'", "a value after ','", "remove this ','", comma.line, edit)
@@ -89,7 +89,7 @@ def _ends_without_bracket(cursor: Cursor, takes_messages: bool) -> bool:
     return token.is_name and takes_messages and cursor.after.text in CLOSING and not cursor.is_balanced
 
 
-def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:
+def _separator(cursor: Cursor, path: str) -> Token | None:
     """Take the comma behind an element; complain where one is missing."""
     token = cursor.token
     if token.text == ",":
@@ -101,11 +101,7 @@ def _separator(cursor: Cursor, path: str, depth: int) -> Token | None:
     if cursor.closes_something:
         return None  # the comma, if one is missing, belongs behind that bracket
     follows = token.text in _OPENING or token.text == "[" or token.kind in ("word", "string", "quoted", "template")
-    if (
-        follows
-        and not (token.is_name and cursor.after.text in (":", "{", "[", "<"))
-        and not (depth and token.text == "]")
-    ):
+    if follows and not (token.is_name and cursor.after.text in (":", "{", "[", "<")):
         found = f"no ',' before '{token.text}' (column {token.column})"
         edit = cursor.edit(cursor.end, cursor.end, ",")
         cursor.tell(path, found, "',' between the elements of a list", "add ','", token.line, edit)
