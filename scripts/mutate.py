@@ -4,8 +4,8 @@
     python scripts/mutate.py request.py calls.py --count 40 --seed 2
     python scripts/mutate.py models/registry.py --lines 120 131 --tests tests/server/models tests/conformance
 
-It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. A mutant that makes
-a test hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
+It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. What survives the
+nearest tests of a file is given to those around them, where there are any. A mutant that makes a test hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
 and does not count. Log lines, assertions, annotations, decorators and what is written into a message are left alone.
 """
 
