@@ -37,14 +37,18 @@ class Quickness:
         self._doubt_until_ns = self._surprised_ns = 0
         self.limit = 0
 
-    def ran(self, batch: Sequence[InferenceRequest], duration_ns: int, processor_ns: int) -> None:
-        """A batch took that long, and used the processor for so long: it may have had to wait for others."""
+    def ran(self, batch: Sequence[InferenceRequest], answered: bool, duration_ns: int, processor_ns: int) -> None:
+        """A batch took that long, and used the processor for so long: it may have had to wait for others.
+
+        Args:
+            answered: every request of it; what failed may have failed early, and says nothing about what goes well.
+        """
         inferences = batch[0].batch_size if len(batch) == 1 else sum([request.batch_size for request in batch])
         if duration_ns > QUICK_NS:
             if processor_ns > _SURPRISE_NS and inferences <= self.limit and len(batch) <= MOST_REQUESTS:
                 self._doubt()
             self.limit = min(self.limit, inferences // 2)
-        elif self.limit < min(2 * inferences, self._most) and time.monotonic_ns() >= self._doubt_until_ns:
+        elif answered and self.limit < min(2 * inferences, self._most) and time.monotonic_ns() >= self._doubt_until_ns:
             self.limit = min(2 * inferences, self._most)
 
     def _doubt(self) -> None:

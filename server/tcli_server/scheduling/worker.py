@@ -64,7 +64,8 @@ class Worker:
         """Run a batch in the calling thread while this worker's own is parked; raises nothing."""
         began_ns, processor_ns = time.monotonic_ns(), time.thread_time_ns()
         outcomes = self._executor.run(batch)
-        self._quickness.ran(batch, time.monotonic_ns() - began_ns, time.thread_time_ns() - processor_ns)
+        took_ns = time.monotonic_ns() - began_ns
+        self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, time.thread_time_ns() - processor_ns)
         return outcomes
 
     def send(self, number: int, outcomes: Sequence[Outcome]) -> None:
@@ -80,13 +81,18 @@ class Worker:
             began_ns = time.thread_time_ns()  # not the time of day: others may hold the interpreter meanwhile
             outcomes = self._executor.run(batch)
             took_ns = time.thread_time_ns() - began_ns
-            self._quickness.ran(batch, took_ns, took_ns)
+            self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, took_ns)
             self._ran()
             self.send(number, outcomes)
         try:
             self.placed.instance.close()
         except Exception:
             LOG.exception("instance '%s' could not be closed", self.placed.placement.name)
+
+
+def _all_answered(batch: Sequence[InferenceRequest], outcomes: Sequence[Outcome]) -> bool:
+    """Whether every request ran, and ran well; some may have ended before."""
+    return len(outcomes) == len(batch) and all(isinstance(result, InferenceResponse) for _, result in outcomes)
 
 
 def _send_all(outcomes: Sequence[Outcome]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from scheduled import BATCHING, Answers, Doubling, request, scheduler, submit_all, waiting_for
 from tcli_server.backends import Placement
+from tcli_server.errors import InternalError
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import PlacedInstance, Scheduler, quickness
 from waiting import until
@@ -298,3 +299,36 @@ def test_no_wake_up_is_lost_whatever_arrives(workers: int, delay_us: int, arriva
     assert batcher.join(60)
     assert len(answers.responses) == len(arrivals)
     assert all(instance.closed.is_set() for instance in instances)
+
+
+def test_requests_that_fail_early_do_not_make_a_slow_model_quick():
+    """A client could send wrong values, which fail at once, and then a right one, which would hold the loop up."""
+
+    def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        if inputs["X"][0, 0] < 0:
+            raise InternalError("no")
+        spin(1)
+        return inputs["X"]
+
+    instance, answers = Watched(run), Answers()
+    batcher = scheduler(BATCHING, instance, config=FIXED)
+    for count, value in enumerate([-1, -1, -1, 5, -1, 5], 1):
+        idle(batcher)
+        bring(batcher, answers, request(value))
+        answers.wait(count)
+    assert instance.here == [False] * 6
+
+
+def test_requests_that_have_ended_do_not_make_a_slow_model_quick():
+    instance, answers = Watched(lambda inputs: (spin(1), inputs["X"])[1]), Answers()
+    batcher = scheduler(BATCHING, instance, config=FIXED)
+    for count in range(1, 4):
+        idle(batcher)
+        gone = request()
+        later: list[Callable[[], None]] = []
+        gone.reply = answers
+        assert batcher.submit(gone, later.append)
+        assert gone.cancel()
+        bring(batcher, answers, request(5))
+        answers.wait(2 * count)
+    assert not any(instance.here)
