@@ -29,6 +29,13 @@ ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
 _ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
 _JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
+
+
+def _http(*names: str) -> list[str]:
+    return [f"tests/server/http/test_{name}.py" for name in names]
+
+
+_CONNECTION = _http("connection", "client_gone", "draining")
 TESTS = {
     "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
     "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
@@ -44,10 +51,34 @@ TESTS = {
     "models/placement.py": _JUDGING,
     "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
     "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
+    "protocols/classification.py": ["tests/server/test_classification.py", *_http("infer")],
+    "protocols/mailbox.py": ["tests/server/test_mailbox.py", *_http("infer")],
+    "protocols/tensors.py": ["tests/server/test_tensors.py", *_http("json_tensors", "infer_request", "infer")],
+    "protocols/texts.py": ["tests/server/test_texts.py"],
+    "protocols/turn.py": ["tests/server/test_turn.py"],
     "protocols/http": ["tests/server/http", "tests/conformance"],
+    "protocols/http/application.py": _http("application", "connection", "infer"),
+    "protocols/http/compression.py": _http("compression", "infer"),
+    "protocols/http/connection.py": [*_CONNECTION, *_http("strictness", "limits", "back_pressure")],
+    "protocols/http/errors.py": _http("infer", "compression", "strictness"),
+    "protocols/http/exchange.py": [*_CONNECTION, *_http("infer", "compression")],
+    "protocols/http/infer.py": _http("infer", "abandoned", "compression"),
+    "protocols/http/infer_request.py": _http("infer_request", "infer"),
+    "protocols/http/infer_response.py": _http("infer_response", "json_tensors", "infer"),
+    "protocols/http/json_leaves.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/json_pieces.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/json_tensors.py": _http("json_tensors", "infer"),
+    "protocols/http/json_text.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/limits.py": _http("limits"),
+    "protocols/http/messages.py": _http("infer", "connection"),
+    "protocols/http/reader.py": _http("strictness", "connection", "limits"),
+    "protocols/http/repository_request.py": _http("repository_request"),
+    "protocols/http/routes.py": _http("connection", "infer"),
+    "protocols/http/server.py": [*_CONNECTION, *_http("limits")],
     "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
 }
-"""Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts."""
+"""Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts. What lives through
+the tests of a single file is tried with those of its folder, too."""
 
 _LONGEST_TEST_SECS = 30
 """No test needs a third of it, so one that does hangs."""
@@ -214,9 +245,23 @@ def _run(checkout: Path, tests: Sequence[str], seconds: float) -> int:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _nearest(file: Path) -> list[str]:
+def _bound(checkout: Path, tests: tuple[str, ...], known: dict[tuple[str, ...], float]) -> float:
+    """Seconds after which these tests hang, by how long they take without a fault."""
+    if tests not in known:
+        start = time.monotonic()
+        if _run(checkout, tests, 1800) != 0:
+            raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
+        known[tests] = 30 + 5 * (time.monotonic() - start)
+    return known[tests]
+
+
+def _nearest(file: Path) -> list[tuple[str, ...]]:
+    """The tests of a file, in rounds: what lives through one meets the next."""
     place = file.relative_to(SERVER).as_posix()
-    return TESTS[max((key for key in TESTS if place.startswith(key)), key=len)]
+    key, *wider = sorted((key for key in TESTS if key and place.startswith(key)), key=len, reverse=True) or [""]
+    if key != place or not wider:
+        return [tuple(TESTS[key])]
+    return [tuple(TESTS[key]), tuple(test for test in TESTS[wider[0]] if test not in TESTS[key])]
 
 
 def main() -> None:
@@ -240,15 +285,10 @@ def main() -> None:
         bounds: dict[tuple[str, ...], float] = {}
         died = 0
         for number, site in enumerate(chosen, 1):
-            tests = tuple(args.tests or _nearest(site.file))
-            if tests not in bounds:
-                start = time.monotonic()
-                if _run(checkout, tests, 1800) != 0:
-                    raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
-                bounds[tests] = 30 + 5 * (time.monotonic() - start)
+            rounds = [tuple(args.tests)] if args.tests else _nearest(site.file)
             source = (checkout / site.file).read_text(encoding="utf-8")
             fault = mutant(site, source)
-            if survives(fault, checkout, tests, bounds[tests]):
+            if all(survives(fault, checkout, tests, _bound(checkout, tests, bounds)) for tests in rounds):
                 line = source.splitlines()[site.line - 1].strip()
                 print(f"survived: {site.file}:{site.line}: {fault.what}: {line}", flush=True)
             else:

@@ -304,19 +304,3 @@ def test_white_space_is_not_what_a_large_request_is_refused_for(http_url: str):
     answer = httpx.post(f"http://{http_url}/v2/models/slow/infer", content=blank, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["outputs"][0]["data"] == [1, 2, 3, 4]
-
-
-def test_a_configuration_has_its_fields_in_their_own_order():
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    from tcli_server.protocols.http.messages import to_json
-
-    config = ModelConfig()
-    config.dynamic_batching.priority_queue_policy[2].max_queue_size = 3
-    policy = to_json(config)["dynamic_batching"]["priority_queue_policy"]["2"]
-    assert list(policy) == [
-        "timeout_action",
-        "default_timeout_microseconds",
-        "allow_timeout_override",
-        "max_queue_size",
-    ]
