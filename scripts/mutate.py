@@ -57,12 +57,12 @@ TESTS = {
     "protocols/texts.py": ["tests/server/test_texts.py"],
     "protocols/turn.py": ["tests/server/test_turn.py"],
     "protocols/http": ["tests/server/http", "tests/conformance"],
-    "protocols/http/application.py": _http("application", "connection", "infer"),
+    "protocols/http/application.py": [*_http("application", "connection"), "tests/server/test_abandoned_bodies.py"],
     "protocols/http/compression.py": _http("compression", "infer"),
-    "protocols/http/connection.py": [*_CONNECTION, *_http("strictness", "limits", "back_pressure")],
-    "protocols/http/errors.py": _http("infer", "compression", "strictness"),
+    "protocols/http/connection.py": [*_CONNECTION, *_http("patience", "limits", "back_pressure", "strictness")],
+    "protocols/http/errors.py": _http("errors", "compression"),
     "protocols/http/exchange.py": [*_CONNECTION, *_http("infer", "compression")],
-    "protocols/http/infer.py": _http("infer", "abandoned", "compression"),
+    "protocols/http/infer.py": _http("infer", "application", "abandoned"),
     "protocols/http/infer_request.py": _http("infer_request", "infer"),
     "protocols/http/infer_response.py": _http("infer_response", "json_tensors", "infer"),
     "protocols/http/json_leaves.py": _http("json_tensors", "json_pieces"),
@@ -70,11 +70,11 @@ TESTS = {
     "protocols/http/json_tensors.py": _http("json_tensors", "infer"),
     "protocols/http/json_text.py": _http("json_tensors", "json_pieces"),
     "protocols/http/limits.py": _http("limits"),
-    "protocols/http/messages.py": _http("infer", "connection"),
+    "protocols/http/messages.py": _http("messages", "application"),
     "protocols/http/reader.py": _http("strictness", "connection", "limits"),
     "protocols/http/repository_request.py": _http("repository_request"),
     "protocols/http/routes.py": _http("connection", "infer"),
-    "protocols/http/server.py": [*_CONNECTION, *_http("limits")],
+    "protocols/http/server.py": [*_CONNECTION, *_http("patience", "limits")],
     "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
 }
 """Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts. What lives through
@@ -261,7 +261,8 @@ def _nearest(file: Path) -> list[tuple[str, ...]]:
     key, *wider = sorted((key for key in TESTS if key and place.startswith(key)), key=len, reverse=True) or [""]
     if key != place or not wider:
         return [tuple(TESTS[key])]
-    return [tuple(TESTS[key]), tuple(test for test in TESTS[wider[0]] if test not in TESTS[key])]
+    more = tuple(test for test in TESTS[wider[0]] if test not in TESTS[key])
+    return [tuple(TESTS[key]), more] if more else [tuple(TESTS[key])]
 
 
 def main() -> None:

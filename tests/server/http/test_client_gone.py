@@ -116,6 +116,26 @@ def test_requests_that_wait_are_dropped_with_their_connection():
         assert http.budget.held == 0
 
 
+def test_a_body_that_is_still_needed_is_kept_until_the_answer():
+    needed: list[Exchange] = []
+    arrived = threading.Semaphore(0)
+
+    def keep(exchange: Exchange) -> None:
+        exchange.keeps_body = True
+        needed.append(exchange)
+        arrived.release()
+
+    with serving(keep) as http:
+        wire = http.connect()
+        wire.send(post(b"x" * 1000))
+        assert arrived.acquire(timeout=60)
+        wire.reset()
+        until(lambda: http.connections() == 0)
+        assert (needed[0].body, http.budget.held) == (b"x" * 1000, 1000)
+        http.call(lambda: needed[0].respond(200))
+        assert (needed[0].body, http.budget.held) == (b"", 0)
+
+
 def test_a_handler_that_fails_when_told_harms_nobody(caplog: pytest.LogCaptureFixture):
     told = threading.Event()
 

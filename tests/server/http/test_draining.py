@@ -119,6 +119,19 @@ def test_new_connections_are_answered_until_the_port_closes(http: Running, hold:
         http.connect()
 
 
+def test_a_server_that_closes_leaves_no_connection_open(http: Running, hold: Hold):
+    with http.connect() as idle, http.connect() as busy:
+        idle.send(get())
+        assert idle.read().status == 200
+        busy.send(get("/hold"))
+        hold.wait()
+        http.call(http.server.close)
+        assert idle.closed()
+        assert busy.closed()
+        assert hold.wait_gone() == (b"/hold", True)
+        until(lambda: http.connections() == 0)
+
+
 def test_a_real_server_answers_503_while_it_drains(tmp_path: Path, loopback: ServeOptions):
     write_model(tmp_path, "identity", onnx_models.identity())
     server = Server(Engine(tmp_path), loopback)

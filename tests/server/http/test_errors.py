@@ -13,11 +13,9 @@ from tcli_server.protocols.http.errors import error_body, status_and_body
     ("UNSUPPORTED", 501), ("UNAVAILABLE", 503),
 ])  # fmt: skip
 def test_every_kind_has_its_status(kind: str, status: int):
-    class OfThisKind(ServerError):
-        pass
-
-    OfThisKind.kind = ErrorKind[kind]
-    answered, body = status_and_body(OfThisKind("why"))
+    error = ServerError("why")
+    error.kind = ErrorKind[kind]
+    answered, body = status_and_body(error)
     assert (answered, json.loads(body)) == (status, {"error": "why"})
 
 

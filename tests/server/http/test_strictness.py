@@ -60,6 +60,13 @@ def test_other_protocols_are_ignored_too(http: Running, echo: Echo, upgrade: str
     assert echo.bodies[0] == b"abc"
 
 
+def test_an_offered_upgrade_without_a_body_is_ignored(http: Running):
+    assert statuses(http, get("/up", UPGRADE) * 2) == [200] * 3
+    with http.connect() as wire:  # nothing behind it is needed for the answer
+        wire.send(get("/up", UPGRADE))
+        assert wire.read().body == b"GET /up 0"
+
+
 def test_an_upgrade_and_close(http: Running, echo: Echo):
     request = post(b"abc", "/", "Connection: upgrade, close\r\nUpgrade: h2c\r\n")
     assert statuses(http, request) == [200]
@@ -182,6 +189,7 @@ ACCEPTED = {
         b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b;c="d"\r\nabc\r\n0;e\r\n\r\n'
     ),
     "zeros before the length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"0" * 6000 + b"3\r\n\r\nabc",
+    "many zeros as length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"0" * 30 + b"\r\n\r\n",
     "empty lines before": b"\r\n\r\n" + get("/"),
     "latin-1 value": b"GET / HTTP/1.1\r\nHost: x\r\nA: \xe4\xff\r\n\r\n",
     "tab in a value": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\tc\r\n\r\n",
