@@ -28,6 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
 _ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
+_NVIDIA = "tests/conformance/test_tritonclient.py"
 _JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
 
 
@@ -50,13 +51,13 @@ TESTS = {
     "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
     "models/placement.py": _JUDGING,
     "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
-    "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
+    "protocols": ["tests/server/http", "tests/server/grpc", _NVIDIA],
     "protocols/classification.py": ["tests/server/test_classification.py", *_http("infer")],
     "protocols/mailbox.py": ["tests/server/test_mailbox.py", *_http("infer")],
     "protocols/tensors.py": ["tests/server/test_tensors.py", *_http("json_tensors", "infer_request", "infer")],
     "protocols/texts.py": ["tests/server/test_texts.py"],
     "protocols/turn.py": ["tests/server/test_turn.py"],
-    "protocols/http": ["tests/server/http", "tests/conformance"],
+    "protocols/http": ["tests/server/http", _NVIDIA],
     "protocols/http/application.py": [*_http("application", "connection"), "tests/server/test_abandoned_bodies.py"],
     "protocols/http/compression.py": _http("compression", "infer"),
     "protocols/http/connection.py": [*_CONNECTION, *_http("patience", "limits", "back_pressure", "strictness")],
@@ -75,7 +76,7 @@ TESTS = {
     "protocols/http/repository_request.py": _http("repository_request"),
     "protocols/http/routes.py": _http("connection", "infer"),
     "protocols/http/server.py": [*_CONNECTION, *_http("patience", "limits")],
-    "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
+    "protocols/grpc": ["tests/server/grpc", _NVIDIA],
 }
 """Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts. What lives through
 the tests of a single file is tried with those of its folder, too."""
