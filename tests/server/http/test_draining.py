@@ -82,10 +82,24 @@ def test_what_is_half_sent_is_refused(http: Running, half: bytes):
         assert wire.closed()
 
 
-def test_an_answer_that_is_not_read_yet_is_waited_for():
-    def drained(http: Running, timeout: float) -> bool:
-        return asyncio.run_coroutine_threadsafe(http.server.drained(timeout), http.loop).result(PATIENCE)
+def drained(http: Running, timeout: float) -> bool:
+    return asyncio.run_coroutine_threadsafe(http.server.drained(timeout), http.loop).result(PATIENCE)
 
+
+def test_a_client_that_was_told_and_stays_is_not_waited_for(http: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)
+    with http.connect() as wire:
+        wire.send(get())
+        assert wire.read().status == 200
+        wire.send(post(b"x" * 100)[:-1])
+        assert wire.silent(0.1)
+        drain(http)
+        assert wire.read().status == 503
+        assert drained(http, PATIENCE / 2)
+        assert http.connections() == 1
+
+
+def test_an_answer_that_is_not_read_yet_is_waited_for():
     answered = threading.Event()
 
     def answer(exchange: Exchange) -> None:

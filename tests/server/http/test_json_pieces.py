@@ -110,8 +110,9 @@ def test_broken_documents(inputs: list, rest: dict, wounds: int, random_: random
 
 @pytest.mark.parametrize(
     "data",
-    ["1[]2", "7][2", "[1],[2", "1,2],[3", ",1", "1,", "1,,2", "[1,],2", "[,1]", "1 2", "-1", '"a"1', "1}", "{}", "[]1"],
-)
+    ["1[]2", "7][2", "[1],[2", "1,2],[3", ",1", "1,", "1,,2", "[1,],2", "[,1]", "1 2", "-1", '"a"1', "1}", "{}", "[]1",
+     "1," + " " * 30 + ",2", " " * 30 + ",2", "1," + " " * 30],
+)  # fmt: skip
 def test_faults_that_a_cut_could_hide(data: str):
     for padding in ("", "5," * 40, "[5]," * 30):
         assert_same(b'{"inputs":[{"data":[%b%b]}]}' % (padding.encode(), data.encode()))
@@ -249,3 +250,24 @@ def test_nesting_within_long_arrays(depth: int):
         else:
             with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
                 read()
+
+
+def test_white_space_around_the_key_data_may_be_long():
+    blank = " \t\r\n" * PIECE
+    body = f'{{"inputs":[{{"data"{blank}:{blank}[{"1," * PIECE}1{blank}]{blank}}},{{{blank}"data":[2]}}]}}'.encode()
+    first, second = loads(body)["inputs"]
+    assert isinstance(first["data"], Pieces)
+    assert [sum(map(len, item["data"].parts)) for item in (first, second)] == [PIECE + 1, 1]
+
+
+@pytest.mark.parametrize("name", ['x"data', "data", 'data"', 'x":"data"', "data\\", "\\data", '\\"data'])
+def test_only_inputs_have_data_and_only_under_that_name(name: str):
+    document = {
+        name: [1, 2, 3],
+        "id": name,
+        "inputs": [{name + "x": [4, 5], "name": name}],
+        "x" * 100: {name: "y" * 100},
+    }
+    body = json.dumps(document).encode()
+    for piece in (18, 25, 64):
+        assert without_data(loads(body, piece)) == without_data(document)

@@ -230,9 +230,18 @@ def test_http_1_0_closes_unless_asked_to_keep_alive(http: Running):
         assert wire.closed()
 
 
-def test_what_follows_a_last_request_is_ignored(http: Running, echo: Echo):
-    assert statuses(http, get("/", "Connection: close\r\n") + b"nonsense") == [200]
-    assert len(echo.exchanges) == 1
+@pytest.mark.parametrize("more", [b"nonsense", get("/up", UPGRADE) * 2, post(b"x" * 1000), b"\0" * 100_000])
+def test_what_follows_a_last_request_is_ignored(caplog: pytest.LogCaptureFixture, more: bytes):
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        wire.send(get("/hold", "Connection: close\r\n") + more)
+        hold.wait()
+        wire.send(more)
+        assert wire.silent(0.05)
+        hold.answer(http)
+        assert [response.status for response in wire.read_all()] == [200]
+        assert (hold.held, http.budget.held) == ([], 0)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", get().replace(b"Host", b"Most"), b"x" * 70_000])
