@@ -148,6 +148,8 @@ def _spared(node: ast.AST) -> list[ast.AST]:
             return [*node.decorator_list, *([node.returns] if node.returns else [])]
         case ast.ClassDef():
             return list(node.decorator_list)
+        case ast.keyword(arg="strict"):  # of `zip`, which is an assertion
+            return [node]
         case ast.AnnAssign() | ast.arg():
             return [node.annotation] if node.annotation else []
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
@@ -177,7 +179,7 @@ def _fault(node: ast.AST) -> tuple[str, ast.AST] | None:
             return "condition -> False", _with(node, test=ast.Constant(False))
         case ast.Expr(value=ast.Call() | ast.Await()):
             return "call removed", ast.Pass()
-        case ast.Return(value=ast.AST()):
+        case ast.Return(value=ast.AST()) if not _is_false(node.value):
             return "return -> None", ast.Return(ast.Constant(None))
         case ast.Break() | ast.Continue():
             return f"{type(node).__name__.lower()} removed", ast.Pass()
@@ -194,6 +196,10 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 def _is_text(node: ast.BinOp | ast.AugAssign) -> bool:
     parts = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     return any(isinstance(part, ast.JoinedStr) or _is_string(part) for part in parts)
+
+
+def _is_false(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _is_string(node: ast.AST) -> bool:

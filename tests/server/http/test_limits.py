@@ -78,12 +78,15 @@ def test_a_head_that_trickles_in_does_not_get_more_time():
     "start", [post(b"x" * 100)[:-50], CHUNKED + b"5\r\nab", CHUNKED + b"2\r\nab\r\n0\r\nTrailer: "]
 )
 def test_a_body_that_does_not_come_is_answered_408(start: bytes):
-    with serving(Echo(), limits(body_timeout_secs=0.1)) as http, http.connect() as wire:
-        wire.send(start)
-        response = wire.read()
-        assert (response.status, response.headers["connection"]) == (408, "close")
-        assert b"body" in response.body
-        assert wire.closed()
+    with serving(Echo(), limits(body_timeout_secs=0.1)) as http:
+        with http.connect() as wire:
+            wire.send(start)
+            response = wire.read()
+            assert (response.status, response.headers["connection"]) == (408, "close")
+            assert b"body" in response.body
+            assert wire.closed()
+            assert http.budget.held == 0
+        until(lambda: http.connections() == 0)
         assert http.budget.held == 0
 
 
