@@ -33,7 +33,8 @@ def drain(http: Running) -> None:
     http.call(http.server.drain)
 
 
-def test_an_idle_kept_alive_connection_closes(http: Running):
+def test_an_idle_kept_alive_connection_closes(http: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)  # at once, not some time later
     with http.connect() as fresh, http.connect() as wire:
         wire.send(get())
         assert wire.read().status == 200

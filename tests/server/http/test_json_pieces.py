@@ -268,6 +268,7 @@ def test_only_inputs_have_data_and_only_under_that_name(name: str):
         "inputs": [{name + "x": [4, 5], "name": name}],
         "x" * 100: {name: "y" * 100},
     }
+    document["more"] = ["data", [6, 7], name, [8], {"data": "data"}]
     body = json.dumps(document).encode()
     for piece in (18, 25, 64):
         assert without_data(loads(body, piece)) == without_data(document)

@@ -196,6 +196,13 @@ def test_large_outputs_are_written_as_small_ones_are():
     assert np.array_equal(np.array(orjson.loads(text)["data"], np.float32), values)
 
 
+def test_floats_have_as_many_digits_as_their_type():
+    values = [0.1, 1 / 3, 1e-7]
+    single, double = np.array(values, np.float32), np.array(values, np.float64)
+    assert orjson.dumps(encode_json(single, "y")) == b"[0.1,0.33333334,1e-7]"
+    assert orjson.dumps(encode_json(double, "y")) == b"[0.1,0.3333333333333333,1e-7]"
+
+
 def test_bytes_that_are_not_text_are_refused_in_json():
     array = np.array([b"\xff"], np.object_)
     with pytest.raises(InvalidArgumentError, match="no UTF-8 text"):

@@ -280,6 +280,19 @@ def test_the_largest_head_of_many_headers(extra: int, status: int):
         assert wire.read().status == status
 
 
+@pytest.mark.parametrize("piece", [MAX_HEAD_BYTES + 1, 1000])
+def test_a_head_is_bounded_before_it_ends(piece: int):
+    head = get("/", "A: " + "b" * MAX_HEAD_BYTES)[: MAX_HEAD_BYTES + 1]
+    with serving(Echo(), NEVER) as http, http.connect() as wire:
+        wire.send(get())
+        assert wire.read().status == 200
+        for start in range(0, MAX_HEAD_BYTES, piece):
+            wire.send(head[start : min(start + piece, MAX_HEAD_BYTES)])
+        assert wire.silent(0.1)
+        wire.send(head[MAX_HEAD_BYTES:])
+        assert wire.read().status == 431
+
+
 def test_a_request_line_without_end_is_refused():
     with serving(Echo(), NEVER) as http, http.connect() as wire:
         wire.send(b"GET /" + b"a" * 200_000)
