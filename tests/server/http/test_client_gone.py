@@ -176,3 +176,26 @@ def test_a_connection_that_ended_needs_no_garbage_collection(sent: bytes):
             until(lambda: seen[0]() is None)
         finally:
             gc.enable()
+
+
+def test_requests_that_waited_need_none_either():
+    seen: list[weakref.ref[object]] = []
+    waiting: list[int] = []
+
+    with serving(lambda _: None) as http:
+
+        def look() -> bool:
+            http.call(lambda: waiting.extend(len(one._waiting) for one in http.server._shared.connections))
+            return waiting[-1:] == [2]
+
+        gc.disable()
+        try:
+            wire = http.connect()
+            wire.send(get() * 3)
+            until(look)
+            http.call(lambda: seen.extend(map(weakref.ref, http.server._shared.connections)))
+            wire.reset()
+            until(lambda: http.connections() == 0)
+            until(lambda: seen[0]() is None)
+        finally:
+            gc.enable()
