@@ -7,6 +7,7 @@
 It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. A mutant that makes
 a test hang dies too. Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent
 and does not count. Log lines, assertions, annotations, decorators and what is written into a message are left alone.
+What the tests nearest to a file let live is tried with those of its room, too.
 """
 
 import argparse
