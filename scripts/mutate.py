@@ -5,7 +5,7 @@
     python scripts/mutate.py models/registry.py --lines 120 131 --tests tests/server/models tests/conformance
 
 It works on a copy of the checkout, prints each survivor with its line, and at the end how many died. What survives the
-nearest tests of a file is given to those around them, where there are any. A mutant that makes a test hang dies too.
+nearest tests of a file is given to those of its room, too. A mutant that makes a test hang dies.
 Survivors are read by a person: a mutant that changes nothing a user could notice is equivalent and does not count. Log
 lines, assertions, annotations, decorators and what is written into a message are left alone.
 """
@@ -29,8 +29,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SERVER = Path("server/tcli_server")
 _ENGINE = ["tests/server/test_engine_refusals.py", "tests/server/test_engine.py"]
+_NVIDIA = "tests/conformance/test_tritonclient.py"
 _JUDGING = ["tests/server/models", "tests/server/repository", *_ENGINE, "tests/cli/test_repo.py"]
 _REPOSITORY = "tests/server/repository"
+
+
+def _http(*names: str) -> list[str]:
+    return [f"tests/server/http/test_{name}.py" for name in names]
+
+
+_CONNECTION = _http("connection", "client_gone", "draining")
 TESTS = {
     "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
     "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
@@ -45,7 +53,7 @@ TESTS = {
     "models/missing.py": _JUDGING,
     "models/overview.py": ["tests/cli/test_repo.py", "tests/server/models"],
     "models/placement.py": _JUDGING,
-    "repository": ["tests/server/repository"],
+    "repository": ["tests/server/repository", "tests/server/models/test_check.py"],
     **{
         f"repository/{place}": [f"{_REPOSITORY}/{test}.py" for test in tests]
         for tests, places in {
@@ -63,14 +71,38 @@ TESTS = {
         }.items()
         for place in places
     },
-    "protocols": ["tests/server/http", "tests/server/grpc", "tests/conformance"],
-    "protocols/http": ["tests/server/http", "tests/conformance"],
-    "protocols/grpc": ["tests/server/grpc", "tests/conformance"],
+    "protocols": ["tests/server/http", "tests/server/grpc", _NVIDIA],
+    "protocols/classification.py": ["tests/server/test_classification.py", *_http("infer")],
+    "protocols/mailbox.py": ["tests/server/test_mailbox.py", *_http("infer")],
+    "protocols/tensors.py": ["tests/server/test_tensors.py", *_http("json_tensors", "infer_request", "infer")],
+    "protocols/texts.py": ["tests/server/test_texts.py"],
+    "protocols/turn.py": ["tests/server/test_turn.py"],
+    "protocols/http": ["tests/server/http", _NVIDIA],
+    "protocols/http/application.py": [*_http("application", "connection"), "tests/server/test_abandoned_bodies.py"],
+    "protocols/http/compression.py": _http("compression", "infer"),
+    "protocols/http/connection.py": [
+        *_CONNECTION,
+        *_http("continue", "patience", "limits", "back_pressure", "strictness"),
+    ],
+    "protocols/http/errors.py": _http("errors", "compression"),
+    "protocols/http/exchange.py": [*_CONNECTION, *_http("infer", "compression")],
+    "protocols/http/infer.py": _http("infer", "application", "abandoned"),
+    "protocols/http/infer_request.py": _http("infer_request", "infer"),
+    "protocols/http/infer_response.py": _http("infer_response", "json_tensors", "infer"),
+    "protocols/http/json_leaves.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/json_pieces.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/json_tensors.py": _http("json_tensors", "infer"),
+    "protocols/http/json_text.py": _http("json_tensors", "json_pieces"),
+    "protocols/http/limits.py": _http("limits"),
+    "protocols/http/messages.py": _http("messages", "application"),
+    "protocols/http/reader.py": _http("strictness", "connection", "continue", "limits"),
+    "protocols/http/repository_request.py": _http("repository_request"),
+    "protocols/http/routes.py": _http("connection", "infer"),
+    "protocols/http/server.py": [*_CONNECTION, *_http("patience", "limits")],
+    "protocols/grpc": ["tests/server/grpc", _NVIDIA],
 }
-"""Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts."""
-
-WIDER = {"repository": [_REPOSITORY, "tests/server/models/test_check.py"]}
-"""Place -> tests that only what survives the nearest ones is given to."""
+"""Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts. What lives through
+the tests of a single file is tried with those of its folder, too."""
 
 _LONGEST_TEST_SECS = 30
 """No test needs a third of it, so one that does hangs."""
@@ -139,6 +171,8 @@ def _spared(node: ast.AST) -> list[ast.AST]:
             return [*node.decorator_list, *([node.returns] if node.returns else [])]
         case ast.ClassDef():
             return list(node.decorator_list)
+        case ast.keyword(arg="strict"):  # of `zip`, which is an assertion
+            return [node]
         case ast.AnnAssign() | ast.arg():
             return [node.annotation] if node.annotation else []
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
@@ -168,7 +202,7 @@ def _fault(node: ast.AST) -> tuple[str, ast.AST] | None:
             return "condition -> False", _with(node, test=ast.Constant(False))
         case ast.Expr(value=ast.Call() | ast.Await()):
             return "call removed", ast.Pass()
-        case ast.Return(value=ast.AST() as value) if not (isinstance(value, ast.Constant) and value.value is None):
+        case ast.Return(value=ast.AST() as value) if not _is_false(value):
             return "return -> None", ast.Return(ast.Constant(None))
         case ast.Break() | ast.Continue():
             return f"{type(node).__name__.lower()} removed", ast.Pass()
@@ -185,6 +219,10 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 def _is_text(node: ast.BinOp | ast.AugAssign) -> bool:
     parts = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     return any(isinstance(part, ast.JoinedStr) or _is_string(part) for part in parts)
+
+
+def _is_false(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _is_string(node: ast.AST) -> bool:
@@ -237,19 +275,25 @@ def _run(checkout: Path, tests: Sequence[str], seconds: float) -> int:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _bound(checkout: Path, tests: Sequence[str]) -> float:
-    """The seconds after which these tests hang; they must pass as long as nothing is changed."""
-    start = time.monotonic()
-    if _run(checkout, tests, 1800) != 0:
-        raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
-    return 30 + 5 * (time.monotonic() - start)
+def _bound(checkout: Path, tests: tuple[str, ...], known: dict[tuple[str, ...], float]) -> float:
+    """Seconds after which these tests hang, by how long they take without a fault."""
+    if tests not in known:
+        start = time.monotonic()
+        if _run(checkout, tests, 1800) != 0:
+            raise SystemExit(f"the tests fail before anything is changed: {' '.join(tests)}")
+        known[tests] = 30 + 5 * (time.monotonic() - start)
+    return known[tests]
 
 
-def _nearest(file: Path) -> list[list[str]]:
-    """The tests for faults in a file, and those for what survives them."""
+def _nearest(file: Path) -> list[tuple[str, ...]]:
+    """The tests of a file, in rounds: what lives through one meets the next."""
     place = file.relative_to(SERVER).as_posix()
-    nearest = TESTS[max((key for key in TESTS if place.startswith(key)), key=len)]
-    return [nearest, *(tests for key, tests in WIDER.items() if place.startswith(key))]
+    key, *wider = sorted((key for key in TESTS if key and place.startswith(key)), key=len, reverse=True) or [""]
+    nearest = tuple(TESTS[key])
+    if not wider or not all(test.endswith(".py") for test in nearest):
+        return [nearest]
+    more = tuple(test for test in TESTS[wider[0]] if test not in nearest)
+    return [nearest, more] if more else [nearest]
 
 
 def main() -> None:
@@ -273,17 +317,14 @@ def main() -> None:
         bounds: dict[tuple[str, ...], float] = {}
         died = 0
         for number, site in enumerate(chosen, 1):
+            rounds = [tuple(args.tests)] if args.tests else _nearest(site.file)
             source = (checkout / site.file).read_text(encoding="utf-8")
             fault = mutant(site, source)
-            for tests in map(tuple, [args.tests] if args.tests else _nearest(site.file)):
-                if tests not in bounds:
-                    bounds[tests] = _bound(checkout, tests)
-                if not survives(fault, checkout, tests, bounds[tests]):
-                    died += 1
-                    break
-            else:
+            if all(survives(fault, checkout, tests, _bound(checkout, tests, bounds)) for tests in rounds):
                 line = source.splitlines()[site.line - 1].strip()
                 print(f"survived: {site.file}:{site.line}: {fault.what}: {line}", flush=True)
+            else:
+                died += 1
             print(f"\r{number}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
     print(f"{died} of {len(chosen)} mutants died ({len(every)} possible)")
 

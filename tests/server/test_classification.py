@@ -46,3 +46,12 @@ def test_what_cannot_be_classified():
         classify(np.zeros(3, np.bool_), 1, (), False, "y")
     with pytest.raises(InvalidArgumentError, match="has 1000001 elements, at most 1000000"):
         classify(np.zeros(1_000_001, np.int8), 1, (), False, "y")
+    assert classify(np.zeros(1_000_000, np.int8), 1, (), False, "y").tolist() == [b"0:0"]
+
+
+def test_without_a_model_there_are_no_names_and_no_batch():
+    assert classified(np.array([[1, 2]], np.float64), 1, "y", None).tolist() == [b"2.000000:1"]
+
+
+def test_a_label_file_may_be_shorter_than_the_classes_are():
+    assert classify(np.array([2, 3, 1], np.uint8), 3, ["a"], False, "y").tolist() == [b"3:1", b"2:0:a", b"1:2"]

@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,7 +19,6 @@ from repositories import write_model
 from tcli_server import Engine, EngineOptions, ErrorKind, InferenceRequest, InferenceResponse
 from tcli_server.errors import CancelledError, InternalError, ServerError, UnavailableError
 from tcli_server.observability.statistics import InferenceStatistics
-from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.request import FailureReason
 from tcli_server.serving import ServeOptions
 from waiting import until
@@ -196,53 +194,6 @@ def test_a_reply_that_raises_is_logged_and_a_second_response_still_comes(caplog:
     assert request.send(InferenceResponse("m", "1"))
     assert len(calls) == 2
     assert [record.exc_info is not None for record in caplog.records] == [True, True]
-
-
-def test_one_post_that_raises_strands_no_other(caplog: pytest.LogCaptureFixture):
-    async def post() -> list[int]:
-        mailbox, got, done = ReplyMailbox(asyncio.get_running_loop()), [], asyncio.Event()
-
-        def post_all() -> None:
-            mailbox.post(got.append, 1)
-            mailbox.post(lambda _: 1 / 0, None)
-            mailbox.post(got.append, 2)
-            mailbox.post(lambda _: done.set(), None)
-
-        post_all()
-        assert got == [1, 2]  # it is the loop's thread already
-        done.clear()
-        await asyncio.to_thread(post_all)
-        await asyncio.wait_for(done.wait(), 30)
-        return got
-
-    assert asyncio.run(post()) == [1, 2, 1, 2]
-    assert len([record for record in caplog.records if record.exc_info]) == 2
-
-
-def test_a_post_in_the_loops_thread_overtakes_none_of_another_thread():
-    """Where a model keeps the order, a batch that a worker ran may be answered but not yet posted when the next is."""
-
-    async def post() -> list[int]:
-        mailbox, got, done = ReplyMailbox(asyncio.get_running_loop()), [], asyncio.Event()
-        worker = threading.Thread(target=lambda: [mailbox.post(got.append, number) for number in range(3)])
-        worker.start()
-        worker.join()
-        mailbox.post(got.append, 3)
-        mailbox.post(lambda _: done.set(), None)
-        await asyncio.wait_for(done.wait(), 30)
-        return got
-
-    assert asyncio.run(post()) == [0, 1, 2, 3]
-
-
-def test_posts_to_a_closed_loop_do_not_pile_up():
-    loop = asyncio.new_event_loop()
-    mailbox, heard = ReplyMailbox(loop), []
-    loop.close()
-    with ThreadPoolExecutor(1) as worker:
-        for number in range(3):
-            worker.submit(mailbox.post, heard.append, number).result()
-    assert (heard, len(mailbox._posts)) == ([], 0)
 
 
 def test_readiness_of_what_is_not_there_over_http(http_url: str):

@@ -111,6 +111,25 @@ def test_a_turn_has_its_time_whatever_those_before_took(clock: Clock):
     asyncio.run(check())
 
 
+def test_two_in_one_turn_are_several(clock: Clock):
+    async def check() -> None:
+        turn_end, called = TurnEnd(asyncio.get_running_loop()), []
+        for name in ("alone", "second", "third"):
+            clock.now_ns += TOGETHER_NS
+            turn_end(lambda name=name: called.append(name))
+        assert called == ["alone"]
+        await asyncio.sleep(0)
+        clock.now_ns += APART_NS
+        turn_end(lambda: called.append("next"))
+        assert called == ["alone", "second", "third"]
+        await asyncio.sleep(0)
+        clock.now_ns += APART_NS
+        turn_end(lambda: called.append("last"))
+        assert called == ["alone", "second", "third", "next", "last"]
+
+    asyncio.run(check())
+
+
 def test_one_that_raises_does_not_strand_the_others(clock: Clock, caplog: pytest.LogCaptureFixture):
     async def check() -> None:
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from http_wire import PATIENCE, Hold, chunked, get, post, serving
+from http_wire import PATIENCE, Hold, Running, chunked, get, post, serving
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, HttpLimits
 from waiting import until
@@ -82,6 +82,28 @@ def test_requests_behind_a_slow_one_are_left_in_the_network(framed, size: int):
             assert wire.read().status == 200
         sender.join(PATIENCE)
         until(lambda: http.budget.held == 0)
+
+
+def test_a_refusal_behind_answers_that_were_not_read_ends_with_the_client_s_goodbye(monkeypatch: pytest.MonkeyPatch):
+    """The server stopped to read meanwhile, and has to begin again to hear of it."""
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)
+    answer = b"x" * (30 << 20)
+
+    def large(exchange: Exchange) -> None:
+        exchange.respond(200, answer if exchange.path == b"/large" else b"")
+
+    with serving(large) as http, http.connect() as wire:
+        wire.send(get("/large") + get("/x") * 400 + b"nonsense\r\n\r\n")
+        assert not wire.silent(PATIENCE)
+        paused: list[bool] = []
+        until(lambda: http.call(lambda: paused.extend(_paused(http))) or paused[-1])
+        assert [wire.read().status for _ in range(402)] == [200] * 401 + [400]
+        wire.half_close()
+        until(lambda: http.connections() == 0)
+
+
+def _paused(http: Running) -> list[bool]:
+    return [one._reading_paused for one in http.server._shared.connections]
 
 
 def test_a_flood_of_tiny_requests_leaves_turns_to_others():

@@ -116,6 +116,26 @@ def test_requests_that_wait_are_dropped_with_their_connection():
         assert http.budget.held == 0
 
 
+def test_a_body_that_is_still_needed_is_kept_until_the_answer():
+    needed: list[Exchange] = []
+    arrived = threading.Semaphore(0)
+
+    def keep(exchange: Exchange) -> None:
+        exchange.keeps_body = True
+        needed.append(exchange)
+        arrived.release()
+
+    with serving(keep) as http:
+        wire = http.connect()
+        wire.send(post(b"x" * 1000))
+        assert arrived.acquire(timeout=60)
+        wire.reset()
+        until(lambda: http.connections() == 0)
+        assert (needed[0].body, http.budget.held) == (b"x" * 1000, 1000)
+        http.call(lambda: needed[0].respond(200))
+        assert (needed[0].body, http.budget.held) == (b"", 0)
+
+
 def test_a_handler_that_fails_when_told_harms_nobody(caplog: pytest.LogCaptureFixture):
     told = threading.Event()
 
@@ -152,6 +172,29 @@ def test_a_connection_that_ended_needs_no_garbage_collection(sent: bytes):
                 wire.send(sent)
                 until(lambda: http.connections() == 1)
                 http.call(lambda: seen.extend(weakref.ref(one._reader) for one in http.server._shared.connections))
+            until(lambda: http.connections() == 0)
+            until(lambda: seen[0]() is None)
+        finally:
+            gc.enable()
+
+
+def test_requests_that_waited_need_none_either():
+    seen: list[weakref.ref[object]] = []
+    waiting: list[int] = []
+
+    with serving(lambda _: None) as http:
+
+        def look() -> bool:
+            http.call(lambda: waiting.extend(len(one._waiting) for one in http.server._shared.connections))
+            return waiting[-1:] == [2]
+
+        gc.disable()
+        try:
+            wire = http.connect()
+            wire.send(get() * 3)
+            until(look)
+            http.call(lambda: seen.extend(map(weakref.ref, http.server._shared.connections)))
+            wire.reset()
             until(lambda: http.connections() == 0)
             until(lambda: seen[0]() is None)
         finally:

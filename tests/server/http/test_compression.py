@@ -10,7 +10,7 @@ import pytest
 
 from http_wire import get, serving
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
-from tcli_server.protocols.http.compression import choose_coding, decompress
+from tcli_server.protocols.http.compression import choose_coding, compress, decompress
 
 TEXT = b"some text, some text" * 10
 
@@ -69,6 +69,32 @@ def test_a_body_of_nothing_but_members_is_refused():
         decompress(gzip.compress(b"") * 2000, "gzip", 1000)
 
 
+def test_as_many_members_as_a_large_file_has_are_read():
+    members = [gzip.compress(b"%d," % number) for number in range(1024)]
+    assert decompress(b"".join(members), "gzip", 10_000) == b"".join(b"%d," % number for number in range(1024))
+    with pytest.raises(InvalidArgumentError, match="more than 1024 gzip members"):
+        decompress(b"".join([*members, members[0]]), "gzip", 10_000)
+
+
+@pytest.mark.parametrize("coding", ["", "identity", " Identity "])
+def test_what_is_not_compressed_stays_as_it_is(coding: str):
+    assert decompress(TEXT, coding, 10) == TEXT
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_an_empty_body_is_no_compressed_one(coding: str):
+    with pytest.raises(InvalidArgumentError, match=f"unable to decompress an empty {coding} body"):
+        decompress(b"", coding, 10)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_what_is_compressed_comes_back(coding: str):
+    for body in (b"", TEXT, TEXT * 1000):
+        assert decompress(compress(body, coding), coding, 1 << 20) == body
+    assert len(compress(TEXT * 1000, coding)) < 2000
+    assert compress(TEXT, coding).startswith(b"\x1f\x8b") == (coding == "gzip")
+
+
 def test_other_codings_are_named():
     with pytest.raises(UnsupportedError, match="'br', expected one of gzip, deflate"):
         decompress(b"x", "br", 1000)
@@ -77,6 +103,8 @@ def test_other_codings_are_named():
 @pytest.mark.parametrize(("accept", "coding"), [
     ("gzip", "gzip"), ("GZip", "gzip"), ("deflate;q=0.5, gzip;Q=0.6", "gzip"), ("identity, gzip;q=0.5", ""), ("br", ""), ("", ""),
     ("gzip;q=0", ""), ("gzip;q=nan", ""), ("gzip;q=x", ""), ("br," * 30 + "gzip", ""),
+    ("gzip, deflate", "gzip"), ("deflate, gzip", "deflate"), ("deflate;q=1, gzip", "deflate"), ("gzip;level=9;q=0, deflate;q=0.1", "deflate"),
+    ("br," * 15 + "gzip", "gzip"), ("br," * 16 + "gzip", ""), ("gzip; Q = 0.5 , deflate;q=0.6", "deflate"), ("gzip;q=0.001", "gzip"),
 ])  # fmt: skip
 def test_the_coding_of_an_answer(accept: str, coding: str):
     assert choose_coding(accept) == coding

@@ -33,7 +33,8 @@ def drain(http: Running) -> None:
     http.call(http.server.drain)
 
 
-def test_an_idle_kept_alive_connection_closes(http: Running):
+def test_an_idle_kept_alive_connection_closes(http: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)  # at once, not some time later
     with http.connect() as fresh, http.connect() as wire:
         wire.send(get())
         assert wire.read().status == 200
@@ -82,10 +83,24 @@ def test_what_is_half_sent_is_refused(http: Running, half: bytes):
         assert wire.closed()
 
 
-def test_an_answer_that_is_not_read_yet_is_waited_for():
-    def drained(http: Running, timeout: float) -> bool:
-        return asyncio.run_coroutine_threadsafe(http.server.drained(timeout), http.loop).result(PATIENCE)
+def drained(http: Running, timeout: float) -> bool:
+    return asyncio.run_coroutine_threadsafe(http.server.drained(timeout), http.loop).result(PATIENCE)
 
+
+def test_a_client_that_was_told_and_stays_is_not_waited_for(http: Running, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)
+    with http.connect() as wire:
+        wire.send(get())
+        assert wire.read().status == 200
+        wire.send(post(b"x" * 100)[:-1])
+        assert wire.silent(0.1)
+        drain(http)
+        assert wire.read().status == 503
+        assert drained(http, PATIENCE / 2)
+        assert http.connections() == 1
+
+
+def test_an_answer_that_is_not_read_yet_is_waited_for():
     answered = threading.Event()
 
     def answer(exchange: Exchange) -> None:
@@ -117,6 +132,19 @@ def test_new_connections_are_answered_until_the_port_closes(http: Running, hold:
     http.call(http.server.close)
     with pytest.raises(ConnectionError):
         http.connect()
+
+
+def test_a_server_that_closes_leaves_no_connection_open(http: Running, hold: Hold):
+    with http.connect() as idle, http.connect() as busy:
+        idle.send(get())
+        assert idle.read().status == 200
+        busy.send(get("/hold"))
+        hold.wait()
+        http.call(http.server.close)
+        assert idle.closed()
+        assert busy.closed()
+        assert hold.wait_gone() == (b"/hold", True)
+        until(lambda: http.connections() == 0)
 
 
 def test_a_real_server_answers_503_while_it_drains(tmp_path: Path, loopback: ServeOptions):

@@ -228,9 +228,56 @@ def test_errors_carry_the_request_id(http: httpx.Client):
     assert error_of(infer(http, add_sub(outputs=[{"name": "X"}]))).startswith("[request id: <id_unknown>] ")
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "100000", "99999999999999999999"])
-def test_json_length_out_of_range_is_refused(http: httpx.Client, length: str):
-    assert infer(http, add_sub(), headers={"Inference-Header-Content-Length": length}).status_code == 400
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        ("-1", "Unable to parse Inference-Header-Content-Length: found '-1', expected a count of bytes"),
+        ("x", "Unable to parse Inference-Header-Content-Length"),
+        ("1_0", "Unable to parse Inference-Header-Content-Length"),
+        ("100000", "inference header size should be in range"),
+        ("9" * 19, "inference header size should be in range"),
+        ("9" * 20, "Unable to parse Inference-Header-Content-Length"),
+    ],
+)
+def test_json_length_out_of_range_is_refused(http: httpx.Client, length: str, text: str):
+    response = infer(http, add_sub(), headers={"Inference-Header-Content-Length": length})
+    assert (response.status_code, text in error_of(response)) == (400, True)
+
+
+@pytest.mark.parametrize("count", [1, 10_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("datatype", "element", "text"),
+    [("BYTES", b"\x01\0\0\0\xff", "no UTF-8 text"), ("FP16", b"\0\0", "sending FP16 data via JSON")],
+)
+def test_what_json_cannot_say_is_told_whoever_writes_the_answer(
+    http: httpx.Client, datatype: str, element: bytes, text: str, count: int
+):
+    size = len(element) * count
+    tensor = {"name": "INPUT0", "datatype": datatype, "shape": [1, count], "parameters": {"binary_data_size": size}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    response = infer(http, head + element * count, f"identity_{datatype.lower()}", headers=headers)
+    assert (response.status_code, text in error_of(response)) == (400, True)
+    assert "accept-encoding" not in response.headers
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+@pytest.mark.parametrize("count", [4, 100_000], ids=["small", "large"])
+def test_answers_of_every_size_and_coding(http: httpx.Client, count: int, coding: str):
+    values = np.arange(count, dtype=np.float32)
+    tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, count], "parameters": {"binary_data_size": 4 * count}}
+    for binary in (False, True):
+        head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": binary}}).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": coding}
+        response = infer(http, head + values.tobytes(), "identity_fp32", headers=headers)
+        assert response.status_code == 200
+        assert response.headers.get("content-encoding", "") == coding
+        if binary:
+            length = int(response.headers["inference-header-content-length"])
+            assert response.content[length:] == values.tobytes()
+        else:
+            assert "inference-header-content-length" not in response.headers
+            assert response.json()["outputs"][0]["data"] == values.tolist()
 
 
 def test_binary_sizes_that_do_not_fit_are_refused(http: httpx.Client):
@@ -304,19 +351,3 @@ def test_white_space_is_not_what_a_large_request_is_refused_for(http_url: str):
     answer = httpx.post(f"http://{http_url}/v2/models/slow/infer", content=blank, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["outputs"][0]["data"] == [1, 2, 3, 4]
-
-
-def test_a_configuration_has_its_fields_in_their_own_order():
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    from tcli_server.protocols.http.messages import to_json
-
-    config = ModelConfig()
-    config.dynamic_batching.priority_queue_policy[2].max_queue_size = 3
-    policy = to_json(config)["dynamic_batching"]["priority_queue_policy"]["2"]
-    assert list(policy) == [
-        "timeout_action",
-        "default_timeout_microseconds",
-        "allow_timeout_override",
-        "max_queue_size",
-    ]

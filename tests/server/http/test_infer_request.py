@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnsupportedError
 from tcli_server.protocols.http.infer_request import QUICK, ResponseForm, TakesLongError, decode_request
 from tcli_server.request import InferenceRequest
 
@@ -93,7 +93,8 @@ def test_an_event_loop_is_told_what_takes_long():
 def test_the_input_size_is_bounded(json_length: int | None):
     with pytest.raises(InvalidArgumentError, match="Use --http-max-input-size"):
         decode_request(b" " * (LIMIT + 1), json_length, "m", "", LIMIT)
-    decode_request(b"{}" if json_length is None else b"x" * LIMIT, 0, "m", "", LIMIT)
+    fits = b'{"inputs":[]}'
+    decode_request(fits + b" " * (LIMIT - len(fits)), json_length, "m", "", LIMIT)
 
 
 def test_outputs_are_json_unless_it_is_said_that_they_are_not():
@@ -101,3 +102,88 @@ def test_outputs_are_json_unless_it_is_said_that_they_are_not():
     assert not read({"parameters": {"priority": 1}})[1].default.binary
     assert not read({"parameters": {"binary_data_output": False}})[1].default.binary
     assert read({"parameters": {"binary_data_output": True}})[1].default.binary
+
+
+def test_a_binary_tensor_is_no_part_of_the_json_that_is_bounded():
+    tensor = {"name": "I", "datatype": "UINT8", "shape": [2 * LIMIT], "parameters": {"binary_data_size": 2 * LIMIT}}
+    assert read({"inputs": [tensor]}, bytes(2 * LIMIT))[0].inputs["I"].size == 2 * LIMIT
+
+
+def test_binary_tensors_lie_one_behind_the_other():
+    def tensor(name: str, count: int) -> dict:
+        return {"name": name, "datatype": "UINT8", "shape": [count], "parameters": {"binary_data_size": count}}
+
+    request, _ = read({"inputs": [tensor("A", 2), tensor("B", 0), tensor("C", 1)]}, bytes([1, 2, 3]))
+    assert {name: array.tolist() for name, array in request.inputs.items()} == {"A": [1, 2], "B": [], "C": [3]}
+
+
+def test_what_is_known_by_name_may_have_its_smallest_value():
+    request, _ = read({"parameters": {"priority": 0, "timeout": 0, "sequence_id": 0, "sequence_start": True}})
+    assert (request.priority, request.timeout_us) == (0, 0)
+    assert request.parameters == {"sequence_id": 0, "sequence_start": True}
+
+
+def test_outputs_and_their_forms():
+    outputs = [
+        {"name": "json"},
+        {"name": "binary", "parameters": {"binary_data": True}},
+        {"name": "best", "parameters": {"classification": 1}},
+        {"name": "both", "parameters": {"classification": 2, "binary_data": True}},
+        {"name": "neither", "parameters": {"classification": 0, "binary_data": False}},
+    ]
+    request, form = read({"outputs": outputs, "parameters": {"binary_data_output": True}})
+    assert request.outputs == ("json", "binary", "best", "both", "neither")
+    assert {name: (one.binary, one.classes) for name, one in form.by_name.items()} == {
+        "json": (False, 0), "binary": (True, 0), "best": (False, 1), "both": (True, 2), "neither": (False, 0),
+    }  # fmt: skip
+    assert read({"outputs": []})[0].outputs == ()
+
+
+ONE = {"name": "I", "datatype": "FP32", "shape": [1], "data": [1]}
+WRONG: dict[str, tuple[object, type[ServerError], str]] = {
+    "no object": ([], InternalError, "expected an object"),
+    "id": ({"id": 5}, InternalError, "Unable to parse 'id': expected a string"),
+    "parameters": ({"parameters": [1]}, InternalError, "Unable to parse 'parameters': expected an object"),
+    "null parameter": ({"parameters": {"x": None}}, InvalidArgumentError, "invalid type for request parameter 'x'"),
+    "inputs": ({"inputs": {}}, InternalError, "Unable to parse 'inputs': expected an array"),
+    "nothing": ({}, InternalError, "Unable to parse 'inputs': the key is missing, found nothing"),
+    "input": ({"inputs": [5]}, InternalError, "missing all, as it is no object"),
+    "no shape": ({"inputs": [{"name": "I", "datatype": "FP32"}]}, InternalError, "missing 'shape'"),
+    "name": ({"inputs": [{**ONE, "name": 5}]}, InternalError, "name and datatype are strings, shape is an array"),
+    "datatype": ({"inputs": [{**ONE, "datatype": 5}]}, InternalError, "name and datatype are strings"),
+    "shape": ({"inputs": [{**ONE, "shape": 5}]}, InternalError, "name and datatype are strings"),
+    "true dim": ({"inputs": [{**ONE, "shape": [True]}]}, InternalError, "found True, expected whole numbers >= 0"),
+    "float dim": ({"inputs": [{**ONE, "shape": [1.0]}]}, InternalError, "found 1.0, expected whole numbers >= 0"),
+    "negative dim": ({"inputs": [{**ONE, "shape": [-1]}]}, InternalError, "found -1, expected whole numbers >= 0"),
+    "largest dim": ({"inputs": [{**ONE, "shape": [2**63 - 1]}]}, InvalidArgumentError, "byte size overflow"),
+    "larger dim": ({"inputs": [{**ONE, "shape": [2**63]}]}, InvalidArgumentError, "is more than the largest"),
+    "largest of all": ({"inputs": [{**ONE, "shape": [2**64 - 1]}]}, InvalidArgumentError, "is more than the largest"),
+    "65 dims": ({"inputs": [{**ONE, "shape": [1] * 65}]}, InvalidArgumentError, "has more than 64 dimensions"),
+    "input parameters": ({"inputs": [{**ONE, "parameters": [1]}]}, InternalError, "'parameters' of input 'I'"),
+    "outputs": ({"inputs": [], "outputs": {"name": "O"}}, InternalError, "Unable to parse 'outputs': expected an array"),
+    "output": ({"inputs": [], "outputs": ["O"]}, InternalError, "Unable to parse 'outputs': each needs a name"),
+    "output name": ({"inputs": [], "outputs": [{"name": 5}]}, InternalError, "each needs a name"),
+}  # fmt: skip
+WRONG |= {
+    f"output {parameters}": ({"inputs": [], "outputs": [{"name": "O", "parameters": parameters}]}, kind, text)
+    for parameters, kind, text in (
+        ([1], InternalError, "Unable to parse 'parameters' of output 'O'"),
+        ({"binary_data": 1}, InternalError, "Unable to parse 'binary_data' of output 'O'"),
+        ({"classification": -1}, InternalError, "Unable to parse 'classification' of output 'O'"),
+        ({"classification": True}, InternalError, "Unable to parse 'classification' of output 'O'"),
+        ({"classification": 1.0}, InternalError, "Unable to parse 'classification' of output 'O'"),
+        ({"shared_memory_region": "r"}, UnsupportedError, "output 'O' is to go to shared memory"),
+    )
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_meant_is_told(name: str):
+    document, kind, text = WRONG[name]
+    with pytest.raises(kind, match=text):
+        decode_request(json.dumps(document).encode(), None, "m", "", LIMIT)
+
+
+def test_64_dims_are_none_too_many():
+    tensor = {**ONE, "shape": [1] * 64}
+    assert read({"inputs": [tensor]})[0].inputs["I"].shape == (1,) * 64

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcli_server.datatypes import BY_NAME
-from tcli_server.errors import InvalidArgumentError, ServerError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.http.json_leaves import leaves_of
 from tcli_server.protocols.http.json_pieces import MAX_REST_BYTES, MAX_REST_VALUES, Pieces, loads
 from tcli_server.protocols.http.json_tensors import decode_json
@@ -110,8 +110,9 @@ def test_broken_documents(inputs: list, rest: dict, wounds: int, random_: random
 
 @pytest.mark.parametrize(
     "data",
-    ["1[]2", "7][2", "[1],[2", "1,2],[3", ",1", "1,", "1,,2", "[1,],2", "[,1]", "1 2", "-1", '"a"1', "1}", "{}", "[]1"],
-)
+    ["1[]2", "7][2", "[1],[2", "1,2],[3", ",1", "1,", "1,,2", "[1,],2", "[,1]", "1 2", "-1", '"a"1', "1}", "{}", "[]1",
+     "1," + " " * 30 + ",2", " " * 30 + ",2", "1," + " " * 30],
+)  # fmt: skip
 def test_faults_that_a_cut_could_hide(data: str):
     for padding in ("", "5," * 40, "[5]," * 30):
         assert_same(b'{"inputs":[{"data":[%b%b]}]}' % (padding.encode(), data.encode()))
@@ -182,3 +183,92 @@ def test_long_strings_of_nothing_but_escapes_are_read_too(escape: str):
     count = MAX_REST_BYTES // len(escape) + PIECE
     body = f'{{"id":"{escape * count}"}}'.encode()
     assert loads(body)["id"] == json.loads(f'"{escape}"') * count
+
+
+def test_how_much_may_lie_beside_the_data():
+    """Counted without blanks; a string in one piece counts, of a longer one only its ends do."""
+
+    def document(size: int) -> bytes:
+        words = b",".join([b'"' + b"x" * 60 + b'"'] * 66_500)
+        start = b'{"inputs":[],"more":[%b],"last":"' % words
+        return start + b"y" * (size - len(start) - 2) + b'"}'
+
+    assert len(loads(document(MAX_REST_BYTES).replace(b",", b" \r\n\t,"))["more"]) == 66_500
+    with pytest.raises(InvalidArgumentError, match=f"has {MAX_REST_BYTES + 1} bytes beside the 'data' of inputs"):
+        loads(document(MAX_REST_BYTES + 1))
+
+
+@pytest.mark.parametrize(("values", "fits"), [(MAX_REST_VALUES - 4, True), (MAX_REST_VALUES - 3, False)])
+def test_how_many_values_may_lie_beside_the_data(values: int, fits: bool):
+    body = b'{"inputs":[],"more":[0%b]}' % (b",0" * values)
+    if fits:
+        assert len(loads(body)["more"]) == values + 1
+        return
+    with pytest.raises(InvalidArgumentError, match="values beside the 'data' of inputs"):
+        loads(body)
+
+
+@pytest.mark.parametrize("mark", [",", "[", "{"])
+def test_marks_in_texts_are_no_values(mark: str):
+    document = {"inputs": [], "more": [mark * 50_000] * 3}
+    assert loads(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize(("keys", "fits"), [(10_000, True), (10_001, False)])
+def test_how_many_keys_may_be_called_data(keys: int, fits: bool):
+    body = json.dumps({"inputs": [{"data": [index]} for index in range(keys)]}).encode()
+    if fits:
+        assert [int(item["data"].parts[0][0]) for item in loads(body)["inputs"]] == list(range(keys))
+        return
+    with pytest.raises(InvalidArgumentError, match='more than 10000 keys "data"'):
+        loads(body)
+
+
+@pytest.mark.parametrize("close", ["", "]", "]}", "]}]"])
+def test_a_long_array_that_does_not_end(close: str):
+    for values in ("1," * PIECE + "1", "1" * (2 * PIECE), '"' + "x" * (2 * PIECE), "[1]," * PIECE + "[1"):
+        with pytest.raises(InternalError, match="failed to parse the request JSON"):
+            loads(f'{{"inputs":[{{"data":[{values}{close}'.encode())
+
+
+@pytest.mark.parametrize("depth", [99, 100])
+def test_nesting_within_long_arrays(depth: int):
+    """As many brackets as in a small request, wherever the cuts are; objects are no data."""
+    for data in ([1] * PIECE, [[1]] * (PIECE // 2), []):
+        deep: object = 1
+        for _ in range(depth - 1):
+            deep = [deep]
+        body = json.dumps({"inputs": [{"data": [*data, deep]}], "id": "x" * PIECE}).encode()
+        count = len(data) + 1
+
+        def read(body: bytes = body, count: int = count) -> list[int]:
+            array = loads(body)["inputs"][0]["data"]
+            return decode_json(array, BY_NAME["INT8"], (count,), "x", "m", 1 << 30).tolist()
+
+        if depth == 99:
+            assert read() == [1] * count
+        else:
+            with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
+                read()
+
+
+def test_white_space_around_the_key_data_may_be_long():
+    blank = " \t\r\n" * PIECE
+    body = f'{{"inputs":[{{"data"{blank}:{blank}[{"1," * PIECE}1{blank}]{blank}}},{{{blank}"data":[2]}}]}}'.encode()
+    first, second = loads(body)["inputs"]
+    assert isinstance(first["data"], Pieces)
+    assert [sum(map(len, item["data"].parts)) for item in (first, second)] == [PIECE + 1, 1]
+
+
+@pytest.mark.parametrize("name", ['x"data', "data", 'data"', 'x":"data"', "data\\", "\\data", '\\"data'])
+def test_only_inputs_have_data_and_only_under_that_name(name: str):
+    document = {
+        name: [1, 2, 3],
+        "id": name,
+        "inputs": [{name + "x": [4, 5], "name": name}],
+        "x" * 100: {name: "y" * 100},
+    }
+    document["more"] = ["data", [6, 7], name, [8], {"data": "data"}]
+    body = json.dumps(document).encode()
+    for piece in (18, 25, 64):
+        assert without_data(loads(body, piece)) == without_data(document)

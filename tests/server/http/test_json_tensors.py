@@ -2,6 +2,7 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import orjson
 import pytest
@@ -195,7 +196,105 @@ def test_large_outputs_are_written_as_small_ones_are():
     assert np.array_equal(np.array(orjson.loads(text)["data"], np.float32), values)
 
 
+def test_floats_have_as_many_digits_as_their_type():
+    values = [0.1, 1 / 3, 1e-7]
+    single, double = np.array(values, np.float32), np.array(values, np.float64)
+    assert orjson.dumps(encode_json(single, "y")) == b"[0.1,0.33333334,1e-7]"
+    assert orjson.dumps(encode_json(double, "y")) == b"[0.1,0.3333333333333333,1e-7]"
+
+
 def test_bytes_that_are_not_text_are_refused_in_json():
     array = np.array([b"\xff"], np.object_)
     with pytest.raises(InvalidArgumentError, match="no UTF-8 text"):
         encode_json(array, "y")
+
+
+@pytest.mark.parametrize(("datatype", "size"), [("FP64", 8), ("UINT8", 1), ("BYTES", 4)])
+def test_the_limit_is_the_last_size_that_is_allowed(datatype: str, size: int):
+    data: list = [""] * 10 if datatype == "BYTES" else [1] * 10
+    assert decode_json(data, BY_NAME[datatype], (10,), "x", "m", 10 * size).size == 10
+    with pytest.raises(InvalidArgumentError, match=rf"\({10 * size} bytes\) that exceeds .* {10 * size - 1} bytes"):
+        decode_json(data, BY_NAME[datatype], (10,), "x", "m", 10 * size - 1)
+
+
+@pytest.mark.parametrize("datatype", ["BOOL", "INT32", "UINT64", "FP32", "BYTES"])
+@pytest.mark.parametrize(("data", "shape"), [([], (0,)), ([[], []], (2, 0)), ([[[]], []], (0, 7))])
+def test_no_data_is_a_tensor_of_no_elements(data: list, shape: tuple[int, ...], datatype: str):
+    array = decode(data, datatype, shape)
+    assert (array.shape, array.dtype) == (shape, BY_NAME[datatype].dtype)
+
+
+@pytest.mark.parametrize(("datatype", "element"), [("INT8", 0), ("BYTES", b"")])
+def test_of_a_shape_without_dimensions_no_data_is_looked_at(datatype: str, element: object):
+    assert decode([1, "a", None], datatype, ()).item() == element
+
+
+def test_the_smallest_unsigned_number_is_zero():
+    assert decode([0, 1], "UINT8", (2,)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "datatype", "text"),
+    [
+        (["a"], "FP32", "expected FP32 values, got strings"),
+        ([None], "FP32", "expected FP32 values, got null"),
+        ([{}], "BYTES", "expected strings, got objects"),
+        (["a", None], "BYTES", "expected strings, got values of several types"),
+        ([1, None], "FP32", "expected FP32 values, got values of several types"),
+        ([True, 1], "BOOL", "expected BOOL values, got values of several types"),
+        ([True], "FP32", "expected FP32 values, got booleans"),
+        ([1], "BYTES", "expected strings, got integers"),
+        ([1, 2.0], "INT64", "expected INT64 values, got floating-point numbers"),
+        ([2**63], "INT64", "expected INT64 values, got integers of more than 63 bits"),
+        ([True], "BYTES", "expected strings, got booleans"),
+    ],
+)
+def test_what_was_found_instead_is_said(data: list, datatype: str, text: str):
+    with pytest.raises(InternalError, match=text):
+        decode(data, datatype, (len(data),))
+
+
+def test_nesting_that_is_not_even_is_bounded_just_as_well():
+    def nested(depth: int, last: object) -> object:
+        for _ in range(depth):
+            last = [last]
+        return last
+
+    assert decode([1, nested(98, 2)], "INT32", (2,)).tolist() == [1, 2]
+    assert decode([[3, nested(97, 4)], 5], "INT32", (3,)).tolist() == [3, 4, 5]
+    for data in ([1, nested(99, 2)], [[3, nested(98, 4)]]):
+        with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
+            decode(data, "INT32", (2,))
+
+
+@pytest.mark.parametrize("more", [b"", b"NaN,"])
+def test_what_does_not_end_is_too_deep_only_if_it_is(more: bytes):
+    with pytest.raises(InternalError, match="failed to parse the request JSON"):
+        loads(b"[" * 100 + more)
+    with pytest.raises(InvalidArgumentError, match="nesting depth exceeds"):
+        loads(b"[" * 101 + more)
+
+
+def test_brackets_in_texts_are_no_nesting():
+    with pytest.raises(InternalError, match="failed to parse the request JSON"):
+        loads(b'["' + b'[\\"' * 200 + b'",')
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.float16, "FP16"), (ml_dtypes.bfloat16, "BF16")])
+def test_sixteen_bit_floats_are_named_in_both_directions(dtype: type, name: str):
+    with pytest.raises(InvalidArgumentError, match=f"receiving {name} data via JSON is not supported"):
+        decode([1], name, (1,))
+    with pytest.raises(InvalidArgumentError, match=f"sending {name} data via JSON is not supported.*output 'y'"):
+        encode_json(np.zeros(1, dtype), "y")
+
+
+@pytest.mark.parametrize("count", [0, 1, PIECE, PIECE + 1, 2 * PIECE + 1])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.int16, np.uint16, np.uint64, np.float64, np.object_])
+def test_outputs_of_every_kind_and_size(dtype: type, count: int):
+    array = np.arange(count).astype(np.uint8).astype(dtype) if dtype is not np.object_ else np.empty(count, dtype)
+    if dtype is np.object_:
+        array[:] = [b"%d" % index for index in range(count)]
+    expected = [item.decode() for item in array] if dtype is np.object_ else array.tolist()
+    assert orjson.loads(orjson.dumps(encode_json(array, "y"))) == expected
+    if count % 2 == 0:
+        assert orjson.loads(orjson.dumps(encode_json(array.reshape(2, -1).T, "y")))[1:2] == expected[count // 2 :][:1]

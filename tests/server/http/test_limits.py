@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import socket
 
 import pytest
 
@@ -30,6 +29,30 @@ def test_a_budget_is_never_exceeded_and_tells_when_there_is_memory_to_give_back(
     assert (budget.held, budget.freed) == (0, 1 << 20)
 
 
+def test_the_limits_that_a_server_has_unless_told_otherwise():
+    assert dataclasses.asdict(HttpLimits()) == {
+        "head_timeout_secs": 30,
+        "body_timeout_secs": 30,
+        "idle_timeout_secs": 75,
+        "max_body_size": 2 << 30,
+        "max_connections": 4096,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 1),
+        ({"head_timeout_secs": 0.4}, 0.1),
+        ({"body_timeout_secs": 0.4}, 0.1),
+        ({"idle_timeout_secs": 0.4}, 0.1),
+        ({"idle_timeout_secs": 0.001}, 0.01),
+    ],
+)
+def test_connections_are_looked_at_often_enough(changes: dict[str, float], seconds: float):
+    assert limits(**changes).sweep_secs() == pytest.approx(seconds)
+
+
 # --- time ---
 
 
@@ -55,12 +78,15 @@ def test_a_head_that_trickles_in_does_not_get_more_time():
     "start", [post(b"x" * 100)[:-50], CHUNKED + b"5\r\nab", CHUNKED + b"2\r\nab\r\n0\r\nTrailer: "]
 )
 def test_a_body_that_does_not_come_is_answered_408(start: bytes):
-    with serving(Echo(), limits(body_timeout_secs=0.1)) as http, http.connect() as wire:
-        wire.send(start)
-        response = wire.read()
-        assert (response.status, response.headers["connection"]) == (408, "close")
-        assert b"body" in response.body
-        assert wire.closed()
+    with serving(Echo(), limits(body_timeout_secs=0.1)) as http:
+        with http.connect() as wire:
+            wire.send(start)
+            response = wire.read()
+            assert (response.status, response.headers["connection"]) == (408, "close")
+            assert b"body" in response.body
+            assert wire.closed()
+            assert http.budget.held == 0
+        until(lambda: http.connections() == 0)
         assert http.budget.held == 0
 
 
@@ -92,6 +118,7 @@ def test_a_request_may_take_longer_to_answer_than_its_client_may_be_idle():
         assert wire.silent(0.5)
         hold.answer(http)
         assert wire.read().body == b"held"
+        assert hold.gone == []
 
 
 def test_a_client_that_does_not_read_its_answer_is_cut_off():
@@ -130,6 +157,13 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent():
         wire.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n")
         assert wire.read().status == 413
     assert not echo.exchanges
+
+
+def test_a_length_is_what_its_digits_say_however_many_they_are():
+    for length in (b"1001", b"0" * 16 + b"1001", b"0" * 6000 + b"1001", b"9" * 19):
+        with serving(Echo(), limits(max_body_size=1000)) as http, http.connect() as wire:
+            wire.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %b\r\n\r\n" % length)
+            assert wire.read().status == 413
 
 
 def test_a_client_that_sends_all_of_a_refused_body_first_still_reads_why():
@@ -246,6 +280,19 @@ def test_the_largest_head_of_many_headers(extra: int, status: int):
         assert wire.read().status == status
 
 
+@pytest.mark.parametrize("piece", [MAX_HEAD_BYTES + 1, 1000])
+def test_a_head_is_bounded_before_it_ends(piece: int):
+    head = get("/", "A: " + "b" * MAX_HEAD_BYTES)[: MAX_HEAD_BYTES + 1]
+    with serving(Echo(), NEVER) as http, http.connect() as wire:
+        wire.send(get())
+        assert wire.read().status == 200
+        for start in range(0, MAX_HEAD_BYTES, piece):
+            wire.send(head[start : min(start + piece, MAX_HEAD_BYTES)])
+        assert wire.silent(0.1)
+        wire.send(head[MAX_HEAD_BYTES:])
+        assert wire.read().status == 431
+
+
 def test_a_request_line_without_end_is_refused():
     with serving(Echo(), NEVER) as http, http.connect() as wire:
         wire.send(b"GET /" + b"a" * 200_000)
@@ -299,9 +346,14 @@ def test_connections_beyond_the_limit_are_answered_503_and_those_before_go_on():
 
 def test_a_flood_of_connections_does_not_hold_descriptors():
     with serving(Echo(), limits(max_connections=2)) as http, contextlib.ExitStack() as stack:
-        for _ in range(300):
-            stack.enter_context(contextlib.closing(socket.create_connection(("127.0.0.1", http.port))))
-        assert http.connections() <= 2 + 64
+        wires = [stack.enter_context(http.connect()) for _ in range(2 + 64)]
+        until(lambda: http.connections() == 2 + 64)
+        for _ in range(100):
+            assert stack.enter_context(http.connect()).closed()
+        assert http.connections() == 2 + 64
+        for wire in wires:  # some that are too many are at least told so
+            wire.send(get())
+        assert [wire.read().status for wire in wires] == [200, 200] + [503] * 64
 
 
 def test_the_descriptor_limit_bounds_connections(monkeypatch: pytest.MonkeyPatch):
@@ -310,47 +362,5 @@ def test_the_descriptor_limit_bounds_connections(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(resource, "getrlimit", lambda _: (400, hard))
     assert HttpLimits().connections() == 300
     assert HttpLimits(max_connections=7).connections() == 7
-
-
-# --- what waits for the body ---
-
-
-def test_continue_is_sent_once_and_after_the_answers_that_are_due():
-    hold = Hold()
-    with serving(hold, NEVER) as http, http.connect() as wire:
-        expecting = post(b"abc", "/body", "Expect: 100-continue\r\n")
-        wire.send(get("/hold") + expecting[:-3])
-        hold.wait()
-        assert wire.silent(0.1)
-        hold.answer(http)
-        assert wire.read().body == b"held"
-        assert wire.read_interim() == b"HTTP/1.1 100 Continue"
-        wire.send(expecting[-3:-1])
-        assert wire.silent(0.1)
-        wire.send(expecting[-1:])
-        assert wire.read().body == b"/body"
-        assert wire.silent(0.1)
-
-
-def test_whoever_did_not_wait_for_it_causes_no_continue_later():
-    hold = Hold()
-    with serving(hold, NEVER) as http, http.connect() as wire:
-        wire.send(get("/hold") + post(b"abc", "/", "Expect: 100-continue\r\n") + post(b"abc")[:-3])
-        hold.wait()
-        hold.answer(http)
-        assert [wire.read().status, wire.read().status] == [200, 200]
-        assert wire.silent(0.1)
-        wire.send(b"abc")
-        assert wire.read().status == 200
-
-
-@pytest.mark.parametrize("request_", [
-    post(b"", "/", "Expect: 100-continue\r\n"),
-    post(b"abc", "/", "Expect: 100-continue\r\n"),
-    b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
-], ids=["no body", "body at once", "http 1.0"])  # fmt: skip
-def test_nobody_is_told_to_continue_who_does_not_wait(request_: bytes):
-    with serving(Echo(), NEVER) as http, http.connect() as wire:
-        wire.send(request_)
-        assert wire.read().status == 200
-        assert wire.silent(0.1)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1, hard))
+    assert HttpLimits().connections() == 1

@@ -70,3 +70,31 @@ def test_files_of_any_size_come_whole_whatever_their_line_length(size: int):
     for encoded in (base64.b64encode(content), base64.encodebytes(content)):
         document = body({"parameters": {"file:a": encoded.decode()}})
         assert read_load(document, LIMIT)[1] == {"a": content}
+
+
+PIECE = 1 << 18
+"""Characters that are decoded at a time."""
+
+
+@pytest.mark.parametrize("content", [
+    "QUI", "QU?=", "QUJD-_-_", "QQ==QQ==", "=", "Ü===", "A" * 300_001, "A" * (PIECE - 2) + "==QUJD", "A" * (PIECE - 4) + "QQ==" + "\n" * PIECE + "Q",
+    "QQ=" + " " * PIECE, "A" * PIECE + "=", "A" * PIECE + "QQ", "A" * (PIECE - 2) + "=" + "\n" * PIECE + "=QUJD",
+])  # fmt: skip
+def test_what_is_no_base64_is_refused_wherever_it_is(content: str):
+    with pytest.raises(InvalidArgumentError, match="load parameter 'file:a' is not base64"):
+        read_load(body({"parameters": {"file:a": content}}), 1 << 30)
+
+
+@pytest.mark.parametrize(("content", "size"), [
+    ("A" * (PIECE - 2) + "==", PIECE // 4 * 3 - 2), ("A" * (PIECE - 2) + "=" + "\n" * PIECE + "= \t\r", PIECE // 4 * 3 - 2),
+    ("A" * (PIECE - 1) + " A", PIECE // 4 * 3), (" " * 3 * PIECE + "QQ==", 1), ("AAA\n" * PIECE, PIECE // 4 * 9),
+])  # fmt: skip
+def test_padding_and_white_space_may_lie_anywhere(content: str, size: int):
+    _, files = read_load(body({"parameters": {"file:a": content}}), 1 << 30)
+    assert len(files["a"]) == size
+
+
+def test_several_files_and_no_configuration():
+    document = body({"parameters": {"file:a": "QQ==", "file:b/c": "Qg=="}})
+    assert read_load(document, LIMIT) == (None, {"a": b"A", "b/c": b"B"})
+    assert read_load(body({"parameters": None}), LIMIT) == (None, {})

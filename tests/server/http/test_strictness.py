@@ -60,6 +60,13 @@ def test_other_protocols_are_ignored_too(http: Running, echo: Echo, upgrade: str
     assert echo.bodies[0] == b"abc"
 
 
+def test_an_offered_upgrade_without_a_body_is_ignored(http: Running):
+    assert statuses(http, get("/up", UPGRADE) * 2) == [200] * 3
+    with http.connect() as wire:  # nothing behind it is needed for the answer
+        wire.send(get("/up", UPGRADE))
+        assert wire.read().body == b"GET /up 0"
+
+
 def test_an_upgrade_and_close(http: Running, echo: Echo):
     request = post(b"abc", "/", "Connection: upgrade, close\r\nUpgrade: h2c\r\n")
     assert statuses(http, request) == [200]
@@ -182,6 +189,7 @@ ACCEPTED = {
         b'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b;c="d"\r\nabc\r\n0;e\r\n\r\n'
     ),
     "zeros before the length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"0" * 6000 + b"3\r\n\r\nabc",
+    "many zeros as length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"0" * 30 + b"\r\n\r\n",
     "empty lines before": b"\r\n\r\n" + get("/"),
     "latin-1 value": b"GET / HTTP/1.1\r\nHost: x\r\nA: \xe4\xff\r\n\r\n",
     "tab in a value": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\tc\r\n\r\n",
@@ -222,9 +230,18 @@ def test_http_1_0_closes_unless_asked_to_keep_alive(http: Running):
         assert wire.closed()
 
 
-def test_what_follows_a_last_request_is_ignored(http: Running, echo: Echo):
-    assert statuses(http, get("/", "Connection: close\r\n") + b"nonsense") == [200]
-    assert len(echo.exchanges) == 1
+@pytest.mark.parametrize("more", [b"nonsense", get("/up", UPGRADE) * 2, post(b"x" * 1000), b"\0" * 100_000])
+def test_what_follows_a_last_request_is_ignored(caplog: pytest.LogCaptureFixture, more: bytes):
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        wire.send(get("/hold", "Connection: close\r\n") + more)
+        hold.wait()
+        wire.send(more)
+        assert wire.silent(0.05)
+        hold.answer(http)
+        assert [response.status for response in wire.read_all()] == [200]
+        assert (hold.held, http.budget.held) == ([], 0)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("bad", [b"nonsense\r\n\r\n", get().replace(b"Host", b"Most"), b"x" * 70_000])
