@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
@@ -103,7 +104,7 @@ def scheduler(
     """The scheduler that a configuration asks for."""
     parsed = text_format.Parse(config + more, ModelConfig())
     placed = [PlacedInstance(Placement(f"m_{i}", gpu, 1), instance) for i, instance in enumerate(instances)]
-    return scheduler_for(parsed, read_spec(parsed, 1), placed, statistics or InferenceStatistics())
+    return scheduler_for(parsed, read_spec(parsed, 1), placed, statistics or InferenceStatistics(), Path())
 
 
 def submit_all(to: Scheduler, requests: Sequence[InferenceRequest], answers: Answers) -> None:

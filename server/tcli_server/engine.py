@@ -343,6 +343,9 @@ class Engine:
         parameters: Mapping[str, Parameter] | None = None,
         priority: int = 0,
         timeout_us: int = 0,
+        sequence_id: int | str = 0,
+        sequence_start: bool = False,
+        sequence_end: bool = False,
     ) -> InferenceResponse:
         """Run one inference and wait for it.
 
@@ -351,11 +354,25 @@ class Engine:
             outputs: names wanted, empty for all.
             priority: 1 is the highest, 0 the model's default level.
             timeout_us: microseconds that it may wait in the queue, where the model lets requests say so.
+            sequence_id: the sequence that it belongs to, a number from 1 to 2^64 - 1 or a text; for stateful models.
+            sequence_start: it is the sequence's first request; likewise `sequence_end`.
 
         Raises:
             ServerError: the request is refused or the model failed on it.
         """
-        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, priority, timeout_us)
+        request = InferenceRequest(
+            model_name,
+            {name: np.asarray(array) for name, array in inputs.items()},
+            tuple(outputs),
+            model_version,
+            request_id,
+            dict(parameters or {}),
+            priority=priority,
+            timeout_us=timeout_us,
+            sequence_id=sequence_id,
+            sequence_start=sequence_start,
+            sequence_end=sequence_end,
+        )
         return call(self.submit, request)
 
     async def infer_async(
@@ -369,9 +386,24 @@ class Engine:
         parameters: Mapping[str, Parameter] | None = None,
         priority: int = 0,
         timeout_us: int = 0,
+        sequence_id: int | str = 0,
+        sequence_start: bool = False,
+        sequence_end: bool = False,
     ) -> InferenceResponse:
         """Like `infer`, for asyncio. Cancelling it cancels the request."""
-        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, priority, timeout_us)
+        request = InferenceRequest(
+            model_name,
+            {name: np.asarray(array) for name, array in inputs.items()},
+            tuple(outputs),
+            model_version,
+            request_id,
+            dict(parameters or {}),
+            priority=priority,
+            timeout_us=timeout_us,
+            sequence_id=sequence_id,
+            sequence_start=sequence_start,
+            sequence_end=sequence_end,
+        )
         return await call_async(self.submit, request)
 
     def _forked(self) -> None:
@@ -380,28 +412,6 @@ class Engine:
         )
         # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
-
-
-def _request(
-    model_name: str,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Sequence[str],
-    model_version: str,
-    request_id: str,
-    parameters: Mapping[str, Parameter] | None,
-    priority: int,
-    timeout_us: int,
-) -> InferenceRequest:
-    return InferenceRequest(
-        model_name,
-        {name: np.asarray(array) for name, array in inputs.items()},
-        tuple(outputs),
-        model_version,
-        request_id,
-        dict(parameters or {}),
-        priority=priority,
-        timeout_us=timeout_us,
-    )
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()

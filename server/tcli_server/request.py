@@ -40,6 +40,23 @@ class Observer(Protocol):
         """The request ended with an error."""
 
 
+class Step(Protocol):
+    """What a sequence adds to one of its requests on the way through an instance.
+
+    Attributes:
+        inputs: all that the model gets: the request's own, controls and states. They count even if the request ends
+            meanwhile, as its row in the batch is its place in the model.
+    """
+
+    inputs: Inputs
+
+    def keep(self, states: Inputs) -> None:
+        """Take the values of the state outputs, by their names."""
+
+    def filler(self) -> Inputs | None:
+        """What the model gets in this row instead if the request is refused; None for no row at all."""
+
+
 class Holder(Protocol):
     """Holds something for a request, which ends with it: a place in a queue, a share of the memory."""
 
@@ -87,6 +104,9 @@ class InferenceRequest:
             binary request).
         priority: 1 is the highest, 0 the model's default level.
         timeout_us: microseconds that it may wait in the queue, where the model lets requests say so; 0 for the model's.
+        sequence_id: the sequence (Triton's correlation id) that it belongs to; 0 or "" for none. A number and a text that
+            look alike are two sequences.
+        sequence_start: the first request of its sequence; likewise `sequence_end`.
     """
 
     model_name: str
@@ -99,11 +119,15 @@ class InferenceRequest:
     raw_input: bytes | memoryview | None = None
     priority: int = 0
     timeout_us: int = 0
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
 
     # Set on the way. Only requests of equal `shape_key` can share a batch.
     batch_size: int = 1
     shape_key: tuple[tuple[str, tuple[int, ...]], ...] = ()
     byte_size: int = 0
+    step: Step | None = None
     deadline_ns: int = 0
     """When it may wait in the queue no longer, 0 for never."""
 

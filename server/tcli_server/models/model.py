@@ -9,6 +9,7 @@ from tcli_server.backends import Placement
 from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
 from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.repository import INITIAL_STATE_FOLDER
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.choose import scheduler_for
@@ -44,7 +45,7 @@ class Model:
         self.load_seconds = load_seconds
         self.statistics = InferenceStatistics()
         self._instances = list(instances)
-        self._scheduler = scheduler_for(config, spec, instances, self.statistics)
+        self._scheduler = scheduler_for(config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER)
 
     @property
     def placements(self) -> list[Placement]:

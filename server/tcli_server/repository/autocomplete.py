@@ -50,10 +50,16 @@ def complete_config(
             ]
         )
     if not config.input and not config.batch_input:
+        ours = set(fed_by_the_server(config))
         for tensor in signature.inputs:
+            if tensor.name in ours:
+                continue
             describe_tensor(config.input.add(), tensor, config.max_batch_size)
     if not config.output:
+        states = {state.output_name for state in config.sequence_batching.state}
         for tensor in signature.outputs:
+            if tensor.name in states:
+                continue
             describe_tensor(config.output.add(), tensor, config.max_batch_size)
 
 

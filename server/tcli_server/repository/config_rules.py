@@ -12,6 +12,7 @@ from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.queue_rules import check_batching
 from tcli_server.repository.report import Report
+from tcli_server.repository.sequence_rules import check_sequences
 
 _TAG = re.compile(r"(?!_)[a-zA-Z0-9_]*")  # behind the _ of the label: two at the start are Prometheus' own
 _MOST_DIMENSIONS = 64
@@ -44,6 +45,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
             names.add(io.name)
     for index, tensor in enumerate(config.input):
         _format(f"input[{index}]", tensor, report)
+    check_sequences(config, folder, report)
     _instances(config, report)
     check_paths(config, folder, report)
     _metric_tags(config, report)

@@ -14,7 +14,10 @@ from tcli_server.repository.entries import is_folder, is_there
 CONFIG_FILE = "config.pbtxt"
 
 _LARGEST_VERSION = 2**63 - 1
-_NOT_VERSIONS = frozenset({"configs", "initial_state", "warmup"})
+INITIAL_STATE_FOLDER = "initial_state"
+"""In a model's folder: the files that `sequence_batching.state.initial_state.data_file` names."""
+
+_NOT_VERSIONS = frozenset({"configs", INITIAL_STATE_FOLDER, "warmup"})
 _REMOTE = ("s3://", "gs://", "as://")
 
 

@@ -11,6 +11,8 @@ from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.report import Report
+from tcli_server.repository.sequence_rules import fed_by_the_server
+from tcli_server.repository.sequence_tensors import check_sequence_tensors
 from tcli_server.signature import ModelSignature, TensorSignature
 
 
@@ -36,7 +38,8 @@ def signature_problems(
     max_batch_size = config.max_batch_size if judge_dims else None
     meant = _compare("input", config.input, takes, max_batch_size, report)
     _compare("output", config.output, gives, max_batch_size, report)
-    known = {tensor.name for tensor in config.input} | meant | _fed_by_the_server(config)
+    known = {tensor.name for tensor in config.input} | meant | set(fed_by_the_server(config))
+    check_sequence_tensors(config, takes, gives, report)
     needed = {tensor.name for tensor in signature.inputs}
     for index, io in enumerate(config.input):
         if io.optional and io.name in needed:
@@ -53,16 +56,6 @@ def _sides(
     config: ModelConfig, takes: dict[str, TensorSignature], gives: dict[str, TensorSignature]
 ) -> "tuple[tuple[Iterable[ModelInput | ModelOutput], dict[str, TensorSignature]], ...]":
     return (config.input, takes), (config.output, gives)
-
-
-def _fed_by_the_server(config: ModelConfig) -> set[str]:
-    """The inputs of the model file that no client sends and that `input` therefore does not list."""
-    sequences = config.sequence_batching
-    return {
-        *(control.name for control in sequences.control_input),
-        *(state.input_name for state in sequences.state),
-        *(name for batch_input in config.batch_input for name in batch_input.target_name),
-    }
 
 
 def _missing_input(

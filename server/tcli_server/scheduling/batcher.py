@@ -170,7 +170,7 @@ class Batcher:
                 return taken
             self._wait(worker, wait_ns)
 
-    def _ran(self) -> None:
+    def _ran(self, _: Worker) -> None:
         """A batch has run: its instance counts as free, before the responses are sent."""
         with self._lock:
             self._busy -= 1

@@ -1,6 +1,7 @@
 """Which scheduler a model gets."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -11,17 +12,30 @@ from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels, read_levels
+from tcli_server.scheduling.sequences.batcher import SequenceBatcher
+from tcli_server.scheduling.sequences.controls import Controls
+from tcli_server.scheduling.sequences.forming import Direct, Oldest, Strategy
+from tcli_server.scheduling.sequences.states import States
 from tcli_server.spec import ModelSpec
 
 
 def scheduler_for(
-    config: ModelConfig, spec: ModelSpec, instances: Sequence[PlacedInstance], statistics: InferenceStatistics
+    config: ModelConfig,
+    spec: ModelSpec,
+    instances: Sequence[PlacedInstance],
+    statistics: InferenceStatistics,
+    folder: Path,
 ) -> Scheduler:
     """The scheduler that a valid configuration asks for, running on these instances.
+
+    Args:
+        folder: has the files of initial states.
 
     Raises:
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
+    if config.HasField("sequence_batching"):
+        return _sequence_batcher(config, spec, instances, statistics, folder)
 
     def executor(placed: PlacedInstance) -> Executor:
         return Executor(spec, placed.instance, statistics)
@@ -29,8 +43,43 @@ def scheduler_for(
     if not config.HasField("dynamic_batching"):
         return Batcher(BatchRules(), Levels(), instances, executor)
     batching = config.dynamic_batching
-    limit = max(1, config.max_batch_size)
-    preferred = frozenset(batching.preferred_batch_size) or frozenset((limit,))
-    rules = BatchRules(limit, preferred, batching.max_queue_delay_microseconds * 1000)
+    rules = _rules(config, batching.preferred_batch_size, batching.max_queue_delay_microseconds)
     order = InOrder() if batching.preserve_ordering else None
     return Batcher(rules, read_levels(batching), instances, executor, order)
+
+
+def _rules(config: ModelConfig, preferred: Sequence[int], max_delay_us: int) -> BatchRules:
+    limit = max(1, config.max_batch_size)
+    return BatchRules(limit, frozenset(preferred) or frozenset((limit,)), max_delay_us * 1000)
+
+
+def _sequence_batcher(
+    config: ModelConfig,
+    spec: ModelSpec,
+    instances: Sequence[PlacedInstance],
+    statistics: InferenceStatistics,
+    folder: Path,
+) -> Scheduler:
+    sequences = config.sequence_batching
+    batches = config.max_batch_size > 0
+    states = States(sequences, folder, batches)
+    size = max(1, config.max_batch_size)
+    strategy: Strategy
+    if sequences.HasField("oldest"):
+        oldest = sequences.oldest
+        size = oldest.max_candidate_sequences if oldest.max_candidate_sequences > 0 else size
+        strategy = Oldest(_rules(config, oldest.preferred_batch_size, oldest.max_queue_delay_microseconds))
+    else:
+        direct = sequences.direct
+        delay_ns = direct.max_queue_delay_microseconds * 1000
+        strategy = Direct(size, direct.minimum_slot_utilization, delay_ns)
+    return SequenceBatcher(
+        spec.name,
+        size,
+        sequences.max_sequence_idle_microseconds * 1000,
+        strategy,
+        Controls(sequences, spec.name, (1, 1) if batches else (1,)),
+        states,
+        instances,
+        lambda placed: Executor(spec, placed.instance, statistics, states.outputs),
+    )

@@ -27,12 +27,19 @@ Part = tuple[InferenceRequest, Inputs]
 
 
 class Executor:
-    """Runs batches on one instance, in one thread at a time."""
+    """Runs batches on one instance, in one thread at a time.
 
-    def __init__(self, spec: ModelSpec, instance: Instance, statistics: InferenceStatistics) -> None:
+    Args:
+        states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, instance: Instance, statistics: InferenceStatistics, states: Sequence[str] = ()
+    ) -> None:
         self._spec = spec
         self._instance = instance
         self._statistics = statistics
+        self._states = states
         self._gatherer = Gatherer()
         self._all_outputs = tuple(spec.outputs)
         self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
@@ -62,8 +69,8 @@ class Executor:
         try:
             return [*outcomes, *self._run(parts)] if outcomes else self._run(parts)
         except BaseException as error:  # whatever it is, it must not take the instance's thread down
-            if len(parts) == 1:
-                return [*outcomes, self._failed(parts[0][0], error)]
+            if len(parts) == 1 or parts[0][0].step is not None:  # running a stateful model twice is no way out
+                return outcomes + [self._failed(request, error) for request, _ in parts]
         for part in parts:
             try:
                 outcomes += self._run([part])
@@ -74,13 +81,16 @@ class Executor:
     def _prepare(self, batch: Sequence[InferenceRequest], refused: list[Outcome]) -> list[Part]:
         parts: list[Part] = []
         for request in batch:
-            inputs = request.begin()
+            inputs = request.begin() if request.step is None else request.step.inputs
             if inputs is None:  # it ended in the queue
                 continue
             try:
                 parts.append((request, self._instance.prepare(inputs)))
             except BaseException as error:
                 refused.append(self._failed(request, error))
+                filler = request.step.filler() if request.step is not None else None
+                if filler is not None:
+                    parts.append((InferenceRequest(request.model_name, {}, request.outputs), filler))
         return parts
 
     def _failed(self, request: InferenceRequest, error: BaseException) -> Outcome:
@@ -93,12 +103,13 @@ class Executor:
 
     def _run(self, parts: Sequence[Part]) -> list[Outcome]:
         start_ns = time.monotonic_ns()
-        outputs = self._wanted(parts)
+        wanted = self._wanted(parts)
+        outputs = [*wanted, *(name for name in self._states if name not in wanted)] if self._states else wanted
         inputs = self._gather(parts)
         gathered_ns = time.monotonic_ns()
         arrays = self._instance.run(inputs, outputs)
         ran_ns = time.monotonic_ns()
-        outcomes = self._scatter(parts, outputs, self._own(arrays, inputs))
+        outcomes = self._scatter(parts, wanted, outputs, self._own(arrays, inputs))
         end_ns = time.monotonic_ns()
         size = 0
         for request, _ in parts:
@@ -127,10 +138,10 @@ class Executor:
         if not self._reshapes_inputs:
             return arrays
         specs = self._spec.inputs
-        return {name: self._to_backend(specs[name], array) for name, array in arrays.items()}
+        return {name: self._to_backend(specs.get(name), array) for name, array in arrays.items()}
 
-    def _to_backend(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-        if not spec.reshaped:
+    def _to_backend(self, spec: TensorSpec | None, array: np.ndarray) -> np.ndarray:
+        if spec is None or not spec.reshaped:  # what a sequence adds is as the model wants it
             return array
         if self._spec.max_batch_size:
             return array.reshape(array.shape[0], *spec.to_backend(array.shape[1:]))
@@ -140,27 +151,32 @@ class Executor:
         """The outputs, apart from the inputs' memory, which belongs to the requests or to the next batch."""
         return [array.copy() if _may_be_lent(array, inputs) else array for array in arrays]
 
-    def _scatter(self, parts: Sequence[Part], names: Sequence[str], arrays: Sequence[np.ndarray]) -> list[Outcome]:
+    def _scatter(
+        self, parts: Sequence[Part], wanted: Sequence[str], names: Sequence[str], arrays: Sequence[np.ndarray]
+    ) -> list[Outcome]:
         spec = self._spec
         if spec.max_batch_size:
             self._check_batch(names, arrays, sum([request.batch_size for request, _ in parts]))
         if self._reshapes_outputs:
-            arrays = [self._to_client(spec.outputs[name], a) for name, a in zip(names, arrays, strict=True)]
+            arrays = [self._to_client(spec.outputs.get(name), a) for name, a in zip(names, arrays, strict=True)]
         outcomes: list[Outcome] = []
         start = 0
         for request, _ in parts:
             end = start + request.batch_size
             shares = arrays if len(parts) == 1 else [array[start:end] for array in arrays]
             outputs = dict(zip(names, shares, strict=True))
-            if request.outputs and len(request.outputs) < len(names):
-                outputs = {name: outputs[name] for name in names if name in request.outputs}
+            if request.step is not None and self._states:
+                request.step.keep({name: outputs[name] for name in self._states})
+                outputs = {name: outputs[name] for name in wanted}
+            if request.outputs and len(request.outputs) < len(wanted):
+                outputs = {name: outputs[name] for name in wanted if name in request.outputs}
             response = InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec)
             outcomes.append((request, response))
             start = end
         return outcomes
 
-    def _to_client(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-        if not spec.reshaped:
+    def _to_client(self, spec: TensorSpec | None, array: np.ndarray) -> np.ndarray:
+        if spec is None or not spec.reshaped:
             return array
         try:
             if self._spec.max_batch_size:

@@ -32,7 +32,7 @@ class Worker:
         placed: PlacedInstance,
         executor: Executor,
         take: Take,
-        ran: Callable[[], None],
+        ran: Callable[["Worker"], None],
         send: Callable[[int, Callable[[], None]], None] | None,
     ) -> None:
         self.placed = placed
@@ -82,7 +82,7 @@ class Worker:
             outcomes = self._executor.run(batch)
             took_ns = time.thread_time_ns() - began_ns
             self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, took_ns)
-            self._ran()
+            self._ran(self)
             self.send(number, outcomes)
         try:
             self.placed.instance.close()

@@ -65,6 +65,9 @@ _PARAMETER_TYPES = {
     "timeout": (("int64_param",), "int64_param."),
     _FINAL_RESPONSE: (("bool_param",), "bool_param."),
 }
+_MAX_SEQUENCE_ID = 2**64 - 1
+"""Ids are unsigned, but travel in a field for signed numbers."""
+
 _CUSTOM_TYPES = (
     ("bool_param", "int64_param", "string_param", "double_param"),
     "int64_param, bool_param, double_param or string_param.",
@@ -205,6 +208,12 @@ def _read_parameters(parameters: Any, request: InferenceRequest) -> None:
             request.priority = value
         elif key == "timeout":
             request.timeout_us = max(0, value)  # Triton takes a negative one for a huge one, which is none either
+        elif key == "sequence_id":
+            request.sequence_id = value & _MAX_SEQUENCE_ID if isinstance(value, int) else value
+        elif key == "sequence_start":
+            request.sequence_start = value
+        elif key == "sequence_end":
+            request.sequence_end = value
         elif key != _FINAL_RESPONSE:  # speaks of decoupled models only
             request.parameters[key] = value
 

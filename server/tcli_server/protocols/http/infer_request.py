@@ -121,16 +121,18 @@ def _read_parameters(parameters: Any, request: InferenceRequest) -> bool:
             request.priority = _unsigned(key, value)
         elif key == "timeout":
             request.timeout_us = _unsigned(key, value)
+        elif key == "sequence_id":
+            request.sequence_id = value if isinstance(value, str) else _unsigned(key, value)
+        elif key == "sequence_start":
+            request.sequence_start = _boolean(key, value)
+        elif key == "sequence_end":
+            request.sequence_end = _boolean(key, value)
         else:
-            if key in ("sequence_start", "sequence_end"):
-                _boolean(key, value)
-            elif key == "sequence_id" and not isinstance(value, str):
-                _unsigned(key, value)
-            elif key.startswith(_RESERVED_PREFIX):
+            if key.startswith(_RESERVED_PREFIX):
                 raise InvalidArgumentError(
                     f"request parameter '{short(key)}' is reserved: names that begin with 'triton_' are"
                 )
-            elif not isinstance(value, bool | int | float | str):
+            if not isinstance(value, bool | int | float | str):
                 raise InvalidArgumentError(
                     f"invalid type for request parameter '{short(key)}': expected a string, a number or a boolean"
                 )
@@ -145,7 +147,7 @@ def _boolean(key: str, value: Any) -> bool:
 
 
 def _unsigned(key: str, value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 2**64:
         raise InternalError(f"Unable to parse '{key}': expected a whole number from 0 to 2^64 - 1")
     return value
 

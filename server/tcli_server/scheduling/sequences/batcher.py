@@ -1,0 +1,372 @@
+"""The scheduler of stateful models: every request of a sequence goes to the same slot of the same instance, in order."""
+
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError, request_prefix
+from tcli_server.observability.log import LOG
+from tcli_server.request import FailureReason, InferenceRequest
+from tcli_server.scheduling import Later, PlacedInstance
+from tcli_server.scheduling.deadlines import DeadlineWatch
+from tcli_server.scheduling.execution import Executor
+from tcli_server.scheduling.sequences.controls import Controls
+from tcli_server.scheduling.sequences.forming import Strategy
+from tcli_server.scheduling.sequences.run import NoStep, Run, SequenceStep
+from tcli_server.scheduling.sequences.seat import Seat
+from tcli_server.scheduling.sequences.states import States
+from tcli_server.scheduling.worker import Worker
+
+Batch = list[InferenceRequest]
+
+
+class SequenceBatcher:
+    """Sequences, the slots that they hold, and those that wait for one.
+
+    A slot is free again when the last request of its sequence is answered, when nothing was heard of the sequence for too
+    long, or when a client that is gone cancels one of its requests. The oldest sequence that waits takes it.
+
+    Args:
+        size: slots of each instance.
+        idle_ns: how long a sequence may keep its slot without a request.
+        executor: makes what runs the batches of one instance.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        size: int,
+        idle_ns: int,
+        strategy: Strategy,
+        controls: Controls,
+        states: States,
+        instances: Sequence[PlacedInstance],
+        executor: Callable[[PlacedInstance], Executor],
+    ) -> None:
+        self._model = model
+        self._size = size
+        self._idle_ns = idle_ns
+        self._strategy = strategy
+        self._controls = controls
+        self._states = states
+        self._nobody = controls.of_nobody() if strategy.keeps_rows else None
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._runs: dict[int | str, Run] = {}  # those that may go on, by id; the first has been idle longest
+        self._backlog: deque[Run] = deque()
+        self._seats: list[Seat] = []
+        self._free: list[tuple[int, int]] = []  # row, seat: the first rows of all instances come first
+        self._seat_count = self._waiting = self._running = self._taken = 0
+        self._deadlines: list[tuple[int, int, Run]] = []  # of requests that wait for a slot
+        self._put = 0
+        self._stopped = False
+        self._watch = DeadlineWatch(self._expire)
+        self.resize(instances)
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for an instance."""
+        return self._waiting
+
+    @property
+    def idle(self) -> bool:
+        """As `Scheduler.idle`; sequences may still be open."""
+        return not self._waiting and not self._running
+
+    # --- requests ---
+
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:  # noqa: ARG002
+        """As `Scheduler.submit`.
+
+        Raises:
+            InvalidArgumentError: the request cannot be part of a sequence, or not of this one.
+        """
+        prefix = f"{request_prefix(request.id)}inference request"
+        if request.batch_size != 1:
+            raise InvalidArgumentError(
+                f"{prefix} to model '{self._model}' must specify batch-size 1 due to requirements of sequence batcher"
+            )
+        if not request.sequence_id:
+            raise InvalidArgumentError(
+                f"{prefix} to model '{self._model}' must specify a non-zero or non-empty correlation ID"
+            )
+        self._controls.check(request)
+        with self._lock:
+            if self._stopped:
+                return False
+            run = self._runs.pop(request.sequence_id, None)
+            if run is None and not request.sequence_start:
+                raise InvalidArgumentError(
+                    f"{prefix} for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
+                    "on the first request of the sequence"
+                )
+            restarted = run is not None and request.sequence_start
+            now_ns = time.monotonic_ns()
+            run = run or self._begin(request.sequence_id)
+            self._put_into(run, request, now_ns)
+        if restarted:
+            LOG.warning(
+                "sequence %s for model '%s' has a conflict: it starts again before it ended, and goes on from there",
+                request.sequence_id,
+                self._model,
+            )
+        self._watch.notice(request.deadline_ns or now_ns + self._idle_ns)
+        if request.ended and request.queue is not None:  # its end, before it had a place here, could not give it back
+            request.queue.release(request)
+        return True
+
+    def _begin(self, sequence_id: int | str) -> Run:
+        run = Run(sequence_id, self._states.fixed, self._forget)
+        if self._free:
+            row, number = heapq.heappop(self._free)
+            self._sit_down(run, next(seat for seat in self._seats if seat.number == number), row)
+        else:
+            self._backlog.append(run)
+        return run
+
+    def _put_into(self, run: Run, request: InferenceRequest, now_ns: int) -> None:
+        request.queue_ns, request.queue = now_ns, run
+        run.requests.append(request)
+        run.active_ns = now_ns
+        self._waiting += 1
+        if request.sequence_end:
+            run.complete = True  # the id may be used anew at once
+        else:
+            self._runs[run.id] = run
+        if run.seat is not None:
+            run.seat.wake()
+        elif request.timeout_us:
+            request.deadline_ns = now_ns + request.timeout_us * 1000
+            heapq.heappush(self._deadlines, (request.deadline_ns, self._put, run))
+            self._put += 1
+
+    def _forget(self, run: Run, request: InferenceRequest) -> None:
+        """A request ended while it waited: the client is gone, and with it the sequence; without the lock."""
+        with self._lock:
+            if request.queue is not run:
+                return
+            others = self._end(run)
+        for other in others:
+            if other is not request:
+                other.fail(
+                    CancelledError("Request was cancelled: an earlier request of its sequence was"),
+                    FailureReason.CANCELED,
+                )
+
+    # --- slots; all with the lock held ---
+
+    def _sit_down(self, run: Run, seat: Seat, row: int) -> None:
+        run.seat, run.row = seat, row
+        seat.rows[row] = run
+        if run.requests:
+            seat.wake()
+
+    def _end(self, run: Run) -> Batch:
+        """Forget a sequence; the requests that wait are returned, for others to end."""
+        if self._runs.get(run.id) is run:
+            del self._runs[run.id]
+        run.complete = True
+        waiting = list(run.requests)
+        run.requests.clear()
+        for request in waiting:
+            request.queue = None
+        self._waiting -= len(waiting)
+        if run.seat is None:
+            self._backlog = deque(other for other in self._backlog if other is not run)
+        self._leave_if_over(run)
+        return waiting
+
+    def _leave_if_over(self, run: Run) -> None:
+        seat = run.seat
+        if seat is None or not (run.over or (self._stopped and not run.requests and run.running is None)):
+            return
+        run.seat = None
+        seat.rows[run.row] = None
+        if self._backlog and not seat.worker.retired:
+            self._sit_down(self._backlog.popleft(), seat, run.row)
+        elif not seat.worker.retired:
+            heapq.heappush(self._free, (run.row, seat.number))
+        seat.wake()  # it may have nothing left to wait for
+
+    def _expire(self) -> int:
+        """End what has been idle or waited for too long; when to look again, 0 for not before the next `notice`."""
+        timed_out: Batch = []
+        with self._lock:
+            now_ns = time.monotonic_ns()
+            next_ns = 0
+            for run in list(self._runs.values()):
+                if run.active_ns + self._idle_ns > now_ns:
+                    next_ns = run.active_ns + self._idle_ns
+                    break
+                if run.requests or run.running is not None:  # it is not the client's fault
+                    self._touch(run, now_ns)
+                else:
+                    self._end(run)
+            while self._deadlines and self._deadlines[0][0] <= now_ns:
+                _, _, run = heapq.heappop(self._deadlines)
+                if run.seat is None and any(0 < request.deadline_ns <= now_ns for request in run.requests):
+                    timed_out += self._end(run)
+            if not next_ns and self._runs:
+                next_ns = now_ns + self._idle_ns
+            if self._deadlines:
+                next_ns = min(next_ns or self._deadlines[0][0], self._deadlines[0][0])
+        for request in timed_out:
+            error = UnavailableError(
+                f"{request_prefix(request.id)}timeout of the corresponding sequence has been expired"
+            )
+            request.fail(error, FailureReason.REJECTED)
+        return next_ns
+
+    def _touch(self, run: Run, now_ns: int) -> None:
+        run.active_ns = now_ns
+        if self._runs.pop(run.id, None) is run:
+            self._runs[run.id] = run
+
+    # --- what workers ask ---
+
+    def _take(self, worker: Worker) -> tuple[int, Batch] | None:
+        """As `Batcher.take`."""
+        seat = next(seat for seat in self._seats if seat.worker is worker)
+        while True:
+            with self._lock:
+                runs, wait_ns = self._strategy.plan(seat.rows, time.monotonic_ns(), self._stopped)
+                if runs:
+                    batch = self._batch(runs)
+                    if not batch:  # all have just ended, and are about to be forgotten
+                        continue
+                    number = self._taken
+                    self._taken += 1
+                    self._running += 1
+                    return number, batch
+                if seat.empty and (worker.retired or (self._stopped and not self._backlog)):
+                    return None
+                seat.parked = True
+            if not worker.parking.wait(None if wait_ns < 0 else wait_ns):
+                with self._lock:
+                    if seat.parked:
+                        seat.parked = False
+                        continue
+                worker.parking.wait()  # somebody woke it in the very moment
+
+    def _batch(self, runs: Sequence[Run | None]) -> Batch:
+        steps = [self._step(run) if run is not None else None for run in runs]
+        like = next((request for request in steps if request is not None), None)
+        if like is None:
+            return []
+        return [request if request is not None else self._filler(like) for request in steps]
+
+    def _step(self, run: Run) -> InferenceRequest | None:
+        """A sequence's next request, ready to run; None if it has just ended."""
+        request = run.requests[0]
+        inputs = request.begin()
+        if inputs is None:
+            return None
+        run.requests.popleft()
+        request.queue = None
+        self._waiting -= 1
+        run.running = request
+        if request.sequence_start or not run.states:
+            run.states = self._states.initial()
+        inputs = {**inputs, **self._controls.of(request), **run.states}
+        request.step = SequenceStep(run, self._states, inputs, self._nobody)
+        return request
+
+    @staticmethod
+    def _filler(like: InferenceRequest) -> InferenceRequest:
+        """A row that is no request, in the shapes of one that is."""
+        filler = like.step.filler() if like.step is not None else None
+        assert filler is not None, "only a strategy that keeps rows leaves gaps"
+        row = InferenceRequest(like.model_name, {}, like.outputs)
+        row.step = NoStep(filler)
+        return row
+
+    def _ran(self, worker: Worker) -> None:
+        gone: Batch = []
+        with self._lock:
+            seat = next(seat for seat in self._seats if seat.worker is worker)
+            self._running -= 1
+            now_ns = time.monotonic_ns()
+            for run in seat.rows:
+                if run is None or run.running is None:
+                    continue
+                cancelled = run.running.ended  # nobody has answered it yet, so its client is gone
+                run.running = None
+                self._touch(run, now_ns)
+                if cancelled:
+                    gone += self._end(run)
+                else:
+                    self._leave_if_over(run)
+        for request in gone:
+            error = CancelledError("Request was cancelled: an earlier request of its sequence was")
+            request.fail(error, FailureReason.CANCELED)
+
+    # --- the life of the scheduler ---
+
+    def resize(self, instances: Sequence[PlacedInstance]) -> None:
+        """As `Scheduler.resize`; an instance that goes keeps its slots until their sequences end."""
+        with self._lock:
+            there = [seat.worker.placed for seat in self._seats]
+        fresh = [placed for placed in instances if all(placed is not other for other in there)]
+        workers = [Worker(placed, self._executor(placed), self._take, self._ran, None) for placed in fresh]
+        with self._lock:
+            seats = [Seat(self._seat_count + index, worker, self._size) for index, worker in enumerate(workers)]
+            self._seats += seats
+            self._seat_count += len(seats)
+        try:
+            for worker in workers:
+                worker.start()
+        except RuntimeError as error:
+            self._give_up(workers)
+            raise UnavailableError(f"an instance of model '{self._model}': {error}") from None
+        with self._lock:
+            for seat in self._seats:
+                seat.worker.retired = all(seat.worker.placed is not placed for placed in instances)
+            self._free = [
+                (row, seat.number)
+                for seat in self._seats
+                if not seat.worker.retired
+                for row, run in enumerate(seat.rows)
+                if run is None
+            ]
+            heapq.heapify(self._free)
+            while self._backlog and self._free:
+                row, number = heapq.heappop(self._free)
+                self._sit_down(self._backlog.popleft(), next(s for s in self._seats if s.number == number), row)
+            self._wake_all()
+
+    def _give_up(self, workers: Sequence[Worker]) -> None:
+        with self._lock:
+            self._seats = [seat for seat in self._seats if seat.worker not in workers or seat.worker.is_alive()]
+            for worker in workers:
+                worker.retired = True
+            self._wake_all()
+        for worker in workers:
+            if not worker.is_alive():
+                worker.placed.instance.close()
+
+    def stop(self) -> None:
+        """As `Scheduler.stop`."""
+        with self._lock:
+            self._stopped = True
+            for seat in self._seats:
+                for run in list(seat.rows):
+                    if run is not None:
+                        self._leave_if_over(run)
+            self._wake_all()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """As `Scheduler.join`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        workers = [seat.worker for seat in self._seats]
+        for worker in workers:
+            worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        done = not any(worker.is_alive() for worker in workers)
+        if done:
+            self._watch.stop()
+        return done
+
+    def _wake_all(self) -> None:
+        for seat in self._seats:
+            seat.wake()
