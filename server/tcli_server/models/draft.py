@@ -315,8 +315,5 @@ def _write_defaults(config: ModelConfig) -> None:
     if config.HasField("sequence_batching"):
         sequences = config.sequence_batching
         sequences.max_sequence_idle_microseconds = sequences.max_sequence_idle_microseconds or 1_000_000
-        if sequences.HasField("oldest"):
-            if not sequences.oldest.preferred_batch_size:
-                sequences.oldest.preferred_batch_size.append(max(1, config.max_batch_size))
-        else:
-            sequences.direct.SetInParent()
+        if sequences.HasField("oldest") and not sequences.oldest.preferred_batch_size:
+            sequences.oldest.preferred_batch_size.append(max(1, config.max_batch_size))

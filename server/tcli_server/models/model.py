@@ -6,6 +6,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Placement
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
 from tcli_server.observability.statistics import InferenceStatistics
@@ -71,13 +72,17 @@ class Model:
         """Take over a request, which will end; False, and nothing done, if the model is stopped.
 
         Raises:
-            InvalidArgumentError: the request does not fit the model.
+            InvalidArgumentError: the request does not fit the model, or not the sequence.
         """
         if request.raw_input is not None:
             shape_raw_input(request, self.spec)
         validate(request, self.spec)
         request.observer = self.statistics
-        return self._scheduler.submit(request, later)
+        try:
+            return self._scheduler.submit(request, later)
+        except InvalidArgumentError:
+            request.observer = None  # never taken: as for one that is not valid, Triton counts nothing
+            raise
 
     def resize(self, config: ModelConfig, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on, which `config`, otherwise the same as before, describes.

@@ -7,6 +7,7 @@ from tcli_server.errors import ConfigError, InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
+from tcli_server.repository.sequence_rules import fed_by_the_server
 from tcli_server.signature import ModelSignature, TensorSignature
 
 

@@ -28,7 +28,7 @@ CONFIGS = [
     TENSORS + "instance_group { kind: KIND_GPU }",
     TENSORS + "instance_group { kind: KIND_CPU count: 2 }",
     TENSORS + "instance_group { kind: KIND_CPU count: 5000 }",
-    TENSORS + "sequence_batching { }",
+    TENSORS + "sequence_batching { iterative_sequence: true }",
     TENSORS + "dynamic_batching { preferred_batch_size: 9 }",
     TENSORS + "dynamic_batching { priority_levels: 2 }",
     TENSORS + "dynamic_batching { priority_levels: 2 default_priority_level: 1 }",

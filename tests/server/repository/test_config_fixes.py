@@ -61,7 +61,7 @@ optimization { graph { level: 1 } input_pinned_memory { enable: false } }
 max_batch_size: 2
 sequence_batching {
   direct { minimum_slot_utilization: 0.5 }
-  control_input [ { name: "size" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] } ]
+  control_input [ { name: "size" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_INT64 } ] } ]
 }
 input [ { name: "data" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] } ]
 output [ { name: "classes" data_type: TYPE_FP32 dims: [ 10 ] } ]

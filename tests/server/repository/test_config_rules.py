@@ -109,7 +109,7 @@ UNSUPPORTED = [
         'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }',
         "optimization.execution_accelerators.cpu_execution_accelerator",
     ),
-    ("sequence_batching { }", "sequence_batching"),
+    ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
     ("ensemble_scheduling { }", "ensemble_scheduling"),
     ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
@@ -187,7 +187,9 @@ def test_a_path_that_leaves_the_folder_or_names_no_file_is_refused_wherever_it_s
     config = ModelConfig(default_model_filename=path, cc_model_filenames={"7.5": path})
     config.output.add(name="O", data_type="TYPE_FP32", dims=[1], label_filename=path)
     config.model_warmup.add().inputs["x"].input_data_file = path
-    config.sequence_batching.state.add().initial_state.add().data_file = path
+    state = {"data_type": "TYPE_FP32", "dims": [1]}
+    kept = config.sequence_batching.state.add(input_name="S", output_name="T", **state)
+    kept.initial_state.add(name="first", data_file=path, **state)
     problems = config_problems(config, folder)
     assert {problem.field for problem in problems} == {
         "default_model_filename",

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError, request_prefix
+from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
@@ -83,14 +83,13 @@ class SequenceBatcher:
         Raises:
             InvalidArgumentError: the request cannot be part of a sequence, or not of this one.
         """
-        prefix = f"{request_prefix(request.id)}inference request"
         if request.batch_size != 1:
             raise InvalidArgumentError(
-                f"{prefix} to model '{self._model}' must specify batch-size 1 due to requirements of sequence batcher"
+                f"inference request to model '{self._model}' must specify batch-size 1 due to requirements of sequence batcher"
             )
         if not request.sequence_id:
             raise InvalidArgumentError(
-                f"{prefix} to model '{self._model}' must specify a non-zero or non-empty correlation ID"
+                f"inference request to model '{self._model}' must specify a non-zero or non-empty correlation ID"
             )
         self._controls.check(request)
         with self._lock:
@@ -99,7 +98,7 @@ class SequenceBatcher:
             run = self._runs.pop(request.sequence_id, None)
             if run is None and not request.sequence_start:
                 raise InvalidArgumentError(
-                    f"{prefix} for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
+                    f"inference request for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
                     "on the first request of the sequence"
                 )
             restarted = run is not None and request.sequence_start
@@ -213,9 +212,7 @@ class SequenceBatcher:
             if self._deadlines:
                 next_ns = min(next_ns or self._deadlines[0][0], self._deadlines[0][0])
         for request in timed_out:
-            error = UnavailableError(
-                f"{request_prefix(request.id)}timeout of the corresponding sequence has been expired"
-            )
+            error = UnavailableError("timeout of the corresponding sequence has been expired")
             request.fail(error, FailureReason.REJECTED)
         return next_ns
 

@@ -9,7 +9,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelSequenceBatching
 
 from tcli_server.datatypes import BY_CONFIG_TYPE, DataType
-from tcli_server.errors import InvalidArgumentError, request_prefix
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.request import InferenceRequest, Inputs
 
 LONGEST_ID = 128
@@ -51,18 +51,14 @@ class Controls:
         """
         given = request.sequence_id
         if isinstance(given, int) and not 0 <= given <= _LARGEST_ID:
-            raise InvalidArgumentError(
-                f"{request_prefix(request.id)}correlation ID {given} is out of range: expected 1 to {_LARGEST_ID}"
-            )
+            raise InvalidArgumentError(f"correlation ID {given} is out of range: expected 1 to {_LARGEST_ID}")
         if isinstance(given, str) and len(given) > LONGEST_ID:
-            raise InvalidArgumentError(
-                f"{request_prefix(request.id)}string correlation ID cannot be longer than {LONGEST_ID} characters"
-            )
+            raise InvalidArgumentError(f"string correlation ID cannot be longer than {LONGEST_ID} characters")
         for name, kind in self._ids:
             if isinstance(given, str) is not (kind.name == "BYTES"):
                 found = "TYPE_STRING" if isinstance(given, str) else "TYPE_UINT64"
                 raise InvalidArgumentError(
-                    f"{request_prefix(request.id)}sequence batching control '{name}' data-type is "
+                    f"sequence batching control '{name}' data-type is "
                     f"'TYPE_{_config_name(kind)}', but the correlation ID of the request to model '{self._model}' is "
                     f"'{found}'"
                 )

@@ -1,0 +1,269 @@
+"""What an instance is given for sequences: rows that stay, gaps that are filled, and how long a batch is waited for."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from scheduled import Answers
+from tcli_server.backends import Placement
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.request import InferenceRequest
+from tcli_server.scheduling import PlacedInstance, Scheduler
+from tcli_server.scheduling.choose import scheduler_for
+from tcli_server.signature import ModelSignature
+from tcli_server.spec import read_spec
+from waiting import until
+
+CONFIG = """
+name: "m" max_batch_size: 4
+input {{ name: "X" data_type: TYPE_FP32 dims: [ {dims} ] }}
+output {{ name: "Y" data_type: TYPE_FP32 dims: [ {dims} ] }}
+sequence_batching {{
+  max_sequence_idle_microseconds: 3600000000 {more}
+  control_input {{ name: "START" control {{ kind: CONTROL_SEQUENCE_START bool_false_true: [ false, true ] }} }}
+  control_input {{ name: "READY" control {{ kind: CONTROL_SEQUENCE_READY bool_false_true: [ false, true ] }} }}
+  control_input {{ name: "ID" control {{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING }} }}
+}}
+"""
+Row = tuple[str, bool, bool, float]
+
+
+class Recording:
+    """Answers its input, and remembers the rows of each batch: id, START, READY and the first value."""
+
+    signature = ModelSignature((), ())
+    steady = True
+
+    def __init__(self) -> None:
+        self.batches: list[list[Row]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.closed = threading.Event()
+        self.failing = False
+
+    def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if np.isnan(inputs["X"]).any():
+            raise InvalidArgumentError("not a number")
+        return inputs
+
+    def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:  # noqa: ARG002
+        columns = [inputs[name][:, 0].tolist() for name in ("ID", "START", "READY", "X")]
+        self.batches.append([(i.decode(), start, ready, x) for i, start, ready, x in zip(*columns, strict=True)])
+        self.entered.release()
+        assert self.gate.wait(60)
+        if self.failing:
+            raise ValueError("no")
+        return [inputs["X"].copy()]
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Model:
+    """A scheduler over one or more instances."""
+
+    def __init__(self, more: str = "", count: int = 1, dims: int = 1) -> None:
+        self.instances = [Recording() for _ in range(count)]
+        self.answers = Answers()
+        self.statistics = InferenceStatistics()
+        config = text_format.Parse(CONFIG.format(more=more, dims=dims), ModelConfig())
+        self.placed = [PlacedInstance(Placement(f"m_{i}", None, 1), each) for i, each in enumerate(self.instances)]
+        self.scheduler: Scheduler = scheduler_for(config, read_spec(config, 1), self.placed, self.statistics, Path())
+
+    @property
+    def batches(self) -> list[list[Row]]:
+        return self.instances[0].batches
+
+    def send(
+        self, sequence: str, value: float = 1, start: bool = False, end: bool = False, width: int = 1
+    ) -> InferenceRequest:
+        array = np.full((1, width), value, np.float32)
+        request = InferenceRequest(
+            "m", {"X": array}, id=sequence, reply=self.answers, sequence_id=sequence, sequence_start=start,
+            sequence_end=end, observer=self.statistics,
+        )  # fmt: skip
+        request.shape_key = (("X", (width,)),)
+        assert self.scheduler.submit(request)
+        return request
+
+    def held(self, *sequences: str) -> None:
+        """Begin sequences, one after the other, and hold the instance in the last batch."""
+        for count, sequence in enumerate(sequences, 1):
+            self.send(sequence, start=True)
+            self.answers.wait(count)
+        self.instances[0].gate.clear()
+        self.send(sequences[0])
+        until(lambda: len(self.batches) == len(sequences) + 1)
+        self.batches.clear()
+
+    def go_on(self) -> None:
+        for instance in self.instances:
+            instance.gate.set()
+
+
+def test_a_sequence_keeps_its_row_and_gaps_are_no_requests():
+    model = Model()
+    model.held("a", "b", "c")
+    model.send("a", 5)
+    model.send("c", 6)
+    model.go_on()
+    model.answers.wait(6)
+    assert model.batches == [[("a", False, True, 5), ("", False, False, 0), ("c", False, True, 6)]]
+    assert model.statistics.inference_count == 6
+    assert model.statistics.batches[3].count >= 1  # rows count, whether there is a request for them or not
+
+
+def test_the_row_of_a_sequence_that_ended_is_the_next_ones():
+    model = Model()
+    model.held("a", "b", "c")
+    model.send("b", 1, end=True)
+    model.go_on()
+    model.answers.wait(5)
+    model.instances[0].gate.clear()
+    model.send("a")
+    assert model.instances[0].entered.acquire(timeout=60)
+    until(lambda: len(model.batches) == 2)
+    model.send("d", 7, start=True)
+    model.send("c", 8)
+    model.go_on()
+    model.answers.wait(8)
+    assert model.batches[-1] == [("", False, False, 0), ("d", True, True, 7), ("c", False, True, 8)]
+
+
+def test_first_rows_of_all_instances_come_first():
+    model = Model(count=2)
+    for number, name in enumerate("abcd"):
+        model.send(name, start=True)
+        model.answers.wait(number + 1)
+    assert [batch[-1][0] for batch in model.instances[0].batches] == ["a", "c"]
+    assert [batch[-1][0] for batch in model.instances[1].batches] == ["b", "d"]
+
+
+def test_another_shape_waits_for_the_next_batch():
+    model = Model(dims=-1)
+    model.held("a", "b", "c")
+    model.send("b", 1, width=2)
+    model.send("a", 2)
+    model.send("c", 3, width=2)
+    model.go_on()
+    model.answers.wait(7)
+    assert model.batches == [
+        [("", False, False, 0), ("b", False, True, 1), ("c", False, True, 3)],
+        [("a", False, True, 2), ("", False, False, 0), ("", False, False, 0)],
+    ]
+
+
+def test_a_request_that_the_instance_refuses_moves_no_row():
+    model = Model()
+    model.held("a", "b", "c")
+    for name, value in (("a", 1), ("b", np.nan), ("c", 3)):
+        model.send(name, value)
+    model.go_on()
+    answers = {answer.id: answer for answer in model.answers.wait(7)[4:]}
+    assert model.batches[-1] == [("a", False, True, 1), ("", False, False, 0), ("c", False, True, 3)]
+    assert str(answers["b"].error).endswith("not a number")
+    assert answers["c"].outputs["Y"].tolist() == [[3]]
+    model.send("b", 4)  # the sequence goes on
+    assert model.answers.wait(8)[7].error is None
+
+
+def test_a_batch_that_fails_fails_its_requests_and_runs_once():
+    """The instance may have changed its state: whoever runs it again runs something else."""
+    model = Model()
+    model.held("a", "b")
+    model.send("a", 1)
+    model.send("b", 2)
+    model.instances[0].failing = True
+    model.go_on()
+    answers = model.answers.wait(5)
+    assert len(model.batches) == 1
+    assert all("ValueError: no" in str(answer.error) for answer in answers[3:])
+    model.instances[0].failing = False
+    model.send("a", 1)
+    assert model.answers.wait(6)[5].error is None
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_client_that_is_gone_while_its_request_runs_ends_its_sequence(end: bool):
+    model = Model()
+    model.held("a")
+    waiting = model.send("a", 2) if not end else None
+    running = next(run.running for run in model.scheduler._seats[0].rows if run is not None)
+    assert running.cancel()
+    model.go_on()
+    until(lambda: model.scheduler.idle)
+    assert [answer.error is not None for answer in model.answers.responses[1:]] == [True] * (2 if waiting else 1)
+    with pytest.raises(InvalidArgumentError, match="START"):
+        model.send("a")
+
+
+def test_direct_waits_until_enough_slots_have_a_request():
+    model = Model("direct { minimum_slot_utilization: 0.5 max_queue_delay_microseconds: 3600000000 }")
+    model.send("a", 1, start=True)
+    assert not model.instances[0].entered.acquire(timeout=0.05)
+    model.send("b", 2, start=True)
+    model.answers.wait(2)
+    assert model.batches == [[("a", True, True, 1), ("b", True, True, 2)]]
+
+
+def test_direct_waits_no_longer_than_it_may():
+    model = Model("direct { minimum_slot_utilization: 1 max_queue_delay_microseconds: 20000 }")
+    start = time.monotonic()
+    model.send("a", start=True)
+    model.answers.wait(1)
+    assert 0.02 <= time.monotonic() - start < 15
+
+
+def test_oldest_batches_whoever_is_ready_in_the_order_of_arrival():
+    model = Model("oldest { }")
+    model.held("a", "b", "c")
+    for name, value in (("c", 1), ("a", 2), ("c", 3)):
+        model.send(name, value)
+    model.go_on()
+    model.answers.wait(7)
+    assert model.batches == [[("c", False, True, 1), ("a", False, True, 2)], [("c", False, True, 3)]]
+
+
+def test_oldest_waits_for_a_preferred_size():
+    model = Model("oldest { preferred_batch_size: 2 max_queue_delay_microseconds: 3600000000 }")
+    model.send("a", 1, start=True)
+    assert not model.instances[0].entered.acquire(timeout=0.05)
+    model.send("b", 2, start=True)
+    model.answers.wait(2)
+    assert [len(batch) for batch in model.batches] == [2]
+
+
+def test_an_instance_that_goes_keeps_its_sequences_until_they_end():
+    model = Model(count=2)
+    model.send("a", start=True)
+    model.send("b", start=True)
+    model.answers.wait(2)
+    model.scheduler.resize(model.placed[1:])
+    model.send("a", 2)
+    model.answers.wait(3)
+    assert model.instances[0].batches[-1][0][0] == "a"
+    assert not model.instances[0].closed.is_set()
+    model.send("a", 3, end=True)
+    assert model.instances[0].closed.wait(60)
+    model.send("c", start=True)
+    model.answers.wait(5)
+    assert model.instances[1].batches[-1][-1][0] == "c"
+
+
+def test_the_threads_of_a_stopped_scheduler_are_gone():
+    before = threading.active_count()
+    model = Model(count=2)
+    model.send("a", start=True)
+    model.answers.wait(1)
+    model.scheduler.stop()
+    assert model.scheduler.join(60)
+    assert all(instance.closed.is_set() for instance in model.instances)
+    assert threading.active_count() == before
