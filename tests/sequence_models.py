@@ -1,6 +1,7 @@
 """Stateful ONNX models for the tests: sums whose state the server keeps."""
 
-from onnx import TensorProto, helper
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
 import onnx_models
 
@@ -8,7 +9,7 @@ SUM_CONFIG = """
 backend: "onnxruntime"
 max_batch_size: {max_batch_size}
 input {{ name: "INPUT" data_type: TYPE_INT32 dims: [ {dims} ] }}
-output {{ name: "OUTPUT" data_type: TYPE_INT32 dims: [ {dims} ] }}
+output {{ name: "OUTPUT" data_type: TYPE_INT32 dims: [ 1 ] }}
 output {{ name: "SEEN" data_type: TYPE_INT32 dims: [ 4 ] }}
 instance_group {{ count: {count} kind: KIND_CPU }}
 sequence_batching {{
@@ -23,23 +24,25 @@ sequence_batching {{
 
 
 def sums(batches: bool = True) -> bytes:
-    """OUTPUT = INPUT + the sum of what the sequence gave before; SEEN = START, END, READY, CORRID; all INT32."""
+    """OUTPUT = the sum of INPUT + the sum of what the sequence gave before; SEEN = START, END, READY, CORRID; all INT32."""
     shape = ["N", 1] if batches else [1]
     seen = ["N", 4] if batches else [4]
     nodes = [
-        helper.make_node("Add", ["INPUT", "SUM_IN"], ["OUTPUT"]),
+        helper.make_node("ReduceSum", ["INPUT", "LAST"], ["NEW"]),
+        helper.make_node("Add", ["NEW", "SUM_IN"], ["OUTPUT"]),
         helper.make_node("Identity", ["OUTPUT"], ["SUM_OUT"]),
         helper.make_node("Concat", ["START", "END", "READY", "CORRID"], ["SEEN"], axis=1 if batches else 0),
     ]
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT32, shape)
+        helper.make_tensor_value_info(name, TensorProto.INT32, [*shape[:-1], "M"] if name == "INPUT" else shape)
         for name in ("INPUT", "START", "END", "READY", "CORRID", "SUM_IN")
     ]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.INT32, seen if name == "SEEN" else shape)
         for name in ("OUTPUT", "SEEN", "SUM_OUT")
     ]
-    graph = helper.make_graph(nodes, "sums", inputs, outputs)
+    last = numpy_helper.from_array(np.array([-1]), "LAST")
+    graph = helper.make_graph(nodes, "sums", inputs, outputs, initializer=[last])
     return helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()
 
 

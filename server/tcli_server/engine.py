@@ -8,6 +8,7 @@ An engine has threads, so it does not survive a fork: in the child every call fa
 such a child by `os._exit`, as multiprocessing does.
 """
 
+import contextlib
 import ctypes
 import os
 import time
@@ -331,6 +332,11 @@ class Engine:
         except Exception as error:
             LOG.exception("a request to '%s' could not be submitted", request.model_name)
             request.fail(description.defect(error))
+
+    def abandon_sequence(self, model_name: str, model_version: str, sequence_id: int | str) -> None:
+        """Give the slot of a sequence to others, as nobody will go on with it; what is not there is no error."""
+        with contextlib.suppress(ServerError):
+            self._registry.find(model_name, model_version).abandon(sequence_id)
 
     def infer(
         self,

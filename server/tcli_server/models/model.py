@@ -84,6 +84,10 @@ class Model:
             request.observer = None  # never taken: as for one that is not valid, Triton counts nothing
             raise
 
+    def abandon(self, sequence_id: int | str) -> None:
+        """Nobody will go on with this sequence."""
+        self._scheduler.abandon(sequence_id)
+
     def resize(self, config: ModelConfig, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on, which `config`, otherwise the same as before, describes.
 

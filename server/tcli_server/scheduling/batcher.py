@@ -95,6 +95,9 @@ class Batcher:
             queue.release(request)
         return True
 
+    def abandon(self, sequence_id: int | str) -> None:
+        """As `Scheduler.abandon`: there are no sequences here."""
+
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""
         fresh = [placed for placed in instances if all(worker.placed is not placed for worker in self._workers)]

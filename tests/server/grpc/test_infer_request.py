@@ -24,10 +24,18 @@ def test_a_request_needs_no_model():
 
 
 def test_priority_and_timeout_are_no_parameters_of_the_model():
-    given = message(priority=2, timeout=1_500, sequence_id="s", mine=0.5, triton_enable_empty_final_response=True)
+    given = message(
+        priority=2,
+        timeout=1_500,
+        sequence_id="s",
+        sequence_start=True,
+        mine=0.5,
+        triton_enable_empty_final_response=True,
+    )
     request, _ = decode_request(given, [b"\x01\x02"])
     assert (request.priority, request.timeout_us) == (2, 1_500)
-    assert request.parameters == {"sequence_id": "s", "mine": 0.5}
+    assert (request.sequence_id, request.sequence_start, request.sequence_end) == ("s", True, False)
+    assert request.parameters == {"mine": 0.5}
 
 
 def test_a_negative_timeout_is_none():

@@ -30,9 +30,12 @@ def test_a_raw_request_keeps_its_bytes_for_the_model():
 
 
 def test_priority_and_timeout_are_no_parameters_of_the_model():
-    request, _ = read({"parameters": {"priority": 2, "timeout": 1_500, "sequence_id": "s", "mine": 0.5}})
+    request, _ = read(
+        {"parameters": {"priority": 2, "timeout": 1_500, "sequence_id": "s", "sequence_start": True, "mine": 0.5}}
+    )
     assert (request.priority, request.timeout_us) == (2, 1_500)
-    assert request.parameters == {"sequence_id": "s", "mine": 0.5}
+    assert (request.sequence_id, request.sequence_start, request.sequence_end) == ("s", True, False)
+    assert request.parameters == {"mine": 0.5}
 
 
 @pytest.mark.parametrize("key", ["priority", "timeout"])

@@ -15,7 +15,7 @@ from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
-from tcli_server.protocols.grpc.stream import Stream
+from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.turn import TurnEnd
@@ -100,15 +100,19 @@ class Inference:
             if self._admission.closed:
                 stream.close()
             await stream.run()
+        except asyncio.CancelledError:
+            for sequence in stream.sequences:  # nobody will go on with them
+                self._engine.abandon_sequence(*sequence)
+            raise
         finally:
             self._streams.discard(stream)
 
-    async def _stream_response(self, as_status: bool, data: bytes) -> bytes | ServerError:
+    async def _stream_response(self, as_status: bool, stream: Stream, data: bytes, place: Place) -> bytes | ServerError:
         """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
         call = _Call(data)
         del data
         try:
-            return await self._infer(call, _encode_for_stream)
+            return await self._infer(call, _encode_for_stream, stream, place)
         except Exception as error:
             failure = as_server_error(error, "ModelStreamInfer")
         if as_status:
@@ -117,19 +121,26 @@ class Inference:
         answer.infer_response.id = call.id
         return bytes(answer.SerializeToString())
 
-    async def _infer(self, call: _Call, encode: _Encode) -> bytes:
+    async def _infer(
+        self, call: _Call, encode: _Encode, stream: Stream | None = None, place: Place | None = None
+    ) -> bytes:
         self._admission.admit()
         try:
             asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
-            return await self._answer(asked, encode)
+            if stream is not None and place is not None:
+                await place.wait()
+                stream.follow(asked[0])
+            return await self._answer(asked, encode, place)
         finally:
             self._admission.leave()
 
-    async def _answer(self, asked: _Asked, encode: _Encode) -> bytes:
+    async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None) -> bytes:
         request, classes = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
         self._engine.submit(request, self._turn_end)
+        if place is not None:
+            place.leave()
         try:
             response = await future
         except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,11 +10,34 @@ import grpc
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
+from tcli_server.request import InferenceRequest
 
 IN_FLIGHT = 64
 """Requests of one stream that may be under way, read but not yet answered, before the next is read."""
 
 _Answer = bytes | ServerError
+Sequence = tuple[str, str, int | str]
+"""Model, version and id of a sequence."""
+
+
+class Place:
+    """A request's place in its stream: those of a sequence must reach the model in the order in which they came."""
+
+    __slots__ = ("_before", "_taken")
+
+    def __init__(self, before: "Place | None") -> None:
+        self._before = before
+        self._taken = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait until the request before has been submitted, or never will be."""
+        if self._before is not None:
+            await self._before._taken.wait()
+            self._before = None  # else each holds all that came before it
+
+    def leave(self) -> None:
+        """This request is submitted, or never will be."""
+        self._taken.set()
 
 
 class Stream:
@@ -21,9 +45,13 @@ class Stream:
 
     Args:
         answer: makes of a request's bytes the answer's, or the error that ends the stream.
+
+    Attributes:
+        sequences: those that began on this stream and have not ended.
     """
 
-    def __init__(self, answer: Callable[[bytes], Coroutine[Any, Any, _Answer]], context: Any) -> None:
+    def __init__(self, answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]], context: Any) -> None:
+        self.sequences: set[Sequence] = set()
         self._answer = answer
         self._context = context
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -55,15 +83,27 @@ class Stream:
             await self._context.abort(*status_and_details(failure))
 
     async def _read(self) -> None:
+        place: Place | None = None
         while True:
             await self._room.acquire()
             data = await self._context.read()
             if data is grpc.aio.EOF:  # the client has no more; or it is gone, and this stream is about to be cancelled
                 return
-            task = asyncio.create_task(self._answer(data))
+            place = Place(place)
+            task = asyncio.create_task(self._answer(self, data, place))
+            task.add_done_callback(partial(_leave, place))
             self._unanswered.add(task)
             task.add_done_callback(self._unanswered.discard)
             self._begun.put_nowait(task)
+
+    def follow(self, request: InferenceRequest) -> None:
+        """Remember a sequence while it is open."""
+        if request.sequence_id:
+            sequence = (request.model_name, request.model_version, request.sequence_id)
+            if request.sequence_end:
+                self.sequences.discard(sequence)
+            elif request.sequence_start:
+                self.sequences.add(sequence)
 
     def _no_more(self, reader: "asyncio.Task[None]") -> None:
         """However reading ended: what was begun is answered, then the stream ends."""
@@ -81,3 +121,7 @@ class Stream:
             await self._context.write(answer)
             self._room.release()
         return self._failure
+
+
+def _leave(place: Place, _: "asyncio.Task[_Answer]") -> None:
+    place.leave()

@@ -4,7 +4,7 @@ import heapq
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError
 from tcli_server.observability.log import LOG
@@ -116,6 +116,13 @@ class SequenceBatcher:
             request.queue.release(request)
         return True
 
+    def abandon(self, sequence_id: int | str) -> None:
+        """As `Scheduler.abandon`."""
+        with self._lock:
+            run = self._runs.get(sequence_id)
+            waiting = self._end(run) if run is not None else []
+        _cancel(waiting)
+
     def _begin(self, sequence_id: int | str) -> Run:
         run = Run(sequence_id, self._states.fixed, self._forget)
         if self._free:
@@ -147,12 +154,7 @@ class SequenceBatcher:
             if request.queue is not run:
                 return
             others = self._end(run)
-        for other in others:
-            if other is not request:
-                other.fail(
-                    CancelledError("Request was cancelled: an earlier request of its sequence was"),
-                    FailureReason.CANCELED,
-                )
+        _cancel(other for other in others if other is not request)
 
     # --- slots; all with the lock held ---
 
@@ -295,9 +297,7 @@ class SequenceBatcher:
                     gone += self._end(run)
                 else:
                     self._leave_if_over(run)
-        for request in gone:
-            error = CancelledError("Request was cancelled: an earlier request of its sequence was")
-            request.fail(error, FailureReason.CANCELED)
+        _cancel(gone)
 
     # --- the life of the scheduler ---
 
@@ -367,3 +367,9 @@ class SequenceBatcher:
     def _wake_all(self) -> None:
         for seat in self._seats:
             seat.wake()
+
+
+def _cancel(requests: Iterable[InferenceRequest]) -> None:
+    for request in requests:
+        error = CancelledError("Request was cancelled, as the client of its sequence is gone")
+        request.fail(error, FailureReason.CANCELED)
