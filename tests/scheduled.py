@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Placement
+from tcli_server.errors import NotFoundError
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.scheduling import PlacedInstance, Scheduler
@@ -94,6 +96,11 @@ def request(value: float = 1, batch_size: int = 1, width: int = 1, **more: objec
     return made
 
 
+def no_other(name: str, version: str) -> NoReturn:
+    """Finds no model: an ensemble has no steps here."""
+    raise NotFoundError(f"no model '{name}' of version '{version}'")
+
+
 def scheduler(
     more: str,
     *instances: Doubling,
@@ -104,7 +111,7 @@ def scheduler(
     """The scheduler that a configuration asks for."""
     parsed = text_format.Parse(config + more, ModelConfig())
     placed = [PlacedInstance(Placement(f"m_{i}", gpu, 1), instance) for i, instance in enumerate(instances)]
-    return scheduler_for(parsed, read_spec(parsed, 1), placed, statistics or InferenceStatistics(), Path())
+    return scheduler_for(parsed, read_spec(parsed, 1), placed, statistics or InferenceStatistics(), Path(), no_other)
 
 
 def submit_all(to: Scheduler, requests: Sequence[InferenceRequest], answers: Answers) -> None:

@@ -235,18 +235,17 @@ class Engine:
         """Take a model out of service; queued requests are still answered. An unknown name is no error, as in Triton.
 
         Args:
-            unload_dependents: also unload the models that only this one uses (ensembles; none are supported yet).
+            unload_dependents: of an ensemble, also unload the models that were loaded only for it.
         """
         self.begin_unload(name, unload_dependents).result()
 
     def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]":
         """Like `unload`, without waiting: the future has the outcome."""
-        del unload_dependents
         if self._orphaned:
             refused: Future[None] = Future()
             refused.set_exception(UnavailableError(self._orphaned))
             return refused
-        future = self._control.unload(name)
+        future = self._control.unload(name, unload_dependents)
         future.add_done_callback(lambda done: None if done.exception() else LOG.info("unloaded '%s'", name))
         return future
 

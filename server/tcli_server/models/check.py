@@ -9,6 +9,7 @@ from pathlib import Path
 from tcli_server.backends.onnxruntime.graph import ModelFileError
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.models import missing
+from tcli_server.models.check_ensemble import composition_problem
 from tcli_server.models.draft import Draft
 from tcli_server.repository import CONFIG_FILE, ModelFolder, Problem, model_folders, read_labels
 from tcli_server.repository.entries import entries, is_file, is_folder
@@ -45,6 +46,9 @@ def check_model(folder: ModelFolder) -> list[Problem]:
     for version in draft.versions if draft.backend is not None else ():
         problems += [problem for problem in _open(draft, version) if problem not in problems]
     problems += [problem for problem in draft.problems if problem not in problems]
+    if draft.is_ensemble and not problems:
+        found = composition_problem(draft)
+        problems += [found] if found is not None else []
     with contextlib.suppress(OSError, NotFoundError):  # a folder that vanishes or cannot be read: said already
         problems += [*_misplaced_configs(folder), *_unlisted_versions(draft), *_label_counts(draft)]
     return sorted(problems, key=lambda problem: (str(problem.file), problem.line or 0))

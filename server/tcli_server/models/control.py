@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -18,6 +19,7 @@ from tcli_server.errors import (
 )
 from tcli_server.hardware.memory import return_freed_memory
 from tcli_server.models.changes import Snapshot, take_snapshot
+from tcli_server.models.composition import circle, steps_of
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.draining import Draining
 from tcli_server.models.loading import load_versions, resize
@@ -26,7 +28,7 @@ from tcli_server.models.operations import Operations
 from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
-from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders
+from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders, read_config_file
 from tcli_server.repository.layout import find_model
 
 _IN_SEVERAL = "model appears in two or more repositories"
@@ -52,6 +54,8 @@ class ModelControl:
         self._backend_config = backend_config
         self._loads = loads
         self._draining = Draining()
+        self._lock = threading.Lock()
+        self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
 
     # --- what is there ---
 
@@ -106,7 +110,38 @@ class ModelControl:
 
     def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> "Future[None]":
         """Load a model in its turn; the future raises as `Engine.load`."""
-        return self.operations.load(name, lambda: self._load(name, override, files))
+        with self._lock:
+            self._asked.add(name)
+        return self.operations.load(
+            name, lambda: self._load(name, override, files), lambda: self._load_steps(name, override)
+        )
+
+    def _load_steps(self, name: str, override: ModelConfig | None) -> None:
+        """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
+
+        What cannot be loaded is told when the ensemble is.
+        """
+
+        def steps(model: str) -> Sequence[str]:
+            return steps_of(override if override is not None and model == name else self._config(model))
+
+        if circle(name, steps):
+            return
+        for model in _innermost_first(name, steps):
+            if not self.registry.ready(model):
+                self.operations.load(model, partial(self._load, model, None, {})).exception()
+
+    def _config(self, name: str) -> ModelConfig:
+        """A model's configuration on disk as it is given; empty if there is none, or several."""
+        try:
+            found = find_model(self._repositories, name)
+            return (
+                read_config_file(found[0].config_path).config
+                if len(found) == 1 and found[0].has_config
+                else ModelConfig()
+            )
+        except (ServerError, OSError, ValueError):
+            return ModelConfig()
 
     def _load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> None:
         _check_name(name)
@@ -153,6 +188,9 @@ class ModelControl:
         if known is not None and known.pushed is not None:
             known = None
         if override is None and known is not None and snapshot == known.snapshot:
+            reason = self.registry.obstacle(name)
+            if reason:
+                raise InvalidArgumentError(f"load failed for model '{name}': {reason}")
             return
         draft = self._draft(folder, override)
         kept = self._unchanged(name, draft, snapshot, known)
@@ -187,7 +225,7 @@ class ModelControl:
 
     def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
         self.registry.loading(name, versions)
-        loaded, failed = load_versions(draft, versions)
+        loaded, failed = load_versions(draft, versions, self.registry.find)
         if not failed:
             return loaded
         _discard(loaded)
@@ -223,16 +261,29 @@ class ModelControl:
 
     # --- unload ---
 
-    def unload(self, name: str) -> "Future[None]":
-        """Unload a model in its turn: after a load of it that is under way."""
-        return self.operations.unload(name, lambda: self._unload(name))
+    def unload(self, name: str, dependents: bool = False) -> "Future[None]":
+        """Unload a model in its turn: after a load of it that is under way.
 
-    def _unload(self, name: str) -> None:
+        Args:
+            dependents: of an ensemble, also the models that were loaded only for it.
+        """
+        return self.operations.unload(name, lambda: self._unload(name, dependents))
+
+    def _unload(self, name: str, dependents: bool) -> None:
+        with self._lock:
+            self._asked.discard(name)
+        steps = (
+            {step for model in self.registry.loaded(name) for step in steps_of(model.config)} if dependents else set()
+        )
         closing, source = self.registry.retire(name)
         for model in closing:
             self._close(model)
         if source is not None and source.pushed is not None:
             source.pushed.discard()
+
+        for step in sorted(steps):
+            if step not in self._asked and not self.registry.ensembles_of(step):
+                self.operations.unload(step, partial(self._unload, step, True))
 
     def _close(self, model: Model) -> None:
         self._draining.close(model, lambda: self.registry.closed(model))
@@ -278,6 +329,20 @@ def _without_groups(config: ModelConfig) -> ModelConfig:
     copy.CopyFrom(config)
     copy.ClearField("instance_group")
     return copy
+
+
+def _innermost_first(name: str, steps: Callable[[str], Sequence[str]]) -> list[str]:
+    """Everything that a model is made of, without itself."""
+    order: dict[str, None] = {}
+
+    def visit(current: str) -> None:
+        for step in steps(current):
+            if step not in order:
+                visit(step)
+                order[step] = None
+
+    visit(name)
+    return list(order)
 
 
 def _check_name(name: str) -> None:

@@ -25,6 +25,7 @@ from tcli_server.repository import (
     signature_problems,
     unsupported_problems,
 )
+from tcli_server.repository.ensemble_rules import ENSEMBLE
 from tcli_server.repository.entries import is_file, is_folder, is_there
 
 BackendConfig = Mapping[str, Mapping[str, str]]
@@ -42,6 +43,7 @@ class Draft:
         settings: of the backends, by their names; those without a name are for all.
 
     Attributes:
+        is_ensemble: it is made of other models, and has no file and no instances.
         config: backend, platform, file name and instance groups completed where that was possible.
         given: the configuration as it was given, to tell whether another one differs.
         problems: everything that is wrong; nothing must be served while there is any.
@@ -74,7 +76,10 @@ class Draft:
         self._find_versions()
         self._add(config_problems(self.config, folder, self._positions))
         self.malformed = bool(self.problems)
-        if self._choose_backend():
+        self.is_ensemble = self.config.platform == ENSEMBLE
+        if self.is_ensemble:
+            self._judge_ensemble()
+        elif self._choose_backend():
             self._judge_by_backend()
 
     def line(self, field: str) -> int | None:
@@ -212,6 +217,13 @@ class Draft:
         unsupported = unsupported_problems(self.config, self.folder, self._positions)
         self.malformed = self.malformed or bool(unsupported)
         self._add(unsupported)
+
+    def _judge_ensemble(self) -> None:
+        self.config.name = self.config.name or self.folder.name
+        self._judge_fields()
+        if not self.versions:
+            self._add([missing.no_version(self.folder) or missing.no_chosen_version(self.folder)])
+        _write_defaults(self.config)
 
     def _judge_by_backend(self) -> None:
         assert self.backend is not None

@@ -2,19 +2,22 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Instance, Placement
-from tcli_server.errors import InternalError, ServerError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
+from tcli_server.models import composition
 from tcli_server.models.draft import Draft
 from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.scheduling import PlacedInstance
 from tcli_server.signature import ModelSignature
 from tcli_server.spec import read_spec
+
+Find = Callable[[str, str], Model]
 
 _LARGEST_CONFIG = 1 << 20
 """Characters of a configuration. Python's JSON parser lets nobody else run meanwhile, for 20 s with 45 MB of `[],`."""
@@ -40,8 +43,11 @@ def parse_config_json(name: str, text: str) -> ModelConfig:
         ) from None
 
 
-def load_versions(draft: Draft, versions: Sequence[int]) -> tuple[list[Model], dict[int, str]]:
+def load_versions(draft: Draft, versions: Sequence[int], find: Find) -> tuple[list[Model], dict[int, str]]:
     """Load versions of a draft without problems.
+
+    Args:
+        find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
 
     Returns:
         The models, and the reason for each version that could not be loaded.
@@ -50,7 +56,7 @@ def load_versions(draft: Draft, versions: Sequence[int]) -> tuple[list[Model], d
     failed: dict[int, str] = {}
     for version in versions:
         try:
-            loaded.append(_load(draft, version))
+            loaded.append(_load(draft, version, find))
         except ServerError as error:
             failed[version] = str(error)
         except Exception as error:  # a backend may raise anything on a strange file
@@ -76,13 +82,34 @@ def resize(model: Model, draft: Draft) -> None:
     model.resize(completed, [*kept, *opened])
 
 
-def _load(draft: Draft, version: int) -> Model:
+def _load(draft: Draft, version: int, find: Find) -> Model:
     start = time.monotonic()
-    labels = draft.labels()
+    labels: dict[str, Sequence[str]] = {**draft.labels()}
+    if draft.is_ensemble:
+        return _load_ensemble(draft, version, labels, find)
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
     spec = read_spec(config, version, labels, _scalars(instances[0].instance.signature))
-    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start)
+    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find)
+
+
+def _load_ensemble(draft: Draft, version: int, labels: dict[str, Sequence[str]], find: Find) -> Model:
+    """Load an ensemble whose models are ready; the registry looks again whenever one of them changes."""
+    start = time.monotonic()
+
+    def known(name: str, wanted: str) -> Model | None:
+        try:
+            return find(name, wanted)
+        except ServerError:
+            return None
+
+    config = ModelConfig()
+    config.CopyFrom(draft.config)
+    spec = read_spec(config, version, {**composition.labels(config, known), **labels})
+    problem = composition.obstacle(config, spec, known)
+    if problem:
+        raise InvalidArgumentError(problem)
+    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find)
 
 
 def _open(

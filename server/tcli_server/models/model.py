@@ -1,6 +1,8 @@
 """One version of a model, loaded: its configuration, instances, scheduler and statistics."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -20,6 +22,9 @@ from tcli_server.spec import ModelSpec
 class Model:
     """A loaded model version that takes requests until it is stopped.
 
+    Args:
+        find: the model that answers for a name and a version, for the steps of an ensemble.
+
     Attributes:
         config: complete and normalised; read only.
         spec: what requests are judged by.
@@ -37,6 +42,7 @@ class Model:
         folder: Path,
         instances: Sequence[PlacedInstance],
         load_seconds: float,
+        find: "Callable[[str, str], Model]",
     ) -> None:
         self.name: str = config.name
         self.version = int(spec.version)
@@ -46,7 +52,10 @@ class Model:
         self.load_seconds = load_seconds
         self.statistics = InferenceStatistics()
         self._instances = list(instances)
-        self._scheduler = scheduler_for(config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER)
+        self._scheduler = scheduler_for(config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find)
+        self._leases = 0
+        self._stopped = False
+        self._no_leases = threading.Condition()
 
     @property
     def placements(self) -> list[Placement]:
@@ -66,14 +75,36 @@ class Model:
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
-        return self._scheduler.idle
+        return not self._leases and self._scheduler.idle
 
-    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
+    def lease(self) -> bool:
+        """Go on taking `leased` requests until `give_back`, even if `stop` comes in between; False if it has come."""
+        with self._no_leases:
+            if self._stopped:
+                return False
+            self._leases += 1
+            return True
+
+    def give_back(self) -> None:
+        """End a lease."""
+        with self._no_leases:
+            self._leases -= 1
+            if self._leases or not self._stopped:
+                return
+            self._no_leases.notify_all()
+        self._scheduler.stop()
+
+    def submit(self, request: InferenceRequest, later: Later | None = None, *, leased: bool = False) -> bool:
         """Take over a request, which will end; False, and nothing done, if the model is stopped.
+
+        Args:
+            leased: whoever calls has a lease.
 
         Raises:
             InvalidArgumentError: the request does not fit the model, or not the sequence.
         """
+        if self._stopped and not leased:
+            return False
         if request.raw_input is not None:
             shape_raw_input(request, self.spec)
         validate(request, self.spec)
@@ -99,9 +130,17 @@ class Model:
         self.config = config
 
     def stop(self) -> None:
-        """Take nothing more; what is queued is still answered."""
+        """Take nothing more; what is queued or leased is still answered."""
+        with self._no_leases:
+            self._stopped = True
+            if self._leases:
+                return
         self._scheduler.stop()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until everything is answered and the instances are closed; True if that happened in `timeout` seconds."""
-        return self._scheduler.join(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._no_leases:
+            if not self._no_leases.wait_for(lambda: not self._leases, timeout):
+                return False
+        return self._scheduler.join(None if deadline is None else max(0.0, deadline - time.monotonic()))

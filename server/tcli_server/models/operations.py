@@ -26,7 +26,7 @@ class Operations:
     def __init__(self, loads: int) -> None:
         self._lock = threading.Lock()
         self._load_permits = threading.Semaphore(loads)
-        self._queues: dict[str, deque[tuple[Work, bool, Future[None]]]] = {}
+        self._queues: dict[str, deque[tuple[Work, Work | None, Future[None]]]] = {}
         self._running: set[Future[None]] = set()
         self._waiting = 0
         self._stopped = False
@@ -37,13 +37,17 @@ class Operations:
         with self._lock:
             return bool(self._queues)
 
-    def load(self, name: str, work: Work) -> "Future[None]":
-        """Run a load in its turn; the future has its outcome."""
-        return self._submit(name, work, True)
+    def load(self, name: str, work: Work, before: Work | None = None) -> "Future[None]":
+        """Run a load in its turn; the future has its outcome.
+
+        Args:
+            before: what comes first and may wait for other loads, so it is not counted as one.
+        """
+        return self._submit(name, (before or _nothing, work))
 
     def unload(self, name: str, work: Work) -> "Future[None]":
         """Run an unload in its turn; the future has its outcome."""
-        return self._submit(name, work, False)
+        return self._submit(name, (work, None))
 
     def stop(self) -> None:
         """Begin nothing more; whoever waits is told so, also for what is under way, which may never end."""
@@ -53,7 +57,7 @@ class Operations:
         for future in told:
             _end(future, _exiting())
 
-    def _submit(self, name: str, work: Work, loads: bool) -> "Future[None]":
+    def _submit(self, name: str, work: tuple[Work, Work | None]) -> "Future[None]":
         future: Future[None] = Future()
         with self._lock:
             if self._stopped:
@@ -67,9 +71,9 @@ class Operations:
             self._waiting += 1
             queue = self._queues.get(name)
             if queue is not None:
-                queue.append((work, loads, future))
+                queue.append((*work, future))
                 return future
-            self._queues[name] = deque([(work, loads, future)])
+            self._queues[name] = deque([(*work, future)])
         try:
             threading.Thread(target=self._work, args=(name,), name=f"control {name}", daemon=True).start()
         except RuntimeError as error:  # the machine gives no more threads
@@ -87,17 +91,16 @@ class Operations:
                 if not queue:
                     del self._queues[name]
                     return
-                work, loads, future = queue.popleft()
+                first, loading, future = queue.popleft()
                 self._running.add(future)
                 stopped = self._stopped
             try:
                 if stopped:
                     raise _exiting()
-                if loads:
+                first()
+                if loading is not None:
                     with self._load_permits:
-                        work()
-                else:
-                    work()
+                        loading()
             except BaseException as error:
                 _end(future, error)
             else:
@@ -105,6 +108,10 @@ class Operations:
             with self._lock:
                 self._running.discard(future)
                 self._waiting -= 1
+
+
+def _nothing() -> None:
+    pass
 
 
 def _end(future: "Future[None]", error: BaseException | None) -> None:

@@ -1,7 +1,7 @@
 """What is known of each model by name: its versions, their states, and which loaded models answer requests."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,8 +9,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from tcli_server.models.changes import Snapshot
+from tcli_server.models.composition import Find, obstacle, steps_of
 from tcli_server.models.model import Model
 from tcli_server.models.pushed import PushedFiles
+from tcli_server.observability.log import LOG
 
 
 class State(StrEnum):
@@ -64,8 +66,8 @@ class Entry:
     source: Source | None = None
     failure: str = ""
 
-    def ready(self) -> list[Model]:
-        """Models that answer requests, lowest version first."""
+    def loaded(self) -> list[Model]:
+        """Models that are not about to go, lowest version first; of ensembles also those whose models are gone."""
         return [v.model for _, v in sorted(self.versions.items()) if v.state is State.READY and v.model is not None]
 
 
@@ -81,6 +83,7 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._serving: dict[tuple[str, str], Model] = {}
         self._ready: tuple[Model, ...] = ()
+        self._blocked: dict[Model, str] = {}  # ensembles whose models are gone or do not fit, and why
         self._closed = False
 
     # --- looking up ---
@@ -104,15 +107,17 @@ class Registry:
             if entry is None:
                 raise NotFoundError(f"{unknown} is not found")
             if number == -1:
-                ready = entry.ready()
-                if not ready:
-                    raise NotFoundError(f"{unknown} has no available versions")
-                return ready[-1]
+                ready = self._answering(entry)
+                if ready:
+                    return ready[-1]
+                reason = next((f": {self._blocked[model]}" for model in entry.loaded()), "")
+                raise NotFoundError(f"{unknown} has no available versions{reason}")
             known = entry.versions.get(number)
+            reason = self._blocked.get(known.model, "") if known is not None and known.model is not None else ""
         if known is None:
             raise NotFoundError(f"{unknown} version {number} is not found")
-        if known.state is not State.READY or known.model is None:
-            raise UnavailableError(f"{unknown} version {number} is not at ready state")
+        if known.state is not State.READY or known.model is None or reason:
+            raise UnavailableError(f"{unknown} version {number} is not at ready state{': ' if reason else ''}{reason}")
         return known.model
 
     def models(self) -> tuple[Model, ...]:
@@ -128,7 +133,28 @@ class Registry:
         """The versions of a model that are ready, lowest first."""
         with self._lock:
             entry = self._entries.get(name)
-            return entry.ready() if entry else []
+            return self._answering(entry) if entry else []
+
+    def loaded(self, name: str) -> list[Model]:
+        """The same, and of an ensemble also those versions whose models are gone."""
+        with self._lock:
+            entry = self._entries.get(name)
+            return entry.loaded() if entry else []
+
+    def obstacle(self, name: str) -> str:
+        """Why the ensemble of that name is not ready although it is loaded; empty if it is, and for other models."""
+        with self._lock:
+            entry = self._entries.get(name, Entry())
+            return next((self._blocked[model] for model in entry.loaded() if model in self._blocked), "")
+
+    def ensembles_of(self, name: str) -> list[str]:
+        """The loaded ensembles that have the model among their steps."""
+        with self._lock:
+            return sorted(
+                other
+                for other, entry in self._entries.items()
+                if any(name in steps_of(model.config) for model in entry.loaded())
+            )
 
     def source(self, name: str) -> Source | None:
         """Where the versions that are served came from, None if none is."""
@@ -149,11 +175,12 @@ class Registry:
         """(version, state, reason) of what is known of a name; version is empty where none was reached."""
         with self._lock:
             entry = self._entries.get(name, Entry())
-            versions, failure = sorted(entry.versions.items()), entry.failure
+            versions, failure, blocked = sorted(entry.versions.items()), entry.failure, self._blocked
         if not versions:
             yield "", State.UNAVAILABLE, failure
         for number, version in versions:
-            yield str(number), version.state, version.reason
+            reason = blocked.get(version.model, "") if version.model is not None else ""
+            yield str(number), State.UNAVAILABLE if reason else version.state, reason or version.reason
 
     # --- changing ---
 
@@ -176,7 +203,7 @@ class Registry:
             if self._closed:
                 raise UnavailableError("Server exiting")
             entry = self._entries.setdefault(name, Entry())
-            gone = [model for model in entry.ready() if model not in models]
+            gone = [model for model in entry.loaded() if model not in models]
             replaced = {model.version for model in models}
             versions = {
                 number: Version(State.UNLOADING, UNLOADED, version.model)
@@ -203,7 +230,7 @@ class Registry:
             for number, version in list(entry.versions.items()):
                 if version.state is State.LOADING:
                     reasons.setdefault(number, "another version of the model failed to load")
-            if entry.ready():
+            if entry.loaded():
                 entry.versions = {n: v for n, v in entry.versions.items() if v.state is not State.LOADING}
                 return
             if reasons:
@@ -226,7 +253,7 @@ class Registry:
             entry = self._entries.get(name)
             if entry is None:
                 return [], None
-            closing, source = entry.ready(), entry.source
+            closing, source = entry.loaded(), entry.source
             entry.source, entry.failure = None, ""
             for number, version in entry.versions.items():
                 state = State.UNLOADING if version.model is not None else State.UNAVAILABLE
@@ -247,15 +274,45 @@ class Registry:
             if known is not None and known.model is model and known.state is State.UNLOADING:
                 entry.versions[model.version] = Version(State.UNAVAILABLE, UNLOADED)
 
+    def _answering(self, entry: Entry) -> list[Model]:
+        return [model for model in entry.loaded() if model not in self._blocked]
+
     def _publish(self) -> None:
-        serving: dict[tuple[str, str], Model] = {}
-        ready: list[Model] = []
-        for name, entry in sorted(self._entries.items()):
-            for model in entry.ready():
-                ready.append(model)
-                serving[name, str(model.version)] = model
-                serving[name, ""] = model  # the last one, so the highest version
-        self._serving, self._ready = serving, tuple(ready)
+        loaded = [model for _, entry in sorted(self._entries.items()) for model in entry.loaded()]
+        ensembles = [model for model in loaded if steps_of(model.config)]
+        serving = _table(model for model in loaded if not steps_of(model.config))
+        blocked = dict.fromkeys(ensembles, "")
+        while True:  # an ensemble may be a step of another
+            for model in blocked:
+                blocked[model] = obstacle(model.config, model.spec, _look_up(serving))
+            free = [model for model, reason in blocked.items() if not reason]
+            if not free:
+                break
+            for model in free:
+                del blocked[model]
+            serving = _table(model for model in loaded if model not in blocked)
+        before, self._blocked = self._blocked, blocked
+        self._serving, self._ready = serving, tuple(model for model in loaded if model not in blocked)
+        if self._closed:  # everything goes, in any order
+            return
+        for model in blocked.keys() - before.keys():
+            LOG.warning("ensemble '%s' is not ready any more: %s", model.name, blocked[model])
+        for model in before.keys() - blocked.keys():
+            if model in loaded:
+                LOG.info("ensemble '%s' is ready again", model.name)
+
+
+def _look_up(serving: Mapping[tuple[str, str], Model]) -> Find:
+    return lambda name, version: serving.get((name, version))
+
+
+def _table(models: Iterable[Model]) -> dict[tuple[str, str], Model]:
+    """Name and version -> model, of models in the order of their names and versions."""
+    serving: dict[tuple[str, str], Model] = {}
+    for model in models:
+        serving[model.name, str(model.version)] = model
+        serving[model.name, ""] = model  # the last one, so the highest version
+    return serving
 
 
 def parse_version(version: str) -> int:

@@ -40,6 +40,7 @@ _SUPPORTED = frozenset(
         "dynamic_batching.default_priority_level",
         "dynamic_batching.default_queue_policy",
         "dynamic_batching.priority_queue_policy",
+        "ensemble_scheduling.step",
         "sequence_batching.max_sequence_idle_microseconds",
         "sequence_batching.control_input",
         "sequence_batching.state",
@@ -61,8 +62,6 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
     """Every field that is set to something this server does not do yet, by its full path."""
     report = Report(folder.config_path, positions)
     for path, value in _set_fields(config, "", ""):
-        if path == "ensemble_scheduling" and config.platform == "ensemble":
-            continue  # it is told that there are no ensembles
         _no_such_field(path, value, report)
     for index, group in enumerate(config.instance_group):
         if group.kind == ModelInstanceGroup.KIND_MODEL:

@@ -1,6 +1,6 @@
 """Which scheduler a model gets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -9,6 +9,9 @@ from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.scheduling import PlacedInstance, Scheduler
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.batching import BatchRules
+from tcli_server.scheduling.ensembles.graph import Graph
+from tcli_server.scheduling.ensembles.run import Member
+from tcli_server.scheduling.ensembles.scheduler import EnsembleScheduler
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels, read_levels
@@ -25,15 +28,19 @@ def scheduler_for(
     instances: Sequence[PlacedInstance],
     statistics: InferenceStatistics,
     folder: Path,
+    find: Callable[[str, str], Member],
 ) -> Scheduler:
     """The scheduler that a valid configuration asks for, running on these instances.
 
     Args:
         folder: has the files of initial states.
+        find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
 
     Raises:
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
+    if config.HasField("ensemble_scheduling"):
+        return EnsembleScheduler(Graph(config.ensemble_scheduling), spec, statistics, find)
     if config.HasField("sequence_batching"):
         return _sequence_batcher(config, spec, instances, statistics, folder)
 

@@ -31,9 +31,6 @@ def draft(repository: Path, config: str) -> Draft:
 @pytest.mark.parametrize(("config", "field", "words"), [
     ('backend: "python"', "backend", "tcli does not support"),
     ('platform: "tensorrt_plan"', "platform", "tcli does not support"),
-    ('platform: "ensemble" max_batch_size: 4', "platform", "tcli does not support"),
-    ('platform: "ensemble" ensemble_scheduling { step { model_name: "m" model_version: -1 } }',
-     "platform", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
     ('platform: "nonsense"', "platform", "'onnxruntime_onnx'"),
     ('default_model_filename: "model.foo"', "default_model_filename", "'model.onnx'"),

@@ -110,7 +110,7 @@ UNSUPPORTED = [
         "optimization.execution_accelerators.cpu_execution_accelerator",
     ),
     ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
-    ("ensemble_scheduling { }", "ensemble_scheduling"),
+    ("ensemble_scheduling { max_inflight_requests: 4 }", "ensemble_scheduling.max_inflight_requests"),
     ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
     ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
@@ -238,16 +238,6 @@ def test_a_metric_tag_that_is_a_label_is_taken(folder: ModelFolder, tag: str):
 def test_a_metric_tag_that_would_become_another_one_is_not_renamed(folder: ModelFolder):
     (problem,) = config_problems(ModelConfig(metric_tags={"a-b": "x", "a_b": "y"}), folder)
     assert problem.fix == "write another key"
-
-
-def test_an_ensemble_is_told_to_be_one_and_not_to_have_steps(folder: ModelFolder):
-    config = text_format.Parse('platform: "ensemble" ensemble_scheduling { step { model_name: "m" } }', ModelConfig())
-    assert unsupported_problems(config, folder) == []
-
-
-def test_an_ensemble_is_not_judged_as_an_onnx_model(folder: ModelFolder):
-    text = 'platform: "ensemble" max_batch_size: 4 ' + inputs("1", "optional: true")
-    assert config_problems(parse(text), folder) == []
 
 
 def test_a_wrong_batch_size_is_one_mistake(folder: ModelFolder):

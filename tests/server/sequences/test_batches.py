@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from scheduled import Answers
+from scheduled import Answers, no_other
 from tcli_server.backends import Placement
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.statistics import InferenceStatistics
@@ -76,7 +76,9 @@ class Model:
         self.statistics = InferenceStatistics()
         config = text_format.Parse(CONFIG.format(more=more, dims=dims), ModelConfig())
         self.placed = [PlacedInstance(Placement(f"m_{i}", None, 1), each) for i, each in enumerate(self.instances)]
-        self.scheduler: Scheduler = scheduler_for(config, read_spec(config, 1), self.placed, self.statistics, Path())
+        self.scheduler: Scheduler = scheduler_for(
+            config, read_spec(config, 1), self.placed, self.statistics, Path(), no_other
+        )
 
     @property
     def batches(self) -> list[list[Row]]:

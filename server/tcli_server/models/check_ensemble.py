@@ -1,0 +1,72 @@
+"""Whether an ensemble on disk would be ready: the models of its steps are opened as a server would, and closed again."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.models.composition import circle, obstacle, steps_of
+from tcli_server.models.draft import Draft
+from tcli_server.repository import Problem
+from tcli_server.repository.layout import find_model
+from tcli_server.spec import ModelSpec, read_spec
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """A model as it would be if it were loaded."""
+
+    config: ModelConfig
+    spec: ModelSpec
+
+
+def composition_problem(draft: Draft) -> Problem | None:
+    """What is wrong between an ensemble without problems of its own and the models of its steps."""
+    repository = draft.folder.path.parent
+
+    @cache
+    def drafted(name: str) -> Draft | None:
+        found = find_model([repository], name)
+        return Draft(found[0]) if len(found) == 1 else None
+
+    def steps(name: str) -> list[str]:
+        inner = draft if name == draft.folder.name else drafted(name)
+        return steps_of(inner.config) if inner is not None else []
+
+    found = circle(draft.folder.name, steps)
+    if found:
+        return _problem(
+            draft, f"circular dependency between ensembles: {found}", "ensembles that do not contain themselves"
+        )
+
+    @cache
+    def opened(name: str, version: str) -> _OnDisk | None:
+        inner = drafted(name)
+        if inner is None or inner.problems or not inner.versions:
+            return None
+        number = int(version) if version else inner.versions[-1]
+        if number not in inner.versions:
+            return None
+        try:
+            return _open(inner, number)
+        except Exception:  # whatever it is, the model's own check tells it
+            return None
+
+    def known(name: str, version: str) -> _OnDisk | None:
+        return opened(name, version)
+
+    def _open(inner: Draft, number: int) -> _OnDisk | None:
+        if inner.is_ensemble:
+            ensemble = _OnDisk(inner.config, read_spec(inner.config, number))
+            return None if obstacle(ensemble.config, ensemble.spec, known) else ensemble
+        instance, config = inner.open(number, inner.placements[0])
+        instance.close()
+        return _OnDisk(config, read_spec(config, number))
+
+    reason = obstacle(draft.config, read_spec(draft.config, draft.versions[-1]), known)
+    return _problem(draft, reason, "models that are there and fit together") if reason else None
+
+
+def _problem(draft: Draft, found: str, expected: str) -> Problem:
+    field = "ensemble_scheduling"
+    return Problem(draft.folder.config_path, draft.line(field), field, found, expected, "change the step, or its model")

@@ -1,0 +1,167 @@
+"""Whether an ensemble and the models of its steps fit together.
+
+Source: `ValidateEnsembleConfig` in Triton's core (ensemble_utils.cc). As there, the latest version of each model is asked,
+whatever version the step names.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling
+
+from tcli_server.spec import ModelSpec, Shape, TensorSpec
+
+
+class Known(Protocol):
+    """A model that is ready."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+
+Find = Callable[[str, str], Known | None]
+"""The ready model of a name and a version, empty for the highest; None if there is none."""
+
+
+def steps_of(config: ModelConfig) -> list[str]:
+    """The models that an ensemble is made of, in its order; none for other models."""
+    return list(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+
+
+def obstacle(config: ModelConfig, spec: ModelSpec, find: Find) -> str:
+    """Why an ensemble cannot run now; empty if it can."""
+    steps = config.ensemble_scheduling.step
+    missing = [name for name in steps_of(config) if find(name, "") is None]
+    if missing:
+        return f"ensemble '{config.name}' depends on {_quoted(missing)} which has no loaded version"
+    for step in steps:
+        if step.model_version > 0 and find(step.model_name, str(step.model_version)) is None:
+            return (
+                f"ensemble '{config.name}' depends on '{step.model_name}' whose required version {step.model_version} is "
+                "not loaded"
+            )
+    return next(_disagreements(config, spec, find), "")
+
+
+def circle(name: str, steps: Callable[[str], Sequence[str]]) -> str:
+    """How an ensemble contains itself, `a -> b -> a`; empty if it does not."""
+    path: list[str] = []
+    done: set[str] = set()
+
+    def visit(current: str) -> str:
+        if current in path:
+            return " -> ".join([*path[path.index(current) :], current])
+        if current in done:
+            return ""
+        path.append(current)
+        found = next((found for step in steps(current) if (found := visit(step))), "")
+        path.pop()
+        done.add(current)
+        return found
+
+    return visit(name)
+
+
+def labels(config: ModelConfig, find: Find) -> dict[str, Sequence[str]]:
+    """Ensemble output -> class names of the model that makes it."""
+    found: dict[str, Sequence[str]] = {}
+    for step in config.ensemble_scheduling.step:
+        model = find(step.model_name, "")
+        for name, tensor in step.output_map.items():
+            if model is not None and name in model.spec.labels:
+                found[tensor] = model.spec.labels[name]
+    return found
+
+
+# --- tensors ---
+
+
+def _disagreements(config: ModelConfig, spec: ModelSpec, find: Find) -> Iterator[str]:
+    known: dict[str, tuple[TensorSpec, bool, str]] = {
+        name: (tensor, bool(spec.max_batch_size), f"ensemble '{config.name}'") for name, tensor in spec.inputs.items()
+    }
+    known |= {
+        name: (tensor, bool(spec.max_batch_size), f"ensemble '{config.name}'") for name, tensor in spec.outputs.items()
+    }
+    for step in config.ensemble_scheduling.step:
+        model = find(step.model_name, "")
+        assert model is not None
+        inner = model.spec
+        if 0 < inner.max_batch_size < spec.max_batch_size:
+            yield (
+                f"ensemble '{config.name}' allows maximum batch size {spec.max_batch_size}, but it contains model "
+                f"'{inner.name}' which only allows maximum batch size to be {inner.max_batch_size}"
+            )
+        yield from _unmapped(config.name, step, inner)
+        for mapping, tensors, kind in (
+            (step.input_map, inner.inputs, "input"),
+            (step.output_map, inner.outputs, "output"),
+        ):
+            yield from _mapped(config.name, mapping, tensors, kind, inner, known)
+
+
+def _unmapped(ensemble: str, step: ModelEnsembling.Step, inner: ModelSpec) -> Iterator[str]:
+    for name in inner.required:
+        if name not in step.input_map:
+            yield (
+                f"in ensemble '{ensemble}', input '{name}' of model '{inner.name}' is not mapped: add it to the step's "
+                "input_map"
+            )
+
+
+def _mapped(
+    ensemble: str,
+    mapping: Mapping[str, str],
+    tensors: Mapping[str, TensorSpec],
+    kind: str,
+    inner: ModelSpec,
+    known: dict[str, tuple[TensorSpec, bool, str]],
+) -> Iterator[str]:
+    for name, tensor in mapping.items():
+        own = tensors.get(name)
+        if own is None:
+            yield (f"in ensemble '{ensemble}', model '{inner.name}' has no {kind} '{name}': it has {_quoted(tensors)}")
+            continue
+        batches = bool(inner.max_batch_size)
+        other, other_batches, owner = known.setdefault(tensor, (own, batches, f"model '{inner.name}'"))
+        if own.datatype is not other.datatype:
+            yield (
+                f"in ensemble '{ensemble}', inconsistent data type of ensemble tensor '{tensor}': {_type(own)} is inferred "
+                f"from model '{inner.name}' while {_type(other)} is from {owner}"
+            )
+        elif not _fits(own.dims, batches, other.dims, other_batches):
+            yield (
+                f"in ensemble '{ensemble}', inconsistent shape of ensemble tensor '{tensor}': "
+                f"{_shape(own, batches)} is inferred from model '{inner.name}' while {_shape(other, other_batches)} is from "
+                f"{owner}"
+            )
+
+
+def _fits(one: Shape, one_batches: bool, other: Shape, other_batches: bool) -> bool:
+    """Whether shapes agree, where -1 is any; with a batch dimension on one side only it may be among the other's dims."""
+    if _equal(one, other):
+        return True
+    if one_batches and not other_batches:
+        return _equal((-1, *one), other)
+    if other_batches and not one_batches:
+        return _equal(one, (-1, *other))
+    return False
+
+
+def _equal(one: Shape, other: Shape) -> bool:
+    return len(one) == len(other) and all(a == b or -1 in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def _type(tensor: TensorSpec) -> str:
+    return f"TYPE_{'STRING' if tensor.datatype.name == 'BYTES' else tensor.datatype.name}"
+
+
+def _shape(tensor: TensorSpec, batches: bool) -> str:
+    return str(list((-1, *tensor.dims) if batches else tensor.dims))
+
+
+def _quoted(names: "Sequence[str] | Mapping[str, object]") -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"

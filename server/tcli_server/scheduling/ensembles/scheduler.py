@@ -1,0 +1,113 @@
+"""The scheduler of an ensemble: no queue and no threads of its own, each step waits in the queue of its model."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tcli_server.errors import ServerError, UnavailableError, error_of_kind
+from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.request import InferenceRequest
+from tcli_server.scheduling import Later, PlacedInstance
+from tcli_server.scheduling.ensembles.graph import Graph, Step
+from tcli_server.scheduling.ensembles.run import Member, Run
+from tcli_server.spec import ModelSpec
+
+
+class EnsembleScheduler:
+    """Takes requests through the steps of a graph.
+
+    Args:
+        find: the model that answers for a name and a version at this moment; raises ServerError if there is none.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        spec: ModelSpec,
+        statistics: InferenceStatistics,
+        find: Callable[[str, str], Member],
+    ) -> None:
+        self._graph = graph
+        self._spec = spec
+        self._statistics = statistics
+        self._find = find
+        self._ended = threading.Condition()
+        self._running = 0
+        self._stopped = False
+
+    @property
+    def pending(self) -> int:
+        """Always 0: requests wait for the models of the steps."""
+        return 0
+
+    @property
+    def idle(self) -> bool:
+        """As `Scheduler.idle`."""
+        return not self._running
+
+    def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
+        """As `Scheduler.submit`.
+
+        Raises:
+            ServerError: the model of a step is not ready.
+        """
+        with self._ended:
+            if self._stopped:
+                return False
+            self._running += 1
+        try:
+            members = self._members(self._graph.needed(frozenset(request.outputs or self._spec.outputs)))
+        except ServerError as error:
+            self._one_less()
+            raise error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}") from None
+        Run(request, self._spec, members, self._statistics, partial(self._one_less)).begin(later)
+        return True
+
+    def _members(self, steps: Sequence[Step]) -> dict[Step, Member]:
+        """The models of all steps, which cannot unload under the request."""
+        leased: dict[Step, Member] = {}
+        try:
+            for step in steps:
+                member = self._find(step.model, step.version)
+                if not member.lease():  # a new copy may have taken its place this moment
+                    member = self._find(step.model, step.version)
+                    if not member.lease():
+                        raise UnavailableError(f"model '{step.model}' is being unloaded")
+                leased[step] = member
+        except BaseException:
+            for member in leased.values():
+                member.give_back()
+            raise
+        return leased
+
+    def _one_less(self) -> None:
+        with self._ended:
+            self._running -= 1
+            self._ended.notify_all()
+
+    def abandon(self, sequence_id: int | str) -> None:
+        """As `Scheduler.abandon`, for the models of all steps."""
+        for step in self._graph.steps:
+            try:
+                member = self._find(step.model, step.version)
+            except ServerError:
+                continue
+            member.abandon(sequence_id)
+
+    def resize(self, instances: Sequence[PlacedInstance]) -> None:
+        """As `Scheduler.resize`: there are no instances."""
+
+    def stop(self) -> None:
+        """As `Scheduler.stop`."""
+        with self._ended:
+            self._stopped = True
+
+    def join(self, timeout: float | None = None) -> bool:
+        """As `Scheduler.join`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._ended:
+            while self._running:
+                if not self._ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    return not self._running
+        return True
