@@ -151,7 +151,7 @@ class Held:
         self.gate, self.entered = threading.Event(), threading.Semaphore(0)
         model = engine.model(name)
         for worker in model._scheduler._workers:
-            worker._quickness._steady = False  # no thread but the worker's may wait here
+            worker._quickness._most = worker._quickness.limit = 0  # no thread but the worker's may wait here
         instance = model.instances[0].instance
         run = instance.run
 
