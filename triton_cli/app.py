@@ -2,7 +2,7 @@
 
 import typer
 
-from triton_cli import repo
+from triton_cli import model, repo
 from triton_cli.analyze import analyze
 from triton_cli.demo import demo
 from triton_cli.infer import infer
@@ -27,4 +27,5 @@ app.command()(analyze)
 app.command()(demo)
 app.command()(infer)
 app.command(cls=TritonCommand)(serve)
+app.add_typer(model.app, name="model")
 app.add_typer(repo.app, name="repo")

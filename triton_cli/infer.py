@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triton_cli.console import err, fail, printable, warn
+from triton_cli.console import err, printable, warn
 from triton_cli.infer_view import JsonView, TextView, View
+from triton_cli.server_address import Protocol, Url, asked
 
 if TYPE_CHECKING:
     from tcli_client import ImageClassifier, ImageResult, Transport
@@ -29,13 +30,6 @@ class ScalingName(StrEnum):
     INCEPTION = "INCEPTION"
     VGG = "VGG"
     IMAGENET = "IMAGENET"
-
-
-class ProtocolName(StrEnum):
-    """What `tcli_client.connect` speaks."""
-
-    HTTP = "http"
-    GRPC = "grpc"
 
 
 def infer(
@@ -78,26 +72,8 @@ def infer(
     batch_size: Annotated[
         int, typer.Option("-b", "--batch-size", metavar="N", min=1, help="Images in one request.")
     ] = 1,
-    protocol: Annotated[
-        ProtocolName | None,
-        typer.Option(
-            "-i",
-            "--protocol",
-            metavar="|".join(ProtocolName),
-            case_sensitive=False,
-            help="How to ask. [default: as the URL says, else http]",
-        ),
-    ] = None,
-    url: Annotated[
-        str,
-        typer.Option(
-            "-u",
-            "--url",
-            metavar="URL",
-            help="The server: host, host:port, or an http, https, grpc or grpcs URL. Ports are 8000 (HTTP) and "
-            "8001 (gRPC) where none is given.",
-        ),
-    ] = "localhost",
+    protocol: Protocol = None,
+    url: Url = "localhost",
     many_at_once: Annotated[
         bool, typer.Option("--async", help=f"Keep {_ASYNC_REQUESTS} requests under way at a time instead of one.")
     ] = False,
@@ -119,7 +95,7 @@ def infer(
     try:
         view = JsonView() if json else TextView()
         images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
-        with _server(url, protocol) as server:
+        with asked(url, protocol) as server:
             _infer(server, images, (model, model_version), (classes, scaling), images_at_once, view)
     except KeyboardInterrupt:
         err().print("interrupted")
@@ -129,20 +105,6 @@ def infer(
         os._exit(EXIT_INTERRUPTED)
     if view.failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _server(url: str, protocol: ProtocolName | None) -> Iterator["Transport"]:
-    """The connection, with every error that is not about one image explained."""
-    from tcli_client import ClientError, ServerUnreachableError, connect
-
-    try:
-        with connect(url, protocol.value if protocol else None) as server:
-            yield server
-    except ServerUnreachableError as problem:
-        fail(str(problem), problem.fix or "start a server with `tcli serve`, or say where it is with --url")
-    except ClientError as problem:
-        fail(str(problem), problem.fix)
 
 
 def _infer(

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from triton_cli.console import out, printable
+from triton_cli.tables import one_line, print_whole, show_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.tree import Tree
-
     from tcli_server.models.overview import ModelOverview, TensorOverview
     from tcli_server.repository.problem import Problem
     from tcli_server.zoo import Scaffold
@@ -27,52 +25,21 @@ def show_tree(path: Path, scaffolds: "list[Scaffold]") -> None:
             for file in sorted(scaffold.path.rglob("*")):
                 if file.is_file():
                     branch.add(Text(printable(str(file.relative_to(scaffold.path)))))
-    _print_whole(tree)
+    print_whole(tree)
 
 
 def show_models(models: "list[ModelOverview]") -> None:
     """A table, or a block for each model where a terminal is too narrow for that."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("MODEL", "VERSIONS", "BACKEND", "MAX BATCH", "INPUTS", "OUTPUTS", "STATE"):
-        table.add_column(heading, no_wrap=True)
-    rows = [_row(model) for model in models]
-    for row in rows:
-        table.add_row(*map(Text, row))  # names may hold brackets, which are markup in a str
-    if _print_whole(table):
-        return
-    console = out()
-    for row in rows:  # a narrow terminal
-        console.print(row[0], style="bold", markup=False)
-        for heading, cell in zip(
-            ("versions", "backend", "max batch", "inputs", "outputs", "state"), row[1:], strict=True
-        ):
-            console.print(f"  {heading:<10} {cell.replace(chr(10), chr(10) + ' ' * 13)}", markup=False)
-
-
-def _print_whole(renderable: "Tree | Table") -> bool:
-    """Print something without cutting it; False where a terminal is too narrow for a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = out()
-    width = console.measure(renderable, options=console.options.update(max_width=10_000)).maximum
-    if console.is_terminal and width > console.width:
-        if isinstance(renderable, Table):
-            return False
-        width = console.width
-    Console(width=width, highlight=False, emoji=False).print(renderable)
-    return True
+    headings = ("MODEL", "VERSIONS", "BACKEND", "MAX BATCH", "INPUTS", "OUTPUTS", "STATE")
+    show_table(headings, [_row(model) for model in models])
 
 
 def _row(model: "ModelOverview") -> tuple[str, ...]:
     problems = f"{model.problem_count} problem{'s' * (model.problem_count != 1)}" if model.problem_count else "ok"
     return (
-        _one_line(model.name),
+        one_line(model.name),
         ", ".join(map(str, model.versions)) or "none",
-        _one_line(model.backend) or "unknown",
+        one_line(model.backend) or "unknown",
         str(model.max_batch_size),
         "\n".join(map(_tensor, model.inputs)),
         "\n".join(map(_tensor, model.outputs)),
@@ -81,11 +48,7 @@ def _row(model: "ModelOverview") -> tuple[str, ...]:
 
 
 def _tensor(tensor: "TensorOverview") -> str:
-    return f"{_one_line(tensor.name)} {tensor.datatype}({','.join(map(str, tensor.dims))})"
-
-
-def _one_line(name: str) -> str:
-    return printable(name).replace("\n", "\\n")
+    return f"{one_line(tensor.name)} {tensor.datatype}({','.join(map(str, tensor.dims))})"
 
 
 def show_problems(problems: "list[Problem]", checked: list[str], repository: Path) -> None:

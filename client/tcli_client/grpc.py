@@ -93,6 +93,21 @@ class GrpcTransport(Transport):
     def index(self, ready: bool = False) -> list[service_pb2.RepositoryIndexResponse.ModelIndex]:
         return list(self._ask(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=ready)).models)
 
+    def statistics(self, model: str = "", version: str = "") -> list[service_pb2.ModelStatistics]:
+        request = service_pb2.ModelStatisticsRequest(name=model, version=version)
+        return list(self._ask(self._stub.ModelStatistics, request).model_stats)
+
+    def load(self, model: str, config: str = "") -> None:
+        request = service_pb2.RepositoryModelLoadRequest(model_name=model)
+        if config:
+            request.parameters["config"].string_param = config
+        self._ask(self._stub.RepositoryModelLoad, request)
+
+    def unload(self, model: str, unload_dependents: bool = False) -> None:
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+        request.parameters["unload_dependents"].bool_param = unload_dependents
+        self._ask(self._stub.RepositoryModelUnload, request)
+
     def infer(self, inference: Inference) -> Answer:
         request = service_pb2.ModelInferRequest(
             model_name=inference.model, model_version=inference.version, id=inference.id

@@ -75,6 +75,20 @@ class HttpTransport(Transport):
         response = self._asked("POST", "/v2/repository/index", content=json.dumps({"ready": ready} if ready else {}))
         return list(self._parse({"models": self._json(response)}, service_pb2.RepositoryIndexResponse()).models)
 
+    def statistics(self, model: str = "", version: str = "") -> list[service_pb2.ModelStatistics]:
+        path = f"{_model_path(model, version)}/stats" if model else "/v2/models/stats"
+        return list(self._message("GET", path, service_pb2.ModelStatisticsResponse()).model_stats)
+
+    def load(self, model: str, config: str = "") -> None:
+        self._control(model, "load", {"config": config} if config else {})
+
+    def unload(self, model: str, unload_dependents: bool = False) -> None:
+        self._control(model, "unload", {"unload_dependents": unload_dependents})
+
+    def _control(self, model: str, what: str, parameters: Mapping[str, object]) -> None:
+        path = f"/v2/repository/models/{quote(model, safe='')}/{what}"
+        self._asked("POST", path, content=json.dumps({"parameters": parameters} if parameters else {}))
+
     def infer(self, inference: Inference) -> Answer:
         header, blobs = self._request(inference)
         headers = {"Content-Type": "application/json"}

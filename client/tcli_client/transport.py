@@ -101,6 +101,26 @@ class Transport(ABC):
         """The models in the server's repositories, all or only what is ready (Triton's model_repository extension)."""
 
     @abstractmethod
+    def statistics(self, model: str = "", version: str = "") -> list[service_pb2.ModelStatistics]:
+        """Counters of one model, or of all that are ready (Triton's statistics extension)."""
+
+    @abstractmethod
+    def load(self, model: str, config: str = "") -> None:
+        """Load a model, or load it anew, and wait for it (Triton's model_repository extension).
+
+        Args:
+            config: the configuration as JSON text, in place of the one in the model's folder.
+        """
+
+    @abstractmethod
+    def unload(self, model: str, unload_dependents: bool = False) -> None:
+        """Take a model out of service.
+
+        Args:
+            unload_dependents: of an ensemble, also the models that were loaded only for it.
+        """
+
+    @abstractmethod
     def infer(self, inference: Inference) -> Answer:
         """Run one inference and wait for its answer."""
 
