@@ -40,9 +40,15 @@ def serve(
     model_control_mode: Annotated[
         str,
         _choice(
-            _MODELS, "none loads every model at the start; explicit those of --load-model.", metavar="none|explicit"
+            _MODELS,
+            "none loads every model at the start, poll does so and follows what changes in the repository; explicit loads "
+            "those of --load-model.",
+            metavar="none|poll|explicit",
         ),
     ] = "none",
+    repository_poll_secs: Annotated[
+        int, _choice(_MODELS, "How often poll looks at the repository.", min=1, metavar="SECONDS")
+    ] = 15,
     load_model: Annotated[
         list[str] | None, _choice(_MODELS, "Model to load at the start (repeatable); '*' for all.", metavar="NAME")
     ] = None,
@@ -166,7 +172,7 @@ def serve(
       tcli serve --model-control-mode explicit --load-model densenet_onnx
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
-    settings.one_of("--model-control-mode", model_control_mode, "none", "explicit")
+    settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit")
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
@@ -227,6 +233,7 @@ def serve(
     )
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
+        repository_poll_secs=repository_poll_secs,
         load_models=load_models,
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,

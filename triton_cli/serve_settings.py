@@ -19,13 +19,8 @@ def one_of(option: str, value: str, *allowed: str) -> None:
     """Refuse a value that an option does not have.
 
     Raises:
-        BadParameter, Exit: it is not one of them.
+        BadParameter: it is not one of them.
     """
-    if option == "--model-control-mode" and value == "poll":
-        fail(
-            "--model-control-mode=poll is not supported yet",
-            "use 'explicit' and the load API, or 'none' and a restart",
-        )
     if value not in allowed:
         raise typer.BadParameter(f"'{value}' is not one of {', '.join(allowed)}", param_hint=option)
 

@@ -31,6 +31,7 @@ from tcli_server.models.control import ModelControl
 from tcli_server.models.draft import check_settings
 from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
+from tcli_server.models.polling import Polling
 from tcli_server.observability.log import LOG
 from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
@@ -86,6 +87,7 @@ class Engine:
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes
         self._pending = PendingBytes(usable_memory() // _PENDING_SHARE if limit is None else limit)
+        self._polling: Polling | None = None
         self._started = False
         self._orphaned = ""
         self._refusal = _NOT_READY if missing else ""
@@ -114,7 +116,7 @@ class Engine:
             return
         options = self.options
         names: Sequence[str] = ()
-        if options.model_control_mode == "none" or options.load_models == ("*",):
+        if options.model_control_mode != "explicit" or options.load_models == ("*",):
             try:
                 names = self._control.names_on_disk()
             except ServerError as error:
@@ -125,6 +127,9 @@ class Engine:
         elif options.load_models:
             names = list(dict.fromkeys(options.load_models))
         self._control.load_all(names)
+        if options.model_control_mode == "poll" and not self._refusal:
+            self._polling = Polling(self._control, options.repository_poll_secs)
+            self._polling.start()
         self._started = True
 
     def begin_shutdown(self) -> None:
@@ -132,6 +137,8 @@ class Engine:
         if self._orphaned:  # the models are the parent's, and so may be the locks
             return
         self._refusal = _EXITING
+        if self._polling is not None:
+            self._polling.stop()
         self._control.begin_shutdown()
 
     def shutdown(self, timeout: float = 30) -> bool:

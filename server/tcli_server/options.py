@@ -11,7 +11,9 @@ class EngineOptions:
     """How an engine behaves; names and defaults are Triton's where Triton has them.
 
     Attributes:
-        model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`.
+        model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`; `poll` is `none`, and
+            what changes in the repositories is followed.
+        repository_poll_secs: how often `poll` looks at the repositories.
         load_models: models to load at the start in explicit mode; `("*",)` for all.
         auto_complete_config: fill what a configuration leaves out from the model file.
         backend_config: backend -> setting -> value, as `--backend-config` gives them.
@@ -25,7 +27,8 @@ class EngineOptions:
         server_id: the name in the server metadata.
     """
 
-    model_control_mode: Literal["none", "explicit"] = "none"
+    model_control_mode: Literal["none", "poll", "explicit"] = "none"
+    repository_poll_secs: float = 15
     load_models: tuple[str, ...] = ()
     auto_complete_config: bool = True
     backend_config: BackendConfig = field(default_factory=dict)

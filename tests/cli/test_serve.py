@@ -247,7 +247,6 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
         ("--model-repository", "nowhere"): "model repository 'nowhere' does not exist",
         ("--model-repository", "s3://bucket/models"): "model repository 's3:/bucket/models' is in object storage",
         ("--model-repository", "models", "--grpc-use-ssl"): "--grpc-use-ssl is not supported\n  fix: leave it out",
-        ("--model-repository", "models", "--model-control-mode=poll"): "--model-control-mode=poll is not supported yet",
         ("--model-repository", "models", "--load-model=identity"): "--load-model needs --model-control-mode=explicit",
         (
             "--model-repository",

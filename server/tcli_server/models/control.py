@@ -61,13 +61,17 @@ class ModelControl:
 
     def names_on_disk(self) -> list[str]:
         """The models that a start without names loads; one without a configuration is left out where it needs one."""
+        names = self.folders_on_disk().keys()
+        for name in sorted(model_folders(self._repositories).keys() - names):
+            LOG.warning("'%s' is ignored: it has no %s, and auto-completion is off", name, CONFIG_FILE)
+        return sorted(names)
+
+    def folders_on_disk(self) -> dict[str, list[ModelFolder]]:
+        """Name -> the folders of that name, of the models that a start without names loads."""
         folders = model_folders(self._repositories)
         if self._auto_complete:
-            return sorted(folders)
-        ignored = [name for name, found in folders.items() if not any(f.has_config for f in found)]
-        for name in sorted(ignored):
-            LOG.warning("'%s' is ignored: it has no %s, and auto-completion is off", name, CONFIG_FILE)
-        return sorted(folders.keys() - set(ignored))
+            return folders
+        return {name: found for name, found in folders.items() if any(folder.has_config for folder in found)}
 
     def index(self) -> Iterator[tuple[str, str, str, str]]:
         """(name, version, state, reason) of each version; version and state are empty for a model never loaded."""

@@ -1,0 +1,87 @@
+"""`poll`: what changes on disk is followed, and nothing else happens."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx_models
+from repositories import states, write_model
+from tcli_server import Engine, EngineOptions
+from waiting import until
+
+PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
+POLL = EngineOptions(model_control_mode="poll", repository_poll_secs=0.02)
+
+
+@pytest.fixture
+def engine(repository: Path) -> Iterator[Engine]:
+    with Engine(repository, options=POLL) as running:
+        yield running
+
+
+def seen(engine: Engine, looks: int = 2) -> None:
+    """Wait until the repository was looked at anew."""
+    polling, counted = engine._polling, []
+    assert polling is not None
+    look = polling._look
+    polling._look = lambda: (counted.append(1), look())[1]
+    until(lambda: len(counted) > looks)
+    polling._look = look
+
+
+def test_models_come_change_and_go(repository: Path, engine: Engine):
+    assert states(engine) == {"add_sub/1": "READY"}
+    write_model(repository, "other", onnx_models.add_sub())
+    until(lambda: states(engine).get("other/1") == "READY")
+    write_model(repository, "other", onnx_models.add_sub(), version=2)
+    until(lambda: states(engine).get("other/2") == "READY")
+    (repository / "other" / "config.pbtxt").write_text("max_batch_size: 3")
+    until(lambda: engine.model_config("other").max_batch_size == 3)
+    shutil.rmtree(repository / "other")
+    until(lambda: not engine.model_ready("other"))
+    assert engine.model_ready("add_sub")
+
+
+def test_what_does_not_change_is_left_alone(engine: Engine):
+    engine.infer("add_sub", PAIR)
+    model = engine.model("add_sub")
+    seen(engine)
+    assert engine.model("add_sub") is model
+    assert model.statistics.success_count == 1
+
+
+def test_a_model_that_breaks_keeps_its_old_copy_and_is_tried_again_only_when_it_changes(
+    repository: Path, engine: Engine, caplog: pytest.LogCaptureFixture
+):
+    file = repository / "add_sub" / "1" / "model.onnx"
+    right = file.read_bytes()
+    file.write_bytes(b"broken")
+    until(lambda: "load failed for model 'add_sub'" in caplog.text)
+    seen(engine)
+    assert caplog.text.count("load failed for model 'add_sub'") == 1
+    engine.infer("add_sub", PAIR)
+    model = engine.model("add_sub")
+    file.write_bytes(right)
+    until(lambda: engine.model("add_sub") is not model)
+    assert engine.ready()
+
+
+def test_a_repository_that_is_away_unloads_nothing(repository: Path, engine: Engine):
+    away = repository.with_name("away")
+    repository.rename(away)
+    seen(engine)
+    engine.infer("add_sub", PAIR)
+    away.rename(repository)
+    write_model(repository, "other", onnx_models.add_sub())
+    until(lambda: engine.model_ready("other"))
+
+
+def test_looking_ends_with_the_engine(repository: Path):
+    before = set(threading.enumerate())
+    with Engine(repository, options=POLL):
+        assert any(thread.name == "repository poll" for thread in threading.enumerate())
+    until(lambda: not any(thread.name == "repository poll" for thread in set(threading.enumerate()) - before))
