@@ -8,6 +8,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE, DataType
+from tcli_server.signature import ModelSignature
 
 Shape = tuple[int, ...]
 
@@ -98,6 +99,12 @@ def read_spec(
     outputs = {item.name: _tensor(item, scalars) for item in config.output}
     uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
     return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {})
+
+
+def scalars(signature: ModelSignature) -> frozenset[str]:
+    """Tensors that have no dimension at all in the model."""
+    tensors = (*signature.inputs, *signature.outputs, *signature.overridable)
+    return frozenset(tensor.name for tensor in tensors if tensor.rank_known and not tensor.shape)
 
 
 def _tensor(item: ModelInput | ModelOutput, scalars: frozenset[str], optional: bool = False) -> TensorSpec:

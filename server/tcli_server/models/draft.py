@@ -12,6 +12,7 @@ from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
 from tcli_server.models.placement import complete_instance_groups, placement_complaints, placements
+from tcli_server.models.warmup import warm_up
 from tcli_server.repository import (
     ModelFolder,
     Positions,
@@ -27,6 +28,7 @@ from tcli_server.repository import (
 )
 from tcli_server.repository.ensemble_rules import ENSEMBLE
 from tcli_server.repository.entries import is_file, is_folder, is_there
+from tcli_server.spec import read_spec, scalars
 
 BackendConfig = Mapping[str, Mapping[str, str]]
 """`--backend-config`: backend name, empty for all -> setting -> value."""
@@ -139,12 +141,14 @@ class Draft:
 
         Raises:
             ConfigError: the configuration and the model contradict each other.
-            ServerError: the model cannot be opened.
+            ServerError: the model cannot be opened, or fails on a warm-up sample.
         """
         assert self.backend is not None
         instance = self.backend.open(self.config, self.model_file(version), placement)
         try:
-            return instance, self._complete(instance)
+            config = self._complete(instance)
+            warm_up(config, read_spec(config, version, {}, scalars(instance.signature)), self.folder.path, instance)
+            return instance, config
         except BaseException:
             instance.close()
             raise

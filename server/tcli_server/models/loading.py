@@ -14,8 +14,7 @@ from tcli_server.models.draft import Draft
 from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.scheduling import PlacedInstance
-from tcli_server.signature import ModelSignature
-from tcli_server.spec import read_spec
+from tcli_server.spec import read_spec, scalars
 
 Find = Callable[[str, str], Model]
 
@@ -89,7 +88,7 @@ def _load(draft: Draft, version: int, find: Find) -> Model:
         return _load_ensemble(draft, version, labels, find)
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
-    spec = read_spec(config, version, labels, _scalars(instances[0].instance.signature))
+    spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
     return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find)
 
 
@@ -135,9 +134,3 @@ def _close(instance: Instance) -> None:
         instance.close()
     except Exception:
         LOG.exception("an instance could not be closed")
-
-
-def _scalars(signature: ModelSignature) -> frozenset[str]:
-    """Tensors that have no dimension at all in the model."""
-    tensors = (*signature.inputs, *signature.outputs, *signature.overridable)
-    return frozenset(tensor.name for tensor in tensors if tensor.rank_known and not tensor.shape)

@@ -5,7 +5,14 @@ from tcli_server.repository.config_file import ConfigFile, read_config, read_con
 from tcli_server.repository.config_rules import config_problems
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.labels import read_labels
-from tcli_server.repository.layout import CONFIG_FILE, INITIAL_STATE_FOLDER, ModelFolder, choose_versions, model_folders
+from tcli_server.repository.layout import (
+    CONFIG_FILE,
+    INITIAL_STATE_FOLDER,
+    WARMUP_FOLDER,
+    ModelFolder,
+    choose_versions,
+    model_folders,
+)
 from tcli_server.repository.path_rules import path_fault
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Edit, Problem, apply_edits
@@ -15,6 +22,7 @@ from tcli_server.repository.unsupported import unsupported_problems
 __all__ = [
     "CONFIG_FILE",
     "INITIAL_STATE_FOLDER",
+    "WARMUP_FOLDER",
     "ConfigFile",
     "Edit",
     "ModelFolder",

@@ -14,6 +14,7 @@ from tcli_server.repository.problem import Problem
 from tcli_server.repository.queue_rules import check_batching
 from tcli_server.repository.report import Report
 from tcli_server.repository.sequence_rules import check_sequences
+from tcli_server.repository.warmup_rules import check_warmup
 
 _TAG = re.compile(r"(?!_)[a-zA-Z0-9_]*")  # behind the _ of the label: two at the start are Prometheus' own
 _MOST_DIMENSIONS = 64
@@ -48,6 +49,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
         _format(f"input[{index}]", tensor, report)
     check_sequences(config, folder, report)
     check_ensemble(config, report)
+    check_warmup(config, folder, report)
     _instances(config, report)
     check_paths(config, folder, report)
     _metric_tags(config, report)

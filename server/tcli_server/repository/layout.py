@@ -17,7 +17,10 @@ _LARGEST_VERSION = 2**63 - 1
 INITIAL_STATE_FOLDER = "initial_state"
 """In a model's folder: the files that `sequence_batching.state.initial_state.data_file` names."""
 
-_NOT_VERSIONS = frozenset({"configs", INITIAL_STATE_FOLDER, "warmup"})
+WARMUP_FOLDER = "warmup"
+"""In a model's folder: the files that `model_warmup.inputs.value.input_data_file` names."""
+
+_NOT_VERSIONS = frozenset({"configs", INITIAL_STATE_FOLDER, WARMUP_FOLDER})
 _REMOTE = ("s3://", "gs://", "as://")
 
 

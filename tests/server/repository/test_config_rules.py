@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
 
 from tcli_server.repository import ModelFolder, config_problems, unsupported_problems
 
@@ -119,7 +119,6 @@ UNSUPPORTED = [
     ("batch_input { }", "batch_input"),
     ("batch_output { }", "batch_output"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
-    ("model_warmup { }", "model_warmup"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),
     ("model_transaction_policy { decoupled: true }", "model_transaction_policy"),
     ("model_repository_agents { agents { } }", "model_repository_agents"),
@@ -186,8 +185,8 @@ def test_queue_policies(folder: ModelFolder, text: str, field: str | None):
 def test_a_path_that_leaves_the_folder_or_names_no_file_is_refused_wherever_it_stands(folder: ModelFolder, path: str):
     config = ModelConfig(default_model_filename=path, cc_model_filenames={"7.5": path})
     config.output.add(name="O", data_type="TYPE_FP32", dims=[1], label_filename=path)
-    config.model_warmup.add().inputs["x"].input_data_file = path
     state = {"data_type": "TYPE_FP32", "dims": [1]}
+    config.model_warmup.add().inputs["x"].MergeFrom(ModelWarmup.Input(input_data_file=path, **state))
     kept = config.sequence_batching.state.add(input_name="S", output_name="T", **state)
     kept.initial_state.add(name="first", data_file=path, **state)
     problems = config_problems(config, folder)

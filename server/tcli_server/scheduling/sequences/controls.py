@@ -43,6 +43,11 @@ class Controls:
                 else:
                     self._flags.append((listed.name, _FLAGS[control.kind], _false_and_true(control, shape)))
 
+    @property
+    def any_id(self) -> int | str:
+        """A correlation id that the model can be given."""
+        return "1" if any(kind.name == "BYTES" for _, kind in self._ids) else 1
+
     def check(self, request: InferenceRequest) -> None:
         """Whether the request's id can be given to the model.
 
