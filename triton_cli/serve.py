@@ -72,6 +72,17 @@ def serve(
     exit_timeout_secs: Annotated[
         int, _choice(_GENERAL, "How long to wait for requests in flight when stopped.", min=0, metavar="SECONDS")
     ] = 30,
+    cache_config: Annotated[
+        list[str] | None,
+        _choice(
+            _MODELS,
+            "Keep answers in memory, for models whose config.pbtxt has response_cache { enable: true }: local,size=BYTES.",
+            metavar="local,size=BYTES",
+        ),
+    ] = None,
+    response_cache_byte_size: Annotated[
+        int, _choice(_MODELS, "The same, in its old form; 0 for no cache.", min=0, metavar="BYTES")
+    ] = 0,
     max_pending_bytes: Annotated[
         int | None,
         _choice(
@@ -240,6 +251,7 @@ def serve(
         exit_on_error=bool(exit_on_error),
         strict_readiness=bool(strict_readiness),
         model_load_thread_count=model_load_thread_count,
+        response_cache_byte_size=settings.cache_size(cache_config or [], response_cache_byte_size),
         max_pending_bytes=max_pending_bytes,
         allow_model_control_config=bool(allow_model_control_config),
         allow_model_control_files=bool(allow_model_control_files),

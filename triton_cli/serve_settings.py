@@ -12,6 +12,7 @@ _DEFAULT_REPOSITORY = Path("model_repository")
 _OBJECT_STORAGE = ("s3:/", "gs:/", "as:/")
 """As `Path` writes the beginning of such addresses."""
 
+_SMALLEST_CACHE = 1024
 _DEFAULT_MAX_BATCH_SIZE = "default-max-batch-size"
 
 
@@ -95,6 +96,28 @@ def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
         else:
             config.setdefault(backend, {})[key] = value
     return config
+
+
+def cache_size(configs: list[str], byte_size: int) -> int:
+    """Bytes of the response cache, 0 for none.
+
+    Raises:
+        BadParameter, Exit: not `local,size=BYTES`, or both ways of saying it.
+    """
+    if configs and byte_size:
+        fail("--cache-config and --response-cache-byte-size say the same", "leave the second out")
+    size = byte_size
+    for config in configs:
+        name, _, setting = config.partition(",")
+        key, _, value = setting.partition("=")
+        if name == "redis":
+            fail("--cache-config=redis is not supported", "use --cache-config=local,size=BYTES")
+        if (name, key) != ("local", "size") or not (value.isascii() and value.isdigit() and len(value) < 19):
+            raise typer.BadParameter(f"'{config}': expected local,size=BYTES", param_hint="--cache-config")
+        size = int(value)
+    if (size and size < _SMALLEST_CACHE) or (configs and not size):
+        fail(f"a response cache of {size} bytes holds nothing", f"give it {_SMALLEST_CACHE} bytes or more")
+    return size
 
 
 def address(given: str) -> str:

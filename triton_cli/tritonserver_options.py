@@ -52,8 +52,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--backend-directory": _ignored(_NO_PLUGINS),
     "--repoagent-directory": _ignored(_NO_PLUGINS),
     "--cache-directory": _ignored(_NO_PLUGINS),
-    "--cache-config": _missing("leave it out: responses are not cached"),
-    "--response-cache-byte-size": _missing("leave it out: responses are not cached", "0"),
     "--rate-limit": _missing("leave it out: the number of instances is what limits executions", "off"),
     "--rate-limit-resource": _ignored("it only counts with --rate-limit=execution_count, which is missing"),
     # machine

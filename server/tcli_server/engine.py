@@ -23,6 +23,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.caching.cache import ResponseCache
 from tcli_server.calls import call, call_async
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError, UnavailableError
 from tcli_server.hardware.memory import usable_memory
@@ -78,11 +79,14 @@ class Engine:
         if self.options.load_models and self.options.model_control_mode != "explicit":
             raise InvalidArgumentError("--load-model needs --model-control-mode=explicit")
         check_settings(self.options.backend_config)
+        size = self.options.response_cache_byte_size
+        self.response_cache = ResponseCache(size) if size else None
         self._control = ModelControl(
             [] if missing else self.repositories,
             self.options.auto_complete_config,
             self.options.backend_config,
             self.options.model_load_thread_count,
+            self.response_cache,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes
@@ -153,7 +157,10 @@ class Engine:
         if self._orphaned:
             return True
         self.begin_shutdown()
-        return self._control.shut_down(time.monotonic() + min(timeout, LONGEST_WAIT_SECS))
+        drained = self._control.shut_down(time.monotonic() + min(timeout, LONGEST_WAIT_SECS))
+        if self.response_cache is not None:
+            self.response_cache.close()
+        return drained
 
     def live(self) -> bool:
         """Whether the server runs."""

@@ -21,6 +21,7 @@ class EngineOptions:
             neither live nor ready, as Triton.
         strict_readiness: not ready while a model that was asked for is not.
         model_load_thread_count: models that load at the same time.
+        response_cache_byte_size: bytes of answers to keep, for models whose configuration wants that; 0 for no cache.
         max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
             of the memory that this process may use.
         allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
@@ -35,6 +36,7 @@ class EngineOptions:
     exit_on_error: bool = True
     strict_readiness: bool = True
     model_load_thread_count: int = 4
+    response_cache_byte_size: int = 0
     max_pending_bytes: int | None = None
     allow_model_control_config: bool = True
     allow_model_control_files: bool = True

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import (
     ConfigError,
     InternalError,
@@ -41,10 +42,16 @@ class ModelControl:
     Args:
         auto_complete: fill what a configuration leaves out from the model file.
         loads: models that load at the same time.
+        cache: for the answers of models that want them kept.
     """
 
     def __init__(
-        self, repositories: Sequence[Path], auto_complete: bool, backend_config: BackendConfig, loads: int
+        self,
+        repositories: Sequence[Path],
+        auto_complete: bool,
+        backend_config: BackendConfig,
+        loads: int,
+        cache: ResponseCache | None = None,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -53,6 +60,7 @@ class ModelControl:
         self._auto_complete = auto_complete
         self._backend_config = backend_config
         self._loads = loads
+        self._cache = cache
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
@@ -229,7 +237,7 @@ class ModelControl:
 
     def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
         self.registry.loading(name, versions)
-        loaded, failed = load_versions(draft, versions, self.registry.find)
+        loaded, failed = load_versions(draft, versions, self.registry.find, self._cache)
         if not failed:
             return loaded
         _discard(loaded)

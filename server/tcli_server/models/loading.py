@@ -8,6 +8,7 @@ from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Instance, Placement
+from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.models import composition
 from tcli_server.models.draft import Draft
@@ -42,11 +43,14 @@ def parse_config_json(name: str, text: str) -> ModelConfig:
         ) from None
 
 
-def load_versions(draft: Draft, versions: Sequence[int], find: Find) -> tuple[list[Model], dict[int, str]]:
+def load_versions(
+    draft: Draft, versions: Sequence[int], find: Find, cache: ResponseCache | None
+) -> tuple[list[Model], dict[int, str]]:
     """Load versions of a draft without problems.
 
     Args:
         find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
+        cache: for the answers of models that want them kept.
 
     Returns:
         The models, and the reason for each version that could not be loaded.
@@ -55,7 +59,7 @@ def load_versions(draft: Draft, versions: Sequence[int], find: Find) -> tuple[li
     failed: dict[int, str] = {}
     for version in versions:
         try:
-            loaded.append(_load(draft, version, find))
+            loaded.append(_load(draft, version, find, cache))
         except ServerError as error:
             failed[version] = str(error)
         except Exception as error:  # a backend may raise anything on a strange file
@@ -81,18 +85,20 @@ def resize(model: Model, draft: Draft) -> None:
     model.resize(completed, [*kept, *opened])
 
 
-def _load(draft: Draft, version: int, find: Find) -> Model:
+def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -> Model:
     start = time.monotonic()
     labels: dict[str, Sequence[str]] = {**draft.labels()}
     if draft.is_ensemble:
-        return _load_ensemble(draft, version, labels, find)
+        return _load_ensemble(draft, version, labels, find, cache)
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
     spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
-    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find)
+    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache)
 
 
-def _load_ensemble(draft: Draft, version: int, labels: dict[str, Sequence[str]], find: Find) -> Model:
+def _load_ensemble(
+    draft: Draft, version: int, labels: dict[str, Sequence[str]], find: Find, cache: ResponseCache | None
+) -> Model:
     """Load an ensemble whose models are ready; the registry looks again whenever one of them changes."""
     start = time.monotonic()
 
@@ -108,7 +114,7 @@ def _load_ensemble(draft: Draft, version: int, labels: dict[str, Sequence[str]],
     problem = composition.obstacle(config, spec, known)
     if problem:
         raise InvalidArgumentError(problem)
-    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find)
+    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache)
 
 
 def _open(

@@ -8,13 +8,16 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Placement
+from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.models.cached import CachedScheduler
 from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
+from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.repository import INITIAL_STATE_FOLDER
 from tcli_server.request import InferenceRequest
-from tcli_server.scheduling import Later, PlacedInstance
+from tcli_server.scheduling import Later, PlacedInstance, Scheduler
 from tcli_server.scheduling.choose import scheduler_for
 from tcli_server.spec import ModelSpec
 
@@ -24,12 +27,14 @@ class Model:
 
     Args:
         find: the model that answers for a name and a version, for the steps of an ensemble.
+        cache: keeps the model's answers, if its configuration wants that.
 
     Attributes:
         config: complete and normalised; read only.
         spec: what requests are judged by.
         statistics: counters since loading.
         load_seconds: how long loading took.
+        is_cached: whether its answers are kept.
 
     Raises:
         UnavailableError: the machine gives no more threads; the instances are closed then.
@@ -43,6 +48,7 @@ class Model:
         instances: Sequence[PlacedInstance],
         load_seconds: float,
         find: "Callable[[str, str], Model]",
+        cache: ResponseCache | None = None,
     ) -> None:
         self.name: str = config.name
         self.version = int(spec.version)
@@ -52,7 +58,14 @@ class Model:
         self.load_seconds = load_seconds
         self.statistics = InferenceStatistics()
         self._instances = list(instances)
-        self._scheduler = scheduler_for(config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find)
+        self._scheduler: Scheduler = scheduler_for(
+            config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find
+        )
+        self.is_cached = cache is not None and config.response_cache.enable
+        if cache is not None and self.is_cached:
+            self._scheduler = CachedScheduler(self._scheduler, cache, spec, self.statistics)
+        elif config.response_cache.enable:
+            LOG.warning("'%s' wants its responses cached, but the server has no cache: use --cache-config", config.name)
         self._leases = 0
         self._stopped = False
         self._no_leases = threading.Condition()

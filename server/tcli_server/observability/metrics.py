@@ -6,6 +6,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from tcli_server.caching.cache import CacheUse
 from tcli_server.engine import Engine
 from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
 from tcli_server.models.model import Model
@@ -73,6 +74,44 @@ _PER_MODEL: tuple[tuple[str, str, str, Callable[[Model], int]], ...] = (
     ),
 )
 
+_PER_CACHED_MODEL: tuple[tuple[str, str, str, Callable[[Model], float]], ...] = (
+    (
+        "nv_cache_num_hits_per_model",
+        "counter",
+        "Requests answered from the response cache",
+        lambda model: model.statistics.hit_count,
+    ),
+    (
+        "nv_cache_num_misses_per_model",
+        "counter",
+        "Requests that were not in the response cache",
+        lambda model: model.statistics.miss_count,
+    ),
+    (
+        "nv_cache_hit_duration_per_model",
+        "counter",
+        "Microseconds of looking up what was there, summed over requests",
+        lambda model: model.statistics.hit_ns // 1000,
+    ),
+    (
+        "nv_cache_miss_duration_per_model",
+        "counter",
+        "Microseconds of looking up and keeping what was not there, summed over requests",
+        lambda model: model.statistics.miss_ns // 1000,
+    ),
+)
+
+_PER_CACHE: tuple[tuple[str, str, Callable[[CacheUse], float]], ...] = (
+    ("nv_cache_num_entries", "Responses in the cache", lambda use: use.entries),
+    ("nv_cache_util", "Share of the cache that is used, 0.0 to 1.0", lambda use: use.used_bytes / use.size),
+    ("nv_cache_num_lookups", "Lookups", lambda use: use.lookups),
+    ("nv_cache_num_hits", "Lookups that found something", lambda use: use.hits),
+    ("nv_cache_num_misses", "Lookups that found nothing", lambda use: use.lookups - use.hits),
+    ("nv_cache_num_evictions", "Responses that made room for others", lambda use: use.evictions),
+    ("nv_cache_lookup_duration", "Microseconds of all lookups", lambda use: use.lookup_ns // 1000),
+    ("nv_cache_insertion_duration", "Microseconds of all insertions", lambda use: use.insertion_ns // 1000),
+)
+
 _PER_GPU: tuple[tuple[str, str, str, Callable[[GpuUsage], float | None]], ...] = (
     ("nv_gpu_utilization", "gauge", "GPU utilization, 0.0 to 1.0", lambda gpu: gpu.utilization),
     ("nv_gpu_memory_total_bytes", "gauge", "GPU memory, bytes", lambda gpu: gpu.memory_total),
@@ -100,6 +139,11 @@ class ServerCollector(Collector):
         models = self._engine.models()
         if models:
             yield from _model_families(models)
+        cache = self._engine.response_cache
+        if cache is not None:
+            use = cache.use()
+            for name, documentation, read in _PER_CACHE:
+                yield _single(name, documentation, read(use))
         usage = self._poller.usage
         if self._poller.gpu:
             yield from self._gpu_families(usage.gpus)
@@ -135,6 +179,12 @@ def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
         family = Metric(name, documentation, kind)
         for model, labels in labelled:
             family.add_sample(name, labels, read(model))
+        yield family
+    cached = [(model, labels) for model, labels in labelled if model.is_cached]
+    for name, kind, documentation, counted in _PER_CACHED_MODEL if cached else ():
+        family = Metric(name, documentation, kind)
+        for model, labels in cached:
+            family.add_sample(name, labels, counted(model))
         yield family
     load = Metric("nv_model_load_duration_secs", "Seconds that loading took", "gauge")
     for model, labels in labelled:

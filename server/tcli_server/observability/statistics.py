@@ -38,6 +38,10 @@ class InferenceStatistics:
     inference_count: int = 0
     execution_count: int = 0
     last_inference_ms: int = 0
+    hit_count: int = 0
+    hit_ns: int = 0
+    miss_count: int = 0
+    miss_ns: int = 0
     failure_count: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FailureReason, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,6 +75,22 @@ class InferenceStatistics:
             self.inference_count += request.batch_size
             self.last_inference_ms = time.time_ns() // 1_000_000
 
+    def cache_hit(self, request: InferenceRequest, lookup_ns: int, end_ns: int) -> None:
+        """Count a request that was answered from the response cache: no inference, and no computing."""
+        with self._lock:
+            self.success_count += 1
+            self.success_ns += end_ns - request.arrival_ns
+            self.queue_ns += request.queue_ns - request.arrival_ns
+            self.hit_count += 1
+            self.hit_ns += lookup_ns
+
+    def cache_miss(self, duration_ns: int) -> None:
+        """Count a request that was not in the response cache; looking for it and keeping its answer took so long."""
+        with self._lock:
+            self.miss_count += 1
+            self.miss_ns += duration_ns
+            self.success_ns += duration_ns
+
     def failure(self, request: InferenceRequest, reason: FailureReason, end_ns: int) -> None:
         """Count a request that failed."""
         with self._lock:
@@ -85,15 +105,16 @@ class InferenceStatistics:
             message.last_inference = self.last_inference_ms
             message.inference_count = self.inference_count
             message.execution_count = self.execution_count
+            ran = self.success_count - self.hit_count
             durations = {
                 "success": (self.success_count, self.success_ns),
                 "fail": (self.fail_count, self.fail_ns),
                 "queue": (self.success_count, self.queue_ns),
-                "compute_input": (self.success_count, self.compute_input_ns),
-                "compute_infer": (self.success_count, self.compute_infer_ns),
-                "compute_output": (self.success_count, self.compute_output_ns),
-                "cache_hit": (0, 0),
-                "cache_miss": (0, 0),
+                "compute_input": (ran, self.compute_input_ns),
+                "compute_infer": (ran, self.compute_infer_ns),
+                "compute_output": (ran, self.compute_output_ns),
+                "cache_hit": (self.hit_count, self.hit_ns),
+                "cache_miss": (self.miss_count, self.miss_ns),
             }
             for key, (count, ns) in durations.items():
                 duration = getattr(message.inference_stats, key)

@@ -50,6 +50,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
     check_sequences(config, folder, report)
     check_ensemble(config, report)
     check_warmup(config, folder, report)
+    _cache(config, report)
     _instances(config, report)
     check_paths(config, folder, report)
     _metric_tags(config, report)
@@ -149,6 +150,19 @@ def _instances(config: ModelConfig, report: Report) -> None:
         if group.count < 0:
             edits = report.writing(f"{path}.count", "1")
             report.add(f"{path}.count", str(group.count), "1 or more", "write count: 1", edits=edits)
+
+
+def _cache(config: ModelConfig, report: Report) -> None:
+    if not config.response_cache.enable:
+        return
+    for with_what, is_set in (
+        ("sequence_batching", config.HasField("sequence_batching")),
+        ("dynamic_batching.preserve_ordering", config.dynamic_batching.preserve_ordering),
+    ):
+        if is_set:
+            field = "response_cache.enable"
+            expected = f"false, as answers from a cache do not go with {with_what}"
+            report.add(field, "true", expected, "remove response_cache", edits=report.removing("response_cache"))
 
 
 def _metric_tags(config: ModelConfig, report: Report) -> None:

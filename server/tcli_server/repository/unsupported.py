@@ -42,6 +42,7 @@ _SUPPORTED = frozenset(
         "dynamic_batching.priority_queue_policy",
         "ensemble_scheduling.step",
         "model_warmup",
+        "response_cache",
         "sequence_batching.max_sequence_idle_microseconds",
         "sequence_batching.control_input",
         "sequence_batching.state",

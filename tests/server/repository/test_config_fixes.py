@@ -66,7 +66,7 @@ sequence_batching {
 input [ { name: "data" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] } ]
 output [ { name: "classes" data_type: TYPE_FP32 dims: [ 10 ] } ]
 version_policy { latest { num_versions: 1 } }
-response_cache { enable: true }
+response_cache { enable: false }
 """,
 ]
 WORDS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[\w.+-]+|\s+|#[^\n]*|.', re.DOTALL)

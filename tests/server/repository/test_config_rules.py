@@ -122,7 +122,6 @@ UNSUPPORTED = [
     ('model_operations { op_library_filename: "x" }', "model_operations"),
     ("model_transaction_policy { decoupled: true }", "model_transaction_policy"),
     ("model_repository_agents { agents { } }", "model_repository_agents"),
-    ("response_cache { enable: true }", "response_cache"),
     ("model_metrics { metric_control { } }", "model_metrics"),
     ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
 ]

@@ -294,11 +294,11 @@ RULES: list[tuple[str, str, str | None]] = [
         "",
     ),
     (
-        "response_cache { enable: true }",
-        "1: response_cache: found a setting, "
-        "expected nothing: tcli does not support this field yet; "
-        "fix: remove it, or serve this model with NVIDIA Triton",
-        "",
+        "dynamic_batching { preserve_ordering: true }\nresponse_cache { enable: true }",
+        "2: response_cache.enable: found true, "
+        "expected false, as answers from a cache do not go with dynamic_batching.preserve_ordering; "
+        "fix: remove response_cache",
+        "dynamic_batching { preserve_ordering: true }\n",
     ),
 ]
 """Text -> its one problem and the text with the fix made, by the rules that hold without a model file."""
