@@ -55,6 +55,12 @@ def serve(
     model_load_thread_count: Annotated[
         int, _choice(_MODELS, "Models that load at the same time.", min=1, metavar="N")
     ] = 4,
+    model_config_name: Annotated[
+        str,
+        _choice(
+            _MODELS, "Use configs/NAME.pbtxt of a model's folder, where it is, as its configuration.", metavar="NAME"
+        ),
+    ] = "",
     disable_auto_complete_config: Annotated[
         Switch, switch(_MODELS, "Do not fill what a config.pbtxt leaves out from the model file.")
     ] = Switch.FALSE,
@@ -246,6 +252,7 @@ def serve(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
         repository_poll_secs=repository_poll_secs,
         load_models=load_models,
+        model_config_name=settings.config_name(model_config_name),
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,
         exit_on_error=bool(exit_on_error),

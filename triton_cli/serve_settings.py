@@ -98,6 +98,17 @@ def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
     return config
 
 
+def config_name(given: str) -> str:
+    """The name of the configurations to use.
+
+    Raises:
+        BadParameter: it is none of a file in a folder.
+    """
+    if any(character in given for character in "/\\\0") or given.startswith("."):
+        raise typer.BadParameter(f"'{given}': expected NAME of configs/NAME.pbtxt", param_hint="--model-config-name")
+    return given
+
+
 def cache_size(configs: list[str], byte_size: int) -> int:
     """Bytes of the response cache, 0 for none.
 

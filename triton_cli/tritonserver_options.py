@@ -44,7 +44,6 @@ _PARAMETERS = "leave it out and send what the model needs as request parameters 
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
-    "--model-config-name": _missing("leave it out and copy configs/NAME.pbtxt over config.pbtxt"),
     "--model-load-retry-count": _ignored("a load from a local folder would fail the same way again", "0"),
     "--model-namespacing": _missing_switch("leave it out and give the models of all repositories different names"),
     "--model-load-gpu-limit": _missing("leave it out and set the parameter gpu_mem_limit in the models' config.pbtxt"),

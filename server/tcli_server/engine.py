@@ -87,6 +87,7 @@ class Engine:
             self.options.backend_config,
             self.options.model_load_thread_count,
             self.response_cache,
+            self.options.model_config_name,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes

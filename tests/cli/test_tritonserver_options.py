@@ -66,7 +66,7 @@ def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
 
 @pytest.mark.parametrize("line", [
     "--grpc-use-ssl", "--grpc-use-ssl=1", "--allow-client-shm true", "--rate-limit=execution_count",
-    "--trace-config=triton,file=/tmp/t", "--model-config-name=h100",
+    "--trace-config=triton,file=/tmp/t",
     "--http-restricted-api=model-repository:admin=1", "--metrics-config summary_latencies=true",
     "--model-load-gpu-limit 0:0.5",
 ])  # fmt: skip

@@ -26,7 +26,7 @@ def composition_problem(draft: Draft) -> Problem | None:
 
     @cache
     def drafted(name: str) -> Draft | None:
-        found = find_model([repository], name)
+        found = find_model([repository], name, draft.folder.config_name)
         return Draft(found[0]) if len(found) == 1 else None
 
     def steps(name: str) -> list[str]:

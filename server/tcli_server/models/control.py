@@ -43,6 +43,7 @@ class ModelControl:
         auto_complete: fill what a configuration leaves out from the model file.
         loads: models that load at the same time.
         cache: for the answers of models that want them kept.
+        config_name: see `ModelFolder`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ModelControl:
         backend_config: BackendConfig,
         loads: int,
         cache: ResponseCache | None = None,
+        config_name: str = "",
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -61,6 +63,7 @@ class ModelControl:
         self._backend_config = backend_config
         self._loads = loads
         self._cache = cache
+        self._config_name = config_name
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
@@ -76,14 +79,14 @@ class ModelControl:
 
     def folders_on_disk(self) -> dict[str, list[ModelFolder]]:
         """Name -> the folders of that name, of the models that a start without names loads."""
-        folders = model_folders(self._repositories)
+        folders = model_folders(self._repositories, self._config_name)
         if self._auto_complete:
             return folders
         return {name: found for name, found in folders.items() if any(folder.has_config for folder in found)}
 
     def index(self) -> Iterator[tuple[str, str, str, str]]:
         """(name, version, state, reason) of each version; version and state are empty for a model never loaded."""
-        folders = model_folders(self._repositories)
+        folders = model_folders(self._repositories, self._config_name)
         known = self.registry.names()
         for name in sorted({*folders, *known}):
             if len(folders.get(name, ())) > 1 and not self.registry.ready(name):
@@ -146,7 +149,7 @@ class ModelControl:
     def _config(self, name: str) -> ModelConfig:
         """A model's configuration on disk as it is given; empty if there is none, or several."""
         try:
-            found = find_model(self._repositories, name)
+            found = find_model(self._repositories, name, self._config_name)
             return (
                 read_config_file(found[0].config_path).config
                 if len(found) == 1 and found[0].has_config
@@ -264,7 +267,7 @@ class ModelControl:
             before.pushed.discard()
 
     def _folder(self, name: str) -> ModelFolder:
-        candidates = find_model(self._repositories, name)
+        candidates = find_model(self._repositories, name, self._config_name)
         if len(candidates) != 1:
             places = ", ".join(str(path) for path in self._repositories)
             reason = _duplicates(name, candidates) if candidates else f"no folder '{name}' in {places}"

@@ -20,20 +20,32 @@ INITIAL_STATE_FOLDER = "initial_state"
 WARMUP_FOLDER = "warmup"
 """In a model's folder: the files that `model_warmup.inputs.value.input_data_file` names."""
 
-_NOT_VERSIONS = frozenset({"configs", INITIAL_STATE_FOLDER, WARMUP_FOLDER})
+CONFIGS_FOLDER = "configs"
+"""In a model's folder: configurations of which `--model-config-name` chooses one."""
+
+_NOT_VERSIONS = frozenset({CONFIGS_FOLDER, INITIAL_STATE_FOLDER, WARMUP_FOLDER})
 _REMOTE = ("s3://", "gs://", "as://")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """One model in a repository: `<repository>/<name>/`."""
+    """One model in a repository: `<repository>/<name>/`.
+
+    Attributes:
+        config_name: `configs/<config_name>.pbtxt` is its configuration, where there is such a file.
+    """
 
     name: str
     path: Path
+    config_name: str = ""
 
     @property
     def config_path(self) -> Path:
         """Where its configuration is, or would be."""
+        if self.config_name:
+            chosen = self.path / CONFIGS_FOLDER / f"{self.config_name}.pbtxt"
+            if is_there(chosen):
+                return chosen
         return self.path / CONFIG_FILE
 
     @property
@@ -82,7 +94,9 @@ class ModelFolder:
         return self.version_folders().get(version, self.path / str(version))
 
 
-def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, list[ModelFolder]]:
+def model_folders(
+    repositories: Iterable[str | os.PathLike[str]], config_name: str = ""
+) -> dict[str, list[ModelFolder]]:
     """Every model of some repositories by name; a name that several repositories have, has several folders.
 
     Hidden folders (a leading dot) are no models, nor are those whose name no protocol could carry.
@@ -111,15 +125,15 @@ def model_folders(repositories: Iterable[str | os.PathLike[str]]) -> dict[str, l
         for entry in sorted(entries):
             if unspeakable(entry.name):
                 continue
-            models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry))
+            models.setdefault(entry.name, []).append(ModelFolder(entry.name, entry, config_name))
     return models
 
 
-def find_model(repositories: Iterable[Path], name: str) -> list[ModelFolder]:
+def find_model(repositories: Iterable[Path], name: str, config_name: str = "") -> list[ModelFolder]:
     """The folders that `model_folders` would give for one name, without looking at all the others."""
     if name.startswith(".") or unspeakable(name):
         return []
-    return [ModelFolder(name, path / name) for path in repositories if is_folder(path / name)]
+    return [ModelFolder(name, path / name, config_name) for path in repositories if is_folder(path / name)]
 
 
 def unspeakable(name: str) -> bool:

@@ -108,3 +108,23 @@ def test_an_end_that_comes_too_soon_says_so(repository: Path):
         engine.submit(InferenceRequest("slow", dict(SLOW), reply=answers.append))
     assert engine.shutdown(timeout=0) is False
     until(lambda: len(answers) == 4)
+
+
+# --- another configuration ---
+
+
+def test_a_configuration_of_a_name_is_used_where_there_is_one(repository: Path):
+    write_model(repository, "other", onnx_models.add_sub(), "max_batch_size: 3")
+    configs = repository / "add_sub" / "configs"
+    configs.mkdir()
+    (configs / "large.pbtxt").write_text("max_batch_size: 64")
+    (configs / "wrong.pbtxt").write_text("max_batch_size: many")
+    options = EngineOptions(model_control_mode="explicit", load_models=("*",), model_config_name="large")
+    with Engine(repository, options=options) as engine:
+        assert [engine.model_config(name).max_batch_size for name in ("add_sub", "other")] == [64, 3]
+        (configs / "large.pbtxt").write_text("max_batch_size: 32")
+        engine.load("add_sub")
+        assert engine.model_config("add_sub").max_batch_size == 32
+    with Engine(repository, options=EngineOptions(model_config_name="wrong")) as engine:
+        (row,) = [row for row in engine.repository_index().models if row.name == "add_sub"]
+        assert f"{configs / 'wrong.pbtxt'}:1: max_batch_size" in row.reason
