@@ -125,11 +125,13 @@ class ModelControl:
 
     def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> "Future[None]":
         """Load a model in its turn; the future raises as `Engine.load`."""
-        with self._lock:
-            self._asked.add(name)
-        return self.operations.load(
-            name, lambda: self._load(name, override, files), lambda: self._load_steps(name, override)
-        )
+
+        def asked() -> None:
+            self._load(name, override, files)
+            with self._lock:
+                self._asked.add(name)
+
+        return self.operations.load(name, asked, lambda: self._load_steps(name, override))
 
     def _load_steps(self, name: str, override: ModelConfig | None) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.

@@ -10,7 +10,7 @@ import onnx_models
 from ensemble_models import Step, ensemble, tensor, write_ensemble
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
-from tcli_server.errors import InvalidArgumentError, NotFoundError
+from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError
 from tcli_server.models.check import check_repository
 from waiting import until
 
@@ -238,3 +238,14 @@ def test_labels_are_those_of_the_model_that_makes_the_output(repository: Path):
     write_ensemble(repository, "named", ensemble(["A", "B"], ["S"], [FIRST]))
     with Engine(repository) as engine:
         assert engine.model("named").spec.labels["S"][3] == "class 3"
+
+
+def test_names_that_cannot_be_loaded_are_not_remembered(repository: Path):
+    with Engine(repository, options=EXPLICIT) as engine:
+        for number in range(50):
+            with pytest.raises(InternalError):
+                engine.load(f"nobody{number}")
+        engine.load("first")
+        assert engine._control._asked == {"first"}
+        engine.unload("first")
+        assert engine._control._asked == set()

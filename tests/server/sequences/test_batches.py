@@ -85,12 +85,18 @@ class Model:
         return self.instances[0].batches
 
     def send(
-        self, sequence: str, value: float = 1, start: bool = False, end: bool = False, width: int = 1
+        self,
+        sequence: str,
+        value: float = 1,
+        start: bool = False,
+        end: bool = False,
+        width: int = 1,
+        timeout_us: int = 0,
     ) -> InferenceRequest:
         array = np.full((1, width), value, np.float32)
         request = InferenceRequest(
             "m", {"X": array}, id=sequence, reply=self.answers, sequence_id=sequence, sequence_start=start,
-            sequence_end=end, observer=self.statistics,
+            sequence_end=end, observer=self.statistics, timeout_us=timeout_us,
         )  # fmt: skip
         request.shape_key = (("X", (width,)),)
         assert self.scheduler.submit(request)
@@ -269,3 +275,55 @@ def test_the_threads_of_a_stopped_scheduler_are_gone():
     assert model.scheduler.join(60)
     assert all(instance.closed.is_set() for instance in model.instances)
     assert threading.active_count() == before
+
+
+def test_thousands_that_wait_for_a_slot_and_leave_are_not_kept():
+    model = Model()
+    model.held("a", "b", "c", "d")
+    waiting = [model.send(f"w{number}", start=True) for number in range(2000)]
+    assert model.scheduler.pending == 2000
+    for request in waiting[:-1]:
+        assert request.cancel()
+    assert model.scheduler.pending == 1
+    assert len(model.scheduler._backlog) < 100
+    assert len(model.scheduler._runs) == 5
+    model.send("b", end=True)
+    model.go_on()
+    until(lambda: model.scheduler.idle)
+    assert model.batches[-1][1] == ("w1999", True, True, 1)
+    model.scheduler.stop()
+    assert model.scheduler.join(60)
+
+
+def test_what_waited_and_left_holds_up_no_end():
+    model = Model()
+    model.held("a", "b", "c", "d")
+    for number in range(10):
+        model.send(f"w{number}", start=True).cancel()
+    model.go_on()
+    model.scheduler.stop()
+    assert model.scheduler.join(60)
+
+
+def test_timeouts_of_what_has_its_slot_are_not_kept():
+    model = Model()
+    model.held("a", "b", "c", "d")
+    requests = [model.send("w", start=number == 0, timeout_us=10**15) for number in range(1000)]
+    model.send("b", end=True)
+    model.go_on()
+    until(lambda: model.scheduler.idle)
+    assert all(request.ended for request in requests)
+    model.instances[0].gate.clear()
+    model.send("a")
+    for number in range(200):
+        model.send(f"v{number}", start=True, timeout_us=10**15)
+    assert len(model.scheduler._deadlines) < 2 * model.scheduler.pending + 100
+    model.go_on()
+
+
+def test_a_request_that_ended_keeps_no_tensors():
+    model = Model()
+    request = model.send("a", start=True)
+    model.answers.wait(1)
+    until(lambda: model.scheduler.idle)
+    assert (request.inputs, request.step) == ({}, None)

@@ -15,6 +15,9 @@ from tcli_server.request import InferenceRequest
 IN_FLIGHT = 64
 """Requests of one stream that may be under way, read but not yet answered, before the next is read."""
 
+_MOST_SEQUENCES = 1000
+"""Sequences of a stream that are remembered; others lose their slot when they have been idle for too long."""
+
 _Answer = bytes | ServerError
 Sequence = tuple[str, str, int | str]
 """Model, version and id of a sequence."""
@@ -33,10 +36,11 @@ class Place:
         """Wait until the request before has been submitted, or never will be."""
         if self._before is not None:
             await self._before._taken.wait()
-            self._before = None  # else each holds all that came before it
+            self._before = None
 
     def leave(self) -> None:
         """This request is submitted, or never will be."""
+        self._before = None
         self._taken.set()
 
 
@@ -102,7 +106,7 @@ class Stream:
             sequence = (request.model_name, request.model_version, request.sequence_id)
             if request.sequence_end:
                 self.sequences.discard(sequence)
-            elif request.sequence_start:
+            elif request.sequence_start and len(self.sequences) < _MOST_SEQUENCES:
                 self.sequences.add(sequence)
 
     def _no_more(self, reader: "asyncio.Task[None]") -> None:

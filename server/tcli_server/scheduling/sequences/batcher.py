@@ -21,6 +21,9 @@ from tcli_server.scheduling.worker import Worker
 
 Batch = list[InferenceRequest]
 
+_COMPACT = 64
+"""Entries of what is gone that a list may keep before they are looked for."""
+
 
 class SequenceBatcher:
     """Sequences, the slots that they hold, and those that wait for one.
@@ -60,7 +63,7 @@ class SequenceBatcher:
         self._free: list[tuple[int, int]] = []  # row, seat: the first rows of all instances come first
         self._seat_count = self._waiting = self._running = self._taken = 0
         self._deadlines: list[tuple[int, int, Run]] = []  # of requests that wait for a slot
-        self._put = 0
+        self._put = self._gone = 0
         self._stopped = False
         self._watch = DeadlineWatch(self._expire)
         self.resize(instances)
@@ -147,6 +150,9 @@ class SequenceBatcher:
             request.deadline_ns = now_ns + request.timeout_us * 1000
             heapq.heappush(self._deadlines, (request.deadline_ns, self._put, run))
             self._put += 1
+            if len(self._deadlines) > 2 * self._waiting + _COMPACT:
+                self._deadlines = [entry for entry in self._deadlines if entry[2].seat is None and entry[2].requests]
+                heapq.heapify(self._deadlines)
 
     def _forget(self, run: Run, request: InferenceRequest) -> None:
         """A request ended while it waited: the client is gone, and with it the sequence; without the lock."""
@@ -174,10 +180,22 @@ class SequenceBatcher:
         for request in waiting:
             request.queue = None
         self._waiting -= len(waiting)
-        if run.seat is None:
-            self._backlog = deque(other for other in self._backlog if other is not run)
+        if run.seat is None:  # its entry in the backlog stays until that is next looked through
+            self._gone += 1
+            if self._gone > len(self._backlog) // 2 + _COMPACT:
+                self._backlog = deque(other for other in self._backlog if other.requests)
+                self._gone = 0
         self._leave_if_over(run)
         return waiting
+
+    def _next_in_line(self) -> Run | None:
+        """The oldest sequence that waits for a slot."""
+        while self._backlog:
+            run = self._backlog.popleft()
+            if run.requests:
+                return run
+            self._gone -= 1
+        return None
 
     def _leave_if_over(self, run: Run) -> None:
         seat = run.seat
@@ -185,8 +203,9 @@ class SequenceBatcher:
             return
         run.seat = None
         seat.rows[run.row] = None
-        if self._backlog and not seat.worker.retired:
-            self._sit_down(self._backlog.popleft(), seat, run.row)
+        following = self._next_in_line() if not seat.worker.retired else None
+        if following is not None:
+            self._sit_down(following, seat, run.row)
         elif not seat.worker.retired:
             heapq.heappush(self._free, (run.row, seat.number))
         seat.wake()  # it may have nothing left to wait for
@@ -197,7 +216,8 @@ class SequenceBatcher:
         with self._lock:
             now_ns = time.monotonic_ns()
             next_ns = 0
-            for run in list(self._runs.values()):
+            while self._runs:
+                run = next(iter(self._runs.values()))
                 if run.active_ns + self._idle_ns > now_ns:
                     next_ns = run.active_ns + self._idle_ns
                     break
@@ -209,8 +229,6 @@ class SequenceBatcher:
                 _, _, run = heapq.heappop(self._deadlines)
                 if run.seat is None and any(0 < request.deadline_ns <= now_ns for request in run.requests):
                     timed_out += self._end(run)
-            if not next_ns and self._runs:
-                next_ns = now_ns + self._idle_ns
             if self._deadlines:
                 next_ns = min(next_ns or self._deadlines[0][0], self._deadlines[0][0])
         for request in timed_out:
@@ -290,8 +308,9 @@ class SequenceBatcher:
             for run in seat.rows:
                 if run is None or run.running is None:
                     continue
-                cancelled = run.running.ended  # nobody has answered it yet, so its client is gone
-                run.running = None
+                request, run.running = run.running, None
+                request.step = None
+                cancelled = request.ended  # nobody has answered it yet, so its client is gone
                 self._touch(run, now_ns)
                 if cancelled:
                     gone += self._end(run)
@@ -324,13 +343,13 @@ class SequenceBatcher:
                 (row, seat.number)
                 for seat in self._seats
                 if not seat.worker.retired
-                for row, run in enumerate(seat.rows)
-                if run is None
+                for row, taken in enumerate(seat.rows)
+                if taken is None
             ]
             heapq.heapify(self._free)
-            while self._backlog and self._free:
+            while self._free and (run := self._next_in_line()) is not None:
                 row, number = heapq.heappop(self._free)
-                self._sit_down(self._backlog.popleft(), next(s for s in self._seats if s.number == number), row)
+                self._sit_down(run, next(seat for seat in self._seats if seat.number == number), row)
             self._wake_all()
 
     def _give_up(self, workers: Sequence[Worker]) -> None:
