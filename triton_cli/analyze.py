@@ -179,7 +179,7 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
     from tcli_analyzer.analysis import analyze as run_analysis
     from tcli_analyzer.inputs import UnknownInputError
     from tcli_analyzer.output import write_output
-    from tcli_analyzer.subject import find_model
+    from tcli_analyzer.subject import NotAnalyzableError, find_model
     from tcli_analyzer.workspace import Workspace
     from tcli_server.errors import NotFoundError, ServerError
     from triton_cli.analyze_view import live_or_plain, show_result
@@ -196,6 +196,8 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
     except NotFoundError as error:
         missing = not all(repository.is_dir() for repository in options.repositories)
         fail(str(error), "create one with: tcli repo init, or name yours with --model-repository" if missing else "")
+    except NotAnalyzableError as error:
+        fail(str(error), error.fix)
     except UnknownInputError as error:
         raise typer.BadParameter(str(error), param_hint="--shape") from None
     except DoesNotRunError as error:

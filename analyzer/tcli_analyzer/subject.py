@@ -26,11 +26,23 @@ from tcli_server.backends.onnxruntime.batch_proof import (
     check_batching,
     smallest_item,
 )
-from tcli_server.errors import NotFoundError
-from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config
+from tcli_server.errors import NotFoundError, ServerError
+from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config, read_config_file
 
 ONNX_BACKEND = "onnxruntime"
 """The backend whose model files can be run here alone, to be checked and rewritten."""
+
+
+class NotAnalyzableError(Exception):
+    """The model is of a kind that is not analyzed.
+
+    Attributes:
+        fix: what to do instead.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 @dataclass(frozen=True)
@@ -106,10 +118,12 @@ def find_model(repositories: Sequence[Path], name: str) -> ModelFolder:
 
     Raises:
         NotFoundError: no repository, or no such model in it (the message lists those there are), or several.
+        NotAnalyzableError: it is an ensemble, or has state.
     """
     models = model_folders(repositories)
     found = models.get(name, [])
     if len(found) == 1:
+        _check_kind(found[0])
         return found[0]
     places = ", ".join(str(repository) for repository in repositories)
     if found:
@@ -118,6 +132,24 @@ def find_model(repositories: Sequence[Path], name: str) -> ModelFolder:
     close = difflib.get_close_matches(name, models, 1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     raise NotFoundError(f"model '{name}' is not in {places}; {hint}models there: {there}")
+
+
+def _check_kind(folder: ModelFolder) -> None:
+    try:
+        config = read_config_file(folder.config_path).config if folder.has_config else ModelConfig()
+    except ServerError:  # told when it is loaded
+        return
+    if config.HasField("ensemble_scheduling"):
+        steps = ", ".join(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+        raise NotAnalyzableError(
+            f"'{folder.name}' is an ensemble, which has no batch size and instances of its own",
+            f"analyze the models that it is made of: {steps}",
+        )
+    if config.HasField("sequence_batching"):
+        raise NotAnalyzableError(
+            f"'{folder.name}' keeps state (sequence_batching), and load for sequences is not supported yet",
+            "measure it with perf_analyzer --sequence-length",
+        )
 
 
 def examine(

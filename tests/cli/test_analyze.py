@@ -12,6 +12,9 @@ import pytest
 
 import batching_models
 from analysis_runs import CONFIG, write_fixed_model
+from ensemble_models import ensemble, write_ensemble
+from repositories import write_model
+from sequence_models import sums, sums_config
 
 QUICK = ("--measurement-interval", "20", "--max-trials", "3", "--batch-sizes", "1,4", "--concurrency", "1,4")
 
@@ -160,3 +163,16 @@ def test_repo_check_is_named_only_where_it_has_something_to_say(folder):
     assert ran.returncode == 1
     assert "model 'fixed' does not load as it is" in ran.stderr
     assert "tcli repo check fixed --model-repository model_repository says what is wrong with it" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["pipe", "sums"])
+def test_a_model_of_a_kind_that_is_not_analyzed_is_refused_with_what_to_do(tmp_path: Path, name: str):
+    steps = [("add_sub", {"INPUT0": "A", "INPUT1": "B"}, {"OUTPUT0": "S"})]
+    write_ensemble(tmp_path, "pipe", ensemble(["A", "B"], ["S"], steps))
+    write_model(tmp_path, "sums", sums(), sums_config())
+    command = [sys.executable, "-m", "triton_cli", "analyze", "--model", name, "--model-repository", str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    words = {"pipe": "analyze the models that it is made of: add_sub", "sums": "perf_analyzer --sequence-length"}
+    assert words[name] in ran.stderr
+    assert "Traceback" not in ran.stderr
