@@ -42,6 +42,7 @@ from tcli_server.version import VERSION
 
 EXTENSIONS = (
     "classification",
+    "sequence",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",
