@@ -94,7 +94,7 @@ def test_models_come_and_go_under_requests(repository: Path):
 
         def change(seed: int) -> None:
             dice = random.Random(seed)
-            for _ in range(60):
+            for _ in range(25):
                 name = dice.choice(names)
                 try:
                     if dice.random() < 0.4:
