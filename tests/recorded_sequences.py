@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from scheduled import HOUR_US, Answers, no_other
+from scheduled import Answers, no_other
 from tcli_server.backends import Placement
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.statistics import InferenceStatistics
@@ -24,7 +24,7 @@ name: "m" max_batch_size: 4
 input {{ name: "X" data_type: TYPE_FP32 dims: [ {dims} ] }}
 output {{ name: "Y" data_type: TYPE_FP32 dims: [ {dims} ] }}
 sequence_batching {{
-  max_sequence_idle_microseconds: {idle_us} {more}
+  max_sequence_idle_microseconds: 3600000000 {more}
   control_input {{ name: "START" control {{ kind: CONTROL_SEQUENCE_START bool_false_true: [ false, true ] }} }}
   control_input {{ name: "READY" control {{ kind: CONTROL_SEQUENCE_READY bool_false_true: [ false, true ] }} }}
   control_input {{ name: "ID" control {{ kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING }} }}
@@ -68,11 +68,11 @@ class Recording:
 class Model:
     """A scheduler over one or more instances."""
 
-    def __init__(self, more: str = "", count: int = 1, dims: int = 1, idle_us: int = HOUR_US) -> None:
+    def __init__(self, more: str = "", count: int = 1, dims: int = 1) -> None:
         self.instances = [Recording() for _ in range(count)]
         self.answers = Answers()
         self.statistics = InferenceStatistics()
-        config = text_format.Parse(CONFIG.format(more=more, dims=dims, idle_us=idle_us), ModelConfig())
+        config = text_format.Parse(CONFIG.format(more=more, dims=dims), ModelConfig())
         self.placed = [PlacedInstance(Placement(f"m_{i}", None, 1), each) for i, each in enumerate(self.instances)]
         self.scheduler: Scheduler = scheduler_for(
             config, read_spec(config, 1), self.placed, self.statistics, Path(), no_other

@@ -159,8 +159,9 @@ def test_a_thread_that_cannot_start_closes_each_new_instance_once(monkeypatch: p
 
 
 def test_an_idle_sequence_ends_in_time_whatever_timeouts_others_have():
-    model = Model(idle_us=50_000)
+    model = Model()
     model.held("a")
+    model.scheduler._idle_ns = 50_000_000
     model.send("a", end=True)
     for name in "bcd":
         model.send(name, start=True, end=True)
@@ -172,8 +173,9 @@ def test_an_idle_sequence_ends_in_time_whatever_timeouts_others_have():
 
 def test_looking_for_idle_sequences_costs_nothing_for_those_that_wait():
     """20,000 of them, of which none is idle: nobody may be held up meanwhile."""
-    model = Model(idle_us=1000)
+    model = Model()
     model.held("a", "b", "c", "d")
+    model.scheduler._idle_ns = 1_000_000
     for number in range(20_000):
         model.send(f"w{number}", start=True)
     began = time.thread_time()
