@@ -56,7 +56,7 @@ def list_models(
     with asked(url, protocol) as server:
         rows = server.index(ready)
     if json:
-        show_json([_document(row) for row in rows])
+        show_json([_document(row, defaults=False) for row in rows])
     else:
         show_index(rows)
 
@@ -149,11 +149,11 @@ def _statistics(server: "Transport", name: str, version: str) -> "list[Any]":
     return sorted(server.statistics(name, version), key=lambda each: (each.name, len(each.version), each.version))
 
 
-def _document(message: "Message") -> dict[str, Any]:
-    """A message as V2's JSON has it."""
+def _document(message: "Message", defaults: bool = True) -> dict[str, Any]:
+    """A message as V2's JSON has it: with its zeros, but for the index, which leaves out what is empty."""
     from tcli_server.protocols.http.messages import to_json
 
-    return to_json(message, defaults=False)
+    return to_json(message, defaults=defaults)
 
 
 def _read_config(path: Path) -> str:

@@ -142,3 +142,15 @@ def test_a_narrow_terminal_gets_blocks(tmp_path: Path):
     assert lines[0] == "add_sub"
     assert "  requests   0" in lines
     assert max(map(len, lines)) <= 40
+
+
+def test_json_has_the_fields_that_v2_has_zeros_too(server: tuple[Server, str]):
+    running, url = server
+    running.engine.load("add_sub")
+    (statistics,) = json.loads(run("stats", "--json", "-u", url).stdout)
+    assert (statistics["inference_count"], statistics["execution_count"], statistics["batch_stats"]) == (0, 0, [])
+    assert statistics["inference_stats"]["success"] == {"count": 0, "ns": 0}
+    assert json.loads(run("config", "add_sub", "--json", "-u", url).stdout)["default_model_filename"] == "model.onnx"
+    assert json.loads(run("config", "add_sub", "--json", "-u", url).stdout)["model_warmup"] == []
+    rows = json.loads(run("list", "--json", "-u", url).stdout)
+    assert {"name": "broken"} in rows
