@@ -348,10 +348,16 @@ class Engine:
             LOG.exception("a request to '%s' could not be submitted", request.model_name)
             request.fail(description.defect(error))
 
-    def abandon_sequence(self, model_name: str, model_version: str, sequence_id: int | str) -> None:
-        """Give the slot of a sequence to others, as nobody will go on with it; what is not there is no error."""
+    def abandon_sequence(
+        self, model_name: str, model_version: str, sequence_id: int | str, connection: object = None
+    ) -> None:
+        """Give the slot of a sequence to others, as nobody will go on with it; what is not there is no error.
+
+        Args:
+            connection: leave the sequence alone if its last request came on another one.
+        """
         with contextlib.suppress(ServerError):
-            self._registry.find(model_name, model_version).abandon(sequence_id)
+            self._registry.find(model_name, model_version).abandon(sequence_id, connection)
 
     def infer(
         self,

@@ -107,6 +107,7 @@ class InferenceRequest:
         sequence_id: the sequence (Triton's correlation id) that it belongs to; 0 or "" for none. A number and a text that
             look alike are two sequences.
         sequence_start: the first request of its sequence; likewise `sequence_end`.
+        connection: what it came on, where that tells when its client is gone; see `Scheduler.abandon`.
     """
 
     model_name: str
@@ -122,6 +123,7 @@ class InferenceRequest:
     sequence_id: int | str = 0
     sequence_start: bool = False
     sequence_end: bool = False
+    connection: object = None
 
     # Set on the way. Only requests of equal `shape_key` can share a batch.
     batch_size: int = 1

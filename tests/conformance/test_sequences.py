@@ -149,3 +149,17 @@ def test_a_wrong_request_of_a_stream_lets_nobody_overtake(tmp_path: Path):
     right = [answer.infer_response for answer in answers if not answer.error_message]
     totals = [int.from_bytes(each.raw_output_contents[0], "little") for each in right]
     assert totals == [20_000 * (index // 2 + 1) + (index + 1) // 2 for index in range(20)]
+
+
+def test_a_stream_that_breaks_leaves_a_sequence_alone_that_others_went_on_with(sequences: Server):
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+    with tritonclient.grpc.InferenceServerClient(url(sequences, "grpc")) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        for sequence in (71, 72):
+            client.async_stream_infer("sums", value("grpc", 1), sequence_id=sequence, sequence_start=True)
+            assert answers.get(timeout=60)[1] is None
+        client.infer("sums", value("grpc", 1), sequence_id=71)
+        client.stop_stream(cancel_requests=True)
+        until(lambda: 72 not in sequences.engine.model("sums")._scheduler._runs)
+        result = client.infer("sums", value("grpc", 5), sequence_id=71, sequence_end=True)
+        assert result.as_numpy("OUTPUT").tolist() == [[7]]

@@ -97,9 +97,9 @@ class CachedScheduler:
             LOG.exception("an answer of '%s' could not be kept", self._spec.name)
         reply(response)
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`."""
-        self._scheduler.abandon(sequence_id)
+        self._scheduler.abandon(sequence_id, connection)
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""

@@ -128,9 +128,9 @@ class Model:
             request.observer = None  # never taken: as for one that is not valid, Triton counts nothing
             raise
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """Nobody will go on with this sequence."""
-        self._scheduler.abandon(sequence_id)
+        self._scheduler.abandon(sequence_id, connection)
 
     def resize(self, config: ModelConfig, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on, which `config`, otherwise the same as before, describes.

@@ -41,8 +41,12 @@ class Scheduler(Protocol):
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """Take over a request that is valid for the model; False, and nothing done, once the scheduler is stopped."""
 
-    def abandon(self, sequence_id: int | str) -> None:
-        """Nobody will go on with this sequence; its requests that wait are cancelled, and its slot is free."""
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
+        """Nobody will go on with this sequence; its requests that wait are cancelled, and its slot is free.
+
+        Args:
+            connection: only if its last request came on this one, and not on that of somebody who took the id anew.
+        """
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on; those that are not among them finish their batch and are closed."""

@@ -95,7 +95,7 @@ class Batcher:
             queue.release(request)
         return True
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`: there are no sequences here."""
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:

@@ -94,7 +94,7 @@ def test_an_error_names_the_ensemble_and_keeps_its_kind(repository: Path):
             raise InternalError("onnx runtime error: no")
 
         instance.run = failing
-        with pytest.raises(InternalError, match=r"in ensemble 'pipe', .*no"):
+        with pytest.raises(InternalError, match=r"in ensemble 'pipe', .*no \(in the step of model 'second'\)$"):
             engine.infer("pipe", {"A": A, "B": B})
         assert (count(engine, "pipe"), count(engine, "first"), count(engine, "second")) == ((0, 1), (1, 0), (0, 1))
         assert engine.infer("pipe", {"A": A, "B": B}, outputs=["DIFFERENCE"]).outputs.keys() == {"DIFFERENCE"}

@@ -102,7 +102,7 @@ class Inference:
             await stream.run()
         except asyncio.CancelledError:
             for sequence in stream.sequences:  # nobody will go on with them
-                self._engine.abandon_sequence(*sequence)
+                self._engine.abandon_sequence(*sequence, stream.identity)
             raise
         finally:
             self._streams.discard(stream)

@@ -55,10 +55,12 @@ class Stream:
 
     Attributes:
         sequences: those that began on this stream and have not ended.
+        identity: as `InferenceRequest.connection`; not the stream itself, which would be kept by its sequences.
     """
 
     def __init__(self, answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]], context: Any) -> None:
         self.sequences: set[Sequence] = set()
+        self.identity = object()
         self._answer = answer
         self._context = context
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -106,6 +108,7 @@ class Stream:
     def follow(self, request: InferenceRequest) -> None:
         """Remember a sequence while it is open."""
         if request.sequence_id:
+            request.connection = self.identity
             sequence = (request.model_name, request.model_version, request.sequence_id)
             if request.sequence_end:
                 self.sequences.discard(sequence)

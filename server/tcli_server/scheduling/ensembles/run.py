@@ -30,7 +30,7 @@ class Member(Protocol):
     def submit(self, request: InferenceRequest, later: Later | None = None, *, leased: bool = False) -> bool:
         """Take over a request; raises InvalidArgumentError where it does not fit."""
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`."""
 
 
@@ -100,7 +100,7 @@ class Run:
             inner.cancel()
         if gone and request.sequence_id and not request.sequence_start:
             for step in unstarted:  # there, too, nobody will go on with the sequence
-                self._members[step].abandon(request.sequence_id)
+                self._members[step].abandon(request.sequence_id, request.connection)
 
     # --- steps ---
 
@@ -159,6 +159,7 @@ class Run:
             sequence_id=outer.sequence_id,
             sequence_start=outer.sequence_start,
             sequence_end=outer.sequence_end,
+            connection=outer.connection,
             arrival_ns=time.monotonic_ns(),
         )
 
@@ -187,7 +188,7 @@ class Run:
             inner = self._running.pop(step)
             if response.error is not None:
                 if self._error is None:
-                    self._error = response.error
+                    self._error = _naming(response.error, step)
             else:
                 for index, (begin, end) in enumerate(
                     (
@@ -247,3 +248,9 @@ class Run:
         request.compute_output_start_ns = request.compute_input_end_ns + times[1]
         request.compute_end_ns = request.compute_output_start_ns + times[2]
         self._statistics.record_execution(request.batch_size, times[0], times[1], times[2])
+
+
+def _naming(error: ServerError, step: Step) -> ServerError:
+    """An error that says in which step it came about; behind Triton's words, which people look for."""
+    text, name = str(error), f"'{step.model}'"
+    return error if name in text else error_of_kind(error.kind, f"{text} (in the step of model {name})")

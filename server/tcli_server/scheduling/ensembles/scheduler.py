@@ -87,14 +87,14 @@ class EnsembleScheduler:
             self._running -= 1
             self._ended.notify_all()
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`, for the models of all steps."""
         for step in self._graph.steps:
             try:
                 member = self._find(step.model, step.version)
             except ServerError:
                 continue
-            member.abandon(sequence_id)
+            member.abandon(sequence_id, connection)
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`: there are no instances."""

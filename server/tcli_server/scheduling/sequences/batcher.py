@@ -119,11 +119,12 @@ class SequenceBatcher:
             request.queue.release(request)
         return True
 
-    def abandon(self, sequence_id: int | str) -> None:
+    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`."""
         with self._lock:
             run = self._runs.get(sequence_id)
-            waiting = self._end(run) if run is not None else []
+            theirs = run is not None and connection in (None, run.connection)
+            waiting = self._end(run) if run is not None and theirs else []
         _cancel(waiting)
 
     def _begin(self, sequence_id: int | str) -> Run:
@@ -139,6 +140,7 @@ class SequenceBatcher:
         now_ns = time.monotonic_ns()
         request.queue_ns, request.queue = now_ns, run
         run.requests.append(request)
+        run.connection = request.connection
         self._resting.pop(run, None)
         self._waiting += 1
         if request.sequence_end:

@@ -26,11 +26,24 @@ class Run:
         row: its slot there.
         running: its request that the instance works on.
         complete: nothing more will come.
+        connection: of its last request.
         states: what the next request gets, unless it starts the sequence anew.
         rests_ns: since when it has nothing to do.
     """
 
-    __slots__ = ("_forget", "_initial", "complete", "id", "requests", "rests_ns", "row", "running", "seat", "states")
+    __slots__ = (
+        "_forget",
+        "_initial",
+        "complete",
+        "connection",
+        "id",
+        "requests",
+        "rests_ns",
+        "row",
+        "running",
+        "seat",
+        "states",
+    )
 
     def __init__(
         self, sequence_id: int | str, states: States, forget: Callable[["Run", InferenceRequest], None]
@@ -42,6 +55,7 @@ class Run:
         self.row = 0
         self.running: InferenceRequest | None = None
         self.complete = False
+        self.connection: object = None
         self.rests_ns = 0
         self.states = states.initial
         self._forget = forget
