@@ -1,6 +1,7 @@
 """Sequences as NVIDIA's client sends them, over HTTP, gRPC and streams."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,16 +81,25 @@ def test_sequences_on_one_stream_keep_their_order(sequences: Server):
 def test_a_stream_that_breaks_frees_the_slots_of_its_sequences(sequences: Server):
     engine = sequences.engine
     scheduler = engine.model("sums")._scheduler
-    answers: queue.SimpleQueue = queue.SimpleQueue()
-    with tritonclient.grpc.InferenceServerClient(url(sequences, "grpc")) as client:
-        client.start_stream(lambda result, error: answers.put((result, error)))
+    broken = threading.Event()
+
+    def requests() -> Iterator[service_pb2.ModelInferRequest]:
         for sequence in range(61, 65):  # all four slots
-            client.async_stream_infer("sums", value("grpc", 1), sequence_id=sequence, sequence_start=True)
+            request = service_pb2.ModelInferRequest(model_name="sums", raw_input_contents=[np.int32(1).tobytes()])
+            request.inputs.add(name="INPUT", datatype="INT32", shape=[1, 1])
+            request.parameters["sequence_id"].int64_param = sequence
+            request.parameters["sequence_start"].bool_param = True
+            yield request
+        broken.wait()  # the client never says that it has no more
+
+    with grpc.insecure_channel(url(sequences, "grpc")) as channel:
+        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(requests())
         for _ in range(4):
-            assert answers.get(timeout=60)[1] is None
+            assert next(call).error_message == ""
         assert len(scheduler._runs) == 4
-        client.stop_stream(cancel_requests=True)
-    until(lambda: not scheduler._runs)
+        call.cancel()
+        until(lambda: not scheduler._runs)
+        broken.set()
     assert scheduler.idle
     inputs = {"INPUT": np.ones((1, 1), np.int32)}
     assert engine.infer("sums", inputs, sequence_id=70, sequence_start=True, sequence_end=True).outputs["OUTPUT"] == 1
