@@ -13,6 +13,7 @@ import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from ensemble_models import ensemble, tensor, write_ensemble
 from repositories import write_model
 from sequence_models import sums, sums_config
 from tcli_server import Engine
@@ -28,6 +29,8 @@ LONG = "max_sequence_idle_microseconds: 3600000000"
 def sequences(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository = tmp_path_factory.mktemp("sequences")
     write_model(repository, "sums", sums(), sums_config(LONG))
+    steps = [("sums", {"INPUT": "IN"}, {"OUTPUT": "SUM"})]
+    write_ensemble(repository, "pipe", ensemble([tensor("IN", "1", "INT32")], [tensor("SUM", "1", "INT32")], steps, 4))
     with Server(Engine(repository), LOOPBACK) as running:
         yield running
 
@@ -136,3 +139,23 @@ def test_large_and_small_requests_of_a_stream_reach_the_model_in_their_order(tmp
     assert [answer.error_message for answer in answers] == [""] * 12
     totals = [int(np.frombuffer(answer.infer_response.raw_output_contents[0], np.int32)[0]) for answer in answers]
     assert totals == list(np.cumsum([20_000, 1, 1] * 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sequence", [2**62 + 5, 7])
+def test_an_ensemble_answers_with_its_sequence(sequences: Server, kind: str, sequence: int):
+    given = KINDS[kind].InferInput("IN", [1, 1], "INT32")
+    given.set_data_from_numpy(np.ones((1, 1), np.int32))
+    with KINDS[kind].InferenceServerClient(url(sequences, kind)) as client:
+        result = client.infer("pipe", [given], sequence_id=sequence, sequence_start=True, sequence_end=True)
+        response = result.get_response(as_json=True) if kind == "grpc" else result.get_response()
+    assert result.as_numpy("SUM").tolist() == [[1]]
+    values = {
+        key: next(iter(value.values())) if isinstance(value, dict) else value
+        for key, value in response["parameters"].items()
+    }
+    assert {key: int(value) for key, value in values.items()} == {
+        "sequence_id": sequence,
+        "sequence_start": 1,
+        "sequence_end": 1,
+    }
