@@ -159,3 +159,26 @@ def test_an_ensemble_answers_with_its_sequence(sequences: Server, kind: str, seq
         "sequence_start": 1,
         "sequence_end": 1,
     }
+
+
+def test_a_wrong_request_of_a_stream_lets_nobody_overtake(tmp_path: Path):
+    """It is answered before the one in front of it has been read; the one behind it still waits for both."""
+    write_model(tmp_path, "sums", sums(), sums_config(LONG, dims="-1"))
+
+    def requests() -> Iterator[service_pb2.ModelInferRequest]:
+        for step in range(30):
+            width = (20_000, 1, 1)[step % 3]
+            request = service_pb2.ModelInferRequest(model_name="sums" if step % 3 != 1 else "nobody")
+            tensor = request.inputs.add(name="INPUT", datatype="INT32", shape=[1, width])
+            tensor.contents.int_contents.extend([1] * width)
+            request.parameters["sequence_id"].int64_param = 9
+            request.parameters["sequence_start"].bool_param = step == 0
+            yield request
+
+    with Server(Engine(tmp_path), LOOPBACK) as server, grpc.insecure_channel(url(server, "grpc")) as channel:
+        answers = list(service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(requests(), timeout=60))
+    told = [answer.error_message for answer in answers]
+    assert [bool(error) for error in told] == [step % 3 == 1 for step in range(30)], told
+    right = [answer.infer_response for answer in answers if not answer.error_message]
+    totals = [int.from_bytes(each.raw_output_contents[0], "little") for each in right]
+    assert totals == [20_000 * (index // 2 + 1) + (index + 1) // 2 for index in range(20)]

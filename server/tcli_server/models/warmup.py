@@ -96,7 +96,7 @@ class _Maker:
         if not self._is_stateful:
             return {}
         whole = InferenceRequest("", {}, sequence_id=self._controls.any_id, sequence_start=True, sequence_end=True)
-        return {**self._controls.of(whole), **self.states.initial()}
+        return {**self._controls.of(whole), **self.states.initial}
 
     def _tensor(self, name: str, source: ModelWarmup.Input) -> np.ndarray:
         kind, dims = BY_CONFIG_TYPE[source.data_type], tuple(source.dims)

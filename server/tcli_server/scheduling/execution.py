@@ -1,5 +1,6 @@
 """Runs a batch: gather the requests' inputs, run the instance, give each request its share of the outputs."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from math import prod
@@ -69,7 +70,7 @@ class Executor:
         try:
             return [*outcomes, *self._run(parts)] if outcomes else self._run(parts)
         except BaseException as error:  # whatever it is, it must not take the instance's thread down
-            if len(parts) == 1 or parts[0][0].step is not None:  # running a stateful model twice is no way out
+            if len(parts) == 1 or batch[0].step is not None:  # running a stateful model twice is no way out
                 return outcomes + [self._failed(request, error) for request, _ in parts]
         for part in parts:
             try:
@@ -90,6 +91,8 @@ class Executor:
                 refused.append(self._failed(request, error))
                 filler = request.step.filler() if request.step is not None else None
                 if filler is not None:
+                    with contextlib.suppress(Exception):
+                        filler = self._instance.prepare(filler)
                     parts.append((InferenceRequest(request.model_name, {}, request.outputs), filler))
         return parts
 
@@ -157,6 +160,7 @@ class Executor:
         spec = self._spec
         if spec.max_batch_size:
             self._check_batch(names, arrays, sum([request.batch_size for request, _ in parts]))
+        states = {name: array for name, array in zip(names, arrays, strict=True) if name in self._states}
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs.get(name), a) for name, a in zip(names, arrays, strict=True)]
         outcomes: list[Outcome] = []
@@ -165,8 +169,12 @@ class Executor:
             end = start + request.batch_size
             shares = arrays if len(parts) == 1 else [array[start:end] for array in arrays]
             outputs = dict(zip(names, shares, strict=True))
-            if request.step is not None and self._states:
-                request.step.keep({name: outputs[name] for name in self._states})
+            if request.step is not None and states:
+                kept = states if len(parts) == 1 else {name: array[start:end] for name, array in states.items()}
+                # Copies, where the client may change the output it is given, or where a row would keep the whole batch.
+                request.step.keep(
+                    {name: array.copy() if len(parts) > 1 or name in wanted else array for name, array in kept.items()}
+                )
                 outputs = {name: outputs[name] for name in wanted}
             if request.outputs and len(request.outputs) < len(wanted):
                 outputs = {name: outputs[name] for name in wanted if name in request.outputs}

@@ -1,5 +1,6 @@
 """ModelStreamInfer: how much of a stream is under way, in what order it is answered, and how it ends."""
 
+import gc
 import queue
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from held_models import HeldServer, connected, held_server, identity, number_of
 from tcli_server.protocols.grpc import infer
+from tcli_server.protocols.grpc.stream import Place
 from tcli_server.serving import ServeOptions
 from waiting import until
 
@@ -205,3 +207,12 @@ def test_a_defect_is_logged_once_and_costs_one_request(
         assert refusal.value.code() == grpc.StatusCode.INTERNAL
     assert [record.message for record in caplog.records] == ["ModelStreamInfer failed", "ModelInfer failed"]
     assert all(record.exc_info and record.exc_info[0] is KeyError for record in caplog.records)
+
+
+def test_requests_that_fail_at_once_are_not_kept_by_those_behind_them():
+    last = Place(None)
+    for _ in range(100):
+        last.leave()
+        last = Place(last)
+    last.leave()
+    assert sum(isinstance(each, Place) for each in gc.get_objects()) < 10

@@ -33,14 +33,17 @@ class Place:
         self._taken = asyncio.Event()
 
     async def wait(self) -> None:
-        """Wait until the request before has been submitted, or never will be."""
-        if self._before is not None:
-            await self._before._taken.wait()
-            self._before = None
+        """Wait until all requests before have been submitted, or never will be."""
+        before = self._before
+        while before is not None:  # one that failed early may have left before its turn
+            await before._taken.wait()
+            before = before._before
+        self._before = None
 
     def leave(self) -> None:
         """This request is submitted, or never will be."""
-        self._before = None
+        while self._before is not None and self._before._taken.is_set():
+            self._before = self._before._before
         self._taken.set()
 
 

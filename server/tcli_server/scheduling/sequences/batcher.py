@@ -3,7 +3,7 @@
 import heapq
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 
 from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError
@@ -57,10 +57,11 @@ class SequenceBatcher:
         self._nobody = controls.of_nobody() if strategy.keeps_rows else None
         self._executor = executor
         self._lock = threading.Lock()
-        self._runs: dict[int | str, Run] = {}  # those that may go on, by id; the first has been idle longest
+        self._runs: dict[int | str, Run] = {}  # those that may go on, by id
+        self._resting: OrderedDict[Run, None] = OrderedDict()  # those whose client is to speak, longest first
         self._backlog: deque[Run] = deque()
         self._seats: list[Seat] = []
-        self._free: list[tuple[int, int]] = []  # row, seat: the first rows of all instances come first
+        self._free: list[tuple[int, int, Seat]] = []  # row, seat's number: the first rows of all instances come first
         self._seat_count = self._waiting = self._running = self._taken = 0
         self._deadlines: list[tuple[int, int, Run]] = []  # of requests that wait for a slot
         self._put = self._gone = 0
@@ -98,23 +99,22 @@ class SequenceBatcher:
         with self._lock:
             if self._stopped:
                 return False
-            run = self._runs.pop(request.sequence_id, None)
+            run = self._runs.get(request.sequence_id)
             if run is None and not request.sequence_start:
                 raise InvalidArgumentError(
                     f"inference request for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
                     "on the first request of the sequence"
                 )
             restarted = run is not None and request.sequence_start
-            now_ns = time.monotonic_ns()
-            run = run or self._begin(request.sequence_id)
-            self._put_into(run, request, now_ns)
+            self._put_into(run or self._begin(request.sequence_id), request)
         if restarted:
             LOG.warning(
                 "sequence %s for model '%s' has a conflict: it starts again before it ended, and goes on from there",
                 request.sequence_id,
                 self._model,
             )
-        self._watch.notice(request.deadline_ns or now_ns + self._idle_ns)
+        if request.deadline_ns:
+            self._watch.notice(request.deadline_ns)
         if request.ended and request.queue is not None:  # its end, before it had a place here, could not give it back
             request.queue.release(request)
         return True
@@ -127,23 +127,23 @@ class SequenceBatcher:
         _cancel(waiting)
 
     def _begin(self, sequence_id: int | str) -> Run:
-        run = Run(sequence_id, self._states.fixed, self._forget)
+        run = self._runs[sequence_id] = Run(sequence_id, self._states, self._forget)
         if self._free:
-            row, number = heapq.heappop(self._free)
-            self._sit_down(run, next(seat for seat in self._seats if seat.number == number), row)
+            row, _, seat = heapq.heappop(self._free)
+            self._sit_down(run, seat, row)
         else:
             self._backlog.append(run)
         return run
 
-    def _put_into(self, run: Run, request: InferenceRequest, now_ns: int) -> None:
+    def _put_into(self, run: Run, request: InferenceRequest) -> None:
+        now_ns = time.monotonic_ns()
         request.queue_ns, request.queue = now_ns, run
         run.requests.append(request)
-        run.active_ns = now_ns
+        self._resting.pop(run, None)
         self._waiting += 1
         if request.sequence_end:
-            run.complete = True  # the id may be used anew at once
-        else:
-            self._runs[run.id] = run
+            run.complete = True
+            del self._runs[run.id]  # which may be used anew at once
         if run.seat is not None:
             run.seat.wake()
         elif request.timeout_us:
@@ -174,6 +174,7 @@ class SequenceBatcher:
         """Forget a sequence; the requests that wait are returned, for others to end."""
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
+        self._resting.pop(run, None)
         run.complete = True
         waiting = list(run.requests)
         run.requests.clear()
@@ -199,7 +200,7 @@ class SequenceBatcher:
 
     def _leave_if_over(self, run: Run) -> None:
         seat = run.seat
-        if seat is None or not (run.over or (self._stopped and not run.requests and run.running is None)):
+        if seat is None or not run.over:
             return
         run.seat = None
         seat.rows[run.row] = None
@@ -207,7 +208,7 @@ class SequenceBatcher:
         if following is not None:
             self._sit_down(following, seat, run.row)
         elif not seat.worker.retired:
-            heapq.heappush(self._free, (run.row, seat.number))
+            heapq.heappush(self._free, (run.row, seat.number, seat))
         seat.wake()  # it may have nothing left to wait for
 
     def _expire(self) -> int:
@@ -216,15 +217,12 @@ class SequenceBatcher:
         with self._lock:
             now_ns = time.monotonic_ns()
             next_ns = 0
-            while self._runs:
-                run = next(iter(self._runs.values()))
-                if run.active_ns + self._idle_ns > now_ns:
-                    next_ns = run.active_ns + self._idle_ns
+            while self._resting:
+                run = next(iter(self._resting))
+                if run.rests_ns + self._idle_ns > now_ns:
+                    next_ns = run.rests_ns + self._idle_ns
                     break
-                if run.requests or run.running is not None:  # it is not the client's fault
-                    self._touch(run, now_ns)
-                else:
-                    self._end(run)
+                self._end(run)
             while self._deadlines and self._deadlines[0][0] <= now_ns:
                 _, _, run = heapq.heappop(self._deadlines)
                 if run.seat is None and any(0 < request.deadline_ns <= now_ns for request in run.requests):
@@ -236,43 +234,56 @@ class SequenceBatcher:
             request.fail(error, FailureReason.REJECTED)
         return next_ns
 
-    def _touch(self, run: Run, now_ns: int) -> None:
-        run.active_ns = now_ns
-        if self._runs.pop(run.id, None) is run:
-            self._runs[run.id] = run
-
     # --- what workers ask ---
 
     def _take(self, worker: Worker) -> tuple[int, Batch] | None:
         """As `Batcher.take`."""
         seat = next(seat for seat in self._seats if seat.worker is worker)
         while True:
+            gone: Batch = []
             with self._lock:
                 runs, wait_ns = self._strategy.plan(seat.rows, time.monotonic_ns(), self._stopped)
-                if runs:
-                    batch = self._batch(runs)
-                    if not batch:  # all have just ended, and are about to be forgotten
-                        continue
-                    number = self._taken
+                batch = self._batch(runs, gone)
+                number = self._taken
+                if batch:
                     self._taken += 1
                     self._running += 1
-                    return number, batch
-                if seat.empty and (worker.retired or (self._stopped and not self._backlog)):
-                    return None
-                seat.parked = True
-            if not worker.parking.wait(None if wait_ns < 0 else wait_ns):
-                with self._lock:
-                    if seat.parked:
-                        seat.parked = False
-                        continue
-                worker.parking.wait()  # somebody woke it in the very moment
+                elif not runs:
+                    if seat.empty and (worker.retired or (self._stopped and not self._backlog)):
+                        return None
+                    seat.parked = True
+            _cancel(gone)
+            if batch:
+                return number, batch
+            if not runs:
+                self._wait(seat, wait_ns)
 
-    def _batch(self, runs: Sequence[Run | None]) -> Batch:
-        steps = [self._step(run) if run is not None else None for run in runs]
-        like = next((request for request in steps if request is not None), None)
+    def _wait(self, seat: Seat, wait_ns: int) -> None:
+        if not seat.worker.parking.wait(None if wait_ns < 0 else wait_ns):
+            with self._lock:
+                if seat.parked:
+                    seat.parked = False
+                    return
+            seat.worker.parking.wait()  # somebody woke it in the very moment
+
+    def _batch(self, runs: Sequence[Run | None], gone: Batch) -> Batch:
+        """The next requests of these sequences.
+
+        Args:
+            gone: gets the requests that nobody will run, as the next one of their sequence has just ended.
+        """
+        steps: list[InferenceRequest | None] = []
+        for run in runs:
+            step = self._step(run) if run is not None else None
+            if run is not None and step is None:  # the thread that ends it has not come to `_forget` yet
+                gone += self._end(run)
+            steps.append(step)
+        like = next((step for step in steps if step is not None), None)
         if like is None:
             return []
-        return [request if request is not None else self._filler(like) for request in steps]
+        if self._nobody is None:
+            return [step for step in steps if step is not None]
+        return [step if step is not None else self._filler(like) for step in steps]
 
     def _step(self, run: Run) -> InferenceRequest | None:
         """A sequence's next request, ready to run; None if it has just ended."""
@@ -284,8 +295,8 @@ class SequenceBatcher:
         request.queue = None
         self._waiting -= 1
         run.running = request
-        if request.sequence_start or not run.states:
-            run.states = self._states.initial()
+        if request.sequence_start:
+            run.states = self._states.initial
         inputs = {**inputs, **self._controls.of(request), **run.states}
         request.step = SequenceStep(run, self._states, inputs, self._nobody)
         return request
@@ -301,6 +312,7 @@ class SequenceBatcher:
 
     def _ran(self, worker: Worker) -> None:
         gone: Batch = []
+        rests = False
         with self._lock:
             seat = next(seat for seat in self._seats if seat.worker is worker)
             self._running -= 1
@@ -310,12 +322,17 @@ class SequenceBatcher:
                     continue
                 request, run.running = run.running, None
                 request.step = None
-                cancelled = request.ended  # nobody has answered it yet, so its client is gone
-                self._touch(run, now_ns)
-                if cancelled:
+                # Nobody has answered the request yet: if it has ended, its client is gone.
+                if request.ended or (self._stopped and not run.requests):
                     gone += self._end(run)
+                elif not run.requests and not run.complete:
+                    run.rests_ns = now_ns
+                    self._resting[run] = None
+                    rests = True
                 else:
                     self._leave_if_over(run)
+        if rests:
+            self._watch.notice(now_ns + self._idle_ns)
         _cancel(gone)
 
     # --- the life of the scheduler ---
@@ -328,19 +345,14 @@ class SequenceBatcher:
         workers = [Worker(placed, self._executor(placed), self._take, self._ran, None) for placed in fresh]
         with self._lock:
             seats = [Seat(self._seat_count + index, worker, self._size) for index, worker in enumerate(workers)]
-            self._seats += seats
+            self._seats = [seat for seat in self._seats if seat.worker.is_alive()] + seats
             self._seat_count += len(seats)
-        try:
-            for worker in workers:
-                worker.start()
-        except RuntimeError as error:
-            self._give_up(workers)
-            raise UnavailableError(f"an instance of model '{self._model}': {error}") from None
+        self._start(seats)
         with self._lock:
             for seat in self._seats:
                 seat.worker.retired = all(seat.worker.placed is not placed for placed in instances)
             self._free = [
-                (row, seat.number)
+                (row, seat.number, seat)
                 for seat in self._seats
                 if not seat.worker.retired
                 for row, taken in enumerate(seat.rows)
@@ -348,19 +360,28 @@ class SequenceBatcher:
             ]
             heapq.heapify(self._free)
             while self._free and (run := self._next_in_line()) is not None:
-                row, number = heapq.heappop(self._free)
-                self._sit_down(run, next(seat for seat in self._seats if seat.number == number), row)
+                row, _, seat = heapq.heappop(self._free)
+                self._sit_down(run, seat, row)
             self._wake_all()
 
-    def _give_up(self, workers: Sequence[Worker]) -> None:
-        with self._lock:
-            self._seats = [seat for seat in self._seats if seat.worker not in workers or seat.worker.is_alive()]
-            for worker in workers:
-                worker.retired = True
-            self._wake_all()
-        for worker in workers:
-            if not worker.is_alive():
-                worker.placed.instance.close()
+    def _start(self, seats: Sequence[Seat]) -> None:
+        """Start all workers or none.
+
+        Raises:
+            UnavailableError: the machine gives no more threads; the instances are closed then.
+        """
+        for index, seat in enumerate(seats):
+            try:
+                seat.worker.start()
+            except RuntimeError as error:
+                with self._lock:
+                    self._seats = [other for other in self._seats if other not in seats[index:]]
+                    for started in seats[:index]:
+                        started.worker.retired = True
+                    self._wake_all()
+                for unstarted in seats[index:]:
+                    unstarted.worker.placed.instance.close()
+                raise UnavailableError(f"an instance of model '{self._model}': {error}") from None
 
     def stop(self) -> None:
         """As `Scheduler.stop`."""
@@ -368,8 +389,8 @@ class SequenceBatcher:
             self._stopped = True
             for seat in self._seats:
                 for run in list(seat.rows):
-                    if run is not None:
-                        self._leave_if_over(run)
+                    if run is not None and not run.requests and run.running is None:
+                        self._end(run)
             self._wake_all()
 
     def join(self, timeout: float | None = None) -> bool:

@@ -13,7 +13,7 @@ from tcli_server.errors import InvalidArgumentError
 from tcli_server.request import InferenceRequest, Inputs
 
 LONGEST_ID = 128
-"""Characters of a correlation id."""
+"""Bytes of a correlation id that is a text."""
 
 _LARGEST_ID = 2**64 - 1
 _Control = ModelSequenceBatching.Control
@@ -55,10 +55,17 @@ class Controls:
             InvalidArgumentError: it cannot.
         """
         given = request.sequence_id
-        if isinstance(given, int) and not 0 <= given <= _LARGEST_ID:
+        if isinstance(given, str):
+            try:
+                length = len(given.encode())
+            except UnicodeEncodeError:
+                raise InvalidArgumentError("the correlation ID is no text that UTF-8 can hold") from None
+            if length > LONGEST_ID:
+                raise InvalidArgumentError(f"string correlation ID cannot be longer than {LONGEST_ID} characters")
+        elif not isinstance(given, int):
+            raise InvalidArgumentError(f"the correlation ID is a {type(given).__name__}, expected a number or a text")
+        elif not 0 <= given <= _LARGEST_ID:
             raise InvalidArgumentError(f"correlation ID {given} is out of range: expected 1 to {_LARGEST_ID}")
-        if isinstance(given, str) and len(given) > LONGEST_ID:
-            raise InvalidArgumentError(f"string correlation ID cannot be longer than {LONGEST_ID} characters")
         for name, kind in self._ids:
             if isinstance(given, str) is not (kind.name == "BYTES"):
                 found = "BYTES" if isinstance(given, str) else "UINT64"

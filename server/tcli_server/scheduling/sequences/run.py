@@ -17,7 +17,7 @@ class Run:
     """A sequence; the `queue` of its requests that wait.
 
     Args:
-        fixed: its states have one shape for ever.
+        states: what it starts with.
         forget: told when a request ends while it waits.
 
     Attributes:
@@ -26,21 +26,24 @@ class Run:
         row: its slot there.
         running: its request that the instance works on.
         complete: nothing more will come.
-        active_ns: when it was last heard of, or answered.
+        states: what the next request gets, unless it starts the sequence anew.
+        rests_ns: since when it has nothing to do.
     """
 
-    __slots__ = ("_fixed", "_forget", "active_ns", "complete", "id", "requests", "row", "running", "seat", "states")
+    __slots__ = ("_forget", "_initial", "complete", "id", "requests", "rests_ns", "row", "running", "seat", "states")
 
-    def __init__(self, sequence_id: int | str, fixed: bool, forget: Callable[["Run", InferenceRequest], None]) -> None:
+    def __init__(
+        self, sequence_id: int | str, states: States, forget: Callable[["Run", InferenceRequest], None]
+    ) -> None:
         self.id = sequence_id
-        self._fixed = fixed
+        self._initial = states.initial
         self.requests: deque[InferenceRequest] = deque()
         self.seat: Seat | None = None
         self.row = 0
         self.running: InferenceRequest | None = None
         self.complete = False
-        self.active_ns = 0
-        self.states: Inputs = {}
+        self.rests_ns = 0
+        self.states = states.initial
         self._forget = forget
 
     @property
@@ -50,12 +53,10 @@ class Run:
 
     @property
     def key(self) -> object:
-        """Only requests of equal keys can share a batch: the shapes of its next request, and of the states that vary."""
+        """Only requests of equal keys can share a batch: the shapes of its next request and of its states."""
         request = self.requests[0]
-        if self._fixed:
-            return request.shape_key
-        states = () if request.sequence_start else tuple(array.shape for array in self.states.values())
-        return request.shape_key, states
+        states = self._initial if request.sequence_start else self.states
+        return request.shape_key, tuple([array.shape for array in states.values()])
 
     @property
     def over(self) -> bool:

@@ -41,12 +41,8 @@ class States:
         self._states = [_read(entry, folder, batches) for entry in listed.values()]
         self.outputs = tuple(state.output_name for state in self._states)
         """The names of the outputs that hold the next state."""
-        self.fixed = all(dim > 0 for entry in listed.values() for dim in entry.dims)
-        """Whether all have one shape for ever."""
-
-    def initial(self) -> Inputs:
+        self.initial: Inputs = {state.input_name: state.initial for state in self._states}
         """What a sequence starts with."""
-        return {state.input_name: state.initial for state in self._states}
 
     def next(self, current: Inputs, outputs: Inputs) -> Inputs:
         """The state inputs of the next request; what the model did not give stays."""
