@@ -7,7 +7,7 @@ from functools import partial
 
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.caching.key import cache_key
-from tcli_server.errors import UnavailableError
+from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Reply
@@ -45,6 +45,8 @@ class CachedScheduler:
 
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """As `Scheduler.submit`."""
+        if request.sequence_id:  # its answer depends on what came before, where a step of an ensemble has a state
+            return self._scheduler.submit(request, later)
         if _cost(request) <= _QUICK:
             return self._look_up(request, later)
         try:
@@ -57,6 +59,8 @@ class CachedScheduler:
         try:
             if not self._look_up(request, None):
                 request.fail(UnavailableError("the model was stopped"), FailureReason.REJECTED)
+        except ServerError as error:
+            request.fail(error)
         except Exception as error:
             LOG.exception("a request to '%s' could not be looked up", self._spec.name)
             request.fail(UnavailableError(f"{type(error).__name__}: {error}"))

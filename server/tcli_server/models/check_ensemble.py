@@ -5,6 +5,7 @@ from functools import cache
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.models.composition import circle, obstacle, steps_of
 from tcli_server.models.draft import Draft
 from tcli_server.repository import Problem
@@ -40,25 +41,25 @@ def composition_problem(draft: Draft) -> Problem | None:
         )
 
     @cache
-    def opened(name: str, version: str) -> _OnDisk | None:
+    def loaded(name: str) -> dict[int, _OnDisk]:
         inner = drafted(name)
-        if inner is None or inner.problems or not inner.versions:
-            return None
-        number = int(version) if version else inner.versions[-1]
-        if number not in inner.versions:
-            return None
+        if inner is None or inner.problems:
+            return {}
         try:
-            return _open(inner, number)
+            return {number: _open(inner, number) for number in inner.versions}  # a server loads all of them, or none
         except Exception:  # whatever it is, the model's own check tells it
-            return None
+            return {}
 
     def known(name: str, version: str) -> _OnDisk | None:
-        return opened(name, version)
+        versions = loaded(name)
+        return versions.get(int(version) if version else max(versions, default=0))
 
-    def _open(inner: Draft, number: int) -> _OnDisk | None:
+    def _open(inner: Draft, number: int) -> _OnDisk:
         if inner.is_ensemble:
             ensemble = _OnDisk(inner.config, read_spec(inner.config, number))
-            return None if obstacle(ensemble.config, ensemble.spec, known) else ensemble
+            if reason := obstacle(ensemble.config, ensemble.spec, known):
+                raise InvalidArgumentError(reason)
+            return ensemble
         instance, config = inner.open(number, inner.placements[0])
         instance.close()
         return _OnDisk(config, read_spec(config, number))

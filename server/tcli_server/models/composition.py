@@ -6,6 +6,7 @@ whatever version the step names.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling
@@ -32,8 +33,9 @@ def steps_of(config: ModelConfig) -> list[str]:
     return list(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
 
 
-def obstacle(config: ModelConfig, spec: ModelSpec, find: Find) -> str:
+def obstacle(config: ModelConfig, spec: ModelSpec, look_up: Find) -> str:
     """Why an ensemble cannot run now; empty if it can."""
+    find = cache(look_up)  # models may come and go meanwhile
     steps = config.ensemble_scheduling.step
     missing = [name for name in steps_of(config) if find(name, "") is None]
     if missing:

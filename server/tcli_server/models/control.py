@@ -67,6 +67,8 @@ class ModelControl:
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
+        self._needing: dict[str, Sequence[str]] = {}  # ensembles that are about to be loaded, and what they need for it
+        self._awaited: dict[str, str] = {}  # of those, the load that each waits for
 
     # --- what is there ---
 
@@ -127,9 +129,13 @@ class ModelControl:
         """Load a model in its turn; the future raises as `Engine.load`."""
 
         def asked() -> None:
-            self._load(name, override, files)
-            with self._lock:
-                self._asked.add(name)
+            try:
+                self._load(name, override, files)
+                with self._lock:
+                    self._asked.add(name)
+            finally:
+                with self._lock:
+                    self._needing.pop(name, None)
 
         return self.operations.load(name, asked, lambda: self._load_steps(name, override))
 
@@ -150,9 +156,13 @@ class ModelControl:
             raise InvalidArgumentError(
                 f"load failed for model '{name}': circular dependency between ensembles: {found}"
             )
-        for model in _innermost_first(name, steps):
+        needed = _innermost_first(name, steps)
+        with self._lock:
+            if needed:
+                self._needing[name] = needed
+        for model in needed:
             if not self.registry.ready(model):
-                self.operations.load(model, partial(self._load, model, None, {})).exception()
+                self._await_load(name, model)
         absent = [
             step
             for step in steps(name)
@@ -163,6 +173,21 @@ class ModelControl:
                 f"load failed for model '{name}': ensemble '{name}' contains models that are not available or ambiguous: "
                 f"{', '.join(absent)}"
             )
+
+    def _await_load(self, name: str, step: str) -> None:
+        """Load a step and wait for it, unless it waits for `name` itself, as configurations may change meanwhile."""
+        with self._lock:
+            last = step
+            while last in self._awaited:
+                last = self._awaited[last]
+            if last == name:
+                return
+            self._awaited[name] = step
+        try:
+            self.operations.load(step, partial(self._load, step, None, {})).exception()
+        finally:
+            with self._lock:
+                del self._awaited[name]
 
     def _config(self, name: str) -> ModelConfig:
         """A model's configuration on disk as it is given; empty if there is none, or several."""
@@ -302,21 +327,24 @@ class ModelControl:
         """
         return self.operations.unload(name, lambda: self._unload(name, dependents))
 
-    def _unload(self, name: str, dependents: bool) -> None:
+    def _unload(self, name: str, dependents: bool, needless: bool = False) -> None:
+        """Args: needless: only if nobody asked for it and no ensemble needs it."""
         with self._lock:
+            if needless and (name in self._asked or self._is_needed(name)):
+                return
             self._asked.discard(name)
-        steps = (
-            {step for model in self.registry.loaded(name) for step in steps_of(model.config)} if dependents else set()
-        )
-        closing, source = self.registry.retire(name)
+            steps = {step for model in self.registry.loaded(name) for step in steps_of(model.config)}
+            closing, source = self.registry.retire(name)
         for model in closing:
             self._close(model)
         if source is not None and source.pushed is not None:
             source.pushed.discard()
+        for step in sorted(steps) if dependents else ():
+            self.operations.unload(step, partial(self._unload, step, True, needless=True))
 
-        for step in sorted(steps):
-            if step not in self._asked and not self.registry.ensembles_of(step):
-                self.operations.unload(step, partial(self._unload, step, True))
+    def _is_needed(self, name: str) -> bool:
+        needed = any(name in steps for steps in self._needing.values())
+        return needed or bool(self.registry.ensembles_of(name))
 
     def _close(self, model: Model) -> None:
         self._draining.close(model, lambda: self.registry.closed(model))

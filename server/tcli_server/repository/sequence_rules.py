@@ -4,7 +4,7 @@ Source: `ValidateModelConfig`'s part about sequences and `GetBooleanSequenceCont
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelSequenceBatching
 
@@ -18,6 +18,15 @@ _SEQUENCES = "sequence_batching"
 _CORRELATION_TYPES = ("UINT64", "INT64", "UINT32", "INT32", "BYTES")
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
 _Control = ModelSequenceBatching.Control
+
+_MOST_SLOTS = 1 << 20
+"""Sequences that an instance may hold; there is a place for each, whether it is taken or not."""
+
+_MOST_DIMENSIONS = 63
+"""Dimensions of a state: arrays have one more, for the batch."""
+
+_LARGEST_STATE = 1 << 32
+"""Bytes of a sequence's state to begin with."""
 
 
 def check_sequences(config: ModelConfig, folder: ModelFolder, report: Report) -> None:
@@ -106,6 +115,8 @@ def _state(
             report.add(field, str(dim), "1 or more, or -1 where the dimension varies", "write the dimension")
     if not state.dims:
         report.add(f"{path}.dims", "nothing", "the state's shape without the batch dimension", "add dims: [ ... ]")
+    elif not state.initial_state:
+        _size(f"{path}.dims", state.dims, state.data_type, report)
     if state.use_growable_memory:
         field = f"{path}.use_growable_memory"
         groups = config.instance_group
@@ -145,11 +156,23 @@ def _initial(
         report.add(
             f"{path}.dims", str(list(initial.dims)), f"fixed dims that fit the state's {list(state.dims)}", "write them"
         )
+    _size(f"{path}.dims", initial.dims, initial.data_type, report)
     if initial.WhichOneof("state_data") is None:
         edits = report.adding(path, "zero_data: true")
         report.add(path, "no data", "zero_data or data_file", "add zero_data: true", edits=edits)
     elif initial.data_file and not path_fault(initial.data_file) and not wrong and initial.data_type in BY_CONFIG_TYPE:
         _data_file(f"{path}.data_file", initial, folder, report)
+
+
+def _size(field: str, dims: Sequence[int], data_type: int, report: Report) -> None:
+    kind = BY_CONFIG_TYPE.get(data_type)
+    size = math.prod(max(dim, 1) for dim in dims) * ((kind.size if kind is not None else 0) or 8)
+    if len(dims) > _MOST_DIMENSIONS:
+        report.add(field, f"{len(dims)} dimensions", f"at most {_MOST_DIMENSIONS}", "give the state fewer dimensions")
+    elif size > _LARGEST_STATE:
+        report.add(
+            field, f"{list(dims)}, {size} bytes", f"a state of at most {_LARGEST_STATE} bytes", "make it smaller"
+        )
 
 
 def _data_file(field: str, initial: ModelSequenceBatching.InitialState, folder: ModelFolder, report: Report) -> None:
@@ -169,6 +192,11 @@ def _strategy(config: ModelConfig, report: Report) -> None:
     if not 0 <= utilization <= 1:
         field = f"{_SEQUENCES}.direct.minimum_slot_utilization"
         report.add(field, f"{utilization:g}", "a share from 0 to 1", "write 1", edits=report.writing(field, "1"))
+    slots = "max_batch_size", most
+    if sequences.oldest.max_candidate_sequences > 0:
+        slots = f"{_SEQUENCES}.oldest.max_candidate_sequences", sequences.oldest.max_candidate_sequences
+    if slots[1] > _MOST_SLOTS:
+        report.add(slots[0], str(slots[1]), f"at most {_MOST_SLOTS}, as each sequence has its place", "make it smaller")
     for index, size in enumerate(sequences.oldest.preferred_batch_size):
         field = f"{_SEQUENCES}.oldest.preferred_batch_size[{index}]"
         if size < 1 or size > max(most, 0):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 import onnx_models
 from ensemble_models import ensemble, tensor, write_ensemble
@@ -235,3 +236,25 @@ def test_what_runs_through_an_ensemble_at_the_end_is_answered(repository: Path):
     held.gate.set()
     ended.join(60)
     assert [answer.error for answer in answers] == [None] * 5
+
+
+def test_a_client_that_is_gone_before_the_step_with_the_state_ends_its_sequence(repository: Path):
+    write_model(repository, "sums", sums(), sums_config("max_sequence_idle_microseconds: 3600000000"))
+    steps = [("ids", {"INPUT0": "IN"}, {"OUTPUT0": "t"}), ("sums", {"INPUT": "t"}, {"OUTPUT": "SUM"})]
+    config = """backend: "onnxruntime" max_batch_size: 4
+        input { name: "INPUT0" data_type: TYPE_INT32 dims: [ 1 ] } output { name: "OUTPUT0" data_type: TYPE_INT32 dims: [ 1 ] }"""
+    write_model(repository, "ids", onnx_models.identity(TensorProto.INT32, ("N", 1)), config)
+    text = ensemble([tensor("IN", "1", "INT32")], [tensor("SUM", "1", "INT32")], steps, 4)
+    write_ensemble(repository, "stateful", text)
+    given = {"IN": np.full((1, 1), 5, np.int32)}
+    with Engine(repository) as engine:
+        engine.infer("stateful", given, sequence_id=9, sequence_start=True)
+        engine.infer("stateful", given, sequence_id=10, sequence_start=True)
+        held = Held(engine, "ids")
+        request = InferenceRequest("stateful", given, sequence_id=9)
+        engine.submit(request)
+        assert held.entered.acquire(timeout=60)
+        assert request.cancel()
+        assert list(engine.model("sums")._scheduler._runs) == [10]
+        held.gate.set()
+        assert engine.infer("stateful", given, sequence_id=10).outputs["SUM"].item() == 10

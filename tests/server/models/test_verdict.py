@@ -6,7 +6,9 @@ import pytest
 
 import onnx_models
 from broken_models import BROKEN
+from ensemble_models import ensemble, write_ensemble
 from repositories import add_sub_config, write_model, write_standard_models
+from sequence_models import sums, sums_config
 from tcli_server import Engine
 from tcli_server.models.check import check_model
 from tcli_server.repository import model_folders
@@ -66,6 +68,67 @@ def test_of_a_configuration(tmp_path: Path, config: str):
 @pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
 def test_of_what_nobody_meant(tmp_path: Path, spoil):
     spoil(tmp_path)
+    for name, verdict in verdicts(tmp_path).items():
+        assert verdict in ((True, True), (False, False)), name
+
+
+STATE = "TYPE_INT32 dims: [ 1 ]"
+INITIAL = 'initial_state { name: "i" data_type: TYPE_INT32 dims: [ 9223372036854775807 ] zero_data: true }'
+SEQUENCES = [
+    sums_config(),
+    sums_config("oldest { max_candidate_sequences: -5 }"),
+    sums_config("oldest { max_candidate_sequences: 2000000000 }"),
+    sums_config("direct { minimum_slot_utilization: nan }"),
+    sums_config("max_sequence_idle_microseconds: 18446744073709551615"),
+    sums_config(max_batch_size=2_000_000_000),
+    sums_config(initial=INITIAL).replace(f"{STATE} initial", "TYPE_INT32 dims: [ -1 ] initial"),
+    sums_config(initial=INITIAL.replace("zero_data: true", 'data_file: "."')),
+    sums_config().replace(f"{STATE}  }}", "TYPE_INT32 dims: [ 1000000000000 ] }"),
+    sums_config().replace(f"{STATE}  }}", "TYPE_INT32 dims: [ 9223372036854775807, 9223372036854775807 ] }"),
+    *(sums_config().replace(f"{STATE}  }}", f"TYPE_INT32 dims: {[1] * count} }}") for count in (63, 64, 65)),
+    sums_config().replace('"SUM_IN"', '"START"'),
+    sums_config().replace("SUM_OUT", "SEEN"),
+    sums_config().replace("CORRID", "OTHER"),
+]
+
+
+@pytest.mark.parametrize("config", SEQUENCES)
+def test_of_sequences(tmp_path: Path, config: str):
+    write_model(tmp_path, "m", sums(), config)
+    (verdict,) = verdicts(tmp_path).values()
+    assert verdict in ((True, True), (False, False))
+
+
+PAIR = {"INPUT0": "INPUT0", "INPUT1": "INPUT1"}
+ENSEMBLES = [
+    [("m", PAIR, {"OUTPUT0": "OUT"})],
+    [("m:1", PAIR, {"OUTPUT0": "OUT"})],
+    [("m:2", PAIR, {"OUTPUT0": "OUT"})],
+    [("broken_in_one_version", PAIR, {"OUTPUT0": "OUT"})],
+    [("fails_to_warm_up", PAIR, {"OUTPUT0": "OUT"})],
+    [("nobody", PAIR, {"OUTPUT0": "OUT"})],
+    [("e", PAIR, {"OUT": "OUT"})],
+    [("m", {"INPUT0": "INPUT0"}, {"OUTPUT0": "OUT"})],
+    [("m", {**PAIR, "INPUT2": "INPUT1"}, {"OUTPUT0": "OUT"})],
+    [("m", PAIR, {"OUTPUT0": "OUT", "OUTPUT1": "unused"})],
+]
+
+
+@pytest.mark.parametrize("batch", [0, 8, 9])
+@pytest.mark.parametrize("steps", ENSEMBLES)
+def test_of_ensembles(tmp_path: Path, steps: list, batch: int):
+    write_model(tmp_path, "m", onnx_models.add_sub(), TENSORS)
+    write_model(tmp_path, "broken_in_one_version", b"not one", TENSORS.replace('"m"', '"broken_in_one_version"'))
+    write_model(tmp_path, "broken_in_one_version", onnx_models.add_sub(), version=2)
+    path = tmp_path / "broken_in_one_version" / "config.pbtxt"
+    path.write_text(path.read_text() + "version_policy { all { } }")
+    warmup = (
+        'model_warmup { name: "w" batch_size: 1 inputs { key: "INPUT0" value { data_type: TYPE_FP32 dims: [ 16 ] } } }'
+    )
+    write_model(
+        tmp_path, "fails_to_warm_up", onnx_models.add_sub(), TENSORS.replace('"m"', '"fails_to_warm_up"') + warmup
+    )
+    write_ensemble(tmp_path, "e", ensemble(["INPUT0", "INPUT1"], ["OUT"], steps, batch))
     for name, verdict in verdicts(tmp_path).items():
         assert verdict in ((True, True), (False, False)), name
 

@@ -1,6 +1,6 @@
 """The steps of an ensemble and the tensors between them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +23,23 @@ class Step:
     outputs: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The steps that a request needs, and what they wait for.
+
+    Attributes:
+        steps: in the configuration's order.
+        waits: step -> how many of the others make something that it takes.
+        followers: step -> those that wait for it.
+        readers: ensemble tensor -> how many of the steps take it.
+    """
+
+    steps: tuple[Step, ...]
+    waits: Mapping[Step, int]
+    followers: Mapping[Step, Sequence[Step]]
+    readers: Mapping[str, int]
+
+
 class Graph:
     """All steps of an ensemble, whose configuration has been judged.
 
@@ -42,7 +59,23 @@ class Graph:
             for index, step in enumerate(config.step)
         ]
         self.producers = {tensor: step for step in self.steps for tensor in step.outputs.values()}
-        self.needed = lru_cache(64)(self._needed)
+        self.plan = lru_cache(64)(self._plan)
+
+    def _plan(self, outputs: frozenset[str]) -> Plan:
+        """What has to run for these ensemble tensors."""
+        steps = self._needed(outputs)
+        followers: dict[Step, list[Step]] = {step: [] for step in steps}
+        waits: dict[Step, int] = {}
+        readers: dict[str, int] = {}
+        for step in steps:
+            taken = set(step.inputs.values())
+            before = {self.producers[tensor] for tensor in taken if tensor in self.producers} - {step}
+            for other in before:
+                followers[other].append(step)
+            waits[step] = len(before)
+            for tensor in taken:
+                readers[tensor] = readers.get(tensor, 0) + 1
+        return Plan(steps, waits, followers, readers)
 
     def _needed(self, outputs: frozenset[str]) -> tuple[Step, ...]:
         """The steps without which these ensemble tensors cannot be made, in the configuration's order."""
@@ -54,12 +87,3 @@ class Graph:
                 found.add(step.index)
                 waiting += [self.producers[tensor] for tensor in step.inputs.values() if tensor in self.producers]
         return tuple(step for step in self.steps if step.index in found)
-
-
-def readers(steps: Iterable[Step]) -> dict[str, int]:
-    """Ensemble tensor -> how many of the steps take it."""
-    counts: dict[str, int] = {}
-    for step in steps:
-        for tensor in set(step.inputs.values()):
-            counts[tensor] = counts.get(tensor, 0) + 1
-    return counts

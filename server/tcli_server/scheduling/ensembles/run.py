@@ -13,7 +13,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse, Inputs, Parameter
 from tcli_server.scheduling import Later
-from tcli_server.scheduling.ensembles.graph import Step, readers
+from tcli_server.scheduling.ensembles.graph import Plan, Step
 from tcli_server.scheduling.ensembles.shapes import passed_on
 from tcli_server.spec import ModelSpec, TensorSpec
 
@@ -51,24 +51,30 @@ class Run:
         self,
         request: InferenceRequest,
         spec: ModelSpec,
+        plan: Plan,
         members: Mapping[Step, Member],
         statistics: InferenceStatistics,
         done: Callable[[], None],
     ) -> None:
         self._request = request
         self._spec = spec
+        self._plan = plan
         self._members = members
         self._statistics = statistics
         self._done = done
         self._lock = threading.Lock()
-        self._waiting = list(members)
+        self._waits = dict(plan.waits)
+        self._ready = [step for step in plan.steps if not plan.waits[step]]
+        self._unstarted = set(plan.steps)
         self._running: dict[Step, InferenceRequest] = {}
-        self._readers = readers(members)
+        self._readers = dict(plan.readers)
         self._kept = frozenset(request.outputs or spec.outputs)
         self._batches = bool(spec.max_batch_size)
         self._tensors: Inputs = {}
         self._is_batch: dict[str, bool] = {}  # ensemble tensor -> whether its first dimension is a batch
         self._error: ServerError | None = None
+        self._going = False  # a thread is about to start steps
+        self._given_up = False
         self._over = False
         self._times = [0, 0, 0]  # nanoseconds that all steps together took: inputs, the models, outputs
 
@@ -79,7 +85,7 @@ class Run:
         request = self._request
         request.queue_ns = request.compute_start_ns = time.monotonic_ns()
         if inputs is None or request.ended:
-            self._give_up()
+            self._given_up = True
         else:
             self._tensors.update({name: self._inside(self._spec.inputs[name], inputs[name]) for name in inputs})
             self._is_batch.update(dict.fromkeys(inputs, self._batches))
@@ -89,42 +95,46 @@ class Run:
         """As `Holder.release`: the request has ended, perhaps before its steps have."""
         request.queue = None
         with self._lock:
-            self._waiting.clear()
-            running = list(self._running.values())
+            gone = not self._over
+            self._given_up = True
+            running, unstarted = list(self._running.values()), list(self._unstarted)
         for inner in running:
             inner.cancel()
-
-    def _give_up(self) -> None:
-        with self._lock:
-            self._waiting.clear()
+        if gone and request.sequence_id and not request.sequence_start:
+            for step in unstarted:  # there, too, nobody will go on with the sequence
+                self._members[step].abandon(request.sequence_id)
 
     # --- steps ---
 
     def _go_on(self, later: Later | None) -> None:
-        """Start what can start; end the request if nothing runs any more."""
+        """Start what can start; end the request if nothing runs any more.
+
+        A step may be answered before its submission returns. Whoever hears of that while somebody is here leaves what
+        follows to him, as calls within calls would run out of stack.
+        """
         with self._lock:
-            ready = [] if self._error is not None else [step for step in self._waiting if self._is_ready(step)]
-            started = [(step, self._made(step)) for step in ready]
-            self._waiting = [step for step in self._waiting if step not in ready]
-            self._running.update(started)
-            over = not self._running and not self._over
-            self._over = self._over or over
-        for step, inner in started:
-            self._submit(step, inner, later)
+            if self._going:
+                return
+            self._going = True
+        while True:
+            with self._lock:
+                ready, self._ready = self._ready, []
+                if self._error is not None or self._given_up:
+                    ready = []
+                started = [(step, self._made(step)) for step in ready]
+                self._running.update(started)
+                if not started:
+                    self._going = False
+                    over = not self._running and not self._over
+                    self._over = self._over or over
+                    break
+            for step, inner in started:
+                self._submit(step, inner, later)
         if over:
             self._end()
 
-    def _is_ready(self, step: Step) -> bool:
-        """Whether every input is there that will ever be."""
-        coming = {
-            tensor
-            for other in (*self._waiting, *self._running)
-            if other is not step
-            for tensor in other.outputs.values()
-        }
-        return not any(tensor in coming and tensor not in self._tensors for tensor in step.inputs.values())
-
     def _made(self, step: Step) -> InferenceRequest:
+        self._unstarted.discard(step)
         spec = self._members[step].spec
         inputs: Inputs = {}
         for name, tensor in step.inputs.items():
@@ -182,7 +192,6 @@ class Run:
                     response.error.kind,
                     f"in ensemble '{self._spec.name}', {response.error} (step {step.index + 1}, model '{step.model}')",
                 )
-                self._waiting.clear()
             else:
                 for index, (begin, end) in enumerate(
                     (
@@ -197,6 +206,10 @@ class Run:
                     if tensor is not None:
                         self._tensors[tensor] = array
                         self._is_batch[tensor] = batches
+                for follower in self._plan.followers[step]:
+                    self._waits[follower] -= 1
+                    if not self._waits[follower]:
+                        self._ready.append(follower)
         self._go_on(None)
 
     # --- the end ---

@@ -57,11 +57,12 @@ class EnsembleScheduler:
                 return False
             self._running += 1
         try:
-            members = self._members(self._graph.needed(frozenset(request.outputs or self._spec.outputs)))
+            plan = self._graph.plan(frozenset(request.outputs or self._spec.outputs))
+            members = self._members(plan.steps)
         except ServerError as error:
             self._one_less()
             raise error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}") from None
-        Run(request, self._spec, members, self._statistics, partial(self._one_less)).begin(later)
+        Run(request, self._spec, plan, members, self._statistics, partial(self._one_less)).begin(later)
         return True
 
     def _members(self, steps: Sequence[Step]) -> dict[Step, Member]:
