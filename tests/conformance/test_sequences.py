@@ -1,6 +1,7 @@
 """Sequences as NVIDIA's client sends them, over HTTP, gRPC and streams."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tritonclient.http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from ensemble_models import ensemble, tensor, write_ensemble
 from repositories import write_model
 from sequence_models import sums, sums_config
 from tcli_server import Engine
@@ -27,6 +29,8 @@ LONG = "max_sequence_idle_microseconds: 3600000000"
 def sequences(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository = tmp_path_factory.mktemp("sequences")
     write_model(repository, "sums", sums(), sums_config(LONG))
+    steps = [("sums", {"INPUT": "IN"}, {"OUTPUT": "SUM"})]
+    write_ensemble(repository, "pipe", ensemble([tensor("IN", "1", "INT32")], [tensor("SUM", "1", "INT32")], steps, 4))
     with Server(Engine(repository), LOOPBACK) as running:
         yield running
 
@@ -80,16 +84,25 @@ def test_sequences_on_one_stream_keep_their_order(sequences: Server):
 def test_a_stream_that_breaks_frees_the_slots_of_its_sequences(sequences: Server):
     engine = sequences.engine
     scheduler = engine.model("sums")._scheduler
-    answers: queue.SimpleQueue = queue.SimpleQueue()
-    with tritonclient.grpc.InferenceServerClient(url(sequences, "grpc")) as client:
-        client.start_stream(lambda result, error: answers.put((result, error)))
+    broken = threading.Event()
+
+    def requests() -> Iterator[service_pb2.ModelInferRequest]:
         for sequence in range(61, 65):  # all four slots
-            client.async_stream_infer("sums", value("grpc", 1), sequence_id=sequence, sequence_start=True)
+            request = service_pb2.ModelInferRequest(model_name="sums", raw_input_contents=[np.int32(1).tobytes()])
+            request.inputs.add(name="INPUT", datatype="INT32", shape=[1, 1])
+            request.parameters["sequence_id"].int64_param = sequence
+            request.parameters["sequence_start"].bool_param = True
+            yield request
+        broken.wait()  # the client never says that it has no more
+
+    with grpc.insecure_channel(url(sequences, "grpc")) as channel:
+        call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(requests())
         for _ in range(4):
-            assert answers.get(timeout=60)[1] is None
+            assert next(call).error_message == ""
         assert len(scheduler._runs) == 4
-        client.stop_stream(cancel_requests=True)
-    until(lambda: not scheduler._runs)
+        call.cancel()
+        until(lambda: not scheduler._runs)
+        broken.set()
     assert scheduler.idle
     inputs = {"INPUT": np.ones((1, 1), np.int32)}
     assert engine.infer("sums", inputs, sequence_id=70, sequence_start=True, sequence_end=True).outputs["OUTPUT"] == 1
@@ -126,6 +139,26 @@ def test_large_and_small_requests_of_a_stream_reach_the_model_in_their_order(tmp
     assert [answer.error_message for answer in answers] == [""] * 12
     totals = [int(np.frombuffer(answer.infer_response.raw_output_contents[0], np.int32)[0]) for answer in answers]
     assert totals == list(np.cumsum([20_000, 1, 1] * 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sequence", [2**62 + 5, 7])
+def test_an_ensemble_answers_with_its_sequence(sequences: Server, kind: str, sequence: int):
+    given = KINDS[kind].InferInput("IN", [1, 1], "INT32")
+    given.set_data_from_numpy(np.ones((1, 1), np.int32))
+    with KINDS[kind].InferenceServerClient(url(sequences, kind)) as client:
+        result = client.infer("pipe", [given], sequence_id=sequence, sequence_start=True, sequence_end=True)
+        response = result.get_response(as_json=True) if kind == "grpc" else result.get_response()
+    assert result.as_numpy("SUM").tolist() == [[1]]
+    values = {
+        key: next(iter(value.values())) if isinstance(value, dict) else value
+        for key, value in response["parameters"].items()
+    }
+    assert {key: int(value) for key, value in values.items()} == {
+        "sequence_id": sequence,
+        "sequence_start": 1,
+        "sequence_end": 1,
+    }
 
 
 def test_a_wrong_request_of_a_stream_lets_nobody_overtake(tmp_path: Path):

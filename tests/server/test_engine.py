@@ -312,9 +312,9 @@ def test_load_failures_tell_the_reason(tmp_path: Path):
 def test_what_is_not_supported_yet_is_refused_by_name(tmp_path: Path):
     with (
         Engine(
-            repository(tmp_path, add_sub_config(more="response_cache { enable: true }")), options=EXPLICIT
+            repository(tmp_path, add_sub_config(more='model_operations { op_library_filename: "x" }')), options=EXPLICIT
         ) as engine,
-        pytest.raises(InternalError, match=r"response_cache"),
+        pytest.raises(InternalError, match=r"model_operations"),
     ):
         engine.load("add_sub")
 

@@ -64,6 +64,9 @@ def composition_problem(draft: Draft) -> Problem | None:
         instance.close()
         return _OnDisk(config, read_spec(config, number))
 
+    absent = [step for step in steps_of(draft.config) if drafted(step) is None]
+    if absent:
+        return _problem(draft, f"models that are not there: {', '.join(absent)}", "models of the same repository")
     reason = obstacle(draft.config, read_spec(draft.config, draft.versions[-1]), known)
     return _problem(draft, reason, "models that are there and fit together") if reason else None
 

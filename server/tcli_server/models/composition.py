@@ -5,6 +5,7 @@ whatever version the step names.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
@@ -83,10 +84,8 @@ def labels(config: ModelConfig, find: Find) -> dict[str, Sequence[str]]:
 
 def _disagreements(config: ModelConfig, spec: ModelSpec, find: Find) -> Iterator[str]:
     known: dict[str, tuple[TensorSpec, bool, str]] = {
-        name: (tensor, bool(spec.max_batch_size), f"ensemble '{config.name}'") for name, tensor in spec.inputs.items()
-    }
-    known |= {
-        name: (tensor, bool(spec.max_batch_size), f"ensemble '{config.name}'") for name, tensor in spec.outputs.items()
+        name: (replace(tensor, dims=tensor.backend_dims), bool(spec.max_batch_size), f"ensemble '{config.name}'")
+        for name, tensor in (*spec.inputs.items(), *spec.outputs.items())
     }
     for step in config.ensemble_scheduling.step:
         model = find(step.model_name, "")

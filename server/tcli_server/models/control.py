@@ -142,14 +142,20 @@ class ModelControl:
     def _load_steps(self, name: str, override: ModelConfig | None) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
 
-        What cannot be loaded is told when the ensemble is.
+        What is there and cannot be loaded is told when the ensemble is.
+
+        Raises:
+            InvalidArgumentError: it contains itself, or a model that is not there.
         """
 
         def steps(model: str) -> Sequence[str]:
             return steps_of(override if override is not None and model == name else self._config(model))
 
-        if circle(name, steps):
-            return
+        found = circle(name, steps)
+        if found:
+            raise InvalidArgumentError(
+                f"load failed for model '{name}': circular dependency between ensembles: {found}"
+            )
         needed = _innermost_first(name, steps)
         with self._lock:
             if needed:
@@ -157,6 +163,16 @@ class ModelControl:
         for model in needed:
             if not self.registry.ready(model):
                 self._await_load(name, model)
+        absent = [
+            step
+            for step in steps(name)
+            if not self.registry.ready(step) and len(find_model(self._repositories, step)) != 1
+        ]
+        if absent:
+            raise InvalidArgumentError(
+                f"load failed for model '{name}': ensemble '{name}' contains models that are not available or ambiguous: "
+                f"{', '.join(absent)}"
+            )
 
     def _await_load(self, name: str, step: str) -> None:
         """Load a step and wait for it, unless it waits for `name` itself, as configurations may change meanwhile."""

@@ -32,6 +32,14 @@ def check_ensemble(config: ModelConfig, report: Report) -> None:
         return
     if not is_ensemble:
         return
+    if config.backend:
+        report.add(
+            "backend",
+            f"'{config.backend}' with platform: \"{ENSEMBLE}\"",
+            "nothing, as an ensemble has no backend",
+            "remove it",
+            edits=report.removing("backend"),
+        )
     for field in ("instance_group", "optimization", "model_warmup"):
         if config.HasField(field) if field == "optimization" else getattr(config, field):
             path = field if field == "optimization" else f"{field}[0]"

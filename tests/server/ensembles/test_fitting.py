@@ -63,6 +63,7 @@ ALONE = [
         ensemble(["A", "B"], ["S"], [("first", FIRST[1], {"OUTPUT0": "S", "OUTPUT1": "x"})]),
         'ensemble_scheduling.step[0].output_map["OUTPUT1"]',
     ),
+    ("a backend", ensemble(["A", "B"], ["S"], [FIRST], more='backend: "onnxruntime"'), "backend"),
     ("no platform", ensemble(["A", "B"], ["S"], [FIRST]).replace('platform: "ensemble"', ""), "platform"),
     ("other platform", ensemble(["A", "B"], ["S"], [FIRST]).replace('"ensemble"', '"onnxruntime_onnx"'), "platform"),
 ]
@@ -82,7 +83,6 @@ def test_judged_alone(repository: Path, text: str, field: str):
 # --- judged with the models of their steps ---
 
 TOGETHER = [
-    ("unknown model", [("nowhere", *FIRST[1:])], "depends on 'nowhere' which has no loaded version"),
     ("unknown version", [("first:7", *FIRST[1:])], "'first' whose required version 7 is not loaded"),
     (
         "unknown input",
@@ -138,6 +138,33 @@ def test_what_varies_agrees_with_everything(repository: Path, dims: str):
         assert engine.infer("right", PAIR).outputs["S"].tolist() == [[2.0] * 16]
 
 
+def test_a_model_that_is_not_there_is_told(repository: Path):
+    write_ensemble(repository, "wrong", ensemble(["A", "B"], ["S"], [("nowhere", *FIRST[1:])]))
+    assert check_repository(repository, "wrong")[0].found == "models that are not there: nowhere"
+    with Engine(repository) as engine:
+        assert "contains models that are not available or ambiguous: nowhere" in reason(engine, "wrong")
+
+
+@pytest.mark.parametrize("batch", [0, 8])
+def test_reshape_is_between_clients_and_steps(repository: Path, batch: int):
+    write_model(
+        repository,
+        "inner",
+        onnx_models.identity(shape=("N", 4, 1, 2) if batch else (4, 1, 2)),
+        f"max_batch_size: {batch}",
+    )
+    outer = (
+        tensor("IN", "8", more="reshape { shape: [ 4, 1, 2 ] }"),
+        tensor("OUT", "8", more="reshape { shape: [ 4, 1, 2 ] }"),
+    )
+    steps = [("inner", {"INPUT0": "IN"}, {"OUTPUT0": "OUT"})]
+    write_ensemble(repository, "reshaped", ensemble([outer[0]], [outer[1]], steps, batch))
+    assert check_repository(repository, "reshaped") == []
+    given = np.arange(16, dtype=np.float32).reshape(2, 8) if batch else np.arange(8, dtype=np.float32)
+    with Engine(repository) as engine:
+        assert engine.infer("reshaped", {"IN": given}).outputs["OUT"].tolist() == given.tolist()
+
+
 def test_a_circle_is_told_and_holds_up_nobody(repository: Path):
     for name, other in (("one", "two"), ("two", "three"), ("three", "one")):
         steps = [(other, {"A": "A", "B": "B"}, {"S": "S"})]
@@ -146,6 +173,7 @@ def test_a_circle_is_told_and_holds_up_nobody(repository: Path):
     assert problem.found == "circular dependency between ensembles: one -> two -> three -> one"
     with Engine(repository) as engine:
         assert ready(engine) == {"first", "second", "third", "ids", "pipe"}
+        assert "circular dependency between ensembles: one -> two -> three -> one" in reason(engine, "one")
     start = time.monotonic()
     with Engine(repository, options=EXPLICIT) as engine, pytest.raises(InvalidArgumentError):
         engine.load("one")

@@ -94,7 +94,7 @@ def test_an_error_names_the_ensemble_and_keeps_its_kind(repository: Path):
             raise InternalError("onnx runtime error: no")
 
         instance.run = failing
-        with pytest.raises(InternalError, match=r"in ensemble 'pipe', .*no \(in the step of model 'second'\)$"):
+        with pytest.raises(InternalError, match=r"^in ensemble 'pipe', .*no \(step 1, model 'second'\)$"):
             engine.infer("pipe", {"A": A, "B": B})
         assert (count(engine, "pipe"), count(engine, "first"), count(engine, "second")) == ((0, 1), (1, 0), (0, 1))
         assert engine.infer("pipe", {"A": A, "B": B}, outputs=["DIFFERENCE"]).outputs.keys() == {"DIFFERENCE"}
@@ -135,10 +135,12 @@ def test_flags_and_ids_of_sequences_reach_the_steps(repository: Path):
     with Engine(repository) as engine:
         seen = []
         for step in range(3):
-            outputs = engine.infer(
+            response = engine.infer(
                 "stateful", {"IN": np.full((1, 1), 5, np.int32)}, sequence_id=9, sequence_start=step == 0,
                 sequence_end=step == 2,
-            ).outputs  # fmt: skip
+            )  # fmt: skip
+            outputs = response.outputs
+            assert response.parameters == {"sequence_id": 9, "sequence_start": step == 0, "sequence_end": step == 2}
             seen.append([*outputs["SUM"].ravel(), *outputs["SEEN"].ravel()])
         assert seen == [[5, 1, 0, 1, 9], [10, 0, 0, 1, 9], [15, 0, 1, 1, 9]]
         with pytest.raises(InvalidArgumentError, match=r"in ensemble 'stateful', .*START"):

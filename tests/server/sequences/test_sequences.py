@@ -112,7 +112,7 @@ def test_sequences_share_batches_whoever_they_are(serve, strategy: str):
 
 def test_an_id_that_is_a_number_and_one_that_looks_like_it_are_two(serve, strategy: str):
     engine = serve(STRATEGIES[strategy])
-    with pytest.raises(InvalidArgumentError, match=r"'CORRID' data-type is 'TYPE_INT32'.*is 'TYPE_STRING'"):
+    with pytest.raises(InvalidArgumentError, match=r"'CORRID' data-type is 'BYTES', but model 'sums' expects 'INT32'"):
         step(engine, "7", start=True)
     with pytest.raises(InvalidArgumentError, match="cannot be longer than 128 characters"):
         step(engine, "x" * 129, start=True)

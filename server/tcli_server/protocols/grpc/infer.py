@@ -37,6 +37,9 @@ _LARGEST_TYPED = 64 << 20
 _LARGEST_WHOLE = 1 << 20
 """Bytes of a request that is given to protobuf's parser although its fields cannot be told apart here."""
 
+_GONE_SECS = 0.05
+"""How long after the end of its input a client's cancellation may come to be known."""
+
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
@@ -100,6 +103,8 @@ class Inference:
             if self._admission.closed:
                 stream.close()
             await stream.run()
+            if stream.sequences:  # an end of input looks the same at first whether the client is done or gone
+                await asyncio.sleep(_GONE_SECS)
         except asyncio.CancelledError:
             for sequence in stream.sequences:  # nobody will go on with them
                 self._engine.abandon_sequence(*sequence, stream.identity)

@@ -7,10 +7,12 @@ from tcli_server.protocols.classification import classified
 from tcli_server.protocols.grpc.infer_request import Classes
 from tcli_server.protocols.grpc.wire import Buffer, raw_output
 from tcli_server.protocols.tensors import encode_raw
-from tcli_server.request import InferenceResponse
+from tcli_server.request import InferenceResponse, Parameter
 
 _QUICK_BYTES = 1 << 20
 """Bytes that are copied within about a millisecond."""
+
+_SIGNED_END = 2**63
 
 _QUICK_ELEMENTS = 1 << 12
 """Elements that are written, or searched for the largest, one by one within about a millisecond."""
@@ -29,6 +31,8 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
     message = service_pb2.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
+    for key, value in response.parameters.items():
+        _set_parameter(message.parameters[key], value)
     if final_flag:
         message.parameters["triton_final_response"].bool_param = response.final
     parts: list[Buffer] = [b""]
@@ -40,6 +44,20 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
         parts += raw_output(encode_raw(array))
     parts[0] = message.SerializeToString()
     return b"".join(parts)
+
+
+def _set_parameter(parameter: service_pb2.InferParameter, value: Parameter) -> None:
+    """Write a value into the field of its type."""
+    if isinstance(value, bool):
+        parameter.bool_param = value
+    elif isinstance(value, int) and value >= _SIGNED_END:
+        parameter.uint64_param = value
+    elif isinstance(value, int):
+        parameter.int64_param = value
+    elif isinstance(value, float):
+        parameter.double_param = value
+    else:
+        parameter.string_param = value
 
 
 def takes_long(response: InferenceResponse, classes: Classes) -> bool:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
-from tcli_server.request import InferenceRequest, InferenceResponse, Inputs
+from tcli_server.request import InferenceRequest, InferenceResponse, Inputs, Parameter
 from tcli_server.scheduling import Later
 from tcli_server.scheduling.ensembles.graph import Plan, Step
 from tcli_server.scheduling.ensembles.shapes import passed_on
-from tcli_server.spec import ModelSpec
+from tcli_server.spec import ModelSpec, TensorSpec
 
 
 class Member(Protocol):
@@ -85,7 +87,7 @@ class Run:
         if inputs is None or request.ended:
             self._given_up = True
         else:
-            self._tensors.update(inputs)
+            self._tensors.update({name: self._inside(self._spec.inputs[name], inputs[name]) for name in inputs})
             self._is_batch.update(dict.fromkeys(inputs, self._batches))
         self._go_on(later)
 
@@ -187,8 +189,10 @@ class Run:
         with self._lock:
             inner = self._running.pop(step)
             if response.error is not None:
-                if self._error is None:
-                    self._error = _naming(response.error, step)
+                self._error = self._error or error_of_kind(
+                    response.error.kind,
+                    f"in ensemble '{self._spec.name}', {response.error} (step {step.index + 1}, model '{step.model}')",
+                )
             else:
                 for index, (begin, end) in enumerate(
                     (
@@ -218,12 +222,19 @@ class Run:
         for member in self._members.values():
             member.give_back()
         if self._error is not None:
-            request.fail(error_of_kind(self._error.kind, f"in ensemble '{self._spec.name}', {self._error}"))
+            request.fail(self._error)
         elif not request.ended:
             self._stamp()
             if outputs or not self._kept:
+                sequence: dict[str, Parameter] = {  # Triton's ensembles answer with these, in sequences or not
+                    "sequence_id": request.sequence_id,
+                    "sequence_start": request.sequence_start,
+                    "sequence_end": request.sequence_end,
+                }
                 request.send(
-                    InferenceResponse(request.model_name, self._spec.version, request.id, outputs, spec=self._spec)
+                    InferenceResponse(
+                        request.model_name, self._spec.version, request.id, outputs, sequence, spec=self._spec
+                    )
                 )
             else:
                 request.fail(
@@ -238,8 +249,23 @@ class Run:
         outputs: Inputs = {}
         for name, spec in self._spec.outputs.items():
             if name in self._kept and name in self._tensors:
-                outputs[name] = passed_on(self._tensors[name], self._is_batch[name], self._batches, spec.dims)
+                array = passed_on(self._tensors[name], self._is_batch[name], self._batches, spec.backend_dims)
+                outputs[name] = self._outside(spec, array)
         return outputs
+
+    def _inside(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+        """An input of the ensemble in the shape that `reshape` gives it."""
+        if not spec.reshaped:
+            return array
+        batch = array.shape[: self._batches]
+        return array.reshape((*batch, *spec.to_backend(array.shape[len(batch) :])))
+
+    def _outside(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+        """An output of the ensemble in the shape that clients see."""
+        if not spec.reshaped:
+            return array
+        batch = array.shape[: self._batches]
+        return array.reshape((*batch, *spec.to_client(array.shape[len(batch) :])))
 
     def _stamp(self) -> None:
         """Charge the request what its steps took together, as Triton does; that may be more than passed."""
@@ -248,9 +274,3 @@ class Run:
         request.compute_output_start_ns = request.compute_input_end_ns + times[1]
         request.compute_end_ns = request.compute_output_start_ns + times[2]
         self._statistics.record_execution(request.batch_size, times[0], times[1], times[2])
-
-
-def _naming(error: ServerError, step: Step) -> ServerError:
-    """An error that says in which step it came about; behind Triton's words, which people look for."""
-    text, name = str(error), f"'{step.model}'"
-    return error if name in text else error_of_kind(error.kind, f"{text} (in the step of model {name})")

@@ -68,11 +68,10 @@ class Controls:
             raise InvalidArgumentError(f"correlation ID {given} is out of range: expected 1 to {_LARGEST_ID}")
         for name, kind in self._ids:
             if isinstance(given, str) is not (kind.name == "BYTES"):
-                found = "TYPE_STRING" if isinstance(given, str) else "TYPE_UINT64"
+                found = "BYTES" if isinstance(given, str) else "UINT64"
                 raise InvalidArgumentError(
-                    f"sequence batching control '{name}' data-type is "
-                    f"'TYPE_{_config_name(kind)}', but the correlation ID of the request to model '{self._model}' is "
-                    f"'{found}'"
+                    f"sequence batching control '{name}' data-type is '{found}', but model '{self._model}' expects "
+                    f"'{kind.name}'"
                 )
 
     def of(self, request: InferenceRequest) -> Inputs:
@@ -111,7 +110,3 @@ def _false_and_true(control: ModelSequenceBatching.Control, shape: tuple[int, ..
         if values:
             return np.full(shape, values[0], dtype), np.full(shape, values[1], dtype)
     raise AssertionError("configurations are judged before")
-
-
-def _config_name(kind: DataType) -> str:
-    return "STRING" if kind.name == "BYTES" else kind.name
