@@ -120,6 +120,25 @@ def submit_all(to: Scheduler, requests: Sequence[InferenceRequest], answers: Ans
         assert to.submit(item)
 
 
+def taken_at_once(queued: list[int], least: int = 3) -> int:
+    """How many of the queued requests are due, by Triton's rule for a preferred size of 3; they are taken out.
+
+    With an hour's delay a batch is due when a prefix is of the preferred size, when the next request would pass it, or when
+    the queue holds 3 or more.
+
+    Args:
+        queued: batch sizes.
+        least: inferences that end the waiting: 1 where nothing is waited for.
+    """
+    count = 0
+    while sum(queued) >= least:
+        taken = 0
+        while queued and (not taken or taken + queued[0] <= 3):
+            taken += queued.pop(0)
+            count += 1
+    return count
+
+
 def waiting_for(size: int, limit: int = 8, delay_us: int = HOUR_US, more: str = "") -> str:
     return (
         f"max_batch_size: {limit} dynamic_batching {{ preferred_batch_size: {size} "

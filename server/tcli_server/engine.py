@@ -387,19 +387,8 @@ class Engine:
         Raises:
             ServerError: the request is refused or the model failed on it.
         """
-        request = InferenceRequest(
-            model_name,
-            {name: np.asarray(array) for name, array in inputs.items()},
-            tuple(outputs),
-            model_version,
-            request_id,
-            dict(parameters or {}),
-            priority=priority,
-            timeout_us=timeout_us,
-            sequence_id=sequence_id,
-            sequence_start=sequence_start,
-            sequence_end=sequence_end,
-        )
+        scheduling = (priority, timeout_us, sequence_id, sequence_start, sequence_end)
+        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, scheduling)
         return call(self.submit, request)
 
     async def infer_async(
@@ -418,19 +407,8 @@ class Engine:
         sequence_end: bool = False,
     ) -> InferenceResponse:
         """Like `infer`, for asyncio. Cancelling it cancels the request."""
-        request = InferenceRequest(
-            model_name,
-            {name: np.asarray(array) for name, array in inputs.items()},
-            tuple(outputs),
-            model_version,
-            request_id,
-            dict(parameters or {}),
-            priority=priority,
-            timeout_us=timeout_us,
-            sequence_id=sequence_id,
-            sequence_start=sequence_start,
-            sequence_end=sequence_end,
-        )
+        scheduling = (priority, timeout_us, sequence_id, sequence_start, sequence_end)
+        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, scheduling)
         return await call_async(self.submit, request)
 
     def _forked(self) -> None:
@@ -439,6 +417,31 @@ class Engine:
         )
         # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+def _request(
+    model_name: str,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    model_version: str,
+    request_id: str,
+    parameters: Mapping[str, Parameter] | None,
+    scheduling: tuple[int, int, int | str, bool, bool],
+) -> InferenceRequest:
+    priority, timeout_us, sequence_id, start, end = scheduling
+    return InferenceRequest(
+        model_name,
+        {name: np.asarray(array) for name, array in inputs.items()},
+        tuple(outputs),
+        model_version,
+        request_id,
+        dict(parameters or {}),
+        priority=priority,
+        timeout_us=timeout_us,
+        sequence_id=sequence_id,
+        sequence_start=start,
+        sequence_end=end,
+    )
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()

@@ -6,7 +6,18 @@ import time
 
 import pytest
 
-from scheduled import BATCHING, Answers, Doubling, finish, held, request, scheduler, submit_all, waiting_for
+from scheduled import (
+    BATCHING,
+    Answers,
+    Doubling,
+    finish,
+    held,
+    request,
+    scheduler,
+    submit_all,
+    taken_at_once,
+    waiting_for,
+)
 from tcli_server.backends import Placement
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.scheduling import PlacedInstance
@@ -165,11 +176,7 @@ SIZES = (1, 2, 3)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("arrivals", list(itertools.product(SIZES, repeat=4)), ids=str)
 def test_no_wake_up_is_lost_whatever_arrives(workers: int, arrivals: tuple[int, ...]):
-    """Every sequence of arrivals, each once the one before has settled: what Triton's rule would send goes at once.
-
-    A sequential model of the rule: with an hour's delay a batch is due when a prefix is of the preferred size 3, when
-    the next request would pass it, or when the queue holds 3 or more.
-    """
+    """Every sequence of arrivals, each once the one before has settled: what Triton's rule would send goes at once."""
     instances = [Doubling() for _ in range(workers)]
     answers = Answers()
     batcher = scheduler(waiting_for(3), *instances)
@@ -178,11 +185,7 @@ def test_no_wake_up_is_lost_whatever_arrives(workers: int, arrivals: tuple[int, 
     for size in arrivals:
         queued.append(size)
         submit_all(batcher, [request(batch_size=size)], answers)
-        while sum(queued) >= 3:
-            taken = 0
-            while queued and (not taken or taken + queued[0] <= 3):
-                taken += queued.pop(0)
-                answered += 1
+        answered += taken_at_once(queued)
         answers.wait(answered)
         assert batcher.pending == len(queued)
     batcher.stop()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from scheduled import BATCHING, Answers, Doubling, request, scheduler, submit_all, waiting_for
+from scheduled import BATCHING, Answers, Doubling, request, scheduler, submit_all, taken_at_once, waiting_for
 from tcli_server.backends import Placement
 from tcli_server.errors import InternalError
 from tcli_server.request import InferenceRequest
@@ -288,11 +288,7 @@ def test_no_wake_up_is_lost_whatever_arrives(workers: int, delay_us: int, arriva
     for size in arrivals:
         queued.append(size)
         bring(batcher, answers, request(batch_size=size))
-        while sum(queued) >= (3 if delay_us else 1):
-            taken = 0
-            while queued and (not taken or taken + queued[0] <= 3):
-                taken += queued.pop(0)
-                answered += 1
+        answered += taken_at_once(queued, least=3 if delay_us else 1)
         answers.wait(answered)
         assert batcher.pending == len(queued)
     batcher.stop()
