@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -137,7 +137,15 @@ class ModelControl:
                 with self._lock:
                     self._needing.pop(name, None)
 
-        return self.operations.load(name, asked, lambda: self._load_steps(name, override))
+        def first() -> None:
+            _check_name(name)
+            try:
+                self._load_steps(name, override)
+            except ServerError as error:
+                self._record_failure(name, str(error))
+                raise
+
+        return self.operations.load(name, asked, first)
 
     def _load_steps(self, name: str, override: ModelConfig | None) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
@@ -148,6 +156,7 @@ class ModelControl:
             InvalidArgumentError: it contains itself, or a model that is not there.
         """
 
+        @cache
         def steps(model: str) -> Sequence[str]:
             return steps_of(override if override is not None and model == name else self._config(model))
 

@@ -131,7 +131,7 @@ def model_folders(
 
 def find_model(repositories: Iterable[Path], name: str, config_name: str = "") -> list[ModelFolder]:
     """The folders that `model_folders` would give for one name, without looking at all the others."""
-    if name.startswith(".") or unspeakable(name):
+    if name.startswith(".") or unspeakable(name) or any(character in name for character in "/\\\0"):
         return []
     return [ModelFolder(name, path / name, config_name) for path in repositories if is_folder(path / name)]
 

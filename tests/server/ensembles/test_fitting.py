@@ -277,3 +277,11 @@ def test_names_that_cannot_be_loaded_are_not_remembered(repository: Path):
         assert engine._control._asked == {"first"}
         engine.unload("first")
         assert engine._control._asked == set()
+
+
+def test_why_an_ensemble_could_not_be_loaded_is_in_the_index(repository: Path):
+    write_ensemble(repository, "wrong", ensemble(["A", "B"], ["S"], [("nowhere", *FIRST[1:])]))
+    with Engine(repository, options=EXPLICIT) as engine:
+        with pytest.raises(InvalidArgumentError, match="not available or ambiguous: nowhere"):
+            engine.load("wrong")
+        assert "not available or ambiguous: nowhere" in reason(engine, "wrong")

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import onnx_models
-from tcli_server import Engine
+from ensemble_models import ensemble, write_ensemble
+from repositories import write_model
+from tcli_server import Engine, EngineOptions
 from tcli_server.errors import ServerError
+from tcli_server.repository.layout import find_model
 
 
 def with_external_weights(location: str) -> bytes:
@@ -43,3 +47,21 @@ def test_no_path_of_a_configuration_leaves_the_folder(engine: Engine, key: str, 
     with pytest.raises(ServerError) as refusal:
         engine.load("add_sub", json.dumps(config))
     assert "root:" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["../outside", "add_sub/../../outside", "..", "add_sub/..", "a\\b", "a\0b"])
+def test_no_name_of_a_model_or_of_a_step_leaves_the_repository(tmp_path: Path, name: str):
+    """A configuration outside must not even be read: it could name models to load."""
+    repository = tmp_path / "models"
+    write_model(repository, "add_sub", onnx_models.add_sub())
+    (repository / "pipe" / "1").mkdir(parents=True)
+    write_ensemble(tmp_path, "outside", ensemble(["A"], ["S"], [("add_sub", {"INPUT0": "A"}, {"OUTPUT0": "S"})]))
+    override = ModelConfig(platform="ensemble")
+    override.ensemble_scheduling.step.add(model_name=name, input_map={"X": "A"}, output_map={"Y": "S"})
+    with Engine(repository, options=EngineOptions(model_control_mode="explicit")) as engine:
+        with pytest.raises(ServerError):
+            engine.load(name)
+        with pytest.raises(ServerError):
+            engine.load("pipe", override)
+        assert not engine.model_ready("add_sub")
+    assert find_model([repository], name) == []

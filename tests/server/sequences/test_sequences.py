@@ -138,6 +138,9 @@ def test_a_start_in_the_middle_begins_anew(serve, strategy: str, caplog: pytest.
     assert step(engine, 5, 1, start=True) == (1, [1, 0, 1, 5])
     assert step(engine, 5, 1, end=True)[0] == 2
     assert "sequence 5 for model 'sums' has a conflict" in caplog.text
+    for _ in range(50):
+        step(engine, 5, 1, start=True)
+    assert caplog.text.count("has a conflict") == 1
 
 
 def test_the_oldest_of_those_that_wait_gets_the_free_slot_with_all_that_it_sent(serve, strategy: str):

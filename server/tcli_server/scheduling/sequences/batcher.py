@@ -25,6 +25,9 @@ _COMPACT = 64
 """Entries of what is gone that a list may keep before they are looked for."""
 
 
+_WARNING_SECS = 10
+
+
 class SequenceBatcher:
     """Sequences, the slots that they hold, and those that wait for one.
 
@@ -65,6 +68,7 @@ class SequenceBatcher:
         self._seat_count = self._waiting = self._running = self._taken = 0
         self._deadlines: list[tuple[int, int, Run]] = []  # of requests that wait for a slot
         self._put = self._gone = 0
+        self._next_warning = 0.0
         self._stopped = False
         self._watch = DeadlineWatch(self._expire)
         self.resize(instances)
@@ -108,16 +112,25 @@ class SequenceBatcher:
             restarted = run is not None and request.sequence_start
             self._put_into(run or self._begin(request.sequence_id), request)
         if restarted:
-            LOG.warning(
-                "sequence %s for model '%s' has a conflict: it starts again before it ended, and goes on from there",
-                request.sequence_id,
-                self._model,
-            )
+            self._warn(request.sequence_id)
         if request.deadline_ns:
             self._watch.notice(request.deadline_ns)
         if request.ended and request.queue is not None:  # its end, before it had a place here, could not give it back
             request.queue.release(request)
         return True
+
+    def _warn(self, sequence_id: int | str) -> None:
+        """Say that a sequence began anew; not each time, as a client can do that as often as it likes."""
+        now = time.monotonic()
+        if now >= self._next_warning:
+            self._next_warning = now + _WARNING_SECS
+            LOG.warning(
+                "sequence %s for model '%s' has a conflict: it starts again before it ended, and goes on from there (said "
+                "at most every %d s)",
+                sequence_id,
+                self._model,
+                _WARNING_SECS,
+            )
 
     def abandon(self, sequence_id: int | str, connection: object = None) -> None:
         """As `Scheduler.abandon`."""
