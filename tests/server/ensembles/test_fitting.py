@@ -218,6 +218,7 @@ def test_an_ensemble_whose_model_is_gone_says_so_and_comes_back(repository: Path
         assert words in reason(engine, "pipe")
         assert f"ensemble 'pipe' is not ready any more: ensemble 'pipe' {words}" in caplog.text
         assert not engine.model_ready("pipe")
+        assert engine.ready()
         with pytest.raises(NotFoundError, match=words):
             engine.infer("pipe", PAIR)
         with pytest.raises(NotFoundError, match=words):
