@@ -12,6 +12,7 @@ import numpy as np
 
 from tcli_server.errors import CancelledError, ServerError
 from tcli_server.observability.log import LOG
+from tcli_server.window import ResponseWindow
 
 if TYPE_CHECKING:
     from tcli_server.spec import ModelSpec
@@ -58,7 +59,7 @@ class Step(Protocol):
 
 
 class Holder(Protocol):
-    """Holds something for a request, which ends with it: a place in a queue, a share of the memory."""
+    """Holds something for a request, which ends with it: a place in a queue, a share of the memory, a model's attention."""
 
     def release(self, request: "InferenceRequest") -> None:
         """The request has ended; must not block or raise."""
@@ -70,6 +71,7 @@ class InferenceResponse:
 
     Attributes:
         final: False only where a decoupled model has more responses to come.
+        empty: it only says that no more responses come (Triton's empty final response).
         spec: the model that answered, for what a protocol still has to look up (labels); None for an error.
     """
 
@@ -81,6 +83,7 @@ class InferenceResponse:
     error: ServerError | None = None
     final: bool = True
     spec: "ModelSpec | None" = None
+    empty: bool = False
 
 
 def _no_reply(_: InferenceResponse) -> None:
@@ -108,6 +111,8 @@ class InferenceRequest:
             look alike are two sequences.
         sequence_start: the first request of its sequence; likewise `sequence_end`.
         connection: what it came on, where that tells when its client is gone; see `Scheduler.abandon`.
+        takes_many: the caller takes any number of responses, so a decoupled model may answer.
+        window: how far the responses may be ahead of the caller; None where it takes them as they come.
     """
 
     model_name: str
@@ -124,6 +129,8 @@ class InferenceRequest:
     sequence_start: bool = False
     sequence_end: bool = False
     connection: object = None
+    takes_many: bool = False
+    window: ResponseWindow | None = None
 
     # Set on the way. Only requests of equal `shape_key` can share a batch.
     batch_size: int = 1
@@ -145,6 +152,8 @@ class InferenceRequest:
     queue: Holder | None = None
     """The queue that it waits in; set and cleared by that queue alone."""
     budget: Holder | None = None
+    work: Holder | None = None
+    """What computes it, where that wants to know that nobody needs the answer any more."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: bool = False
@@ -157,18 +166,34 @@ class InferenceRequest:
         """Whether the end has come."""
         return self._ended
 
-    def begin(self) -> Inputs | None:
-        """Take the request for execution: its inputs, or None if it has ended while it waited."""
+    def begin(self, work: Holder | None = None) -> Inputs | None:
+        """Take the request for execution: its inputs, or None if it has ended while it waited.
+
+        Args:
+            work: is told of the request's end.
+        """
         with self._lock:
             if self._ended:
                 return None
             self._began = True
+            self.work = work
             return self.inputs
 
     def send(self, response: InferenceResponse, final: bool = True) -> bool:
         """Give a response to the caller; with `final` it is the end. False if the request has ended before."""
         response.final = final
         return self._put(response, None)
+
+    def finish(self) -> bool:
+        """End without another response, as a decoupled model may. False if the request has ended before."""
+        return self.send(InferenceResponse(self.model_name, self.model_version, self.id, empty=True))
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """Call `go_on` as soon as the caller can do with another response, or does not want one any more."""
+        if self.window is None:
+            go_on()
+        else:
+            self.window.when_room(go_on)
 
     def fail(self, error: ServerError, reason: FailureReason = FailureReason.OTHER) -> bool:
         """End with an error. False if the request has ended before."""
@@ -225,6 +250,10 @@ class InferenceRequest:
                 self.queue.release(self)
             if self.budget is not None:
                 self.budget.release(self)
+            if self.work is not None:
+                self.work.release(self)
+            if self.window is not None:
+                self.window.close()
         except Exception:
             LOG.exception("the end of a request to '%s' could not be recorded", self.model_name)
         self.inputs = {}

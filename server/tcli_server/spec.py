@@ -61,6 +61,7 @@ class ModelSpec:
 
     Attributes:
         max_batch_size: 0 where the model has no batch dimension.
+        decoupled: it gives any number of responses to a request, none included.
         uniform: every input is required and of fixed shape, so any two valid requests can share a batch.
         labels: output name -> class names, for outputs with a label file.
     """
@@ -72,6 +73,7 @@ class ModelSpec:
     outputs: dict[str, TensorSpec]
     uniform: bool
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    decoupled: bool = False
 
     @property
     def required(self) -> list[str]:
@@ -98,7 +100,10 @@ def read_spec(
     inputs = {item.name: _tensor(item, scalars, item.optional) for item in config.input}
     outputs = {item.name: _tensor(item, scalars) for item in config.output}
     uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
-    return ModelSpec(config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {})
+    decoupled = config.model_transaction_policy.decoupled
+    return ModelSpec(
+        config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {}, decoupled
+    )
 
 
 def scalars(signature: ModelSignature) -> frozenset[str]:

@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Placement
 from tcli_server.caching.cache import ResponseCache
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.errors import InvalidArgumentError, UnsupportedError
 from tcli_server.models.cached import CachedScheduler
 from tcli_server.models.raw_input import shape_raw_input
 from tcli_server.models.validation import validate
@@ -115,9 +115,15 @@ class Model:
 
         Raises:
             InvalidArgumentError: the request does not fit the model, or not the sequence.
+            UnsupportedError: the model is decoupled, and the caller takes one response only.
         """
         if self._stopped and not leased:
             return False
+        if self.spec.decoupled and not request.takes_many:
+            raise UnsupportedError(
+                f"this request doesn't support models with decoupled transaction policy: '{self.name}' gives any number of "
+                "responses. Fix: use ModelStreamInfer, generate_stream or, in Python, infer_stream"
+            )
         if request.raw_input is not None:
             shape_raw_input(request, self.spec)
         validate(request, self.spec)
