@@ -89,6 +89,7 @@ class Engine:
             self.options.model_load_thread_count,
             self.response_cache,
             self.options.model_config_name,
+            self,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes

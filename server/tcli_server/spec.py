@@ -106,8 +106,10 @@ def read_spec(
     )
 
 
-def scalars(signature: ModelSignature) -> frozenset[str]:
-    """Tensors that have no dimension at all in the model."""
+def scalars(signature: ModelSignature | None) -> frozenset[str]:
+    """Tensors that have no dimension at all in the model, as far as that is known."""
+    if signature is None:
+        return frozenset()
     tensors = (*signature.inputs, *signature.outputs, *signature.overridable)
     return frozenset(tensor.name for tensor in tensors if tensor.rank_known and not tensor.shape)
 

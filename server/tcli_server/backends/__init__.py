@@ -8,16 +8,23 @@ batches and knows nothing of requests, queues or the wire:
     inputs = instance.prepare(request_inputs)  # once for each request: refuse or convert
     arrays = instance.run({"INPUT0": batch_of_inputs}, ["OUTPUT0"])
     instance.close()
+
+A model that is a program of its own gets its requests one by one instead, and may answer each any number of times:
+
+    answers = instance.execute(calls)
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.errors import ServerError
+from tcli_server.request import InferenceRequest, Inputs, Parameter
 from tcli_server.signature import ModelSignature
 
 
@@ -65,17 +72,80 @@ class Complaint(NamedTuple):
     fix: str
 
 
+class Host(Protocol):
+    """What the engine does for models that are programs of their own; as its methods of these names."""
+
+    def submit(self, request: InferenceRequest) -> None: ...
+
+    def begin_load(
+        self, name: str, config: str | None = None, files: Mapping[str, bytes | memoryview] | None = None
+    ) -> "Future[None]": ...
+
+    def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]": ...
+
+    def model(self, name: str, version: str = "") -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a model file lies, and what it may ask of the server.
+
+    Attributes:
+        folder: the model's.
+        version: the version's number.
+        settings: `--backend-config` for this backend.
+        host: None where no server runs, as in a check.
+    """
+
+    folder: Path
+    version: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    host: Host | None = None
+
+
+class Answer(NamedTuple):
+    """One response of a model to a request: outputs in the model's own shapes, or an error."""
+
+    outputs: dict[str, np.ndarray]
+    parameters: dict[str, Parameter]
+    error: ServerError | None = None
+
+
+class Call(Protocol):
+    """A request on its way through an instance that answers each by itself.
+
+    Attributes:
+        request: what the client sent; read only.
+        inputs: what the model gets, in its own shapes.
+        outputs: names of those that the client wants.
+        on_end: called once when the request ends, from any thread; to be set by the instance.
+    """
+
+    request: InferenceRequest
+    inputs: Inputs
+    outputs: Sequence[str]
+    on_end: Callable[[], None] | None
+
+    def respond(self, answer: Answer, final: bool) -> None:
+        """Give a response, the last one with `final`; from any thread."""
+
+    def finish(self) -> None:
+        """End without another response."""
+
+
 class Instance(Protocol):
     """One copy of a model, used by one thread at a time.
 
     Attributes:
-        signature: what the model takes and gives; completes and checks the configuration.
         steady: a run takes about as long as any other on inputs of the same shapes, whatever their values, and all of it
             is the calling thread's work. What is steady and quick may run in a server's event loop.
     """
 
-    signature: ModelSignature
     steady: bool
+
+    @property
+    def signature(self) -> ModelSignature | None:
+        """What the model takes and gives: completes and checks the configuration. None where that alone tells."""
 
     def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One request's inputs as `run` wants them, before they are joined with those of others.
@@ -103,6 +173,21 @@ class Instance(Protocol):
         """Give memory and devices back."""
 
 
+@runtime_checkable
+class AnsweringInstance(Instance, Protocol):
+    """One copy of a model that answers its requests one by one."""
+
+    def execute(self, calls: Sequence[Call]) -> "list[Answer | None]":
+        """Run one batch of requests.
+
+        Returns:
+            An answer for each, None for one that is answered through its `Call`, now or later.
+
+        Raises:
+            ServerError: the model failed; those that are not answered yet never will be.
+        """
+
+
 class Backend(Protocol):
     """Runs one kind of model file.
 
@@ -123,11 +208,18 @@ class Backend(Protocol):
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:
         """Threads that an instance will start."""
 
-    def open(self, config: ModelConfig, model_file: Path, placement: Placement) -> Instance:
+    def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
+        """Write into the configuration what the model itself says of it, where it can.
+
+        Raises:
+            ServerError: the model says something wrong, or cannot say anything.
+        """
+
+    def open(self, config: ModelConfig, model_file: Path, placement: Placement, surroundings: Surroundings) -> Instance:
         """Load one instance.
 
         Args:
-            config: its inputs and outputs may still be missing.
+            config: its inputs and outputs may still be missing, if the instance will have a signature.
 
         Raises:
             ServerError: the file cannot be loaded, or not where `placement` says.

@@ -4,6 +4,7 @@ from functools import cache
 
 from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.python.kind import PYTHON
 from tcli_server.errors import InvalidArgumentError
 
 KINDS = (
@@ -11,11 +12,11 @@ KINDS = (
     ONNXRUNTIME,
     BackendKind("openvino", "", "model.xml"),
     BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
-    BackendKind("python", "", "model.py"),
+    PYTHON,
 )
 """Every backend that Triton tells by a platform or a file name, in its order: the first that fits decides."""
 
-AVAILABLE = (ONNXRUNTIME,)
+AVAILABLE = (ONNXRUNTIME, PYTHON)
 """Those that this server has."""
 
 
@@ -30,5 +31,9 @@ def backend(name: str) -> Backend:
         from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend()
+    if name == PYTHON.name:
+        from tcli_server.backends.python.backend import PythonBackend
+
+        return PythonBackend()
     names = ", ".join(kind.name for kind in AVAILABLE)
     raise InvalidArgumentError(f"unable to find backend '{name}': this server has {names}")

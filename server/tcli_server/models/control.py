@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.backends import Host
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import (
     ConfigError,
@@ -44,6 +45,7 @@ class ModelControl:
         loads: models that load at the same time.
         cache: for the answers of models that want them kept.
         config_name: see `ModelFolder`.
+        host: the server, for models that are programs of their own.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class ModelControl:
         loads: int,
         cache: ResponseCache | None = None,
         config_name: str = "",
+        host: Host | None = None,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -64,6 +67,7 @@ class ModelControl:
         self._loads = loads
         self._cache = cache
         self._config_name = config_name
+        self._host = host
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
@@ -268,7 +272,7 @@ class ModelControl:
         self._publish(name, [*kept.values(), *models], Source(snapshot, draft.given, override))
 
     def _draft(self, folder: ModelFolder, override: ModelConfig | None) -> Draft:
-        draft = Draft(folder, override, self._auto_complete, self._backend_config)
+        draft = Draft(folder, override, self._auto_complete, self._backend_config, self._host)
         if draft.malformed:
             raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
         if draft.problems:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Backend, BackendKind, Complaint, Instance, Placement
+from tcli_server.backends import Backend, BackendKind, Complaint, Host, Instance, Placement, Surroundings
 from tcli_server.backends.registry import AVAILABLE, backend
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
@@ -43,6 +43,7 @@ class Draft:
         override: replaces the configuration file.
         auto_complete: fill what the configuration leaves out.
         settings: of the backends, by their names; those without a name are for all.
+        host: the server, for models that are programs of their own.
 
     Attributes:
         is_ensemble: it is made of other models, and has no file and no instances.
@@ -61,6 +62,7 @@ class Draft:
         override: ModelConfig | None = None,
         auto_complete: bool = True,
         settings: BackendConfig | None = None,
+        host: Host | None = None,
     ) -> None:
         self.folder = folder
         self.problems: list[Problem] = []
@@ -70,6 +72,8 @@ class Draft:
         self._overridden = override is not None
         self._auto_complete = auto_complete
         self._settings = settings or {}
+        self._host = host
+        self._by_model: dict[int, ModelConfig] = {}
         self._positions: Positions | None = None
         self._read(override)
         self.given = ModelConfig()
@@ -144,9 +148,13 @@ class Draft:
             ServerError: the model cannot be opened, or fails on a warm-up sample.
         """
         assert self.backend is not None
-        instance = self.backend.open(self.config, self.model_file(version), placement)
+        file = self.model_file(version)
+        settings = self._settings.get(self.backend.kind.name, {})
+        surroundings = Surroundings(self.folder.path, version, settings, self._host)
+        config = self._completed_by_model(version, file, surroundings)
+        instance = self.backend.open(config, file, placement, surroundings)
         try:
-            config = self._complete(instance)
+            config = self._complete(config, instance)
             warm_up(config, read_spec(config, version, {}, scalars(instance.signature)), self.folder.path, instance)
             return instance, config
         except BaseException:
@@ -279,22 +287,44 @@ class Draft:
                 return _whole_number(owner, text)
         return chosen.default_max_batch_size
 
-    def _complete(self, instance: Instance) -> ModelConfig:
-        try:
-            return self._completed(instance)
-        except ConfigError as error:
-            raise ConfigError([self._placed(problem) for problem in error.problems]) from None
-
-    def _completed(self, instance: Instance) -> ModelConfig:
+    def _completed_by_model(self, version: int, file: Path, surroundings: Surroundings) -> ModelConfig:
+        """The configuration with what the model itself says, once for all instances of a version."""
         assert self.backend is not None
+        known = self._by_model.get(version)
+        if known is not None:
+            return known
         config = ModelConfig()
         config.CopyFrom(self.config)
         if self._auto_complete:
-            default = self._default_max_batch_size(self.backend)
-            complete_config(config, self.folder, instance.signature, default, self._positions)
-        problems = signature_problems(config, instance.signature, self.folder, self._positions)
-        if problems:
-            raise ConfigError(problems)
+            self.backend.complete(config, file, surroundings)
+            if config != self.config:
+                problems = [
+                    *config_problems(config, self.folder, self._positions),
+                    *unsupported_problems(config, self.folder, self._positions),
+                ]
+                if problems:
+                    raise ConfigError([self._placed(problem) for problem in problems])
+                _write_defaults(config)
+        self._by_model[version] = config
+        return config
+
+    def _complete(self, given: ModelConfig, instance: Instance) -> ModelConfig:
+        try:
+            return self._completed(given, instance)
+        except ConfigError as error:
+            raise ConfigError([self._placed(problem) for problem in error.problems]) from None
+
+    def _completed(self, given: ModelConfig, instance: Instance) -> ModelConfig:
+        assert self.backend is not None
+        config = ModelConfig()
+        config.CopyFrom(given)
+        if instance.signature is not None:
+            if self._auto_complete:
+                default = self._default_max_batch_size(self.backend)
+                complete_config(config, self.folder, instance.signature, default, self._positions)
+            problems = signature_problems(config, instance.signature, self.folder, self._positions)
+            if problems:
+                raise ConfigError(problems)
         _write_defaults(config)
         return config
 

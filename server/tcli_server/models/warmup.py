@@ -21,7 +21,7 @@ from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.random_tensor import random_tensor
 from tcli_server.repository import INITIAL_STATE_FOLDER, WARMUP_FOLDER
 from tcli_server.request import InferenceRequest, Inputs
-from tcli_server.scheduling.execution import Executor
+from tcli_server.scheduling.choose import executor_for
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.run import NoStep
 from tcli_server.scheduling.sequences.states import States
@@ -40,7 +40,7 @@ def warm_up(config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instan
     if not config.model_warmup:
         return
     maker = _Maker(config, spec, folder)
-    executor = Executor(spec, instance, InferenceStatistics(), maker.states.outputs)
+    executor = executor_for(spec, instance, InferenceStatistics(), maker.states.outputs)
     for index, sample in enumerate(config.model_warmup):
         name = sample.name or str(index)
         if not sample.batch_size:  # as Triton, which says nothing

@@ -51,6 +51,7 @@ _SUPPORTED = frozenset(
         "default_model_filename",
         "parameters",
         "metric_tags",
+        "model_transaction_policy.decoupled",
         "optimization.graph",
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from tcli_server.errors import UnavailableError
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
+from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.execution import Executor
@@ -41,7 +42,7 @@ class Batcher:
         rules: BatchRules,
         levels: Levels,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor],
+        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
         order: InOrder | None = None,
     ) -> None:
         self._rules = rules

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.backends import AnsweringInstance, Instance
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.scheduling import PlacedInstance, Scheduler
+from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.ensembles.graph import Graph
@@ -44,8 +46,8 @@ def scheduler_for(
     if config.HasField("sequence_batching"):
         return _sequence_batcher(config, spec, instances, statistics, folder)
 
-    def executor(placed: PlacedInstance) -> Executor:
-        return Executor(spec, placed.instance, statistics)
+    def executor(placed: PlacedInstance) -> Executor | AnsweringExecutor:
+        return executor_for(spec, placed.instance, statistics)
 
     if not config.HasField("dynamic_batching"):
         return Batcher(BatchRules(), Levels(), instances, executor)
@@ -53,6 +55,15 @@ def scheduler_for(
     rules = _rules(config, batching.preferred_batch_size, batching.max_queue_delay_microseconds)
     order = InOrder() if batching.preserve_ordering else None
     return Batcher(rules, read_levels(batching), instances, executor, order)
+
+
+def executor_for(
+    spec: ModelSpec, instance: Instance, statistics: InferenceStatistics, states: Sequence[str] = ()
+) -> Executor | AnsweringExecutor:
+    """What runs the batches of an instance; arguments as those of `Executor`."""
+    if isinstance(instance, AnsweringInstance):
+        return AnsweringExecutor(spec, instance, statistics, states)
+    return Executor(spec, instance, statistics, states)
 
 
 def _rules(config: ModelConfig, preferred: Sequence[int], max_delay_us: int) -> BatchRules:
@@ -88,5 +99,5 @@ def _sequence_batcher(
         Controls(sequences, spec.name, (1, 1) if batches else (1,)),
         states,
         instances,
-        lambda placed: Executor(spec, placed.instance, statistics, states.outputs),
+        lambda placed: executor_for(spec, placed.instance, statistics, states.outputs),
     )

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint, Placement
+from tcli_server.backends import Complaint, Placement, Surroundings
 from tcli_server.backends.onnxruntime import options
 from tcli_server.backends.onnxruntime.graph import ModelFileError, check_external_files, load_graph
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
@@ -40,7 +40,16 @@ class OnnxRuntimeBackend:
         """As `Backend.thread_count`: the pools inside and between operators, the calling thread not among them."""
         return sum(options.thread_counts(config, placement))
 
-    def open(self, config: ModelConfig, model_file: Path, placement: Placement) -> OnnxRuntimeInstance:
+    def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
+        """As `Backend.complete`: an instance's signature says it all."""
+
+    def open(
+        self,
+        config: ModelConfig,
+        model_file: Path,
+        placement: Placement,
+        surroundings: Surroundings,  # noqa: ARG002
+    ) -> OnnxRuntimeInstance:
         """As `Backend.open`.
 
         Raises:

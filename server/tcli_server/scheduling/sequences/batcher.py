@@ -10,6 +10,7 @@ from tcli_server.errors import CancelledError, InvalidArgumentError, Unavailable
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
+from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.sequences.controls import Controls
@@ -49,7 +50,7 @@ class SequenceBatcher:
         controls: Controls,
         states: States,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor],
+        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
     ) -> None:
         self._model = model
         self._size = size

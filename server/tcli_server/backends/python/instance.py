@@ -1,0 +1,201 @@
+"""One instance of a Python model: requests into its worker, answers out of it."""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tcli_server.backends import Answer, Call, Surroundings
+from tcli_server.backends.python.inferences import Inferences
+from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.stub.memory import FullError
+from tcli_server.backends.python.stub.wire import Message
+from tcli_server.backends.python.tensors import read, write
+from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError, error_of_kind
+from tcli_server.observability.log import LOG
+
+KINDS = tuple(ErrorKind)
+"""By Triton's numbers of its error codes."""
+
+_READY_SECS = 5.0
+
+
+class PythonInstance:
+    """Runs batches of requests in a worker.
+
+    Args:
+        start: starts a process for `handle`, without a model.
+        load: the order that makes it load the model.
+        limit_secs: how long `execute` may take; None for as long as it likes.
+
+    Attributes:
+        signature: None, as only the configuration tells.
+
+    Raises:
+        ServerError: the process cannot be started, or the model does not load.
+    """
+
+    signature = None
+    steady = False
+
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[Callable[[Message], None]], WorkerProcess],
+        load: Message,
+        limit_secs: float | None,
+        surroundings: Surroundings,
+    ) -> None:
+        self._name = name
+        self._limit_secs = limit_secs
+        self._numbers = itertools.count(1)
+        self._open: dict[int, Call] = {}
+        self._none_open = threading.Condition()
+        self._handlers: dict[str, Callable[[Message], None]] = {
+            "respond": self._respond,
+            "abandoned": self._abandoned,
+            "failed": self._failed,
+        }
+        self._process = start(self._handle)
+        self._inferences = Inferences(self._process, surroundings.host)
+        self._handlers.update(self._inferences.handlers)
+        try:
+            failure(self._process.order(load), f"load failed for instance '{name}'")
+        except BaseException:
+            self._process.close()
+            raise
+
+    # --- as Instance ---
+
+    def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `Instance.prepare`."""
+        return inputs
+
+    def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+        """As `Instance.run`, which nobody calls: a Python model gets its requests."""
+        raise NotImplementedError
+
+    def execute(self, calls: Sequence[Call]) -> list[Answer | None]:
+        """As `AnsweringInstance.execute`."""
+        numbers = [next(self._numbers) for _ in calls]
+        for number, call in zip(numbers, calls, strict=True):
+            self._open[number] = call
+            call.on_end = lambda number=number: self._ended(number)
+            if call.request.ended:
+                self._ended(number)
+        try:
+            try:
+                block, inputs = write([call.inputs for call in calls], self._process.requests)
+            except FullError as error:
+                raise UnavailableError(f"instance '{self._name}': {error}") from None
+            described = [
+                _fields(number, call, tensors) for number, call, tensors in zip(numbers, calls, inputs, strict=True)
+            ]
+            order = {"kind": "execute", "block": block, "requests": described}
+            reply = self._process.order(order, self._limit_secs)
+            failure(reply, f"Failed to process the request(s) for model '{self._name}'", ", message: ")
+        except BaseException:
+            for number in numbers:
+                self._close(number)
+            raise
+        return self._answers(reply, numbers)
+
+    def close(self) -> None:
+        """As `Instance.close`: waits for what is answered later, and lets the model finalize."""
+        with self._none_open:
+            self._none_open.wait_for(lambda: not self._open or not self._process.alive)
+        try:
+            failure(self._process.order({"kind": "finalize"}), f"instance '{self._name}': finalize failed")
+        except ServerError as error:
+            LOG.info("%s", error)
+        self._process.close()
+
+    # --- what becomes of requests ---
+
+    def _answers(self, reply: Message, numbers: Sequence[int]) -> list[Answer | None]:
+        answers: list[Answer | None] = [None] * len(numbers)
+        given = reply.get("answers", ())
+        places = reply.get("places") or range(len(given))
+        for place, answer in zip(places, given, strict=True):
+            answers[place] = self._answer(answer)
+            self._close(numbers[place])
+        return answers
+
+    def _answer(self, answer: list[Any]) -> Answer:
+        descriptions, error, parameters = answer
+        if error is not None:
+            kind = KINDS[error[0]] if 0 <= error[0] < len(KINDS) else ErrorKind.UNKNOWN
+            return Answer({}, parameters, error_of_kind(kind, error[1]))
+        return Answer(read(descriptions, self._process.responses), parameters)
+
+    def _close(self, number: int) -> Call | None:
+        """The request is answered as far as the worker is concerned."""
+        call = self._open.pop(number, None)
+        if call is not None and not self._open:
+            with self._none_open:
+                self._none_open.notify_all()
+        return call
+
+    def _ended(self, number: int) -> None:
+        """The request has ended; if the worker still thinks of it, it may stop."""
+        if number in self._open:
+            self._process.tell({"kind": "cancel", "request": number})
+
+    # --- what the worker says at any time ---
+
+    def _handle(self, message: Message) -> None:
+        self._handlers[message["kind"]](message)
+
+    def _respond(self, message: Message) -> None:
+        number, final = message["request"], message["final"]
+        call = self._close(number) if final else self._open.get(number)
+        answer = message.get("answer")
+        if answer is None:
+            if call is not None:
+                call.finish()
+            return
+        taken = {"call": message["call"]}
+        if call is None:
+            self._process.tell(taken)
+            return
+        call.respond(self._answer(answer), final)
+        call.request.when_room(lambda: self._process.tell(taken))
+
+    def _abandoned(self, message: Message) -> None:
+        call = self._close(message["request"])
+        if call is not None and not call.request.ended:
+            LOG.warning("instance '%s' let go of a request without a final response; it is ended for it", self._name)
+            error = InternalError(f"model '{self._name}' ended without a final response to this request")
+            call.respond(Answer({}, {}, error), True)
+
+    def _failed(self, message: Message) -> None:
+        call = self._close(message["request"])
+        if call is not None:
+            try:
+                failure(message, f"Failed to process the request(s) for model '{self._name}'", ", message: ")
+            except ServerError as error:
+                call.respond(Answer({}, {}, error), True)
+
+
+def failure(reply: Message, what: str, before: str = ": ") -> None:
+    """Log what went wrong in a model, whole.
+
+    Raises:
+        InternalError: if something did; one line.
+    """
+    if "failure" in reply:
+        text, trace = reply["failure"]
+        LOG.error("%s\n%s", what, trace)
+        raise InternalError(f"{what}{before}{text}")
+
+
+def _fields(number: int, call: Call, tensors: list[Any]) -> list[Any]:
+    """A request as the worker reads it, see `InferenceRequest._received`."""
+    request = call.request
+    flags = (1 if request.sequence_start else 0) | (2 if request.sequence_end else 0)
+    parameters = json.dumps(request.parameters) if request.parameters else "{}"
+    timeout = request.timeout_us
+    return [number, request.id, request.sequence_id, flags, timeout, parameters, call.outputs, tensors]

@@ -1,0 +1,5 @@
+"""How a configuration or a folder names this backend."""
+
+from tcli_server.backends import BackendKind
+
+PYTHON = BackendKind("python", "", "model.py")

@@ -1,0 +1,205 @@
+"""One worker: its process, the two sockets, the shared memories, and what it prints."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tcli_server.backends.python.spawning import spawn
+from tcli_server.backends.python.stub.memory import LEAST, ReadMemory, WrittenMemory
+from tcli_server.backends.python.stub.wire import Channel, Message
+from tcli_server.errors import UnavailableError
+from tcli_server.observability.log import LOG
+
+_STUB = Path(__file__).parent / "stub" / "run.py"
+_LINES = 20
+"""Last lines of a worker's output that an error of its quotes."""
+
+_LONGEST_LINE = 8192
+_LAST_WORDS_SECS = 1.0
+"""How long a worker that ends may take to be gone, and its last words to arrive."""
+
+Handler = Callable[[Message], None]
+
+
+class WorkerGoneError(UnavailableError):
+    """The worker's process ended, or was ended as it took too long."""
+
+
+class WorkerProcess:
+    """A worker that follows orders, one at a time, and may itself say something at any time.
+
+    Args:
+        name: the instance's, for the log.
+        interpreter: the Python that runs it.
+        limit: bytes that each of its two shared memories may have.
+        handle: gets what the worker says, in a thread of its own; must not block.
+
+    Raises:
+        UnavailableError: the process cannot be started.
+    """
+
+    def __init__(
+        self, name: str, interpreter: str, environment: Mapping[str, str], limit: int, handle: Callable[[Message], None]
+    ) -> None:
+        self.name = name
+        self._handle = handle
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        requests, responses = _memory("requests"), _memory("responses")
+        self.requests = WrittenMemory(requests, limit)
+        self.responses = ReadMemory(responses)
+        self._descriptors = (requests, responses)
+        orders, theirs = socket.socketpair()
+        calls, their_calls = socket.socketpair()
+        self._orders, self._calls = Channel(orders), Channel(calls)
+        self._order_socket = orders
+        passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
+        command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
+        try:
+            self._process = spawn(command, passed, environment)
+        except OSError as error:
+            self._close()
+            raise UnavailableError(f"instance {name}: '{interpreter}' cannot be started: {error.strerror}") from None
+        finally:
+            theirs.close()
+            their_calls.close()
+        self._listener = threading.Thread(target=self._listen, name=f"{name} calls", daemon=True)
+        self._reader = threading.Thread(target=self._read_output, name=f"{name} output", daemon=True)
+        self._listener.start()
+        self._reader.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes of shared memory that it has, both ways."""
+        return sum(os.fstat(descriptor).st_size for descriptor in self._descriptors)
+
+    def order(self, message: Message, timeout: float | None = None) -> Message:
+        """Give an order and wait until it is done.
+
+        Args:
+            timeout: seconds after which the worker is ended.
+
+        Raises:
+            WorkerGoneError: it ended meanwhile; says how, and its last words.
+        """
+        try:
+            self._order_socket.settimeout(timeout)
+            self._orders.send(message)
+            reply = self._orders.receive()
+        except TimeoutError:
+            raise self._hung(timeout or 0) from None
+        except OSError:
+            reply = None
+        if reply is None:
+            raise self._gone()
+        self._give_back(reply)
+        return reply
+
+    def tell(self, message: Message) -> None:
+        """Tell it something, without waiting; what is gone hears nothing."""
+        with contextlib.suppress(OSError):
+            self._calls.send(message)
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """End it if it has not ended, and free what is held for it."""
+        self._orders.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORDS_SECS)
+        self.kill()
+        self._process.wait()
+        self._calls.close()
+        self._listener.join(_LAST_WORDS_SECS)
+        self._reader.join(_LAST_WORDS_SECS)
+        self._close()
+
+    def _close(self) -> None:
+        self._orders.close()
+        self._calls.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+    def _hung(self, timeout: float) -> WorkerGoneError:
+        with contextlib.suppress(OSError):
+            self._process.send_signal(signal.SIGUSR1)  # prints where every thread of it is
+        self._reader.join(_LAST_WORDS_SECS / 4)
+        self.kill()
+        self._process.wait()
+        self._reader.join(_LAST_WORDS_SECS)
+        return WorkerGoneError(
+            f"instance {self.name} did not answer within {timeout:g} s and was ended{self._last_words()}"
+        )
+
+    def _gone(self) -> WorkerGoneError:
+        try:
+            status = self._process.wait(_LAST_WORDS_SECS)
+        except subprocess.TimeoutExpired:  # it closed the socket, but lives
+            self.kill()
+            status = self._process.wait()
+        self._reader.join(_LAST_WORDS_SECS)
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                return WorkerGoneError(
+                    f"the process of instance {self.name} was ended by {signal.Signals(-status).name}{self._last_words()}"
+                )
+        return WorkerGoneError(f"the process of instance {self.name} ended with status {status}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return "; its last words: " + " | ".join(self._lines) if self._lines else ""
+
+    # --- threads ---
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._calls.receive()
+            except OSError:
+                return
+            if message is None:
+                return
+            self._give_back(message)
+            try:
+                self._handle(message)
+            except Exception:
+                LOG.exception("instance '%s': what the model said could not be handled", self.name)
+
+    def _give_back(self, message: Message) -> None:
+        for offset in message.get("gone", ()):
+            self.requests.give_back(offset)
+
+    def _read_output(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with pipe:
+            while line := pipe.readline(_LONGEST_LINE):
+                text = line.decode(errors="replace").rstrip()
+                if text:
+                    self._lines.append(text)
+                    LOG.info("%s: %s", self.name, text)
+
+
+def _memory(name: str) -> int:
+    """An unnamed file in memory, or where the system has none, an unnamed file."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create(f"tcli {name}")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, LEAST)
+    return descriptor

@@ -1,0 +1,16 @@
+"""What to say of an exception in a model: one line for the client, the whole traceback for the log."""
+
+from __future__ import annotations
+
+import traceback
+
+_FOLDER = __file__.rpartition("/")[0]
+
+
+def describe(error: BaseException) -> list[str]:
+    """[`Type: text, at file(line): function`, traceback]; the place is where the model's own code failed."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_FOLDER)]
+    text = f"{type(error).__name__}: {error}"
+    if frames:
+        text += f", at {frames[-1].filename}({frames[-1].lineno}): {frames[-1].name}"
+    return [text, "".join(traceback.format_exception(type(error), error, error.__traceback__))]

@@ -1,0 +1,115 @@
+"""A worker's way to ask its server: for other models, for room to send more, for logging, metrics and model control."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+from .errors import TritonModelException
+from .memory import ReadMemory, WrittenMemory
+from .wire import Channel, Message
+
+Handler = Callable[[Message], None]
+
+
+class Link:
+    """The socket on which both sides may speak at any time.
+
+    Attributes:
+        requests: what the server writes.
+        responses: what this worker writes.
+        can_infer: whether other models may be asked now.
+    """
+
+    def __init__(self, channel: Channel, requests: ReadMemory, responses: WrittenMemory) -> None:
+        self.requests = requests
+        self.responses = responses
+        self.can_infer = False
+        self._channel = channel
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Callable[[Message], None]] = {}
+        self._handlers: dict[str, Handler] = {}
+
+    def handle(self, kind: str, handler: Handler) -> None:
+        """Have messages of that kind handled, in the thread that receives; it must neither block nor raise."""
+        self._handlers[kind] = handler
+
+    def start(self) -> None:
+        """Receive in a thread of its own; the process ends when the server is gone."""
+        threading.Thread(target=self._receive, name="server", daemon=True).start()
+
+    def ask(self, kind: str, body: Message) -> Message:
+        """Ask the server and wait for its answer; from any thread.
+
+        Raises:
+            TritonModelException: what the server says against it.
+        """
+        answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.begin(kind, body, answers.put)
+        return checked(answers.get())
+
+    def begin(self, kind: str, body: Message, then: Callable[[Message], None]) -> None:
+        """Ask, and call `then` with the answer in the thread that receives."""
+        number = next(self._numbers)
+        self._waiting[number] = then
+        self._send({**body, "kind": kind, "call": number})
+
+    def tell(self, kind: str, body: Message) -> None:
+        """Tell the server, without an answer; from any thread."""
+        self._send({**body, "kind": kind})
+
+    def _send(self, message: Message) -> None:
+        gone = self.requests.gone()
+        if gone:
+            message["gone"] = gone
+        try:
+            self._channel.send(message)
+        except OSError:
+            raise TritonModelException("the server is gone") from None
+
+    def _receive(self) -> None:
+        while True:
+            message = self._channel.receive()
+            if message is None:
+                os._exit(0)  # nobody is left to answer; what the model does meanwhile is for nobody
+            call = message.get("call")
+            if call is not None:
+                then = self._waiting.pop(call, None)
+                if then is not None:
+                    then(message)
+            else:
+                self._handlers[message["kind"]](message)
+
+
+def checked(answer: Message) -> Message:
+    """An answer that is no refusal.
+
+    Raises:
+        TritonModelException: it is one.
+    """
+    if "error" in answer:
+        raise TritonModelException(answer["error"])
+    return answer
+
+
+_link: Link | None = None
+
+
+def connect(link: Link) -> None:
+    """Make `server` answer."""
+    global _link
+    _link = link
+
+
+def server() -> Link:
+    """The server that runs this model.
+
+    Raises:
+        TritonModelException: none does; for example, the module was imported by hand.
+    """
+    if _link is None:
+        raise TritonModelException("this needs a server: the model is not run by one")
+    return _link

@@ -1,0 +1,137 @@
+"""A worker's life: load the model, then do what the server orders, one order at a time, until it is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import failures, pb_utils
+from .link import Link, connect
+from .memory import FullError, ReadMemory, WrittenMemory
+from .model import Model, auto_complete, import_class
+from .wire import Channel, Message
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[int]) -> None:
+    """Serve the server.
+
+    Args:
+        arguments: descriptors of the sockets for orders and for calls, of the memories for requests and for responses;
+            the most bytes of the latter; the server's process id.
+    """
+    orders, calls, requests, responses, limit, parent = arguments
+    _outlive_nobody(parent)
+    faulthandler.enable()
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the server says when to end
+        signal.signal(number, signal.SIG_IGN)
+    link = Link(Channel(socket.socket(fileno=calls)), ReadMemory(requests), WrittenMemory(responses, limit))
+    connect(link)
+    sys.modules["triton_python_backend_utils"] = sys.modules["c_python_backend_utils"] = pb_utils
+    _Worker(Channel(socket.socket(fileno=orders)), link).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads of the model may never end
+
+
+def _outlive_nobody(parent: int) -> None:
+    """End with the server, however that ends. Without Linux's help, the closed sockets tell."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+class _Worker:
+    def __init__(self, orders: Channel, link: Link) -> None:
+        self._orders = orders
+        self._link = link
+        self._model: Model | None = None
+        self._class: Any = None
+        self._block = -1
+        link.handle("cancel", self._cancel)
+        link.handle("ready", self._ready)
+        link.start()
+
+    def run(self) -> None:
+        """Follow orders until there are no more."""
+        handlers: dict[str, Callable[[Message], Message]] = {
+            "execute": self._execute,
+            "load": self._load,
+            "auto_complete": self._auto_complete,
+            "finalize": self._finalize,
+        }
+        while True:
+            order = self._orders.receive()
+            if order is None:
+                return
+            handler = handlers[order["kind"]]
+            reply = handler(order)
+            order = None  # the last reference to the inputs
+            gone = self._link.requests.gone()
+            if gone:
+                reply["gone"] = gone
+            self._orders.send(reply)
+
+    def _execute(self, order: Message) -> Message:
+        if self._block >= 0:  # the server has what was in it
+            self._link.responses.give_back(self._block)
+        assert self._model is not None
+        try:
+            reply, self._block = self._model.execute(order)
+        except FullError as error:
+            reply, self._block = {"failure": failures.describe(error)}, -1
+        return reply
+
+    def _load(self, order: Message) -> Message:
+        try:
+            model_class = self._imported(order)
+            self._model = Model(model_class, order["instance"], order["path"], order["decoupled"], self._link)
+            self._model.initialize(order["arguments"])
+        except BaseException as error:  # SystemExit, too: the server says whether to go on
+            return {"failure": failures.describe(error)}
+        self._link.can_infer = True
+        return {}
+
+    def _auto_complete(self, order: Message) -> Message:
+        try:
+            return {"config": auto_complete(self._imported(order), order["config"])}
+        except BaseException as error:
+            return {"failure": failures.describe(error)}
+
+    def _imported(self, order: Message) -> Any:
+        pb_utils.set_model_dir(str(Path(order["path"]).parent))
+        return import_class(order["path"], order["version"])
+
+    def _finalize(self, _: Message) -> Message:
+        self._link.can_infer = False
+        try:
+            if self._model is not None:
+                self._model.finalize()
+        except Exception as error:
+            return {"failure": failures.describe(error)}
+        return {}
+
+    # --- what the server says at any time; in the thread of the link ---
+
+    def _cancel(self, message: Message) -> None:
+        if self._model is not None:
+            self._model.cancel(message["request"])
+
+    def _ready(self, message: Message) -> None:
+        threading.Thread(target=self._tell_ready, args=(message["check"],), name="ready", daemon=True).start()
+
+    def _tell_ready(self, check: int) -> None:
+        ready, reason = self._model.is_ready() if self._model is not None else (True, "")
+        self._link.tell("ready", {"check": check, "ready": ready, "reason": reason})

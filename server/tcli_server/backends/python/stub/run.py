@@ -1,0 +1,28 @@
+"""Starts a worker: makes a package of this folder, wherever it lies, and hands over.
+
+    python run.py ORDERS CALLS REQUESTS RESPONSES PARENT
+
+The first four are inherited descriptors: two sockets and two shared memories, see `main.py`.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def _load_package() -> None:
+    folder = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if entry != str(folder)]  # `strings` and `wire` are no top-level modules
+    spec = importlib.util.spec_from_file_location(
+        "tcli_python_stub", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    _load_package()
+    importlib.import_module("tcli_python_stub.main").main([int(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,5 @@
+"""The trace of a request."""
+
+
+class InferenceTrace:
+    """None here."""

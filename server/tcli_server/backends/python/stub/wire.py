@@ -1,0 +1,89 @@
+"""Messages between the server and a worker: JSON behind its length, over a stream socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from typing import Any
+
+Message = dict[str, Any]
+
+_LENGTH = struct.Struct("<I")
+_CHUNK = 1 << 16
+
+
+class Channel:
+    """One end of a socket. Any thread may send, one at a time may receive."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._lock = threading.Lock()
+        self._received = b""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: Message) -> None:
+        """Send one message.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        data = _encode(message)
+        with self._lock:
+            self._socket.sendall(_LENGTH.pack(len(data)) + data)
+
+    def receive(self) -> Message | None:
+        """The next message; None once the other end is gone.
+
+        Raises:
+            TimeoutError: the socket has a time limit, and nothing came.
+        """
+        data = self._received
+        while True:
+            if len(data) >= 4:
+                end = 4 + _LENGTH.unpack_from(data)[0]
+                if len(data) >= end:
+                    self._received = data[end:]
+                    message: Message = json.loads(data[4:end])
+                    return message
+                if end > 2 * _CHUNK:
+                    data = self._receive_long(data, end)
+                    continue
+            try:
+                more = self._socket.recv(_CHUNK)
+            except ConnectionError:
+                more = b""
+            except OSError:  # a time-out, or an interrupted wait: what has come is kept
+                self._received = data
+                raise
+            if not more:
+                return None
+            data = data + more if data else more
+
+    def _receive_long(self, data: bytes, end: int) -> bytes:
+        parts = [data]
+        missing = end - len(data)
+        while missing > 0:
+            try:
+                more = self._socket.recv(min(missing, 1 << 20))
+            except ConnectionError:
+                more = b""
+            if not more:
+                return b""
+            parts.append(more)
+            missing -= len(more)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Wake whoever receives, and close."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def _encode(message: Message) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()

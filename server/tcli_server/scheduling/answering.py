@@ -1,0 +1,165 @@
+"""Runs batches on an instance that answers its requests one by one, now or later: what `Executor` is for the others."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tcli_server.backends import Answer, AnsweringInstance
+from tcli_server.datatypes import BY_DTYPE
+from tcli_server.errors import InternalError, ServerError, error_of_kind, request_prefix
+from tcli_server.observability.log import LOG
+from tcli_server.observability.statistics import InferenceStatistics
+from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
+from tcli_server.scheduling.execution import Outcome
+from tcli_server.spec import ModelSpec
+
+
+class AnsweringExecutor:
+    """As `Executor`.
+
+    Args:
+        states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
+    """
+
+    steady_limit = 0
+
+    def __init__(
+        self, spec: ModelSpec, instance: AnsweringInstance, statistics: InferenceStatistics, states: Sequence[str] = ()
+    ) -> None:
+        self.version = spec.version
+        self._spec = spec
+        self._instance = instance
+        self._statistics = statistics
+        self._states = states
+        self._all_outputs = [*spec.outputs, *states]
+        self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
+
+    def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
+        """What became of each request that is answered now; raises nothing."""
+        start_ns = time.monotonic_ns()
+        calls = [call for request in batch if (call := self._call(request)) is not None]
+        if not calls:
+            return []
+        for call in calls:
+            call.request.compute_start_ns = call.request.compute_input_end_ns = start_ns
+        try:
+            answers = self._instance.execute(calls)
+        except BaseException as error:  # whatever it is, it must not take the instance's thread down
+            answers = [Answer({}, {}, self._as_error(error))] * len(calls)
+        ran_ns = time.monotonic_ns()
+        outcomes = [
+            (call.request, self.result(call, answer))
+            for call, answer in zip(calls, answers, strict=True)
+            if answer is not None
+        ]
+        end_ns = time.monotonic_ns()
+        size = 0
+        for call in calls:
+            size += call.request.batch_size
+            call.request.compute_output_start_ns, call.request.compute_end_ns = ran_ns, end_ns
+        self._statistics.record_execution(size, 0, ran_ns - start_ns, end_ns - ran_ns)
+        return outcomes
+
+    def result(self, call: "RequestCall", answer: Answer) -> InferenceResponse | ServerError:
+        """What the client gets of an answer."""
+        request, spec = call.request, self._spec
+        if answer.error is not None:
+            return error_of_kind(answer.error.kind, f"{request_prefix(request.id)}{answer.error}")
+        try:
+            outputs = {name: self._to_client(name, array) for name, array in answer.outputs.items()}
+        except ServerError as error:
+            return error_of_kind(error.kind, f"{request_prefix(request.id)}{error}")
+        if self._states and request.step is not None:
+            request.step.keep({name: outputs.pop(name) for name in self._states if name in outputs})
+        return InferenceResponse(request.model_name, spec.version, request.id, outputs, answer.parameters, spec=spec)
+
+    def _call(self, request: InferenceRequest) -> "RequestCall | None":
+        call = RequestCall(request, self)
+        inputs = request.begin(call)
+        if request.step is not None:
+            inputs = request.step.inputs
+        if inputs is None:  # it ended in the queue
+            return None
+        call.inputs = self._to_backend(inputs) if self._reshapes_inputs else inputs
+        call.outputs = [*request.outputs, *self._states] if request.outputs else self._all_outputs
+        return call
+
+    def _to_backend(self, inputs: Inputs) -> Inputs:
+        reshaped = {}
+        for name, array in inputs.items():
+            spec = self._spec.inputs.get(name)
+            if spec is None or not spec.reshaped:
+                reshaped[name] = array
+            elif self._spec.max_batch_size:
+                reshaped[name] = array.reshape(array.shape[0], *spec.to_backend(array.shape[1:]))
+            else:
+                reshaped[name] = array.reshape(spec.to_backend(array.shape))
+        return reshaped
+
+    def _to_client(self, name: str, array: np.ndarray) -> np.ndarray:
+        """An output in the client's shape.
+
+        Raises:
+            InternalError: it is not what the configuration says.
+        """
+        spec = self._spec.outputs.get(name)
+        if spec is None:  # a state
+            return array
+        if array.dtype != spec.dtype:
+            kind = BY_DTYPE[array.dtype]
+            raise InternalError(
+                f"output '{name}' of model '{self._spec.name}' has data type {kind.name}, but its configuration says "
+                f"{spec.datatype.name}"
+            )
+        if not spec.reshaped:
+            return array
+        if self._spec.max_batch_size:
+            return array.reshape(array.shape[0], *spec.to_client(array.shape[1:]))
+        return array.reshape(spec.to_client(array.shape))
+
+    def _as_error(self, error: BaseException) -> ServerError:
+        if isinstance(error, ServerError):
+            return error
+        LOG.error("model '%s' failed", self._spec.name, exc_info=error)
+        return InternalError(f"{type(error).__name__}: {error}")
+
+
+class RequestCall:
+    """As `Call`; also the request's holder, which hears of its end."""
+
+    __slots__ = ("_executor", "inputs", "on_end", "outputs", "request")
+
+    def __init__(self, request: InferenceRequest, executor: AnsweringExecutor) -> None:
+        self.request = request
+        self.inputs: Inputs = {}
+        self.outputs: Sequence[str] = ()
+        self.on_end: Callable[[], None] | None = None
+        self._executor = executor
+
+    def respond(self, answer: Answer, final: bool) -> None:
+        """As `Call.respond`."""
+        result = self._executor.result(self, answer)
+        self._stamp()
+        if isinstance(result, InferenceResponse):
+            self.request.send(result, final)
+        elif final:
+            self.request.fail(result, FailureReason.BACKEND)
+        else:
+            response = InferenceResponse(self.request.model_name, self._executor.version, self.request.id, error=result)
+            self.request.send(response, final=False)
+
+    def finish(self) -> None:
+        """As `Call.finish`."""
+        self._stamp()
+        self.request.finish()
+
+    def release(self, _: InferenceRequest) -> None:
+        """As `Holder.release`."""
+        if self.on_end is not None:
+            self.on_end()
+
+    def _stamp(self) -> None:
+        """A response may come before `execute` has returned; the request's times end with it, then."""
+        if not self.request.compute_end_ns:
+            self.request.compute_output_start_ns = self.request.compute_end_ns = time.monotonic_ns()
