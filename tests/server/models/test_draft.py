@@ -29,7 +29,7 @@ def draft(repository: Path, config: str) -> Draft:
 
 
 @pytest.mark.parametrize(("config", "field", "words"), [
-    ('backend: "python"', "backend", "tcli does not support"),
+    ('backend: "pytorch"', "backend", "tcli does not support"),
     ('platform: "tensorrt_plan"', "platform", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
     ('platform: "nonsense"', "platform", "'onnxruntime_onnx'"),

@@ -60,12 +60,12 @@ class Opening:
         self.keeping: set[str] = set()
         open_model = OnnxRuntimeBackend.open
 
-        def watched(backend: OnnxRuntimeBackend, config: object, path: Path, place: object) -> object:
+        def watched(backend: OnnxRuntimeBackend, config: object, path: Path, place: object, around: object) -> object:
             threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
             self.keeping |= {thread.name for thread in threads if not thread.daemon}
             if self.fails is not None and len(self.opened) >= self.after:
                 raise self.fails
-            instance = open_model(backend, config, path, place)
+            instance = open_model(backend, config, path, place, around)
             close = instance.close
 
             def closed() -> None:

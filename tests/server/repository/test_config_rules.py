@@ -120,7 +120,6 @@ UNSUPPORTED = [
     ("batch_output { }", "batch_output"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),
-    ("model_transaction_policy { decoupled: true }", "model_transaction_policy"),
     ("model_repository_agents { agents { } }", "model_repository_agents"),
     ("model_metrics { metric_control { } }", "model_metrics"),
     ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
@@ -128,7 +127,7 @@ UNSUPPORTED = [
 
 SUPPORTED = [
     "response_cache { enable: false }",
-    "model_transaction_policy { }",
+    "model_transaction_policy { decoupled: true }",
     "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",
     'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }',
     "dynamic_batching { preserve_ordering: true max_queue_delay_microseconds: 5 default_queue_policy { } }",
