@@ -5,8 +5,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 import onnx_models
-from tcli_server import Engine
-from tcli_server.models import temporary
+from tcli_server import Engine, temporary
 
 V2_NAMES = {
     TensorProto.BOOL: "BOOL",

@@ -274,9 +274,9 @@ def _run(
     options: "ServeOptions",
     log_options: "LogOptions",
 ) -> None:
-    from tcli_server.models.temporary import remove_own_folders
     from tcli_server.observability.log import configure_log
     from tcli_server.observability.native_log import NativeLog
+    from tcli_server.temporary import remove_own_folders
 
     try:
         configure_log(log_options)
@@ -302,8 +302,8 @@ def _run(
 def _start(repositories: list[Path], engine_options: "EngineOptions", options: "ServeOptions") -> "Server":
     from tcli_server.engine import Engine
     from tcli_server.errors import ServerError
-    from tcli_server.models.temporary import remove_abandoned_folders
     from tcli_server.serving import Server, check_endpoints
+    from tcli_server.temporary import remove_abandoned_folders
 
     remove_abandoned_folders()
     try:

@@ -191,7 +191,9 @@ class Engine:
 
     def ready(self) -> bool:
         """Whether every model that was asked for is ready (or just `live`, without strict readiness)."""
-        return self.live() and (not self.options.strict_readiness or self._registry.all_ready())
+        if not self.options.strict_readiness:
+            return self.live()
+        return self.live() and self._registry.all_ready() and all(model.fit for model in self._registry.models())
 
     # --- model control ---
 
@@ -287,10 +289,10 @@ class Engine:
             InvalidArgumentError: the version is not a number.
         """
         try:
-            self._registry.find(name, version)
+            model = self._registry.find(name, version)
         except (NotFoundError, UnavailableError):
             return False
-        return not self._refusal
+        return model.fit and not self._refusal
 
     def server_metadata(self) -> service_pb2.ServerMetadataResponse:
         """Name, version and extensions."""

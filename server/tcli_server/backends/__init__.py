@@ -177,6 +177,13 @@ class Instance(Protocol):
 class AnsweringInstance(Instance, Protocol):
     """One copy of a model that answers its requests one by one."""
 
+    @property
+    def fit(self) -> bool:
+        """Whether it can run a batch now."""
+
+    def await_fit(self, secs: float) -> bool:
+        """Wait, so long at most, until it can; False if it still cannot but is about to."""
+
     def execute(self, calls: Sequence[Call]) -> "list[Answer | None]":
         """Run one batch of requests.
 

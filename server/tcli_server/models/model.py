@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Placement
+from tcli_server.backends import AnsweringInstance, Placement
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
 from tcli_server.models.cached import CachedScheduler
@@ -89,6 +89,12 @@ class Model:
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
         return not self._leases and self._scheduler.idle
+
+    @property
+    def fit(self) -> bool:
+        """Whether an instance can run a batch now, or there are none to do so."""
+        instances = [placed.instance for placed in self._instances]
+        return not instances or any(not isinstance(one, AnsweringInstance) or one.fit for one in instances)
 
     def lease(self) -> bool:
         """Go on taking `leased` requests until `give_back`, even if `stop` comes in between; False if it has come."""

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InternalError
-from tcli_server.models.temporary import discard_folder, new_folder
 from tcli_server.repository import ModelFolder
+from tcli_server.temporary import discard_folder, new_folder
 
 _LONGEST_COMPONENT = 255
 """Bytes that a file's or folder's name may have."""

@@ -35,6 +35,15 @@ class AnsweringExecutor:
         self._all_outputs = [*spec.outputs, *states]
         self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
 
+    @property
+    def fit(self) -> bool:
+        """As `AnsweringInstance.fit`."""
+        return self._instance.fit
+
+    def await_fit(self, secs: float) -> bool:
+        """As `AnsweringInstance.await_fit`."""
+        return self._instance.await_fit(secs)
+
     def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """What became of each request that is answered now; raises nothing."""
         start_ns = time.monotonic_ns()

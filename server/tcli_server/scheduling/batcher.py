@@ -155,6 +155,8 @@ class Batcher:
             retired, or the scheduler is stopped and everything queued was given out.
         """
         while True:
+            if not worker.fit and self._rests(worker):
+                continue
             taken: tuple[int, Batch] | None = None
             with self._lock:
                 now_ns = time.monotonic_ns()
@@ -173,6 +175,15 @@ class Batcher:
             if taken is not None or not wait_ns:
                 return taken
             self._wait(worker, wait_ns)
+
+    def _rests(self, worker: Worker) -> bool:
+        with self._lock:
+            if worker.retired or self._stopped:
+                return False
+            if self._queue:  # somebody woke this worker for it
+                self._wake_one()
+            workers = self._workers
+        return worker.rests(workers)
 
     def _ran(self, _: Worker) -> None:
         """A batch has run: its instance counts as free, before the responses are sent."""

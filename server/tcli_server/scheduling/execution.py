@@ -34,6 +34,9 @@ class Executor:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
     """
 
+    fit = True
+    """As `AnsweringInstance.fit`."""
+
     def __init__(
         self, spec: ModelSpec, instance: Instance, statistics: InferenceStatistics, states: Sequence[str] = ()
     ) -> None:

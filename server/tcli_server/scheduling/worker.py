@@ -13,6 +13,8 @@ from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.quickness import Quickness
 
+_REST_SECS = 0.2
+
 Take = Callable[["Worker"], tuple[int, Sequence[InferenceRequest]] | None]
 
 
@@ -60,6 +62,19 @@ class Worker:
     def quick_limit(self) -> int:
         """Inferences that are sure to take so little time that any thread may run them."""
         return self._quickness.limit
+
+    @property
+    def fit(self) -> bool:
+        """Whether its instance can run a batch now."""
+        return self._executor.fit
+
+    def rests(self, workers: "Sequence[Worker]") -> bool:
+        """Wait a moment if its instance cannot run a batch now, and others can or it soon will; whether that is so still."""
+        executor = self._executor
+        if executor.fit or isinstance(executor, Executor):
+            return False
+        is_certain = executor.await_fit(_REST_SECS)
+        return not executor.fit and (not is_certain or any(worker.fit for worker in workers))
 
     def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """Run a batch in the calling thread while this worker's own is parked; raises nothing."""

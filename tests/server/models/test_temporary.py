@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tcli_server.models import temporary
+from tcli_server import temporary
 
 pytestmark = pytest.mark.skipif(temporary.fcntl is None, reason="nothing is locked here")
 
 HOLDER = """
 import os, sys
-from tcli_server.models.temporary import discard_folder, new_folder
+from tcli_server.temporary import discard_folder, new_folder
 folder = new_folder()
 (folder / "file").write_text("content")
 print(folder, flush=True)

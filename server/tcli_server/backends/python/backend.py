@@ -1,21 +1,21 @@
 """Opens Python models."""
 
-import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Complaint, Placement, Surroundings
-from tcli_server.backends.python.instance import PythonInstance, failure
+from tcli_server.backends.python import parameters
+from tcli_server.backends.python.environment import python_environment
+from tcli_server.backends.python.failures import failure
+from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.kind import PYTHON
-from tcli_server.backends.python.process import Handler, WorkerProcess
+from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.supervisor import Handle, Start
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
-from tcli_server.hardware.memory import usable_memory
-
-_MEMORY_SHARE = 4
 
 
 class PythonBackend:
@@ -24,9 +24,9 @@ class PythonBackend:
     kind = PYTHON
     default_max_batch_size = 0
 
-    def complaints(self, _: ModelConfig) -> list[Complaint]:
+    def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
-        return []
+        return list(parameters.complaints(config))
 
     def runs_on_gpu(self) -> bool:
         """As `Backend.runs_on_gpu`: the model itself has to use it."""
@@ -38,7 +38,7 @@ class PythonBackend:
 
     def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
         """As `Backend.complete`: `auto_complete_config` runs in a process of its own."""
-        process = _start(config.name, lambda _: None)
+        process = _starter(config, config.name, surroundings)(lambda *_: None, lambda _: None)
         try:
             order = {
                 "kind": "auto_complete",
@@ -75,14 +75,24 @@ class PythonBackend:
             "arguments": arguments,
         }
 
-        def start(handle: Handler) -> WorkerProcess:
-            return _start(placement.name, handle)
-
-        return PythonInstance(placement.name, start, load, None, surroundings)
+        limit = parameters.read_parameters(config).time_limit_secs
+        return PythonInstance(placement.name, _starter(config, placement.name, surroundings), load, limit, surroundings)
 
 
-def _start(name: str, handle: Handler) -> WorkerProcess:
-    return WorkerProcess(name, sys.executable, os.environ, usable_memory() // _MEMORY_SHARE, handle)
+def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Start:
+    """What starts a worker for a model, and starts it anew.
+
+    Raises:
+        InvalidArgumentError: the model's environment is none, or a setting is wrong.
+    """
+    limit = parameters.memory_limit(surroundings.settings)
+    path = parameters.read_parameters(config).environment
+    environment = python_environment(path, surroundings.folder)
+
+    def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
+        return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle, gone)
+
+    return start
 
 
 def _document(config: ModelConfig) -> dict[str, object]:

@@ -26,11 +26,10 @@ class Inferences:
         handlers: by the kinds of the worker's messages.
     """
 
-    def __init__(self, process: WorkerProcess, host: Host | None) -> None:
-        self._process = process
+    def __init__(self, host: Host | None) -> None:
         self._host = host
         self._under_way: dict[int, _Inference] = {}
-        self.handlers: dict[str, Callable[[Message], None]] = {
+        self.handlers: dict[str, Callable[[WorkerProcess, Message], None]] = {
             "infer": self._infer,
             "infer_next": self._next,
             "infer_cancel": self._cancel,
@@ -42,9 +41,9 @@ class Inferences:
             inference.request.cancel()
         self._under_way.clear()
 
-    def _infer(self, message: Message) -> None:
+    def _infer(self, process: WorkerProcess, message: Message) -> None:
         number = message["inference"]
-        inference = _Inference(self._process, message, lambda: self._under_way.pop(number, None))
+        inference = _Inference(process, message, lambda: self._under_way.pop(number, None))
         self._under_way[number] = inference
         inference.answer_next(message["call"])
         if self._host is None:
@@ -52,14 +51,14 @@ class Inferences:
         else:
             self._host.submit(inference.request)
 
-    def _next(self, message: Message) -> None:
+    def _next(self, process: WorkerProcess, message: Message) -> None:
         inference = self._under_way.get(message["inference"])
         if inference is None:
-            self._process.tell({"call": message["call"], "error": "this inference is over"})
+            process.tell({"call": message["call"], "error": "this inference is over"})
         else:
             inference.answer_next(message["call"])
 
-    def _cancel(self, message: Message) -> None:
+    def _cancel(self, _: WorkerProcess, message: Message) -> None:
         inference = self._under_way.pop(message["inference"], None)
         if inference is not None:
             inference.request.cancel()

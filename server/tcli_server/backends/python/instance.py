@@ -3,16 +3,18 @@
 import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tcli_server.backends import Answer, Call, Surroundings
+from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.inferences import Inferences
-from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.process import WorkerGoneError, WorkerProcess
 from tcli_server.backends.python.stub.memory import FullError
 from tcli_server.backends.python.stub.wire import Message
+from tcli_server.backends.python.supervisor import Handle, Start, Supervisor
 from tcli_server.backends.python.tensors import read, write
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
@@ -27,7 +29,7 @@ class PythonInstance:
     """Runs batches of requests in a worker.
 
     Args:
-        start: starts a process for `handle`, without a model.
+        start: see `Start`.
         load: the order that makes it load the model.
         limit_secs: how long `execute` may take; None for as long as it likes.
 
@@ -44,7 +46,7 @@ class PythonInstance:
     def __init__(
         self,
         name: str,
-        start: Callable[[Callable[[Message], None]], WorkerProcess],
+        start: Start,
         load: Message,
         limit_secs: float | None,
         surroundings: Surroundings,
@@ -54,19 +56,14 @@ class PythonInstance:
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
         self._none_open = threading.Condition()
-        self._handlers: dict[str, Callable[[Message], None]] = {
+        self._handlers: dict[str, Handle] = {
             "respond": self._respond,
             "abandoned": self._abandoned,
             "failed": self._failed,
         }
-        self._process = start(self._handle)
-        self._inferences = Inferences(self._process, surroundings.host)
+        self._inferences = Inferences(surroundings.host)
         self._handlers.update(self._inferences.handlers)
-        try:
-            failure(self._process.order(load), f"load failed for instance '{name}'")
-        except BaseException:
-            self._process.close()
-            raise
+        self._supervisor = Supervisor(name, start, load, self._handle, self._lost)
 
     # --- as Instance ---
 
@@ -78,8 +75,33 @@ class PythonInstance:
         """As `Instance.run`, which nobody calls: a Python model gets its requests."""
         raise NotImplementedError
 
+    @property
+    def fit(self) -> bool:
+        """As `AnsweringInstance.fit`."""
+        return self._supervisor.fit
+
+    def await_fit(self, secs: float) -> bool:
+        """As `AnsweringInstance.await_fit`."""
+        self._supervisor.await_fit(secs)
+        return self._supervisor.fit or bool(self._supervisor.failing)
+
+    @property
+    def restarts(self) -> int:
+        """Workers that took the place of others."""
+        return self._supervisor.restarts
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes of shared memory that its worker has."""
+        return self._supervisor.process.memory_size
+
     def execute(self, calls: Sequence[Call]) -> list[Answer | None]:
         """As `AnsweringInstance.execute`."""
+        process = self._supervisor.process
+        if not self.fit:
+            raise UnavailableError(
+                self._supervisor.failing or f"the process of instance {self._name} is being replaced"
+            )
         numbers = [next(self._numbers) for _ in calls]
         for number, call in zip(numbers, calls, strict=True):
             self._open[number] = call
@@ -88,48 +110,38 @@ class PythonInstance:
                 self._ended(number)
         try:
             try:
-                block, inputs = write([call.inputs for call in calls], self._process.requests)
+                block, inputs = write([call.inputs for call in calls], process.requests)
             except FullError as error:
                 raise UnavailableError(f"instance '{self._name}': {error}") from None
             described = [
                 _fields(number, call, tensors) for number, call, tensors in zip(numbers, calls, inputs, strict=True)
             ]
             order = {"kind": "execute", "block": block, "requests": described}
-            reply = self._process.order(order, self._limit_secs)
+            reply = process.order(order, self._limit_secs)
             failure(reply, f"Failed to process the request(s) for model '{self._name}'", ", message: ")
         except BaseException:
             for number in numbers:
                 self._close(number)
             raise
-        return self._answers(reply, numbers)
+        return self._answers(reply, numbers, process)
 
     def close(self) -> None:
         """As `Instance.close`: waits for what is answered later, and lets the model finalize."""
         with self._none_open:
-            self._none_open.wait_for(lambda: not self._open or not self._process.alive)
-        try:
-            failure(self._process.order({"kind": "finalize"}), f"instance '{self._name}': finalize failed")
-        except ServerError as error:
-            LOG.info("%s", error)
-        self._process.close()
+            self._none_open.wait_for(lambda: not self._open)
+        self._supervisor.close()
+        self._inferences.close()
 
     # --- what becomes of requests ---
 
-    def _answers(self, reply: Message, numbers: Sequence[int]) -> list[Answer | None]:
+    def _answers(self, reply: Message, numbers: Sequence[int], process: WorkerProcess) -> list[Answer | None]:
         answers: list[Answer | None] = [None] * len(numbers)
         given = reply.get("answers", ())
         places = reply.get("places") or range(len(given))
         for place, answer in zip(places, given, strict=True):
-            answers[place] = self._answer(answer)
+            answers[place] = _answer(answer, process)
             self._close(numbers[place])
         return answers
-
-    def _answer(self, answer: list[Any]) -> Answer:
-        descriptions, error, parameters = answer
-        if error is not None:
-            kind = KINDS[error[0]] if 0 <= error[0] < len(KINDS) else ErrorKind.UNKNOWN
-            return Answer({}, parameters, error_of_kind(kind, error[1]))
-        return Answer(read(descriptions, self._process.responses), parameters)
 
     def _close(self, number: int) -> Call | None:
         """The request is answered as far as the worker is concerned."""
@@ -142,14 +154,22 @@ class PythonInstance:
     def _ended(self, number: int) -> None:
         """The request has ended; if the worker still thinks of it, it may stop."""
         if number in self._open:
-            self._process.tell({"kind": "cancel", "request": number})
+            self._supervisor.process.tell({"kind": "cancel", "request": number})
+
+    def _lost(self, error: WorkerGoneError) -> None:
+        """The worker is gone, and with it whatever it would have answered later."""
+        self._inferences.close()
+        for number in list(self._open):
+            call = self._close(number)
+            if call is not None:
+                call.respond(Answer({}, {}, error), True)
 
     # --- what the worker says at any time ---
 
-    def _handle(self, message: Message) -> None:
-        self._handlers[message["kind"]](message)
+    def _handle(self, process: WorkerProcess, message: Message) -> None:
+        self._handlers[message["kind"]](process, message)
 
-    def _respond(self, message: Message) -> None:
+    def _respond(self, process: WorkerProcess, message: Message) -> None:
         number, final = message["request"], message["final"]
         call = self._close(number) if final else self._open.get(number)
         answer = message.get("answer")
@@ -159,19 +179,19 @@ class PythonInstance:
             return
         taken = {"call": message["call"]}
         if call is None:
-            self._process.tell(taken)
+            process.tell(taken)
             return
-        call.respond(self._answer(answer), final)
-        call.request.when_room(lambda: self._process.tell(taken))
+        call.respond(_answer(answer, process), final)
+        call.request.when_room(lambda: process.tell(taken))
 
-    def _abandoned(self, message: Message) -> None:
+    def _abandoned(self, _: WorkerProcess, message: Message) -> None:
         call = self._close(message["request"])
         if call is not None and not call.request.ended:
             LOG.warning("instance '%s' let go of a request without a final response; it is ended for it", self._name)
             error = InternalError(f"model '{self._name}' ended without a final response to this request")
             call.respond(Answer({}, {}, error), True)
 
-    def _failed(self, message: Message) -> None:
+    def _failed(self, _: WorkerProcess, message: Message) -> None:
         call = self._close(message["request"])
         if call is not None:
             try:
@@ -180,16 +200,12 @@ class PythonInstance:
                 call.respond(Answer({}, {}, error), True)
 
 
-def failure(reply: Message, what: str, before: str = ": ") -> None:
-    """Log what went wrong in a model, whole.
-
-    Raises:
-        InternalError: if something did; one line.
-    """
-    if "failure" in reply:
-        text, trace = reply["failure"]
-        LOG.error("%s\n%s", what, trace)
-        raise InternalError(f"{what}{before}{text}")
+def _answer(answer: list[Any], process: WorkerProcess) -> Answer:
+    descriptions, error, parameters = answer
+    if error is not None:
+        kind = KINDS[error[0]] if 0 <= error[0] < len(KINDS) else ErrorKind.UNKNOWN
+        return Answer({}, parameters, error_of_kind(kind, error[1]))
+    return Answer(read(descriptions, process.responses), parameters)
 
 
 def _fields(number: int, call: Call, tensors: list[Any]) -> list[Any]:

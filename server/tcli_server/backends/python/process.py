@@ -26,8 +26,6 @@ _LONGEST_LINE = 8192
 _LAST_WORDS_SECS = 1.0
 """How long a worker that ends may take to be gone, and its last words to arrive."""
 
-Handler = Callable[[Message], None]
-
 
 class WorkerGoneError(UnavailableError):
     """The worker's process ended, or was ended as it took too long."""
@@ -41,16 +39,27 @@ class WorkerProcess:
         interpreter: the Python that runs it.
         limit: bytes that each of its two shared memories may have.
         handle: gets what the worker says, in a thread of its own; must not block.
+        gone: told in that thread when the process has ended, however that came.
 
     Raises:
         UnavailableError: the process cannot be started.
     """
 
     def __init__(
-        self, name: str, interpreter: str, environment: Mapping[str, str], limit: int, handle: Callable[[Message], None]
+        self,
+        name: str,
+        interpreter: str,
+        environment: Mapping[str, str],
+        limit: int,
+        handle: "Callable[[WorkerProcess, Message], None]",
+        gone: "Callable[[WorkerProcess], None]",
     ) -> None:
         self.name = name
         self._handle = handle
+        self._on_gone = gone
+        self._error: WorkerGoneError | None = None
+        self._closed = False
+        self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES)
         requests, responses = _memory("requests"), _memory("responses")
         self.requests = WrittenMemory(requests, limit)
@@ -103,7 +112,7 @@ class WorkerProcess:
         except OSError:
             reply = None
         if reply is None:
-            raise self._gone()
+            raise self.ended()
         self._give_back(reply)
         return reply
 
@@ -125,26 +134,39 @@ class WorkerProcess:
         self.kill()
         self._process.wait()
         self._calls.close()
-        self._listener.join(_LAST_WORDS_SECS)
-        self._reader.join(_LAST_WORDS_SECS)
+        for thread in (self._listener, self._reader):
+            if thread is not threading.current_thread():
+                thread.join(_LAST_WORDS_SECS)
         self._close()
 
     def _close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         self._orders.close()
         self._calls.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
 
+    def ended(self) -> WorkerGoneError:
+        """How it ended, or is about to, as an error that has its last words."""
+        error = self._gone()
+        with self._lock:
+            self._error = self._error or error
+            return self._error
+
     def _hung(self, timeout: float) -> WorkerGoneError:
         with contextlib.suppress(OSError):
             self._process.send_signal(signal.SIGUSR1)  # prints where every thread of it is
         self._reader.join(_LAST_WORDS_SECS / 4)
+        with self._lock:
+            self._error = WorkerGoneError(
+                f"instance {self.name} did not answer within {timeout:g} s and was ended{self._last_words()}"
+            )
         self.kill()
         self._process.wait()
-        self._reader.join(_LAST_WORDS_SECS)
-        return WorkerGoneError(
-            f"instance {self.name} did not answer within {timeout:g} s and was ended{self._last_words()}"
-        )
+        return self._error
 
     def _gone(self) -> WorkerGoneError:
         try:
@@ -170,14 +192,15 @@ class WorkerProcess:
             try:
                 message = self._calls.receive()
             except OSError:
-                return
+                message = None
             if message is None:
-                return
+                break
             self._give_back(message)
             try:
-                self._handle(message)
+                self._handle(self, message)
             except Exception:
                 LOG.exception("instance '%s': what the model said could not be handled", self.name)
+        self._on_gone(self)
 
     def _give_back(self, message: Message) -> None:
         for offset in message.get("gone", ()):

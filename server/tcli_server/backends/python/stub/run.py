@@ -12,7 +12,6 @@ from pathlib import Path
 
 def _load_package() -> None:
     folder = Path(__file__).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if entry != str(folder)]  # `strings` and `wire` are no top-level modules
     spec = importlib.util.spec_from_file_location(
         "tcli_python_stub", folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
@@ -24,5 +23,12 @@ def _load_package() -> None:
 
 
 if __name__ == "__main__":
+    del sys.path[0]  # this folder: `strings` and `wire` are no top-level modules
+    if sys.version_info < (3, 10):  # noqa: UP036 - the model's Python, not the server's
+        sys.exit(f"{sys.executable} is Python {sys.version.split()[0]}; fix: Python models need 3.10 or newer")
+    try:
+        importlib.import_module("numpy")
+    except ImportError as error:
+        sys.exit(f"{sys.executable} cannot import numpy ({error}); fix: {sys.executable} -m pip install numpy")
     _load_package()
     importlib.import_module("tcli_python_stub.main").main([int(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,92 @@
+"""What a configuration and the command line may tell this backend."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Complaint
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.hardware.memory import usable_memory
+
+ENVIRONMENT = "EXECUTION_ENV_PATH"
+TIME_LIMIT = "EXECUTION_TIMEOUT_SECS"
+_FORCE_CPU = "FORCE_CPU_ONLY_INPUT_TENSORS"
+
+_MEMORY_LIMIT = "shm-limit-byte-size"
+_MEMORY_SHARE = 4
+_LEAST_MEMORY = 1 << 20
+_IGNORED = ("shm-default-byte-size", "shm-growth-byte-size", "shm-region-prefix-name", "shm_message_queue_size")
+"""Triton's, for memory that it takes beforehand; here it grows and shrinks with what is in it."""
+
+_NUMBERS = ("stub-timeout-seconds", "thread-pool-size", *_IGNORED[:2], _IGNORED[3], _MEMORY_LIMIT)
+_SETTINGS = ("stub-timeout-seconds", "thread-pool-size", *_IGNORED, _MEMORY_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a configuration says.
+
+    Attributes:
+        environment: `EXECUTION_ENV_PATH`, empty for the server's own Python.
+        time_limit_secs: how long `execute` may take; None for as long as it likes.
+    """
+
+    environment: str
+    time_limit_secs: float | None
+
+
+def read_parameters(config: ModelConfig) -> Parameters:
+    """The parameters of a configuration without complaints."""
+    limit = _value(config, TIME_LIMIT)
+    return Parameters(_value(config, ENVIRONMENT), float(limit) if limit else None)
+
+
+def complaints(config: ModelConfig) -> Iterator[Complaint]:
+    """Values that mean nothing; keys that are not known belong to the model."""
+    limit = _value(config, TIME_LIMIT)
+    if limit and not _is_positive(limit):
+        yield Complaint(
+            f'parameters["{TIME_LIMIT}"]',
+            f"'{limit}'",
+            "seconds, a number above 0",
+            "write for example 10, or leave it out",
+        )
+    force = _value(config, _FORCE_CPU)
+    if force not in ("", "yes", "no"):
+        yield Complaint(
+            f'parameters["{_FORCE_CPU}"]',
+            f"'{force}' (Incorrect value for {_FORCE_CPU})",
+            "'yes' or 'no'",
+            "leave it out: inputs are in the CPU's memory",
+        )
+
+
+def memory_limit(settings: Mapping[str, str]) -> int:
+    """Bytes that each of an instance's two shared memories may have.
+
+    Raises:
+        InvalidArgumentError: a setting is unknown, or no number.
+    """
+    for name, value in settings.items():
+        if name not in _SETTINGS and name != "default-max-batch-size":
+            raise InvalidArgumentError(
+                f"--backend-config=python,{name}={value}: no such setting; expected one of {', '.join(_SETTINGS)}"
+            )
+        if name in _NUMBERS and not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise InvalidArgumentError(f"--backend-config=python,{name}={value}: expected a whole number above 0")
+    limit = int(settings.get(_MEMORY_LIMIT, 0)) or usable_memory() // _MEMORY_SHARE
+    return max(limit, _LEAST_MEMORY)
+
+
+def _value(config: ModelConfig, key: str) -> str:
+    return str(config.parameters[key].string_value) if key in config.parameters else ""
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(value) and value > 0

@@ -1,0 +1,132 @@
+"""Keeps one worker running: another takes the place of one that ended, after a growing pause if that goes on."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from tcli_server.backends.python.failures import failure
+from tcli_server.backends.python.process import WorkerGoneError, WorkerProcess
+from tcli_server.backends.python.stub.wire import Message
+from tcli_server.errors import ServerError
+from tcli_server.observability.log import LOG
+
+_STEADY_SECS = 10.0
+"""A worker that lived so long is one that does well; its end begins no series."""
+
+_FIRST_PAUSE_SECS = 0.5
+_LONGEST_PAUSE_SECS = 30.0
+
+Handle = Callable[[WorkerProcess, Message], None]
+Start = Callable[[Handle, Callable[[WorkerProcess], None]], WorkerProcess]
+"""Starts a process: what handles its messages, and what is told when it ends."""
+
+
+class Supervisor:
+    """Starts a worker and watches over it.
+
+    Args:
+        load: the order that makes a worker load its model.
+        handle: gets what a worker says.
+        lost: told that a worker ended which had the model, before another one is started.
+
+    Attributes:
+        process: the present worker, or the last one.
+        fit: whether the present worker has loaded the model and lives.
+        failing: why there is no worker and not about to be one; empty otherwise.
+        restarts: workers that took the place of others.
+
+    Raises:
+        ServerError: the first worker cannot be started, or does not load the model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: Start,
+        load: Message,
+        handle: Handle,
+        lost: Callable[[WorkerGoneError], None],
+    ) -> None:
+        self.fit = False
+        self.failing = ""
+        self.restarts = 0
+        self._name = name
+        self._start = start
+        self._load = load
+        self._handle = handle
+        self._lost = lost
+        self._closed = threading.Event()
+        self._change = threading.Condition()
+        self._since = 0.0
+        self._series = 0
+        self.process = self._begin()
+
+    def await_fit(self, secs: float) -> None:
+        """Wait until there is a worker, or clearly none."""
+        with self._change:
+            self._change.wait_for(lambda: self.fit or self.failing or self._closed.is_set(), secs)
+
+    def close(self) -> None:
+        """Let it end; start no other."""
+        with self._change:
+            self._closed.set()
+            was_fit, self.fit = self.fit, False
+            self._change.notify_all()
+        if was_fit and self.process.alive:
+            try:
+                failure(self.process.order({"kind": "finalize"}), f"instance '{self._name}': finalize failed")
+            except ServerError as error:
+                LOG.info("%s", error)
+        self.process.close()
+
+    def _begin(self) -> WorkerProcess:
+        process = self._start(self._handle, self._gone)
+        try:
+            failure(process.order(self._load), f"load failed for instance '{self._name}'")
+        except BaseException:
+            process.close()
+            raise
+        with self._change:
+            self.process = process
+            self.fit, self.failing = not self._closed.is_set(), ""
+            self._since = time.monotonic()
+            self._change.notify_all()
+        return process
+
+    def _gone(self, process: WorkerProcess) -> None:
+        """A process has ended; in a thread of its own that ends with this."""
+        with self._change:
+            if not self.fit or process is not self.process:
+                return
+            self.fit = False
+            self._series = 0 if time.monotonic() - self._since >= _STEADY_SECS else self._series + 1
+        error = process.ended()
+        LOG.error("%s", error)
+        self._lost(error)
+        process.close()
+        self._replace(str(error))
+
+    def _replace(self, reason: str) -> None:
+        while True:
+            pause = min(_FIRST_PAUSE_SECS * 2 ** (self._series - 2), _LONGEST_PAUSE_SECS) if self._series > 1 else 0.0
+            if pause:
+                with self._change:
+                    self.failing = f"{reason}; the next try is made {pause:g} s later"
+                    self._change.notify_all()
+                LOG.warning("instance '%s' is started again in %g s", self._name, pause)
+            if self._closed.wait(pause):
+                return
+            self.restarts += 1
+            try:
+                fresh = self._begin()
+            except ServerError as error:
+                reason = str(error)
+                LOG.error("%s", reason)
+                self._series = max(2, self._series + 1)
+                continue
+            LOG.info("instance '%s' runs again", self._name)
+            if self._closed.is_set():
+                fresh.close()
+            elif not fresh.alive:  # its end may have come before it was the present one
+                self._gone(fresh)
+            return
