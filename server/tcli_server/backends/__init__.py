@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.errors import ServerError
+from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.request import InferenceRequest, Inputs, Parameter
 from tcli_server.signature import ModelSignature
 
@@ -101,6 +101,10 @@ class Surroundings:
     version: int
     settings: Mapping[str, str] = field(default_factory=dict)
     host: Host | None = None
+
+
+class UnservedError(UnavailableError):
+    """The model ended before it answered the request, which is not the reason: it may be given to it again."""
 
 
 class Answer(NamedTuple):
@@ -184,8 +188,11 @@ class AnsweringInstance(Instance, Protocol):
     def await_fit(self, secs: float) -> bool:
         """Wait, so long at most, until it can; False if it still cannot but is about to."""
 
-    def execute(self, calls: Sequence[Call]) -> "list[Answer | None]":
+    def execute(self, calls: Sequence[Call], alone: bool = False) -> "list[Answer | None]":
         """Run one batch of requests.
+
+        Args:
+            alone: each request is a batch of its own; they only go to the model together.
 
         Returns:
             An answer for each, None for one that is answered through its `Call`, now or later.

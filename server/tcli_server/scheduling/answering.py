@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tcli_server.backends import Answer, AnsweringInstance
+from tcli_server.backends import Answer, AnsweringInstance, UnservedError
 from tcli_server.datatypes import BY_DTYPE
 from tcli_server.errors import InternalError, ServerError, error_of_kind, request_prefix
 from tcli_server.observability.log import LOG
@@ -14,19 +14,42 @@ from tcli_server.request import FailureReason, InferenceRequest, InferenceRespon
 from tcli_server.scheduling.execution import Outcome
 from tcli_server.spec import ModelSpec
 
+_TOGETHER_NS = 1_000_000
+"""How long the first of the requests that are handed over together may have to wait for the last of them."""
+
+_MOST_TOGETHER = 32
+
+_TRIES = 2
+"""How often requests that are not the reason of its end are given to a model again if none was the reason."""
+
+_LONGEST_REST_SECS = 30.0
+"""How long they wait for the model to be there again."""
+
 
 class AnsweringExecutor:
     """As `Executor`.
 
     Args:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
+        alone: no two requests share a batch. Those of a small model go to it together all the same, as handing them over
+            one by one would cost more than they do.
+
+    Attributes:
+        together: requests that may be handed over together.
     """
 
     steady_limit = 0
 
     def __init__(
-        self, spec: ModelSpec, instance: AnsweringInstance, statistics: InferenceStatistics, states: Sequence[str] = ()
+        self,
+        spec: ModelSpec,
+        instance: AnsweringInstance,
+        statistics: InferenceStatistics,
+        states: Sequence[str] = (),
+        alone: bool = False,
     ) -> None:
+        self.together = 1
+        self._alone = alone
         self.version = spec.version
         self._spec = spec
         self._instance = instance
@@ -52,10 +75,7 @@ class AnsweringExecutor:
             return []
         for call in calls:
             call.request.compute_start_ns = call.request.compute_input_end_ns = start_ns
-        try:
-            answers = self._instance.execute(calls)
-        except BaseException as error:  # whatever it is, it must not take the instance's thread down
-            answers = [Answer({}, {}, self._as_error(error))] * len(calls)
+        answers = self._execute(calls)
         ran_ns = time.monotonic_ns()
         outcomes = [
             (call.request, self.result(call, answer))
@@ -63,12 +83,41 @@ class AnsweringExecutor:
             if answer is not None
         ]
         end_ns = time.monotonic_ns()
-        size = 0
         for call in calls:
-            size += call.request.batch_size
             call.request.compute_output_start_ns, call.request.compute_end_ns = ran_ns, end_ns
-        self._statistics.record_execution(size, 0, ran_ns - start_ns, end_ns - ran_ns)
+        self._record(calls, ran_ns - start_ns, end_ns - ran_ns)
         return outcomes
+
+    def _execute(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
+        answers: list[Answer | None] = [None] * len(calls)
+        places = list(range(len(calls)))
+        for _ in range(_TRIES + len(calls)):
+            left = []
+            for place, answer in zip(places, self._try([calls[place] for place in places]), strict=True):
+                answers[place] = answer
+                if answer is not None and isinstance(answer.error, UnservedError):
+                    left.append(place)
+            if not left or not (self._instance.await_fit(_LONGEST_REST_SECS) and self._instance.fit):
+                break
+            places = left
+        return answers
+
+    def _try(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
+        try:
+            return self._instance.execute(calls, self._alone)
+        except BaseException as error:  # whatever it is, it must not take the instance's thread down
+            return [Answer({}, {}, self._as_error(error))] * len(calls)
+
+    def _record(self, calls: "Sequence[RequestCall]", infer_ns: int, output_ns: int) -> None:
+        if not self._alone:
+            size = sum([call.request.batch_size for call in calls])
+            self._statistics.record_execution(size, 0, infer_ns, output_ns)
+            return
+        count = len(calls)
+        for call in calls:
+            self._statistics.record_execution(call.request.batch_size, 0, infer_ns // count, output_ns // count)
+        fitting = min(_MOST_TOGETHER, max(1, _TOGETHER_NS * count // infer_ns))
+        self.together = min(fitting, 2 * self.together)
 
     def result(self, call: "RequestCall", answer: Answer) -> InferenceResponse | ServerError:
         """What the client gets of an answer."""

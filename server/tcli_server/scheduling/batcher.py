@@ -163,7 +163,7 @@ class Batcher:
                 expired = self._queue.expire(now_ns) if self._watch is not None else ()
                 wait_ns = 0
                 if not worker.retired and not (self._stopped and not self._queue):
-                    count, wait_ns = self._plan(now_ns)
+                    count, wait_ns = self._plan(now_ns, worker)
                     if count:
                         taken = self._pop(count)
                     elif wait_ns < 0 or self._leader is not None:
@@ -190,15 +190,18 @@ class Batcher:
         with self._lock:
             self._busy -= 1
 
-    def _plan(self, now_ns: int) -> tuple[int, int]:
+    def _plan(self, now_ns: int, worker: Worker) -> tuple[int, int]:
         """How many requests to take now; if none, how long to wait for more: nanoseconds, -1 until woken."""
         if not self._queue:
             return 0, -1
         rules = self._rules
         if rules.max_delay_ns:
             return plan_batch(self._queue, rules, rules.limit, now_ns, self._stopped)
-        if len(self._queue) == 1:
+        waiting = len(self._queue)
+        if waiting == 1:
             return 1, 0
+        if rules.limit == 1 and worker.together > 1 and not self._parked:
+            return min(waiting, worker.together), 0
         limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy)
         return plan_batch(self._queue, rules, limit, now_ns, self._stopped)
 
@@ -239,7 +242,7 @@ class Batcher:
                 return
             now_ns = time.monotonic_ns()
             expired = self._queue.expire(now_ns) if self._watch is not None else ()
-            count, wait_ns = self._plan(now_ns)
+            count, wait_ns = self._plan(now_ns, lender)
             if count:
                 self._parked.pop()
                 number, batch = self._pop(count)

@@ -47,7 +47,7 @@ def scheduler_for(
         return _sequence_batcher(config, spec, instances, statistics, folder)
 
     def executor(placed: PlacedInstance) -> Executor | AnsweringExecutor:
-        return executor_for(spec, placed.instance, statistics)
+        return executor_for(spec, placed.instance, statistics, alone=not config.HasField("dynamic_batching"))
 
     if not config.HasField("dynamic_batching"):
         return Batcher(BatchRules(), Levels(), instances, executor)
@@ -58,11 +58,15 @@ def scheduler_for(
 
 
 def executor_for(
-    spec: ModelSpec, instance: Instance, statistics: InferenceStatistics, states: Sequence[str] = ()
+    spec: ModelSpec,
+    instance: Instance,
+    statistics: InferenceStatistics,
+    states: Sequence[str] = (),
+    alone: bool = False,
 ) -> Executor | AnsweringExecutor:
     """What runs the batches of an instance; arguments as those of `Executor`."""
     if isinstance(instance, AnsweringInstance):
-        return AnsweringExecutor(spec, instance, statistics, states)
+        return AnsweringExecutor(spec, instance, statistics, states, alone)
     return Executor(spec, instance, statistics, states)
 
 

@@ -34,6 +34,9 @@ class Executor:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
     """
 
+    together = 1
+    """As `AnsweringExecutor.together`."""
+
     fit = True
     """As `AnsweringInstance.fit`."""
 

@@ -68,6 +68,11 @@ class Worker:
         """Whether its instance can run a batch now."""
         return self._executor.fit
 
+    @property
+    def together(self) -> int:
+        """Requests that its instance may be given together although they share no batch."""
+        return self._executor.together
+
     def rests(self, workers: "Sequence[Worker]") -> bool:
         """Wait a moment if its instance cannot run a batch now, and others can or it soon will; whether that is so still."""
         executor = self._executor

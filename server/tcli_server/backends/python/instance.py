@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tcli_server.backends import Answer, Call, Surroundings
+from tcli_server.backends import Answer, Call, Surroundings, UnservedError
 from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.inferences import Inferences
 from tcli_server.backends.python.process import WorkerGoneError, WorkerProcess
@@ -52,9 +52,11 @@ class PythonInstance:
         surroundings: Surroundings,
     ) -> None:
         self._name = name
+        self._failing = f"Failed to process the request(s) for model '{name}'", ", message: "
         self._limit_secs = limit_secs
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
+        self._ordered: frozenset[int] = frozenset()  # those of the present order, or the last one
         self._none_open = threading.Condition()
         self._handlers: dict[str, Handle] = {
             "respond": self._respond,
@@ -95,7 +97,7 @@ class PythonInstance:
         """Bytes of shared memory that its worker has."""
         return self._supervisor.process.memory_size
 
-    def execute(self, calls: Sequence[Call]) -> list[Answer | None]:
+    def execute(self, calls: Sequence[Call], alone: bool = False) -> list[Answer | None]:
         """As `AnsweringInstance.execute`."""
         process = self._supervisor.process
         if not self.fit:
@@ -103,6 +105,7 @@ class PythonInstance:
                 self._supervisor.failing or f"the process of instance {self._name} is being replaced"
             )
         numbers = [next(self._numbers) for _ in calls]
+        self._ordered = frozenset(numbers)
         for number, call in zip(numbers, calls, strict=True):
             self._open[number] = call
             call.on_end = lambda number=number: self._ended(number)
@@ -116,14 +119,29 @@ class PythonInstance:
             described = [
                 _fields(number, call, tensors) for number, call, tensors in zip(numbers, calls, inputs, strict=True)
             ]
-            order = {"kind": "execute", "block": block, "requests": described}
-            reply = process.order(order, self._limit_secs)
-            failure(reply, f"Failed to process the request(s) for model '{self._name}'", ", message: ")
+            order = {"kind": "execute", "block": block, "requests": described, "alone": alone}
+            try:
+                reply = process.order(order, self._limit_secs)
+            except WorkerGoneError as error:
+                return self._rest(process, error, numbers, alone)
+            failure(reply, *self._failing)
         except BaseException:
             for number in numbers:
                 self._close(number)
             raise
+        self._ordered = frozenset()
         return self._answers(reply, numbers, process)
+
+    def _rest(
+        self, process: WorkerProcess, error: WorkerGoneError, numbers: Sequence[int], alone: bool
+    ) -> list[Answer | None]:
+        """What becomes of requests whose worker is gone: all but those that it was running are for the next one."""
+        for number in numbers:
+            self._close(number)
+        begun = process.begun
+        first = begun - 1 if alone else 0
+        spared = UnservedError(str(error))
+        return [Answer({}, {}, error if first <= place < begun else spared) for place in range(len(numbers))]
 
     def close(self) -> None:
         """As `Instance.close`: waits for what is answered later, and lets the model finalize."""
@@ -140,6 +158,12 @@ class PythonInstance:
         places = reply.get("places") or range(len(given))
         for place, answer in zip(places, given, strict=True):
             answers[place] = _answer(answer, process)
+            self._close(numbers[place])
+        for place, failed in reply.get("failed", ()):
+            try:
+                failure({"failure": failed}, *self._failing)
+            except ServerError as error:
+                answers[place] = Answer({}, {}, error)
             self._close(numbers[place])
         return answers
 
@@ -159,7 +183,7 @@ class PythonInstance:
     def _lost(self, error: WorkerGoneError) -> None:
         """The worker is gone, and with it whatever it would have answered later."""
         self._inferences.close()
-        for number in list(self._open):
+        for number in self._open.keys() - self._ordered:
             call = self._close(number)
             if call is not None:
                 call.respond(Answer({}, {}, error), True)
@@ -195,7 +219,7 @@ class PythonInstance:
         call = self._close(message["request"])
         if call is not None:
             try:
-                failure(message, f"Failed to process the request(s) for model '{self._name}'", ", message: ")
+                failure(message, *self._failing)
             except ServerError as error:
                 call.respond(Answer({}, {}, error), True)
 

@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from tcli_server.backends.python.spawning import spawn
-from tcli_server.backends.python.stub.memory import LEAST, ReadMemory, WrittenMemory
+from tcli_server.backends.python.stub.memory import LEAST, PROGRESS, ReadMemory, WrittenMemory
 from tcli_server.backends.python.stub.wire import Channel, Message
 from tcli_server.errors import UnavailableError
 from tcli_server.observability.log import LOG
@@ -88,6 +90,11 @@ class WorkerProcess:
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None
+
+    @property
+    def begun(self) -> int:
+        """Requests of its last order that it has begun; those of a batch begin together."""
+        return int(self.responses.array(PROGRESS, 8).view(np.uint64)[0])
 
     @property
     def memory_size(self) -> int:

@@ -15,6 +15,8 @@ _STEADY_SECS = 10.0
 
 _FIRST_PAUSE_SECS = 0.5
 _LONGEST_PAUSE_SECS = 30.0
+_SHORT_PAUSE_SECS = 2.0
+"""Requests may as well wait so long."""
 
 Handle = Callable[[WorkerProcess, Message], None]
 Start = Callable[[Handle, Callable[[WorkerProcess], None]], WorkerProcess]
@@ -107,13 +109,14 @@ class Supervisor:
         self._replace(str(error))
 
     def _replace(self, reason: str) -> None:
+        is_loadable = True
         while True:
             pause = min(_FIRST_PAUSE_SECS * 2 ** (self._series - 2), _LONGEST_PAUSE_SECS) if self._series > 1 else 0.0
-            if pause:
+            if pause > _SHORT_PAUSE_SECS or not is_loadable:
                 with self._change:
                     self.failing = f"{reason}; the next try is made {pause:g} s later"
                     self._change.notify_all()
-                LOG.warning("instance '%s' is started again in %g s", self._name, pause)
+            LOG.warning("instance '%s' is started again in %g s", self._name, pause)
             if self._closed.wait(pause):
                 return
             self.restarts += 1
@@ -123,6 +126,7 @@ class Supervisor:
                 reason = str(error)
                 LOG.error("%s", reason)
                 self._series = max(2, self._series + 1)
+                is_loadable = False
                 continue
             LOG.info("instance '%s' runs again", self._name)
             if self._closed.is_set():

@@ -402,3 +402,25 @@ def test_repeat_over_a_restart(tmp_path: Path):
 
         until(answered)
         assert len(heard) == 4
+
+
+def test_a_request_that_kills_the_worker_costs_nobody_else_anything(tmp_path: Path):
+    write_python_model(tmp_path, "m", PROCESS)
+    with Engine(tmp_path) as engine:
+        for _ in range(100):  # until requests are handed over together
+            process_of(engine)
+        heard: dict[str, InferenceResponse] = {}
+        over = threading.Semaphore(0)
+
+        def reply(response: InferenceResponse) -> None:
+            heard[response.id] = response
+            over.release()
+
+        names = [f"{index}" for index in range(30)]
+        names[10] = names[20] = "exit"
+        for name in names:
+            engine.submit(InferenceRequest("m", {"INPUT0": SIXTEEN}, id=name, reply=reply))
+        for _ in names:
+            assert over.acquire(timeout=30)
+        assert [name for name, response in heard.items() if response.error is not None] == ["exit"]
+        assert counts(engine) == (128, 2)

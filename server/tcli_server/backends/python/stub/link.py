@@ -8,9 +8,13 @@ import queue
 import threading
 from collections.abc import Callable
 
+import numpy as np
+
 from .errors import TritonModelException
-from .memory import ReadMemory, WrittenMemory
+from .memory import PROGRESS, ReadMemory, WrittenMemory
 from .wire import Channel, Message
+
+_PROGRESS_BYTES = 8
 
 Handler = Callable[[Message], None]
 
@@ -22,12 +26,15 @@ class Link:
         requests: what the server writes.
         responses: what this worker writes.
         can_infer: whether other models may be asked now.
+        progress: requests of the present order that were begun, uint64 [1]; see `memory.PROGRESS`.
     """
 
     def __init__(self, channel: Channel, requests: ReadMemory, responses: WrittenMemory) -> None:
         self.requests = requests
         self.responses = responses
         self.can_infer = False
+        responses.take(_PROGRESS_BYTES)  # the first block is at PROGRESS
+        self.progress = responses.array(PROGRESS, _PROGRESS_BYTES).view(np.uint64)
         self._channel = channel
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Callable[[Message], None]] = {}

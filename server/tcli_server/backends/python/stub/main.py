@@ -83,6 +83,7 @@ class _Worker:
             if gone:
                 reply["gone"] = gone
             self._orders.send(reply)
+            self._link.progress[0] = 0
 
     def _execute(self, order: Message) -> Message:
         if self._block >= 0:  # the server has what was in it

@@ -18,6 +18,9 @@ import numpy as np
 LEAST = 1 << 20
 """Bytes that it never shrinks below."""
 
+PROGRESS = 0
+"""Where in its memory a worker says how many requests of an order it has begun, uint64: what is left if it dies."""
+
 _ALIGNMENT = 64
 _WATCHED = 256
 """Blocks given back after which its size is looked at again."""

@@ -9,7 +9,7 @@ import inspect
 import sys
 import threading
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from .errors import TritonModelException
 from .link import Link
 from .model_config import ModelConfig
 from .requests import RELEASE_RESCHEDULE, InferenceRequest
-from .responses import InferenceResponse, InferenceResponseSender, encode
+from .responses import Answered, InferenceResponse, InferenceResponseSender, encode
 from .tensors import read
 from .wire import Message
 
@@ -125,9 +125,40 @@ class Model:
         return [answer, "" if answer else f"Model '{self._name}' is not ready (user-defined check failed)"]
 
     def execute(self, order: Message) -> tuple[Message, int]:
-        """Run one batch: what to tell the server, and the block of the outputs, -1 for none."""
+        """Run one batch, or each of its requests alone: what to tell the server, and the block of the outputs, -1 for none."""
         requests, senders = self._received(order)
-        del order
+        if order["alone"]:
+            return self._execute_each(requests, senders)
+        self._link.progress[0] = len(requests)
+        reply, answered = self._run(requests, senders)
+        block, reply["answers"] = encode(answered, self._link.responses)
+        return reply, block
+
+    def _execute_each(
+        self, requests: list[InferenceRequest], senders: list[InferenceResponseSender]
+    ) -> tuple[Message, int]:
+        """As many calls of `execute` as there are requests: a message for each would cost more than a small model does."""
+        answered: list[Answered] = []
+        places: list[int] = []
+        failed: list[list[Any]] = []
+        again: list[int] = []
+        for index in range(len(requests)):
+            self._link.progress[0] = index + 1
+            reply, answer = self._run(requests[index : index + 1], senders[index : index + 1])
+            if answer:
+                answered += answer
+                places.append(index)
+            elif "failure" in reply:
+                failed.append([index, reply["failure"]])
+            elif "again" in reply:
+                again.append(index)
+        block, answers = encode(answered, self._link.responses)
+        return {"answers": answers, "places": places, "failed": failed, "again": again}, block
+
+    def _run(
+        self, requests: list[InferenceRequest], senders: list[InferenceResponseSender]
+    ) -> tuple[Message, list[Answered]]:
+        """One call of `execute`."""
         try:
             if not callable(getattr(self._model, "execute", None)):
                 raise TritonModelException(f"Python model {self._path} does not implement `execute` method.")
@@ -136,14 +167,14 @@ class Model:
                 assert self._loop is not None
                 if self._decoupled:
                     asyncio.run_coroutine_threadsafe(self._finish(result, senders), self._loop)
-                    return {}, -1
+                    return {}, []
                 result = self._loop.run_until_complete(result)
             self._check(result, len(requests))
             return self._reply(result, requests, senders)
         except Exception as error:
             for sender in senders:
                 sender.close()
-            return {"failure": failures.describe(error)}, -1
+            return {"failure": failures.describe(error)}, []
 
     def _received(self, order: Message) -> tuple[list[InferenceRequest], list[InferenceResponseSender]]:
         block, size = order["block"]
@@ -187,8 +218,8 @@ class Model:
 
     def _reply(
         self, result: Any, requests: Sequence[InferenceRequest], senders: Sequence[InferenceResponseSender]
-    ) -> tuple[Message, int]:
-        answered: list[tuple[InferenceResponse, Collection[str]]] = []
+    ) -> tuple[Message, list[Answered]]:
+        answered: list[Answered] = []
         places: list[int] = []
         again: list[int] = []
         for index, (request, sender) in enumerate(zip(requests, senders, strict=True)):
@@ -210,13 +241,10 @@ class Model:
                 sender.close()
                 answered.append((response, request._outputs))
                 places.append(index)
-        block, answers = encode(answered, self._link.responses)
-        reply: Message = (
-            {"answers": answers} if len(answers) == len(requests) else {"answers": answers, "places": places}
-        )
+        reply: Message = {} if len(answered) == len(requests) else {"places": places}
         if again:
             reply["again"] = again
-        return reply, block
+        return reply, answered
 
     async def _finish(self, coroutine: Any, senders: Sequence[InferenceResponseSender]) -> None:
         """See a decoupled coroutine to its end; an exception in it ends what it has not answered."""

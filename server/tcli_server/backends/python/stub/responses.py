@@ -62,9 +62,11 @@ class InferenceResponse:
         return json.dumps(self._parameters)
 
 
-def encode(
-    responses: Sequence[tuple[InferenceResponse, Collection[str]]], memory: WrittenMemory
-) -> tuple[int, list[Answer]]:
+Answered = tuple[InferenceResponse, Collection[str]]
+"""A response, and the names of the outputs that are wanted."""
+
+
+def encode(responses: Sequence[Answered], memory: WrittenMemory) -> tuple[int, list[Answer]]:
     """Write the outputs of responses that are wanted into one block: its offset, -1 for none, and the answers.
 
     Raises:
