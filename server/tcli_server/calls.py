@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import queue
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
 
 from tcli_server.request import InferenceRequest, InferenceResponse
 
@@ -50,6 +52,26 @@ async def call_async(submit: Submit, request: InferenceRequest) -> InferenceResp
     except BaseException:
         request.cancel()
         raise
+
+
+def all_true(answers: "Sequence[Future[bool]]") -> "Future[bool]":
+    """Whether all come true; done as soon as that is sure."""
+    result: Future[bool] = Future()
+    left = len(answers)
+    lock = threading.Lock()
+
+    def heard(answer: "Future[bool]") -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            is_last = not left
+        if is_last or not answer.result():
+            with contextlib.suppress(InvalidStateError):  # another one was false
+                result.set_result(answer.result())
+
+    for answer in answers:
+        answer.add_done_callback(heard)
+    return result
 
 
 def _unwrap(response: InferenceResponse) -> InferenceResponse:

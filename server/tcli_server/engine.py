@@ -24,7 +24,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.caching.cache import ResponseCache
-from tcli_server.calls import call, call_async
+from tcli_server.calls import all_true, call, call_async
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError, UnavailableError
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
@@ -283,16 +283,23 @@ class Engine:
         return self._registry.models()
 
     def model_ready(self, name: str, version: str = "") -> bool:
-        """Whether it answers requests.
+        """Whether it answers requests, and says so itself where it has a word on it.
 
         Raises:
             InvalidArgumentError: the version is not a number.
         """
+        return self.begin_model_ready(name, version).result()
+
+    def begin_model_ready(self, name: str, version: str = "") -> "Future[bool]":
+        """Like `model_ready`, without waiting; done at once where the model has no word on it. Raises as `model_ready`."""
         try:
             model = self._registry.find(name, version)
         except (NotFoundError, UnavailableError):
-            return False
-        return model.fit and not self._refusal
+            return _done(False)
+        if not model.fit or self._refusal:
+            return _done(False)
+        checks = model.check_ready()
+        return all_true(checks) if checks else _done(True)
 
     def server_metadata(self) -> service_pb2.ServerMetadataResponse:
         """Name, version and extensions."""
@@ -420,6 +427,12 @@ class Engine:
         )
         # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+def _done(answer: bool) -> "Future[bool]":
+    future: Future[bool] = Future()
+    future.set_result(answer)
+    return future
 
 
 def _request(

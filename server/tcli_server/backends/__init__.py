@@ -188,6 +188,9 @@ class AnsweringInstance(Instance, Protocol):
     def await_fit(self, secs: float) -> bool:
         """Wait, so long at most, until it can; False if it still cannot but is about to."""
 
+    def check_ready(self) -> "Future[bool] | None":
+        """Ask the model itself whether it is ready; None if it is as ready as it is fit."""
+
     def execute(self, calls: Sequence[Call], alone: bool = False) -> "list[Answer | None]":
         """Run one batch of requests.
 

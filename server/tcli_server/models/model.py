@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -95,6 +96,12 @@ class Model:
         """Whether an instance can run a batch now, or there are none to do so."""
         instances = [placed.instance for placed in self._instances]
         return not instances or any(not isinstance(one, AnsweringInstance) or one.fit for one in instances)
+
+    def check_ready(self) -> "list[Future[bool]]":
+        """What the model itself says of whether it is ready, for each instance that has a word on it."""
+        instances = [placed.instance for placed in self._instances]
+        checks = [one.check_ready() for one in instances if isinstance(one, AnsweringInstance) and one.fit]
+        return [check for check in checks if check is not None]
 
     def lease(self) -> bool:
         """Go on taking `leased` requests until `give_back`, even if `stop` comes in between; False if it has come."""

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tcli_server.backends import Answer, Call, Surroundings, UnservedError
 from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.inferences import Inferences
 from tcli_server.backends.python.process import WorkerGoneError, WorkerProcess
+from tcli_server.backends.python.readiness import ReadinessCheck
 from tcli_server.backends.python.stub.memory import FullError
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Start, Supervisor
@@ -21,8 +23,6 @@ from tcli_server.observability.log import LOG
 
 KINDS = tuple(ErrorKind)
 """By Triton's numbers of its error codes."""
-
-_READY_SECS = 5.0
 
 
 class PythonInstance:
@@ -65,6 +65,8 @@ class PythonInstance:
         }
         self._inferences = Inferences(surroundings.host)
         self._handlers.update(self._inferences.handlers)
+        self._readiness = ReadinessCheck(name, lambda message: self._supervisor.process.tell(message))
+        self._handlers["ready"] = lambda _, message: self._readiness.answered(message)
         self._supervisor = Supervisor(name, start, load, self._handle, self._lost)
 
     # --- as Instance ---
@@ -86,6 +88,10 @@ class PythonInstance:
         """As `AnsweringInstance.await_fit`."""
         self._supervisor.await_fit(secs)
         return self._supervisor.fit or bool(self._supervisor.failing)
+
+    def check_ready(self) -> "Future[bool] | None":
+        """As `AnsweringInstance.check_ready`."""
+        return self._readiness.ask() if self._supervisor.checks and self.fit else None
 
     @property
     def restarts(self) -> int:
@@ -183,6 +189,7 @@ class PythonInstance:
     def _lost(self, error: WorkerGoneError) -> None:
         """The worker is gone, and with it whatever it would have answered later."""
         self._inferences.close()
+        self._readiness.lost()
         for number in self._open.keys() - self._ordered:
             call = self._close(number)
             if call is not None:

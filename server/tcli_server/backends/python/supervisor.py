@@ -35,6 +35,7 @@ class Supervisor:
         process: the present worker, or the last one.
         fit: whether the present worker has loaded the model and lives.
         failing: why there is no worker and not about to be one; empty otherwise.
+        checks: whether the model has a word of its own on whether it is ready.
         restarts: workers that took the place of others.
 
     Raises:
@@ -52,6 +53,7 @@ class Supervisor:
         self.fit = False
         self.failing = ""
         self.restarts = 0
+        self.checks = False
         self._name = name
         self._start = start
         self._load = load
@@ -84,12 +86,14 @@ class Supervisor:
     def _begin(self) -> WorkerProcess:
         process = self._start(self._handle, self._gone)
         try:
-            failure(process.order(self._load), f"load failed for instance '{self._name}'")
+            reply = process.order(self._load)
+            failure(reply, f"load failed for instance '{self._name}'")
         except BaseException:
             process.close()
             raise
         with self._change:
             self.process = process
+            self.checks = bool(reply.get("checks"))
             self.fit, self.failing = not self._closed.is_set(), ""
             self._since = time.monotonic()
             self._change.notify_all()

@@ -108,7 +108,12 @@ class Service:
             admission.enter()
             try:
                 if quick and len(data) <= _QUICK_BYTES:
-                    return answer_to(data)
+                    result = answer_to(data)
+                    return (
+                        (await asyncio.wrap_future(result)).SerializeToString()
+                        if isinstance(result, Future)
+                        else result
+                    )
                 result = await self._in_thread(answer_to, data)
                 return (await self._operation(result)).SerializeToString() if isinstance(result, Future) else result
             except Exception as error:
@@ -178,7 +183,19 @@ class Service:
             raise UnavailableError("Server exiting")
 
     def _model_ready(self, request: pb.ModelReadyRequest) -> Any:
-        ready = self._engine.model_ready(request.name, request.version)
+        answer = self._engine.begin_model_ready(request.name, request.version)
+        if answer.done():
+            return self._readiness(answer.result())
+        told: Future[Any] = Future()
+
+        def tell(done: "Future[bool]") -> None:
+            if told.set_running_or_notify_cancel():  # else the client is gone
+                told.set_result(self._readiness(done.result()))
+
+        answer.add_done_callback(tell)
+        return told
+
+    def _readiness(self, ready: bool) -> Any:
         return pb.ModelReadyResponse(ready=ready and not self._admission.closed)
 
     def _model_config(self, request: pb.ModelConfigRequest) -> Any:

@@ -99,10 +99,11 @@ class HttpApplication:
         return 200 if check() else 400
 
     def _model_ready(self, exchange: Exchange, name: str, version: str) -> None:
-        if self._engine.model_ready(name, version):
-            exchange.respond(200, _EMPTY)
+        answer = self._engine.begin_model_ready(name, version)
+        if answer.done():
+            _tell_ready(exchange, answer.result())
         else:
-            exchange.fail(400, "Model version not ready")
+            answer.add_done_callback(lambda done: self._later(_tell_ready, exchange, done.result()))
 
     def _model_metadata(self, exchange: Exchange, name: str, version: str) -> None:
         self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.model_metadata(name, version)))
@@ -179,8 +180,18 @@ class HttpApplication:
         else:
             LOG.error("%s failed", exchange.path[:200], exc_info=outcome)
             status, body = status_and_body(InternalError(f"{type(outcome).__name__}: {outcome}"))
+        self._later(exchange.respond, status, body)
+
+    def _later(self, answer: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to answer
-            self._loop.call_soon_threadsafe(exchange.respond, status, body)
+            self._loop.call_soon_threadsafe(answer, *arguments)
+
+
+def _tell_ready(exchange: Exchange, ready: bool) -> None:
+    if ready:
+        exchange.respond(200, _EMPTY)
+    else:
+        exchange.fail(400, "Model version not ready")
 
 
 def _dump(message: Message) -> bytes:

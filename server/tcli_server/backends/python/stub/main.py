@@ -103,7 +103,7 @@ class _Worker:
         except BaseException as error:  # SystemExit, too: the server says whether to go on
             return {"failure": failures.describe(error)}
         self._link.can_infer = True
-        return {}
+        return {"checks": self._model.checks_readiness}
 
     def _auto_complete(self, order: Message) -> Message:
         try:

@@ -101,6 +101,11 @@ class Model:
         if callable(getattr(self._model, "finalize", None)):
             self._model.finalize()
 
+    @property
+    def checks_readiness(self) -> bool:
+        """Whether it has a word of its own on whether it is ready."""
+        return callable(getattr(self._model, "is_ready", None))
+
     def cancel(self, number: int) -> None:
         """Nobody wants the answer to that request any more."""
         sender = self._senders.get(number)
@@ -111,11 +116,10 @@ class Model:
 
     def is_ready(self) -> list[Any]:
         """[whether the model says that it is ready, why not]"""
-        function = getattr(self._model, "is_ready", None)
-        if not callable(function):
+        if not self.checks_readiness:
             return [True, ""]
         try:
-            answer = function()
+            answer = self._model.is_ready()
             if inspect.isawaitable(answer):
                 answer = asyncio.run(_wait_for(answer))
         except Exception as error:
