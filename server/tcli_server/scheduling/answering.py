@@ -12,7 +12,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
 from tcli_server.scheduling.execution import Outcome
-from tcli_server.spec import ModelSpec
+from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
 _TOGETHER_NS = 1_000_000
 """How long the first of the requests that are handed over together may have to wait for the last of them."""
@@ -56,6 +56,7 @@ class AnsweringExecutor:
         self._statistics = statistics
         self._states = states
         self._all_outputs = [*spec.outputs, *states]
+        self._odd: set[str] = set()
         self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
 
     @property
@@ -159,28 +160,49 @@ class AnsweringExecutor:
         """An output in the client's shape.
 
         Raises:
-            InternalError: it is not what the configuration says.
+            InternalError: it is not of the shape that the configuration wants to reshape.
         """
         spec = self._spec.outputs.get(name)
         if spec is None:  # a state
             return array
-        if array.dtype != spec.dtype:
-            kind = BY_DTYPE[array.dtype]
-            raise InternalError(
-                f"output '{name}' of model '{self._spec.name}' has data type {kind.name}, but its configuration says "
-                f"{spec.datatype.name}"
-            )
+        own = array.shape[1:] if self._spec.max_batch_size else array.shape
+        is_odd = array.dtype != spec.dtype or (own != spec.backend_dims and not _fits(own, spec.backend_dims))
+        if is_odd and name not in self._odd:
+            self._odd.add(name)
+            self._warn(spec, array)
         if not spec.reshaped:
             return array
-        if self._spec.max_batch_size:
-            return array.reshape(array.shape[0], *spec.to_client(array.shape[1:]))
-        return array.reshape(spec.to_client(array.shape))
+        try:
+            shape = spec.to_client(own)
+            return array.reshape(array.shape[0], *shape) if self._spec.max_batch_size else array.reshape(shape)
+        except ValueError:
+            raise InternalError(
+                f"output '{name}' of model '{self._spec.name}': the model gave shape {list(array.shape)}, but its "
+                f"configuration expects {list(spec.backend_dims)} to reshape to {list(spec.dims)}"
+            ) from None
+
+    def _warn(self, spec: TensorSpec, array: np.ndarray) -> None:
+        """Say once that an output is not as configured; clients get it all the same, as from Triton."""
+        dims = (-1, *spec.backend_dims) if self._spec.max_batch_size else spec.backend_dims
+        LOG.warning(
+            "output '%s' of model '%s': the model gave %s %s, its configuration says %s %s; fix the one or the other",
+            spec.name,
+            self._spec.name,
+            BY_DTYPE[array.dtype].name,
+            list(array.shape),
+            spec.datatype.name,
+            list(dims),
+        )
 
     def _as_error(self, error: BaseException) -> ServerError:
         if isinstance(error, ServerError):
             return error
         LOG.error("model '%s' failed", self._spec.name, exc_info=error)
         return InternalError(f"{type(error).__name__}: {error}")
+
+
+def _fits(shape: Shape, dims: Shape) -> bool:
+    return len(shape) == len(dims) and all(dim in (-1, size) for dim, size in zip(dims, shape, strict=True))
 
 
 class RequestCall:

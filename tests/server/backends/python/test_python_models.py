@@ -112,3 +112,21 @@ def test_a_model_asks_other_models(tmp_path: Path):
             np.testing.assert_array_equal(response.outputs["OUTPUT0"], array)
         with pytest.raises(Exception, match="nobody"):
             engine.infer("asking", {"INPUT0": SIXTEEN}, request_id="nobody")
+
+
+def test_an_output_that_is_not_as_configured_is_given_out_and_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    code = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            return [
+                pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", np.zeros((2, 2), np.int32))]) for _ in requests
+            ]
+    """
+    write_python_model(tmp_path, "odd", code)
+    with Engine(tmp_path) as engine:
+        for _ in range(3):
+            output = engine.infer("odd", {"INPUT0": SIXTEEN}).outputs["OUTPUT0"]
+            assert (output.dtype, output.shape) == (np.int32, (2, 2))
+    assert caplog.text.count("the model gave INT32 [2, 2], its configuration says FP32 [-1]") == 1
