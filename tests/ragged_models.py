@@ -20,11 +20,11 @@ KINDS = {
 """Input of the model -> what the server fills it with."""
 
 
-def ragged(kinds: Sequence[str] = tuple(KINDS), kind: int = TensorProto.INT32) -> bytes:
+def ragged(kinds: Sequence[str] = tuple(KINDS), kind: int = TensorProto.INT32, state: bool = False) -> bytes:
     """X is a batch's elements, one request behind the other; the inputs of `kinds` tell of the batch.
 
     DOUBLE = X + X, as flat as X; SUM = each request's sum, [requests, 1]; SEEN_<input> = that input as one row for each
-    request, [requests, all of its elements].
+    request, [requests, all of its elements]. With `state`, TOTAL = TOTAL_OUT = TOTAL_IN + SUM.
     """
     nodes = [
         helper.make_node("Add", ["X", "X"], ["DOUBLE"]),
@@ -71,6 +71,13 @@ def ragged(kinds: Sequence[str] = tuple(KINDS), kind: int = TensorProto.INT32) -
         info("SUM", TensorProto.FLOAT, ["R", 1]),
         *(info(f"SEEN_{name}", kind, ["R", f"{name}_SEEN"]) for name in kinds),
     ]
+    if state:
+        nodes += [
+            helper.make_node("Add", ["TOTAL_IN", "SUM"], ["TOTAL"]),
+            helper.make_node("Identity", ["TOTAL"], ["TOTAL_OUT"]),
+        ]
+        inputs.append(info("TOTAL_IN", TensorProto.FLOAT, ["R", 1]))
+        outputs += [info(name, TensorProto.FLOAT, ["R", 1]) for name in ("TOTAL", "TOTAL_OUT")]
     graph = helper.make_graph(nodes, "ragged", inputs, outputs, constants)
     return helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()
 

@@ -291,27 +291,51 @@ def test_warm_up_has_batch_inputs(tmp_path: Path):
         assert counts(engine) == (0, 0, 0, 0)
 
 
+OLDEST = "oldest { preferred_batch_size: 3 max_queue_delay_microseconds: 3600000000 }"
+STATE = 'state { input_name: "TOTAL_IN" output_name: "TOTAL_OUT" data_type: TYPE_FP32 dims: [ 1 ] }'
+
+
+def stateful(strategy: str) -> str:
+    """The configuration of a `ragged` that adds up what each sequence brings."""
+    text = ragged_models.config(max_batch_size=4).replace("dynamic_batching {  }", "")
+    total = 'output { name: "TOTAL" data_type: TYPE_FP32 dims: [ 1 ] }'
+    return f"{text}{total}\nsequence_batching {{ {strategy} {STATE} }}"
+
+
+def step(sequence: int, width: int, answers: Answers, start: bool = False, end: bool = False) -> InferenceRequest:
+    inputs = {"X": numbers((1, width))}
+    request = InferenceRequest("m", inputs, id=str(sequence), sequence_id=sequence, reply=answers)
+    request.sequence_start, request.sequence_end = start, end
+    return request
+
+
 def test_sequences_of_different_shapes_share_a_batch(tmp_path: Path):
-    sequence = """sequence_batching {
-      oldest { max_candidate_sequences: 4 preferred_batch_size: 3 max_queue_delay_microseconds: 3600000000 }
-    }"""
-    text = ragged_models.config(max_batch_size=4).replace("dynamic_batching {  }", sequence)
-    answers = Answers()
-    with serve(tmp_path, text) as engine:
-        for index in range(1, 4):
-            engine.submit(
-                InferenceRequest(
-                    "m",
-                    {"X": numbers((1, index))},
-                    id=str(index),
-                    reply=answers,
-                    sequence_id=index,
-                    sequence_start=True,
-                    sequence_end=True,
-                )
-            )
-        for response in answers.wait(3):
-            assert response.error is None
-            assert np.array_equal(response.outputs["DOUBLE"], 2 * numbers((1, int(response.id))))
-            assert seen(response.outputs, "ENDS") == [1, 3, 6]
-        assert counts(engine) == (3, 1, 3, 0)
+    totals = {"1": 0.0, "2": 0.0, "3": 0.0}
+    with serve(tmp_path, stateful(OLDEST), ragged_models.ragged(state=True)) as engine:
+        for number in (1, 2):
+            answers = Answers()
+            for sequence in (1, 2, 3):
+                engine.submit(step(sequence, sequence * number, answers, number == 1, number == 2))
+            for response in answers.wait(3):
+                array = numbers((1, int(response.id) * number))
+                totals[response.id] += array.sum()
+                assert response.error is None
+                assert list(response.outputs)[:2] == ["SUM", "DOUBLE"]
+                assert "TOTAL_OUT" not in response.outputs
+                assert np.array_equal(response.outputs["DOUBLE"], 2 * array)
+                assert response.outputs["TOTAL"].tolist() == [[totals[response.id]]]
+                assert seen(response.outputs, "COUNTS") == [number, 2 * number, 3 * number]
+        assert counts(engine) == (6, 2, 6, 0)
+
+
+def test_gaps_between_sequences_are_rows_too(tmp_path: Path):
+    with serve(tmp_path, stateful("direct { }"), ragged_models.ragged(state=True)) as engine:
+        answers = Answers()
+        for count, sequence in enumerate((1, 2, 3), 1):
+            engine.submit(step(sequence, sequence, answers, start=True))
+            answers.wait(count)
+        engine.submit(step(3, 2, answers, end=True))
+        response = answers.wait(4)[-1]
+        assert response.outputs["TOTAL"].tolist() == [[1 + 2 + 3 + 1 + 2]]
+        assert response.outputs["DOUBLE"].tolist() == [[2, 4]]
+        assert len(seen(response.outputs, "COUNTS")) == 3
