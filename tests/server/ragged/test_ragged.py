@@ -261,6 +261,34 @@ dynamic_batching { preferred_batch_size: 2 max_queue_delay_microseconds: 3600000
 """
 
 
+def test_inputs_beside_a_ragged_one_are_reshaped(tmp_path: Path):
+    text = MIXED_CONFIG.replace(
+        '"Y" data_type: TYPE_FP32 dims: [ -1 ]', '"Y" data_type: TYPE_FP32 dims: [ -1, 1 ] reshape { shape: [ -1 ] }'
+    )
+    answers = Answers()
+    with serve(tmp_path, text, ragged_models.beside()) as engine:
+        for index in (1, 2):
+            inputs = {"X": numbers((1, index)), "Y": numbers((1, 3, 1), index)}
+            engine.submit(InferenceRequest("m", inputs, id=str(index), reply=answers))
+        for response in answers.wait(2):
+            assert response.outputs["SAME"].tolist() == [[int(response.id) + column for column in range(3)]]
+        assert counts(engine) == (2, 1, 2, 0)
+
+
+def test_a_reshaped_input_without_a_batch_dimension(tmp_path: Path):
+    kinds = ("COUNTS", "OFFSETS")
+    text = ragged_models.config(kinds, "-1, 2", max_batch_size=0, x="reshape { shape: [ -1, 1, 2 ] }")
+    text = text.replace(
+        '"DOUBLE" data_type: TYPE_FP32 dims: [ -1, 2 ]', '"DOUBLE" data_type: TYPE_FP32 dims: [ -1, 1, 2 ]'
+    )
+    text = text.replace('"SUM" data_type: TYPE_FP32 dims: [ 1 ]', '"SUM" data_type: TYPE_FP32 dims: [ -1, 1 ]')
+    text = text.replace("TYPE_INT32 dims: [ -1 ]", "TYPE_INT32 dims: [ -1, -1 ]")
+    with serve(tmp_path, text, ragged_models.ragged(kinds)) as engine:
+        outputs = engine.infer("m", {"X": numbers((3, 2))}).outputs
+        assert np.array_equal(outputs["DOUBLE"], 2 * numbers((3, 1, 2)))
+        assert outputs["SEEN_COUNTS"].tolist() == [[6]]
+
+
 def test_two_inputs_of_the_model_from_one_batch_input(tmp_path: Path):
     text = ragged_models.config(("OFFSETS",), together=2).replace(
         'target_name: "OFFSETS"', 'target_name: [ "OFFSETS", "ENDS" ]'

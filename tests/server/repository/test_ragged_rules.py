@@ -173,12 +173,57 @@ def test_a_program_can_make_the_fix(tmp_path: Path, text: str, right: str):
     assert text_format.Parse(fixed, ModelConfig()) == text_format.Parse(base + right, ModelConfig())
 
 
-def test_shapes_that_the_server_never_makes_otherwise_may_be_fixed_in_the_model_file(tmp_path: Path):
-    with_zero = made('"two"', "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO")
-    assert problems(tmp_path, with_zero) == []  # without dynamic_batching requests run one by one
-    single = f"max_batch_size: 1\n{X}\n{WIDE}\n{OUTPUTS}\n"
-    for text in (with_zero, made('"two"', "BATCH_ITEM_SHAPE_FLATTEN")):
-        assert problems(tmp_path, f"{text} dynamic_batching {{ }}", base=single) == []
+MADE = [
+    ("BATCH_ELEMENT_COUNT", 1, True, (1,)),
+    ("BATCH_ELEMENT_COUNT", 4, False, (1,)),  # requests run one by one
+    ("BATCH_ELEMENT_COUNT", 4, True, (-1,)),
+    ("BATCH_ACCUMULATED_ELEMENT_COUNT", 0, False, (1,)),
+    ("BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO", 4, False, (2,)),
+    ("BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO", 4, True, (-1,)),
+    ("BATCH_MAX_ELEMENT_COUNT_AS_SHAPE", 1, True, (12,)),
+    ("BATCH_MAX_ELEMENT_COUNT_AS_SHAPE", 2, False, (-1,)),
+    ("BATCH_ITEM_SHAPE", 1, True, (1, 2)),
+    ("BATCH_ITEM_SHAPE", 2, False, (-1, 2)),
+    ("BATCH_ITEM_SHAPE_FLATTEN", 1, True, (2,)),
+    ("BATCH_ITEM_SHAPE_FLATTEN", 2, False, (-1,)),
+]
+
+
+@pytest.mark.parametrize(("kind", "max_batch_size", "batching", "shape"), MADE)
+def test_a_model_file_may_fix_what_never_varies(
+    tmp_path: Path, kind: str, max_batch_size: int, batching: bool, shape: tuple[int, ...]
+):
+    """The source has 12 elements an item, in two dimensions of the model's."""
+    text = f"""max_batch_size: {max_batch_size} {"dynamic_batching { }" if batching else ""}
+        input {{ name: "x" data_type: TYPE_FP32 dims: [ 12 ] reshape {{ shape: [ 3, 4 ] }} allow_ragged_batch: true }}
+        {made(kind=kind)}"""
+
+    def fitting(*dims: int) -> list[str]:
+        model = ModelSignature((TensorSignature("x", "FP32", (-1,)), TensorSignature("ends", "INT32", dims)), ())
+        found = signature_problems(text_format.Parse(text, ModelConfig()), model, ModelFolder("m", tmp_path))
+        assert {problem.field for problem in found} <= {"batch_input[0].kind"}
+        return [problem.expected for problem in found]
+
+    assert fitting(*shape) == fitting(*(-1 for _ in shape)) == []
+    expected = f"shape [ {', '.join(map(str, shape))} ] in the model file"
+    assert fitting(*shape, -1) == [expected]
+    assert fitting(*shape[:-1], 7) == [expected]
+
+
+def test_a_size_that_varies_is_not_fixed_by_a_batch_of_one(tmp_path: Path):
+    text = f"max_batch_size: 1 {X} {made(kind='BATCH_MAX_ELEMENT_COUNT_AS_SHAPE')}"
+    model = ModelSignature((TensorSignature("x", "FP32", (-1,)), TensorSignature("ends", "INT32", (3,))), ())
+    (problem,) = signature_problems(text_format.Parse(text, ModelConfig()), model, ModelFolder("m", tmp_path))
+    assert "expected shape [ -1 ]" in str(problem)
+
+
+def test_the_fix_names_what_was_meant_if_anything_was(tmp_path: Path):
+    assert problems(tmp_path, made('"end"'))[0][1].endswith('fix: write "ends"')
+    assert problems(tmp_path, made('"zork"'))[0][1].endswith("fix: use one of these names")
+    assert problems(tmp_path, made(source='"xx"'))[0][1].endswith('fix: write "x"')
+    assert problems(tmp_path, made(source='"zork"'))[0][1].endswith("fix: use one of these names")
+    assert problems(tmp_path, made(data_type="TYPE_FP32"))[0][1].endswith("fix: write data_type: TYPE_INT32")
+    assert problems(tmp_path, made(), base="max_batch_size: 8")[0][1].endswith("fix: list that input")
 
 
 def test_numbers_that_are_no_kind_are_told(tmp_path: Path):
