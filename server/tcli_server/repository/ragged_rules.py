@@ -18,11 +18,6 @@ _ITEM_SHAPES = (BatchInput.BATCH_ITEM_SHAPE, BatchInput.BATCH_ITEM_SHAPE_FLATTEN
 
 def check_ragged(config: ModelConfig, report: Report) -> None:
     """Report what cannot work of allow_ragged_batch, batch_input and batch_output; lists left empty may be filled later."""
-    for index, tensor in enumerate(config.input):
-        if tensor.allow_ragged_batch and tensor.optional:
-            field = f"input[{index}].optional"
-            expected = "false, as an input with allow_ragged_batch is in every request"
-            report.add(field, "true", expected, "remove optional", edits=report.removing(field))
     if config.HasField("ensemble_scheduling"):
         for name in ("batch_input", "batch_output"):
             if getattr(config, name):

@@ -28,6 +28,10 @@ def check_ragged_tensors(config: ModelConfig, takes: Mapping[str, TensorSignatur
     """
     check_ragged(config, report)  # what could not be judged before it was complete
     for index, tensor in enumerate(config.input):
+        if tensor.allow_ragged_batch and tensor.optional:
+            field = f"input[{index}].optional"
+            expected = "false, as an input with allow_ragged_batch is in every request"
+            report.add(field, "true", expected, "remove optional", edits=report.removing(field))
         given = takes.get(tensor.name)
         if tensor.allow_ragged_batch and given is not None and given.shape != (-1,):
             field = f"input[{index}].allow_ragged_batch"
