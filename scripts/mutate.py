@@ -46,6 +46,7 @@ TESTS = {
     "pending.py": ["tests/server/test_request.py", *_ENGINE],
     "scheduling": ["tests/server/scheduling", *_ENGINE],
     "scheduling/quickness.py": [f"tests/server/scheduling/{tests}.py" for tests in ("test_quickness", "test_quick")],
+    "scheduling/ragged.py": ["tests/server/ragged"],
     "models": ["tests/server/models", *_ENGINE],
     "models/check.py": _JUDGING,
     "models/choose_backend.py": _JUDGING,
@@ -66,6 +67,7 @@ TESTS = {
                 "queue_rules.py",
                 "unsupported.py",
             ),
+            ("test_ragged_rules",): ("ragged_rules.py", "ragged_tensors.py"),
             ("test_positions", "test_words_of_reader"): ("positions.py", "problem.py", "report.py"),
             ("test_layout",): ("entries.py", "labels.py", "layout.py", "staging.py", "text_file.py"),
         }.items()

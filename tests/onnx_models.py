@@ -64,11 +64,12 @@ def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     return _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (ones, zero))
 
 
-def picky() -> bytes:
+def picky(flat: bool = False) -> bytes:
     """OUTPUT0 = INPUT0 plus 3 fixed numbers: the file says any width, but only rows of 3 (or 1) floats work."""
+    shape = ["M"] if flat else ["N", "M"]
     fixed = helper.make_tensor("FIXED", TensorProto.FLOAT, [3], [1, 2, 3])
     node = helper.make_node("Add", ["INPUT0", "FIXED"], ["OUTPUT0"])
-    return _model([node], {"INPUT0": ["N", "M"]}, {"OUTPUT0": ["N", "M"]}, TensorProto.FLOAT, (fixed,))
+    return _model([node], {"INPUT0": shape}, {"OUTPUT0": shape}, TensorProto.FLOAT, (fixed,))
 
 
 def endless_to_load() -> bytes:
@@ -91,3 +92,16 @@ def save_with_external_weights(path: Path, location: str) -> None:
     content = _model(nodes, {"INPUT0": ["N", 4]}, {"OUTPUT0": ["N", 4]}, TensorProto.FLOAT, (weights,))
     model = onnx.load_from_string(content)
     onnx.save(model, path, save_as_external_data=True, location=location, size_threshold=0)
+
+
+def defaulted(rows: int = 1) -> bytes:
+    """OUTPUT0 = INPUT0 + BIAS, OUTPUT1 = INPUT0 * SCALE, all [N, 3]; the file has `rows` rows for BIAS (10, 20, 30) and a 2."""
+    bias = numpy_helper.from_array(np.tile(np.array([[10, 20, 30]], np.float32), (rows, 1)), "BIAS")
+    scale = numpy_helper.from_array(np.full((1, 3), 2, np.float32), "SCALE")
+    nodes = [
+        helper.make_node("Add", ["INPUT0", "BIAS"], ["OUTPUT0"]),
+        helper.make_node("Mul", ["INPUT0", "SCALE"], ["OUTPUT1"]),
+    ]
+    shape = ["N", 3]
+    inputs = {"INPUT0": shape, "BIAS": shape, "SCALE": shape}
+    return _model(nodes, inputs, {"OUTPUT0": shape, "OUTPUT1": shape}, TensorProto.FLOAT, (bias, scale))

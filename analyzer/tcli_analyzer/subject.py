@@ -84,7 +84,7 @@ class Subject:
 
         Names every input whose variable dimensions were taken as 1. Takes a moment: usual sizes are tried.
         """
-        if not self.guessed or self.complete.backend != ONNX_BACKEND:
+        if not self.guessed or self.complete.backend != ONNX_BACKEND or _is_ragged(self.complete):
             return ""
         file = served_model_file(self.folder, self.complete)
         found = smallest_item(
@@ -204,8 +204,16 @@ def _check_batches(
     """Compare batches of a model that takes them with single items, whatever its configuration says of it."""
     if complete.backend != ONNX_BACKEND:
         raise UncheckedBatchError(f"only ONNX models can be checked, this one is for the backend '{complete.backend}'")
+    if _is_ragged(complete):
+        raise UncheckedBatchError(
+            "its requests are not rows of a batch (allow_ragged_batch, batch_input, batch_output)"
+        )
     file = served_model_file(folder, complete)
     return check_batching(file, file, _graph_shapes(complete, shapes, guessed))
+
+
+def _is_ragged(config: ModelConfig) -> bool:
+    return bool(config.batch_input or config.batch_output) or any(t.allow_ragged_batch for t in config.input)
 
 
 def _graph_shapes(
@@ -230,6 +238,8 @@ def _try_batchable(
 ) -> BatchableModel:
     if complete.backend != ONNX_BACKEND:
         raise NotBatchableError(f"only ONNX models can be rewritten, this one is for the backend '{complete.backend}'")
+    if _is_ragged(complete):
+        raise NotBatchableError("it has batches of its own kind (allow_ragged_batch, batch_input, batch_output)")
     if not has_one_item_shapes(complete):
         raise NotBatchableError("a tensor's shape in the configuration does not start with a dimension of 1 or -1")
     item_shapes = _graph_shapes(split_batch_dimension(complete), shapes, guessed)

@@ -11,12 +11,14 @@ class TensorSignature:
         datatype: V2 name (`FP32`); the file's own word where V2 has none.
         shape: every dimension, the batch dimension included; -1 where it varies or has only a name.
         rank_known: False where the file does not even say how many dimensions there are (`shape` is then empty).
+        default: the shape of the value that the file has for an input; None without one.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     rank_known: bool = True
+    default: tuple[int, ...] | None = None
 
     @property
     def batchable(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+from tritonclient.grpc.model_config_pb2 import BatchInput, ModelConfig, ModelInput, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE, DataType
 from tcli_server.signature import ModelSignature
@@ -21,6 +21,7 @@ class TensorSpec:
         dims: as clients see it, without the batch dimension; -1 is any size.
         backend_dims: as the model file sees it, without the batch dimension: `reshape.shape` where given, else `dims`.
         optional: an input that a request may leave out.
+        ragged: an input whose shape may differ between the requests of a batch (`allow_ragged_batch`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class TensorSpec:
     dims: Shape
     backend_dims: Shape
     optional: bool = False
+    ragged: bool = False
 
     @property
     def reshaped(self) -> bool:
@@ -56,6 +58,22 @@ def _substitute(source: Shape, target: Shape, actual: Shape) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchInputSpec:
+    """An input that no client sends: it is made from the shapes that another one has in the requests of a batch.
+
+    Attributes:
+        kind: `BATCH_ELEMENT_COUNT` or another one of Triton's.
+        targets: the model's inputs that get it.
+        source: the input that it tells of.
+    """
+
+    kind: str
+    targets: tuple[str, ...]
+    dtype: np.dtype
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model's inputs and outputs by name, in the configuration's order.
 
@@ -64,6 +82,8 @@ class ModelSpec:
         decoupled: it gives any number of responses to a request, none included.
         uniform: every input is required and of fixed shape, so any two valid requests can share a batch.
         labels: output name -> class names, for outputs with a label file.
+        batch_inputs: what the server makes of a whole batch.
+        scattered: output name -> the input by whose shapes it is divided among the requests (`batch_output`).
     """
 
     name: str
@@ -74,6 +94,13 @@ class ModelSpec:
     uniform: bool
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     decoupled: bool = False
+    batch_inputs: tuple[BatchInputSpec, ...] = ()
+    scattered: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether a batch is more than its requests' rows one below the other."""
+        return bool(self.batch_inputs or self.scattered) or any(spec.ragged for spec in self.inputs.values())
 
     @property
     def required(self) -> list[str]:
@@ -97,12 +124,23 @@ def read_spec(
         scalars: tensors without any dimension in the model file. A configuration has no word for them, so they are
             configured as [1] and reshaped on the way, as in Triton.
     """
-    inputs = {item.name: _tensor(item, scalars, item.optional) for item in config.input}
+    inputs = {item.name: _tensor(item, scalars, item.optional, item.allow_ragged_batch) for item in config.input}
     outputs = {item.name: _tensor(item, scalars) for item in config.output}
     uniform = all(spec.fixed and not spec.optional for spec in inputs.values())
     decoupled = config.model_transaction_policy.decoupled
+    batch_inputs = tuple(_batch_input(item) for item in config.batch_input)
+    scattered = {name: item.source_input[0] for item in config.batch_output for name in item.target_name}
     return ModelSpec(
-        config.name, str(version), config.max_batch_size, inputs, outputs, uniform, labels or {}, decoupled
+        config.name,
+        str(version),
+        config.max_batch_size,
+        inputs,
+        outputs,
+        uniform,
+        labels or {},
+        decoupled,
+        batch_inputs,
+        scattered,
     )
 
 
@@ -114,12 +152,19 @@ def scalars(signature: ModelSignature | None) -> frozenset[str]:
     return frozenset(tensor.name for tensor in tensors if tensor.rank_known and not tensor.shape)
 
 
-def _tensor(item: ModelInput | ModelOutput, scalars: frozenset[str], optional: bool = False) -> TensorSpec:
+def _tensor(
+    item: ModelInput | ModelOutput, scalars: frozenset[str], optional: bool = False, ragged: bool = False
+) -> TensorSpec:
     datatype, dims = BY_CONFIG_TYPE[item.data_type], tuple(item.dims)
     backend_dims = tuple(item.reshape.shape) if item.HasField("reshape") else dims
     if item.name in scalars:
         backend_dims = ()
-    return TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims, optional)
+    return TensorSpec(item.name, datatype, datatype.dtype, dims, backend_dims, optional, ragged)
+
+
+def _batch_input(item: BatchInput) -> BatchInputSpec:
+    kind = BatchInput.Kind.Name(item.kind)
+    return BatchInputSpec(kind, tuple(item.target_name), BY_CONFIG_TYPE[item.data_type].dtype, item.source_input[0])
 
 
 def element_count(shape: Shape) -> int:

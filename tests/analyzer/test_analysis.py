@@ -11,6 +11,7 @@ import pytest
 
 import fixed_batch_models
 import onnx_models
+import ragged_models
 from analysis_runs import Recorder, run, write_fixed_model
 from measured_points import point, window
 from repositories import add_sub_config, write_model
@@ -134,6 +135,27 @@ def test_a_model_that_batches_is_swept_as_it_is(tmp_path):
         "batch 4, 2 instances",
     }
     assert finished.written.model_file is None
+
+
+def test_a_ragged_model_is_swept_up_to_the_batches_that_it_has(tmp_path):
+    write_model(tmp_path / "models", "m", ragged_models.ragged(), ragged_models.config(max_batch_size=2))
+    finished = run(tmp_path / "models", "m", tmp_path / "output")
+    assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2}
+    assert not finished.recorder.failures
+    assert any("not rows of a batch" in note for note in finished.recorder.notes)
+    assert "BATCH_ITEM_SHAPE_FLATTEN" in finished.written.config.read_text()
+    write_model(tmp_path / "models", "one", ragged_models.beside(), ONE)
+    finished = run(tmp_path / "models", "one", tmp_path / "other")
+    assert {point.configuration.max_batch_size for point in finished.analysis.points} == {0}
+    assert any("batches of its own kind" in note for note in finished.recorder.notes)
+
+
+ONE = """
+backend: "onnxruntime"
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] allow_ragged_batch: true }, { name: "Y" data_type: TYPE_FP32 dims: [ 1, 4 ] } ]
+output [ { name: "SAME" data_type: TYPE_FP32 dims: [ -1, -1 ] }, { name: "DOUBLE" data_type: TYPE_FP32 dims: [ 4 ] } ]
+batch_output { target_name: "DOUBLE" source_input: "X" }
+"""
 
 
 def test_a_model_without_a_configuration_gets_a_complete_one(tmp_path):

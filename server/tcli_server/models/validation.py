@@ -58,7 +58,10 @@ def _validate_in_order(request: InferenceRequest, spec: ModelSpec) -> None:
         _check_tensor(request, spec, spec.inputs[name], BY_DTYPE.get(array.dtype), array.shape)
     if not spec.uniform:
         skip = 1 if spec.max_batch_size else 0
-        request.shape_key = tuple(sorted((name, array.shape[skip:]) for name, array in request.inputs.items()))
+        inputs = spec.inputs
+        request.shape_key = tuple(
+            sorted((name, () if inputs[name].ragged else array.shape[skip:]) for name, array in request.inputs.items())
+        )
 
 
 def _check_count(request: InferenceRequest, spec: ModelSpec) -> None:

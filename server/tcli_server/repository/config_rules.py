@@ -12,6 +12,7 @@ from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
 from tcli_server.repository.queue_rules import check_batching
+from tcli_server.repository.ragged_rules import check_ragged
 from tcli_server.repository.report import Report
 from tcli_server.repository.sequence_rules import check_sequences
 from tcli_server.repository.warmup_rules import check_warmup
@@ -49,6 +50,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
         _format(f"input[{index}]", tensor, report)
     check_sequences(config, folder, report)
     check_ensemble(config, report)
+    check_ragged(config, report)
     check_warmup(config, folder, report)
     _cache(config, report)
     _instances(config, report)

@@ -1,7 +1,7 @@
 """Whether a configuration says the same as the model file."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
@@ -10,6 +10,7 @@ from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Problem
+from tcli_server.repository.ragged_tensors import check_ragged_tensors, flat_tensors
 from tcli_server.repository.report import Report
 from tcli_server.repository.sequence_rules import fed_by_the_server
 from tcli_server.repository.sequence_tensors import check_sequence_tensors
@@ -28,24 +29,29 @@ def signature_problems(
     report = Report(folder.config_path, positions)
     takes = {tensor.name: tensor for tensor in (*signature.inputs, *signature.overridable)}
     gives = {tensor.name: tensor for tensor in signature.outputs}
+    flat = flat_tensors(config)
     judge_dims = config.max_batch_size >= 0 and not report.doubts("max_batch_size")
     if judge_dims and config.max_batch_size > 0:
-        listed = [tensors[io.name] for ios, tensors in _sides(config, takes, gives) for io in ios if io.name in tensors]
+        listed = [
+            tensors[io.name]
+            for ios, tensors in _sides(config, takes, gives)
+            for io in ios
+            if io.name in tensors and io.name not in flat
+        ]
         fixed = next((tensor for tensor in listed if tensor.rank_known and not tensor.batchable), None)
         if fixed is not None:
             _no_batch_dimension(fixed, config.max_batch_size, report)
             judge_dims = False
     max_batch_size = config.max_batch_size if judge_dims else None
-    meant = _compare("input", config.input, takes, max_batch_size, report)
-    _compare("output", config.output, gives, max_batch_size, report)
+    meant = _compare("input", config.input, takes, flat, max_batch_size, report)
+    _compare("output", config.output, gives, flat, max_batch_size, report)
     known = {tensor.name for tensor in config.input} | meant | set(fed_by_the_server(config))
     check_sequence_tensors(config, takes, gives, report)
+    check_ragged_tensors(config, takes, report)
     needed = {tensor.name for tensor in signature.inputs}
     for index, io in enumerate(config.input):
-        if io.optional and io.name in needed:
-            field = f"input[{index}].optional"
-            expected = f"false, as the model file has no value of its own for '{io.name}'"
-            report.add(field, "true", expected, "remove optional", edits=report.removing(field))
+        if io.optional and io.name in takes:
+            _optional(f"input[{index}].optional", takes[io.name], io.name in needed, max_batch_size or 0, report)
     for tensor in signature.inputs:
         if config.input and tensor.name not in known:
             _missing_input(tensor, signature, max_batch_size, report)
@@ -56,6 +62,17 @@ def _sides(
     config: ModelConfig, takes: dict[str, TensorSignature], gives: dict[str, TensorSignature]
 ) -> "tuple[tuple[Iterable[ModelInput | ModelOutput], dict[str, TensorSignature]], ...]":
     return (config.input, takes), (config.output, gives)
+
+
+def _optional(field: str, tensor: TensorSignature, needed: bool, max_batch_size: int, report: Report) -> None:
+    expected = ""
+    if needed:
+        expected = f"false, as the model file has no value of its own for '{tensor.name}'"
+    elif max_batch_size > 0 and tensor.default and tensor.default[0] != 1:
+        shape = _dims_text(tensor.default)
+        expected = f"false, as the model file's own value for '{tensor.name}' is not one that fits any batch: {shape}"
+    if expected:
+        report.add(field, "true", expected, "remove optional", edits=report.removing(field))
 
 
 def _missing_input(
@@ -80,10 +97,14 @@ def _compare(
     kind: str,
     listed: Iterable[ModelInput] | Iterable[ModelOutput],
     tensors: dict[str, TensorSignature],
+    flat: Collection[str],
     max_batch_size: int | None,
     report: Report,
 ) -> set[str]:
-    """Compare inputs or outputs, their dims too unless `max_batch_size` is None; answer names that were misspelt."""
+    """Compare inputs or outputs, their dims too unless they are flat in the model file or `max_batch_size` is None.
+
+    Answers the names that were misspelt.
+    """
     meant: set[str] = set()
     for index, io in enumerate(listed):
         path = f"{kind}[{index}]"
@@ -109,7 +130,7 @@ def _compare(
                 f"write data_type: {right}",
                 edits=report.writing(f"{path}.data_type", right) if tensor.datatype in BY_NAME else (),
             )
-        if max_batch_size is not None and (io.dims or io.HasField("reshape")):
+        if max_batch_size is not None and io.name not in flat and (io.dims or io.HasField("reshape")):
             if tensor.rank_known:
                 _compare_dims(path, kind, io, tensor, max_batch_size, report)
             else:

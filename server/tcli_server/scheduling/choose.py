@@ -17,6 +17,7 @@ from tcli_server.scheduling.ensembles.scheduler import EnsembleScheduler
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels, read_levels
+from tcli_server.scheduling.ragged import RaggedExecutor
 from tcli_server.scheduling.sequences.batcher import SequenceBatcher
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Direct, Oldest, Strategy
@@ -67,7 +68,8 @@ def executor_for(
     """What runs the batches of an instance; arguments as those of `Executor`."""
     if isinstance(instance, AnsweringInstance):
         return AnsweringExecutor(spec, instance, statistics, states, alone)
-    return Executor(spec, instance, statistics, states)
+    kind = RaggedExecutor if spec.ragged else Executor
+    return kind(spec, instance, statistics, states)
 
 
 def _rules(config: ModelConfig, preferred: Sequence[int], max_delay_us: int) -> BatchRules:

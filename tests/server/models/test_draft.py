@@ -55,12 +55,6 @@ def test_what_this_server_or_machine_cannot_do_is_refused(tmp_path: Path, config
     assert problem.fix
 
 
-def test_an_optional_input_of_a_batching_onnx_model_is_refused(tmp_path: Path):
-    optional = TENSORS.replace('name: "INPUT1"', 'optional: true name: "INPUT1"')
-    (problem,) = draft(tmp_path, 'backend: "onnxruntime" max_batch_size: 8' + optional).problems
-    assert problem.field == "input[1].optional"
-
-
 @pytest.mark.parametrize("config", [
     "",
     'platform: "onnxruntime_onnx"',

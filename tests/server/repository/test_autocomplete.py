@@ -214,14 +214,14 @@ def test_an_input_with_a_default_may_be_listed_or_left_out():
 
 def test_what_the_server_feeds_is_no_missing_input():
     names = ("x", "START", "state", "lengths")
-    tensors = tuple(TensorSignature(name, "INT32", (-1, 1)) for name in names)
+    tensors = tuple(TensorSignature(name, "INT32", (-1,) if name == "lengths" else (-1, 1)) for name in names)
     signature = ModelSignature(tensors, (TensorSignature("y", "INT32", (-1, 1)),))
     text = """max_batch_size: 8 input { name: "x" data_type: TYPE_INT32 dims: [ 1 ] }
         sequence_batching {
           control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
           state { input_name: "state" output_name: "y" }
         }
-        batch_input { kind: BATCH_ELEMENT_COUNT target_name: "lengths" }"""
+        batch_input { kind: BATCH_ELEMENT_COUNT target_name: "lengths" data_type: TYPE_INT32 source_input: "x" }"""
     assert signature_problems(parse(text), signature, FOLDER) == []
 
 

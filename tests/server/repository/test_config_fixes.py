@@ -27,6 +27,7 @@ from tcli_server.signature import ModelSignature, TensorSignature
 MODEL = ModelSignature(
     (TensorSignature("data", "FP32", (-1, 3, 224, 224)), TensorSignature("size", "INT64", (-1,))),
     (TensorSignature("classes", "FP32", (-1, 10)),),
+    (TensorSignature("sizes", "INT32", (-1,)),),
 )
 CONFIGURATIONS = [
     """
@@ -67,6 +68,15 @@ input [ { name: "data" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] } ]
 output [ { name: "classes" data_type: TYPE_FP32 dims: [ 10 ] } ]
 version_policy { latest { num_versions: 1 } }
 response_cache { enable: false }
+""",
+    """
+max_batch_size: 8
+input [ { name: "data" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] } ]
+input { name: "size" data_type: TYPE_INT64 dims: [ -1 ] allow_ragged_batch: true }
+output { name: "classes" data_type: TYPE_FP32 dims: [ 10 ] }
+batch_input [ { kind: BATCH_ITEM_SHAPE_FLATTEN target_name: [ "sizes" ] data_type: TYPE_INT32 source_input: "size" } ]
+batch_output: { target_name: "classes" source_input: [ "data" ] }
+dynamic_batching { }
 """,
 ]
 WORDS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[\w.+-]+|\s+|#[^\n]*|.', re.DOTALL)

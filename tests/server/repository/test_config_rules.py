@@ -114,10 +114,7 @@ UNSUPPORTED = [
     ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
     ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
-    ("input { allow_ragged_batch: true }", "input[0].allow_ragged_batch"),
     ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
-    ("batch_input { }", "batch_input"),
-    ("batch_output { }", "batch_output"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),
     ("model_repository_agents { agents { } }", "model_repository_agents"),
@@ -126,6 +123,9 @@ UNSUPPORTED = [
 ]
 
 SUPPORTED = [
+    "input { allow_ragged_batch: true }",
+    "batch_input { }",
+    "batch_output { }",
     "response_cache { enable: false }",
     "model_transaction_policy { decoupled: true }",
     "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",

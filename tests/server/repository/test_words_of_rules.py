@@ -259,20 +259,6 @@ RULES: list[tuple[str, str, str | None]] = [
         "optimization {  }",
     ),
     (
-        'input [ { name: "x" data_type: TYPE_FP32 dims: 1 allow_ragged_batch: true } ]',
-        "1: input[0].allow_ragged_batch: found true, "
-        "expected nothing: tcli does not support this field yet; "
-        "fix: remove it, or serve this model with NVIDIA Triton",
-        'input [ { name: "x" data_type: TYPE_FP32 dims: 1  } ]',
-    ),
-    (
-        "batch_input { kind: BATCH_ELEMENT_COUNT }",
-        "1: batch_input: found a setting, "
-        "expected nothing: tcli does not support this field yet; "
-        "fix: remove it, or serve this model with NVIDIA Triton",
-        "",
-    ),
-    (
         'parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }',
         '1: parameters["TRITON_BATCH_STRATEGY_PATH"]: found a custom batching library, '
         "expected nothing: tcli does not support this field yet; "

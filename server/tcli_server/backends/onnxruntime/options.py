@@ -107,14 +107,6 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
                 "outside of the model's folder",
                 "remove it",
             )
-    for index, tensor in enumerate(config.input):
-        if tensor.optional and config.max_batch_size > 0:
-            yield Complaint(
-                f"input[{index}].optional",
-                f"true with max_batch_size: {config.max_batch_size}",
-                "false: the ONNX Runtime backend has no optional inputs where the model batches",
-                "remove optional, or write max_batch_size: 0",
-            )
     for index, accelerator in enumerate(config.optimization.execution_accelerators.gpu_execution_accelerator):
         field = f"optimization.execution_accelerators.gpu_execution_accelerator[{index}]"
         if accelerator.name not in _ACCELERATORS:

@@ -1,6 +1,7 @@
 """What a session takes and gives: the shapes that ONNX Runtime infers, by which Triton judges a configuration too."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,14 @@ def session_signature(session: ort.InferenceSession, model: onnx.ModelProto) -> 
         for value in (*model.graph.input, *model.graph.output)
         if value.type.WhichOneof("value") == "tensor_type" and not value.type.tensor_type.HasField("shape")
     }
+    defaults = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return ModelSignature(
         inputs=tuple(_tensor(node, unknown) for node in session.get_inputs()),
         outputs=tuple(_tensor(node, unknown) for node in session.get_outputs()),
-        overridable=tuple(_tensor(node, unknown) for node in session.get_overridable_initializers()),
+        overridable=tuple(
+            replace(_tensor(node, unknown), default=defaults.get(node.name))
+            for node in session.get_overridable_initializers()
+        ),
     )
 
 

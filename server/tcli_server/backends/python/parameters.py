@@ -61,6 +61,9 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
             "'yes' or 'no'",
             "leave it out: inputs are in the CPU's memory",
         )
+    for field in ("batch_input", "batch_output"):
+        if getattr(config, field):
+            yield Complaint(field, "a setting", "nothing: a Python model gets each request by itself", "remove it")
 
 
 def memory_limit(settings: Mapping[str, str]) -> int:
