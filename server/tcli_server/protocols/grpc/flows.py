@@ -7,7 +7,6 @@ from typing import Any
 
 from tcli_server.errors import UnavailableError
 from tcli_server.protocols.grpc.infer_request import Classes
-from tcli_server.protocols.response_size import response_size
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.window import ResponseWindow, Room
 
@@ -52,7 +51,7 @@ class Flow:
 
     def _reply(self, response: InferenceResponse) -> None:
         """Called by whichever thread the response comes from."""
-        size = response_size(response)
+        size = response.size
         self._window.add(size)
         self._post(self._arrived, (self, response, size))
 

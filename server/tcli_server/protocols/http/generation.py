@@ -12,7 +12,6 @@ from tcli_server.protocols.http.generate_response import encode_generated
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError
 from tcli_server.protocols.http.infer_response import takes_long
-from tcli_server.protocols.response_size import response_size
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.spec import ModelSpec
 from tcli_server.window import ResponseWindow
@@ -88,7 +87,7 @@ class Generation(ABC):
 
     def _reply(self, response: InferenceResponse) -> None:
         """Called by whichever thread the response comes from."""
-        size = response_size(response)
+        size = response.size
         self._window.add(size)
         self._shared.mailbox.post(self._arrived, (response, size))
 
