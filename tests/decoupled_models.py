@@ -69,7 +69,9 @@ def flood(request: InferenceRequest, count: int, length: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def decoupled_server(folder: Path, loopback: ServeOptions, options: GrpcOptions | None = None) -> Iterator[DecoupledServer]:
+def decoupled_server(
+    folder: Path, loopback: ServeOptions, options: GrpcOptions | None = None
+) -> Iterator[DecoupledServer]:
     """A server whose model `many` is the test."""
     for name in ("many", "free"):
         write_model(folder, name, onnx_models.identity(shape=("N", "M")))

@@ -1,14 +1,48 @@
-"""Waiting for the answer of a request, or for one response after the other, from a thread or from asyncio."""
+"""Asking in Python: a request, and waiting for its answer, or for one response after the other, in a thread or a loop."""
 
 import asyncio
 import contextlib
 import queue
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from typing import TypedDict
 
-from tcli_server.request import InferenceRequest, InferenceResponse
+import numpy as np
+
+from tcli_server.request import InferenceRequest, InferenceResponse, Parameter
 from tcli_server.window import ResponseWindow
 
 Submit = Callable[[InferenceRequest], None]
+
+
+class InferOptions(TypedDict, total=False):
+    """What an inference may be asked with beside its inputs, as `Engine.infer` explains."""
+
+    outputs: Sequence[str]
+    model_version: str
+    request_id: str
+    parameters: Mapping[str, Parameter] | None
+    priority: int
+    timeout_us: int
+    sequence_id: int | str
+    sequence_start: bool
+    sequence_end: bool
+
+
+def request_for(model_name: str, inputs: Mapping[str, np.ndarray], options: InferOptions) -> InferenceRequest:
+    """A request as `Engine.infer` takes it, still without its `reply`."""
+    return InferenceRequest(
+        model_name,
+        {name: np.asarray(array) for name, array in inputs.items()},
+        tuple(options.get("outputs", ())),
+        options.get("model_version", ""),
+        options.get("request_id", ""),
+        dict(options.get("parameters") or {}),
+        priority=options.get("priority", 0),
+        timeout_us=options.get("timeout_us", 0),
+        sequence_id=options.get("sequence_id", 0),
+        sequence_start=options.get("sequence_start", False),
+        sequence_end=options.get("sequence_end", False),
+    )
 
 
 def call(submit: Submit, request: InferenceRequest) -> InferenceResponse:
@@ -53,7 +87,7 @@ async def call_async(submit: Submit, request: InferenceRequest) -> InferenceResp
         raise
 
 
-def stream(submit: Submit, request: InferenceRequest) -> Iterator[InferenceResponse]:
+def stream(submit: Submit, request: InferenceRequest) -> Generator[InferenceResponse, None, None]:
     """Submit a request and give its responses as they come; the model waits for a caller who takes them slowly.
 
     Nothing is submitted before the first is asked for. Whoever leaves early cancels the request.
@@ -82,7 +116,7 @@ def stream(submit: Submit, request: InferenceRequest) -> Iterator[InferenceRespo
         request.cancel()
 
 
-async def stream_async(submit: Submit, request: InferenceRequest) -> AsyncIterator[InferenceResponse]:
+async def stream_async(submit: Submit, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
     """Like `stream`, in the running loop. Closing the iterator, or cancelling who waits for it, cancels the request."""
     loop = asyncio.get_running_loop()
     responses: asyncio.Queue[InferenceResponse] = asyncio.Queue()

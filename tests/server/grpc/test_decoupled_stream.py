@@ -200,7 +200,7 @@ def test_a_model_s_error_is_in_band_with_its_id_and_model(served: DecoupledServe
     assert client.next().id == "b"
 
 
-def test_a_request_that_the_model_does_not_take_is_answered_with_its_id_alone(served: DecoupledServer, client: Client):
+def test_a_request_that_the_model_does_not_take_is_answered_with_its_id_alone(client: Client):
     request = identity(model_name="many", id="wrong")
     request.inputs[0].name = "other"
     client.requests.send(request)
@@ -244,7 +244,7 @@ def test_an_error_as_status_ends_the_stream_and_cancels_the_rest(served: Decoupl
         until(lambda: second.ended)
 
 
-def test_unary_calls_are_refused_and_told_where_to_go(served: DecoupledServer, client: Client):
+def test_unary_calls_are_refused_and_told_where_to_go(client: Client):
     with pytest.raises(grpc.RpcError) as refusal:
         client.stub.ModelInfer(identity(model_name="many"), timeout=60)
     assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED

@@ -131,7 +131,11 @@ def test_an_error_after_the_first_response_is_an_event(served: DecoupledServer, 
 
 @pytest.mark.parametrize(
     ("body", "status", "said"),
-    [(b"{", 500, "failed to parse"), (b"{}", 400, "expected 1 inputs but got 0 inputs"), (b'{"INPUT0": "a"}', 500, "FP32")],
+    [
+        (b"{", 500, "failed to parse"),
+        (b"{}", 400, "expected 1 inputs but got 0 inputs"),
+        (b'{"INPUT0": "a"}', 500, "FP32"),
+    ],
 )
 def test_a_request_that_reaches_no_model_is_answered_as_json(wire: EventWire, body: bytes, status: int, said: str):
     wire.send(post(body, STREAM))
@@ -166,7 +170,9 @@ def test_large_events_keep_their_place_among_small_ones(served: DecoupledServer,
 
 
 def test_http_1_0_gets_the_events_until_the_connection_closes(served: DecoupledServer, wire: EventWire):
-    wire.send(b"POST %s HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % (STREAM.encode(), len(ONE)) + ONE)
+    wire.send(
+        b"POST %s HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % (STREAM.encode(), len(ONE)) + ONE
+    )
     send(served.request(), 1.0, 2.0)
     status, headers = wire.head()
     assert (status, headers) == (200, {"content-type": EVENTS, "connection": "close"})

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,9 @@ ONE = b'{"INPUT0": [1, 2]}'
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecoupledServer]:
-    loopback = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
+    loopback = ServeOptions(
+        http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0
+    )
     with decoupled_server(tmp_path_factory.mktemp("models"), loopback) as running:
         yield running
 
@@ -151,5 +152,3 @@ def test_a_client_that_is_gone_cancels(served: DecoupledServer):
     request = served.request()
     wire.reset()
     until(lambda: request.ended)
-
-

@@ -36,9 +36,17 @@ def decode(document: object, model: ModelSpec = LLM, limit: int = LIMIT) -> Infe
 def test_members_are_tensors_or_parameters():
     request = decode(
         {
-            "id": "7", "PROMPT": "grüße", "STREAM": False, "ids": [1, 2, 3], "temperature": 0.5, "top_k": 3, "echo": True,
-            "parameters": {"stop": "x", "sequence_id": 5}, "triton_x": "y", "huge": 12345678901234567890,
-        }  # fmt: skip
+            "id": "7",
+            "PROMPT": "grüße",
+            "STREAM": False,
+            "ids": [1, 2, 3],
+            "temperature": 0.5,
+            "top_k": 3,
+            "echo": True,
+            "parameters": {"stop": "x", "sequence_id": 5},
+            "triton_x": "y",
+            "huge": 12345678901234567890,
+        }
     )
     assert (request.model_name, request.id, request.sequence_id) == ("m", "7", 0)
     assert {name: array.tolist() for name, array in request.inputs.items()} == {
@@ -48,8 +56,14 @@ def test_members_are_tensors_or_parameters():
     }
     assert request.inputs["ids"].dtype == np.int32
     assert request.parameters == {
-        "temperature": 0.5, "top_k": 3, "echo": True, "stop": "x", "sequence_id": 5, "triton_x": "y", "huge": 1.2345678901234567e19,
-    }  # fmt: skip
+        "temperature": 0.5,
+        "top_k": 3,
+        "echo": True,
+        "stop": "x",
+        "sequence_id": 5,
+        "triton_x": "y",
+        "huge": 1.2345678901234567e19,
+    }
     assert isinstance(request.parameters["huge"], float)
 
 
@@ -83,7 +97,9 @@ def test_tensors_may_be_among_the_parameters():
 def test_the_shape_follows_from_the_number_of_values(max_batch_size: int, dims: tuple, count: int, shape: tuple | None):
     model = spec(max_batch_size, X=("INT64", *dims))
     if shape is None:
-        with pytest.raises(InvalidArgumentError, match="The schema can not convert input 'X' to tensor with proper shape"):
+        with pytest.raises(
+            InvalidArgumentError, match="The schema can not convert input 'X' to tensor with proper shape"
+        ):
             decode({"X": list(range(count))}, model)
     else:
         array = decode({"X": list(range(count))}, model).inputs["X"]
@@ -104,7 +120,11 @@ def test_the_shape_follows_from_the_number_of_values(max_batch_size: int, dims: 
         ({"ids": [[1, 2], [3, 4]]}, InternalError, "Shape does not match true shape of 'data' field"),
         ({"PROMPT": ["a", "b"]}, InvalidArgumentError, "can not convert input 'PROMPT'"),
         ({"id": 5}, InternalError, "Unable to parse 'id'"),
-        ({"other": None}, InvalidArgumentError, "parameter 'other' has invalid type.*its inputs are PROMPT, STREAM, ids"),
+        (
+            {"other": None},
+            InvalidArgumentError,
+            "parameter 'other' has invalid type.*its inputs are PROMPT, STREAM, ids",
+        ),
         ({"other": [1]}, InvalidArgumentError, "parameter 'other' has invalid type"),
         ({"other": {"a": 1}}, InvalidArgumentError, "parameter 'other' has invalid type"),
         ({"parameters": 1}, InternalError, "Expected JSON object for keyword: 'parameters'"),
@@ -115,7 +135,11 @@ def test_the_shape_follows_from_the_number_of_values(max_batch_size: int, dims: 
         ),
         ({"parameters": {"parameters": {}}}, InvalidArgumentError, "parameter 'parameters' has invalid type"),
         (b'{"PROMPT": "a", "PROMPT": "b"}', InvalidArgumentError, "input 'PROMPT' already exists in request"),
-        (b'{"id": "7", "STREAM": true, "STREAM" \n : true}', InvalidArgumentError, r"^\[request id: 7\] input 'STREAM' alre"),
+        (
+            b'{"id": "7", "STREAM": true, "STREAM" \n : true}',
+            InvalidArgumentError,
+            r"^\[request id: 7\] input 'STREAM' alre",
+        ),
         ({"PROMPT": "a", "parameters": {"PROMPT": "b"}}, InvalidArgumentError, "input 'PROMPT' already exists"),
         (b"", InternalError, "failed to parse the request JSON buffer"),
         (b'{"PROMPT": "a"', InternalError, "failed to parse the request JSON buffer"),
@@ -189,11 +213,15 @@ def test_what_is_no_tensor_must_be_of_modest_size():
 
 
 def test_the_size_of_the_body_and_of_all_tensors_is_limited():
-    with pytest.raises(InvalidArgumentError, match="request JSON size of 34 bytes exceeds the maximum allowed input size"):
+    with pytest.raises(
+        InvalidArgumentError, match="request JSON size of 34 bytes exceeds the maximum allowed input size"
+    ):
         decode(b'{"PROMPT": "' + b"x" * 20 + b'"}', limit=33)
     model = spec(A=("FP64", -1), B=("FP64", -1))
     decode({"A": [1] * 10, "B": [1] * 10}, model, limit=160)
-    with pytest.raises(InvalidArgumentError, match="80 bytes with input 'B' of size 88 bytes exceeds the maximum allowed"):
+    with pytest.raises(
+        InvalidArgumentError, match="80 bytes with input 'B' of size 88 bytes exceeds the maximum allowed"
+    ):
         decode({"A": [1] * 10, "B": [1] * 11}, model, limit=160)
     with pytest.raises(InvalidArgumentError, match="exceeds the maximum allowed"):
         decode({"A": [1] * 30}, model, limit=160)

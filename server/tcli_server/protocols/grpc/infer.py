@@ -234,7 +234,9 @@ class Inference:
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
-        model = self._engine.model(message.model_name, message.model_version)  # first, as in Triton: is it there at all?
+        model = self._engine.model(
+            message.model_name, message.model_version
+        )  # first, as in Triton: is it there at all?
         asked = decode_request(message, raw)
         if model.spec.decoupled:
             call.decoupled, call.tells_end = True, wants_empty_final(message)

@@ -13,7 +13,7 @@ from typing import cast
 
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import error_body
-from tcli_server.protocols.http.exchange import JSON, Body, Exchange, Handler, Parts
+from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
 from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, ByteBudget, HttpLimits
 from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
 
@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
         connection = b"" if exchange.keep_alive else _CLOSE
         transport.write(b"%s%s%s%s\r\n" % (_STATUS_LINES[status], headers, framing, connection))
 
-    def write(self, exchange: Exchange, piece: Body) -> bool:
+    def write(self, exchange: Exchange, piece: bytes) -> bool:
         """Send a piece of the current exchange's body; False if the transport has to keep it for now."""
         transport = self._transport
         if transport is None or exchange is not self._current:

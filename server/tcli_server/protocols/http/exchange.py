@@ -18,7 +18,7 @@ class Answering(Protocol):
 
     def begin(self, exchange: "Exchange", status: int, headers: bytes) -> None: ...
 
-    def write(self, exchange: "Exchange", piece: Body) -> bool: ...
+    def write(self, exchange: "Exchange", piece: bytes) -> bool: ...
 
     def end(self, exchange: "Exchange") -> None: ...
 
@@ -75,7 +75,7 @@ class Exchange:
         """Send the head of a response whose body is written in pieces of a length that nobody knows yet."""
         self._connection.begin(self, status, headers)
 
-    def write(self, piece: Body) -> bool:
+    def write(self, piece: bytes) -> bool:
         """Send a piece of the body, behind `begin`; False if it may have to wait for the client: see `on_room`."""
         return self._connection.write(self, piece)
 
