@@ -170,7 +170,11 @@ def test_the_model_waits_for_a_slow_caller():
 def test_responses_come_one_by_one_in_a_loop():
     async def ask() -> None:
         sent: list[int] = []
-        assert [each.id async for each in stream_async(answering(1, 2, 3), InferenceRequest("m", {}))] == ["1", "2", "3"]
+        assert [each.id async for each in stream_async(answering(1, 2, 3), InferenceRequest("m", {}))] == [
+            "1",
+            "2",
+            "3",
+        ]
         assert [each.id async for each in stream_async(answering(), InferenceRequest("m", {}))] == []
         slow = stream_async(flooding(100, sent), InferenceRequest("m", {}))
         assert (await anext(slow)).id == "0"

@@ -140,6 +140,11 @@ def test_the_shape_follows_from_the_number_of_values(max_batch_size: int, dims: 
             InvalidArgumentError,
             r"^\[request id: 7\] input 'STREAM' alre",
         ),
+        (
+            b'{"PROMPT": "a", "STREAM": true, "STREAM": true, "PROMPT": "b"}',
+            InvalidArgumentError,
+            "input 'STREAM' already",
+        ),
         ({"PROMPT": "a", "parameters": {"PROMPT": "b"}}, InvalidArgumentError, "input 'PROMPT' already exists"),
         (b"", InternalError, "failed to parse the request JSON buffer"),
         (b'{"PROMPT": "a"', InternalError, "failed to parse the request JSON buffer"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
 from tcli_server.protocols.http.infer_request import QUICK, TakesLongError
-from tcli_server.protocols.http.json_pieces import Pieces, has_key_twice, loads_flat
+from tcli_server.protocols.http.json_pieces import Pieces, second_place, loads_flat
 from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.tensors import Shape
 from tcli_server.protocols.texts import short
@@ -69,6 +69,7 @@ class _Reader:
                 self._read_nested(value)
             else:
                 self._read_member(key, value)
+        self._check_given_once()
 
     def _read_nested(self, members: Any) -> None:
         if _PARAMETERS in self._spec.inputs:
@@ -112,9 +113,19 @@ class _Reader:
         shape = _shape(self._spec.full_dims(spec), count, name)
         array = decode_json(data, kind, shape, name, self._spec.name, self._limit)
         self._consume(name, array)
-        if name in self._request.inputs or has_key_twice(self._body, name):
-            raise InvalidArgumentError(f"{request_prefix(self._request.id)}input '{name}' already exists in request")
+        if name in self._request.inputs:
+            raise self._given_twice(name)
         self._request.inputs[name] = array
+
+    def _check_given_once(self) -> None:
+        """A parser keeps the last of two members of one name; the first that is given again is said, as in Triton."""
+        places = {name: second_place(self._body, name) for name in self._request.inputs}
+        twice = [name for name, place in places.items() if place >= 0]
+        if twice:
+            raise self._given_twice(min(twice, key=lambda name: places[name]))
+
+    def _given_twice(self, name: str) -> InvalidArgumentError:
+        return InvalidArgumentError(f"{request_prefix(self._request.id)}input '{name}' already exists in request")
 
     def _consume(self, name: str, array: np.ndarray) -> None:
         size = array.nbytes

@@ -89,16 +89,19 @@ def loads_flat(body: bytes, names: Sequence[str], piece: int = PIECE) -> Any:
     return _LargeText(body, piece, [name for name in names if _PLAIN_NAME.fullmatch(name)]).parse(_at_the_top)
 
 
-def has_key_twice(text: bytes, name: str) -> bool:
-    """Whether a text has a key more than once, at whatever depth; one that is spelled with escapes does not count."""
-    key, position, found = b'"%s"' % name.encode(), 0, 0
+def second_place(text: bytes, name: str) -> int:
+    """Where a text has a key for the second time, at whatever depth; -1 if it has not. Spelled with escapes it is none."""
+    key, position, found = b'"%s"' % name.encode(), 0, False
     for _ in range(_MAX_KEYS):  # it may also be the text of very many values
         start = _find(text, key, position)
         if start < 0:
             break
         position = start + len(key)
-        found += _is_key(text, start, position)
-    return found > 1
+        if _is_key(text, start, position):
+            if found:
+                return start
+            found = True
+    return -1
 
 
 class _NotPlainError(Exception):
