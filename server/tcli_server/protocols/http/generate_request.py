@@ -8,7 +8,7 @@ import numpy as np
 
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
 from tcli_server.protocols.http.infer_request import QUICK, TakesLongError
-from tcli_server.protocols.http.json_pieces import Pieces, second_place, loads_flat
+from tcli_server.protocols.http.json_pieces import Pieces, loads_flat, second_place
 from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.tensors import Shape
 from tcli_server.protocols.texts import short
