@@ -182,7 +182,7 @@ def test_an_http_client_that_stops_reading_costs_no_memory(served: Serving, http
         lines = events(response)
         assert next(lines)["OUT"][:2] == [0, 0]
         for _ in range(300):
-            assert httpx.get(f"http://{served.url('HTTP')}/v2/health/live").status_code == 200
+            assert http.get(f"http://{served.url('HTTP')}/v2/health/live").status_code == 200
         assert resident(served) - before < 100 << 20
         assert [event["OUT"][0] for event, _ in zip(lines, range(10), strict=False)] == list(range(1, 11))
 

@@ -16,7 +16,7 @@ from decoupled_models import DecoupledServer, decoupled_server, flood, response,
 from held_models import identity, number_of
 from stream_requests import Requests
 from tcli_server.errors import CancelledError, InternalError
-from tcli_server.protocols.grpc import flows
+from tcli_server.protocols.grpc import flows, stream
 from tcli_server.request import InferenceResponse
 from tcli_server.serving import ServeOptions
 from waiting import until
@@ -262,6 +262,22 @@ def test_a_client_that_does_not_read_makes_the_model_wait(served: DecoupledServe
     assert len(sent) < 1000
     numbers = [number_of(client.next()) for _ in range(count - 1)]
     assert numbers == [float(number) for number in range(1, count)]
+
+
+def test_a_client_that_never_reads_does_not_keep_the_model(
+    served: DecoupledServer, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stream, "STALL_SECS", 0.2)
+    monkeypatch.setattr(stream, "SLOWEST", 1 << 40)
+    client.ask("a")
+    client.ask("b")
+    first, second = served.request(), served.request()
+    flood(first, 10_000, 10_000)
+    until(lambda: first.ended and second.ended)
+    with streaming(served) as other:
+        other.ask("c")
+        send_one(served.request(), 1.0, final=True)
+        assert other.next().id == "c"
 
 
 def test_all_requests_of_a_stream_share_what_may_wait_for_its_client(served: DecoupledServer, client: Client):

@@ -20,6 +20,11 @@ IN_FLIGHT = 64
 """Requests of one stream that may be under way, read but not yet answered, before the next is read. Those to decoupled
 models count only until they are submitted: see `flows.MOST_FLOWS`."""
 
+STALL_SECS = 75.0
+SLOWEST = 1 << 17
+"""A client that does not take a decoupled model's response within so many seconds, and as many more as it has times so many
+bytes, loses its stream: the model may be waiting for it, and others for the model."""
+
 _MOST_SEQUENCES = 1000
 """Sequences of a stream that are remembered; others lose their slot when they have been idle for too long."""
 
@@ -158,7 +163,7 @@ class Stream:
         return self._failure
 
     async def _write_flows(self) -> ServerError:
-        """Until there is an error to end with; nobody else writes then."""
+        """Until there is an error to end with; nobody else writes then, or nobody can."""
         while True:
             flow, response, size = await self.flows.next()
             message = await self._encode(flow, response)
@@ -166,8 +171,11 @@ class Stream:
                 await self._writing.acquire()
                 return message
             if message is not None:
-                async with self._writing:
-                    await self._context.write(message)
+                try:
+                    async with asyncio.timeout(STALL_SECS + len(message) / SLOWEST), self._writing:
+                        await self._context.write(message)
+                except TimeoutError:
+                    return UnavailableError("the client does not take the responses, for which the model waits")
             self.flows.taken(flow, response, size)
 
 
