@@ -1,5 +1,6 @@
 """generate_stream: events as they come, as far as the client takes them, and a connection that is good afterwards."""
 
+import gc
 import json
 import socket
 import threading
@@ -11,6 +12,7 @@ import pytest
 from decoupled_models import DecoupledServer, decoupled_server, flood, response, send
 from http_wire import PATIENCE, Wire, get, post
 from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.protocols.http.event_stream import EventStream
 from tcli_server.serving import ServeOptions
 from waiting import until
 
@@ -225,6 +227,31 @@ def test_a_client_that_leaves_while_the_model_waits_for_it_cancels(served: Decou
     wire.reset()
     until(lambda: request.ended)
     assert len(sent) < 10_000
+
+
+@pytest.mark.parametrize("end", ["whole", "reset"])
+def test_a_stream_that_ended_needs_no_garbage_collection(served: DecoupledServer, end: str):
+    def left() -> int:
+        return sum(isinstance(each, EventStream) for each in gc.get_objects())
+
+    gc.disable()
+    try:
+        before = left()
+        with EventWire(served.http_port) as wire:
+            wire.send(post(ONE, STREAM))
+            request = served.request()
+            request.send(response(1.0, 1), final=False)
+            wire.head()
+            assert left() == before + 1
+            if end == "whole":
+                request.finish()
+                assert list(numbers(wire)) == [1.0]
+            else:
+                wire.reset()
+                until(lambda: request.ended)
+        until(lambda: left() == before)
+    finally:
+        gc.enable()
 
 
 def test_a_half_closed_connection_gets_all_events_and_its_end_cancels(served: DecoupledServer):

@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         exchange, self._current = self._current, None
         if exchange is not None:
+            exchange.on_room = None
             _tell_gone(exchange, True)
             if not exchange.keeps_body:
                 self.drop_body(exchange)
