@@ -139,7 +139,9 @@ class Inference:
         failure = response.error
         if failure is None:
             try:
-                return await self._encoded(response, flow.classes, _encode_for_stream)
+                if takes_long(response, flow.classes):
+                    return await self._loop.run_in_executor(self._pool, _encode_for_stream, response, flow.classes)
+                return _encode_for_stream(response, flow.classes)
             except Exception as error:
                 failure = as_server_error(error, "ModelStreamInfer")
         return failure if as_status else _error_for_stream(failure, response.id, flow.request, response.final)
@@ -182,9 +184,6 @@ class Inference:
             raise
         if response.error is not None:
             raise response.error
-        return await self._encoded(response, classes, encode)
-
-    async def _encoded(self, response: InferenceResponse, classes: Classes, encode: _Encode) -> bytes:
         if takes_long(response, classes):
             return await self._loop.run_in_executor(self._pool, encode, response, classes)
         return encode(response, classes)
