@@ -13,18 +13,18 @@ import ctypes
 import os
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.caching.cache import ResponseCache
-from tcli_server.calls import all_true, call, call_async
+from tcli_server.calls import InferOptions, all_true, call, call_async, request_for, stream, stream_async
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError, UnavailableError
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
@@ -397,29 +397,46 @@ class Engine:
         Raises:
             ServerError: the request is refused or the model failed on it.
         """
-        scheduling = (priority, timeout_us, sequence_id, sequence_start, sequence_end)
-        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, scheduling)
-        return call(self.submit, request)
+        options = InferOptions(
+            outputs=outputs,
+            model_version=model_version,
+            request_id=request_id,
+            parameters=parameters,
+            priority=priority,
+            timeout_us=timeout_us,
+            sequence_id=sequence_id,
+            sequence_start=sequence_start,
+            sequence_end=sequence_end,
+        )
+        return call(self.submit, request_for(model_name, inputs, options))
 
     async def infer_async(
-        self,
-        model_name: str,
-        inputs: Mapping[str, np.ndarray],
-        *,
-        outputs: Sequence[str] = (),
-        model_version: str = "",
-        request_id: str = "",
-        parameters: Mapping[str, Parameter] | None = None,
-        priority: int = 0,
-        timeout_us: int = 0,
-        sequence_id: int | str = 0,
-        sequence_start: bool = False,
-        sequence_end: bool = False,
+        self, model_name: str, inputs: Mapping[str, np.ndarray], **options: Unpack[InferOptions]
     ) -> InferenceResponse:
         """Like `infer`, for asyncio. Cancelling it cancels the request."""
-        scheduling = (priority, timeout_us, sequence_id, sequence_start, sequence_end)
-        request = _request(model_name, inputs, outputs, model_version, request_id, parameters, scheduling)
-        return await call_async(self.submit, request)
+        return await call_async(self.submit, request_for(model_name, inputs, options))
+
+    def infer_stream(
+        self, model_name: str, inputs: Mapping[str, np.ndarray], **options: Unpack[InferOptions]
+    ) -> Generator[InferenceResponse, None, None]:
+        """Run one inference of a model that gives any number of responses, or one, and give them as they come.
+
+        It begins when the first response is asked for. The model waits for a caller who takes them slowly; whoever leaves
+        the loop early cancels the request.
+
+        Args:
+            inputs, options: as for `infer`.
+
+        Raises:
+            ServerError: the request is refused, or the model failed on it; the responses before came.
+        """
+        return stream(self.submit, request_for(model_name, inputs, options))
+
+    def infer_stream_async(
+        self, model_name: str, inputs: Mapping[str, np.ndarray], **options: Unpack[InferOptions]
+    ) -> AsyncGenerator[InferenceResponse, None]:
+        """Like `infer_stream`, for asyncio; a loop that is left early is best closed by `contextlib.aclosing`."""
+        return stream_async(self.submit, request_for(model_name, inputs, options))
 
     def _forked(self) -> None:
         self._refusal = self._orphaned = (
@@ -433,31 +450,6 @@ def _done(answer: bool) -> "Future[bool]":
     future: Future[bool] = Future()
     future.set_result(answer)
     return future
-
-
-def _request(
-    model_name: str,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Sequence[str],
-    model_version: str,
-    request_id: str,
-    parameters: Mapping[str, Parameter] | None,
-    scheduling: tuple[int, int, int | str, bool, bool],
-) -> InferenceRequest:
-    priority, timeout_us, sequence_id, start, end = scheduling
-    return InferenceRequest(
-        model_name,
-        {name: np.asarray(array) for name, array in inputs.items()},
-        tuple(outputs),
-        model_version,
-        request_id,
-        dict(parameters or {}),
-        priority=priority,
-        timeout_us=timeout_us,
-        sequence_id=sequence_id,
-        sequence_start=start,
-        sequence_end=end,
-    )
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()

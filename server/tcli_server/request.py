@@ -21,6 +21,9 @@ Parameter = bool | int | float | str
 Inputs = dict[str, np.ndarray]
 Reply = Callable[["InferenceResponse"], None]
 
+_RESPONSE_OVERHEAD = 1 << 10
+"""Bytes of a response beside its tensors: without them, tiny ones could wait by the hundred thousand."""
+
 
 class FailureReason(StrEnum):
     """Why a request failed, as Triton's `nv_inference_request_failure` labels it."""
@@ -84,6 +87,16 @@ class InferenceResponse:
     final: bool = True
     spec: "ModelSpec | None" = None
     empty: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits for its client, for a `ResponseWindow`."""
+        size = _RESPONSE_OVERHEAD
+        for array in self.outputs.values():
+            size += array.nbytes
+            if array.dtype.hasobject:
+                size += sum(map(len, array.reshape(-1).tolist()))
+        return size
 
 
 def _no_reply(_: InferenceResponse) -> None:

@@ -1,7 +1,6 @@
 """ModelStreamInfer: how much of a stream is under way, in what order it is answered, and how it ends."""
 
 import gc
-import queue
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from held_models import HeldServer, connected, held_server, identity, number_of
+from stream_requests import Requests
 from tcli_server.protocols.grpc import infer
 from tcli_server.protocols.grpc.stream import Place
 from tcli_server.serving import ServeOptions
@@ -23,23 +23,6 @@ AS_STATUS = [("triton_grpc_error", "true")]
 def held(tmp_path: Path, loopback: ServeOptions) -> Iterator[HeldServer]:
     with held_server(tmp_path, loopback) as running:
         yield running
-
-
-class Requests:
-    """What a client sends, for as long as it likes."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[pb.ModelInferRequest | None] = queue.SimpleQueue()
-
-    def __iter__(self) -> Iterator[pb.ModelInferRequest]:
-        return iter(self._queue.get, None)
-
-    def send(self, *requests: pb.ModelInferRequest) -> None:
-        for request in requests:
-            self._queue.put(request)
-
-    def end(self) -> None:
-        self._queue.put(None)
 
 
 def turns(stub, count: int = 50) -> None:

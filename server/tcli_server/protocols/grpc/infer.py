@@ -13,7 +13,8 @@ from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
-from tcli_server.protocols.grpc.infer_request import Classes, decode_request
+from tcli_server.protocols.grpc.flows import Flow, Flows
+from tcli_server.protocols.grpc.infer_request import Classes, decode_request, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
@@ -45,6 +46,7 @@ _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_F
 
 _Asked = tuple[InferenceRequest, Classes]
 _Encode = Callable[[InferenceResponse, Classes], bytes]
+_Answer = bytes | ServerError | None
 
 
 class _Call:
@@ -52,13 +54,18 @@ class _Call:
 
     Attributes:
         id: the request's, as soon as that is read.
+        request: as soon as there is one.
+        decoupled: its model is.
+        tells_end: the client wants to hear of an end without another response.
     """
 
-    __slots__ = ("data", "id")
+    __slots__ = ("data", "decoupled", "id", "request", "tells_end")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.id = ""
+        self.request: InferenceRequest | None = None
+        self.decoupled = self.tells_end = False
 
 
 class Inference:
@@ -88,7 +95,7 @@ class Inference:
     async def model_infer(self, data: bytes, context: Any) -> bytes:
         """Answer one request; a client that is gone cancels this, and with it the request."""
         try:
-            return await self._infer(_Call(data), encode_response)
+            return await self._infer(_Call(data))
         except Exception as error:
             failure = as_server_error(error, "ModelInfer")
         await context.abort(*status_and_details(failure))
@@ -97,7 +104,10 @@ class Inference:
     async def model_stream_infer(self, _: Any, context: Any) -> None:
         """Answer the requests of a stream; a client that is gone cancels this, and with it all requests."""
         as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
-        stream = Stream(partial(self._stream_response, as_status), context)
+        flows = Flows(self._post, self._admission.leave)
+        stream = Stream(
+            partial(self._stream_response, as_status), partial(self._flow_response, as_status), flows, context
+        )
         self._streams.add(stream)
         try:
             if self._admission.closed:
@@ -112,34 +122,55 @@ class Inference:
         finally:
             self._streams.discard(stream)
 
-    async def _stream_response(self, as_status: bool, stream: Stream, data: bytes, place: Place) -> bytes | ServerError:
+    async def _stream_response(self, as_status: bool, stream: Stream, data: bytes, place: Place) -> _Answer:
         """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
         call = _Call(data)
         del data
         try:
-            return await self._infer(call, _encode_for_stream, stream, place)
+            return await self._infer_on_stream(call, stream, place)
         except Exception as error:
             failure = as_server_error(error, "ModelStreamInfer")
-        if as_status:
-            return failure
-        answer = service_pb2.ModelStreamInferResponse(error_message=details(str(failure)))
-        answer.infer_response.id = call.id
-        return bytes(answer.SerializeToString())
+        return failure if as_status else _error_for_stream(failure, call.id, call.request)
 
-    async def _infer(
-        self, call: _Call, encode: _Encode, stream: Stream | None = None, place: Place | None = None
-    ) -> bytes:
+    async def _flow_response(self, as_status: bool, flow: Flow, response: InferenceResponse) -> _Answer:
+        """What is sent of a decoupled model's response: nothing of an end that the client did not ask to be told."""
+        if response.empty and not flow.tells_end:
+            return None
+        failure = response.error
+        if failure is None:
+            try:
+                if takes_long(response, flow.classes):
+                    return await self._loop.run_in_executor(self._pool, _encode_for_stream, response, flow.classes)
+                return _encode_for_stream(response, flow.classes)
+            except Exception as error:
+                failure = as_server_error(error, "ModelStreamInfer")
+        return failure if as_status else _error_for_stream(failure, response.id, flow.request, response.final)
+
+    async def _infer(self, call: _Call) -> bytes:
         self._admission.admit()
         try:
             asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
-            if stream is not None and place is not None:
-                await place.wait()
-                stream.follow(asked[0])
-            return await self._answer(asked, encode, place)
+            return await self._answer(asked, encode_response)
         finally:
             self._admission.leave()
 
-    async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None) -> bytes:
+    async def _infer_on_stream(self, call: _Call, stream: Stream, place: Place) -> bytes | None:
+        self._admission.admit()
+        try:
+            asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
+            call.request, classes = asked
+            await place.wait()
+            stream.follow(call.request)
+            if not call.decoupled:
+                return await self._answer(asked, _encode_for_stream, place)
+            stream.flows.begin(call.request, classes, call.tells_end)
+            self._admission.enter()  # until the flow ends
+            self._engine.submit(call.request, self._turn_end)
+            return None
+        finally:
+            self._admission.leave()
+
+    async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None = None) -> bytes:
         request, classes = asked
         future: asyncio.Future[InferenceResponse] = self._loop.create_future()
         request.reply = partial(self._post, partial(_resolve, future))
@@ -202,8 +233,12 @@ class Inference:
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
-        self._engine.model(message.model_name, message.model_version)  # first, as in Triton: is it there at all?
+        model = self._engine.model(
+            message.model_name, message.model_version
+        )  # first, as in Triton: is it there at all?
         asked = decode_request(message, raw)
+        if model.spec.decoupled:
+            call.decoupled, call.tells_end = True, wants_empty_final(message)
         call.data = b""  # the request's views keep it for as long as they need it
         return asked
 
@@ -211,6 +246,19 @@ class Inference:
 def _encode_for_stream(response: InferenceResponse, classes: Classes) -> bytes:
     body = encode_response(response, classes, final_flag=True)
     return b"".join([_STREAM_RESPONSE, varint(len(body)), body])
+
+
+def _error_for_stream(
+    error: ServerError, request_id: str, request: InferenceRequest | None, final: bool = True
+) -> bytes:
+    """An error in an answer; as in Triton it also tells the model if that had taken the request."""
+    answer = service_pb2.ModelStreamInferResponse(error_message=details(str(error)))
+    response = answer.infer_response
+    response.id = request_id
+    if request is not None and request.observer is not None:
+        response.model_name, response.model_version = request.model_name, request.model_version
+        response.parameters["triton_final_response"].bool_param = final
+    return bytes(answer.SerializeToString())
 
 
 def _parse(data: bytes) -> service_pb2.ModelInferRequest:

@@ -100,6 +100,11 @@ def decode_request(
     return request, {output.name: _classes(output) for output in message.outputs if output.parameters}
 
 
+def wants_empty_final(message: service_pb2.ModelInferRequest) -> bool:
+    """Whether the client wants to hear of the end of a decoupled model's responses, if no other response tells it."""
+    return _FINAL_RESPONSE in message.parameters and bool(message.parameters[_FINAL_RESPONSE].bool_param)
+
+
 def _read_inputs(
     message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview], request: InferenceRequest
 ) -> None:

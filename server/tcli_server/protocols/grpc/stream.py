@@ -1,4 +1,7 @@
-"""One `ModelStreamInfer` call: requests run side by side and may share batches, answers keep their order."""
+"""One `ModelStreamInfer` call: requests run side by side and may share batches.
+
+Answers keep the order of their requests; the responses of decoupled models come when they come, between the answers.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,15 +13,23 @@ import grpc
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
-from tcli_server.request import InferenceRequest
+from tcli_server.protocols.grpc.flows import Flow, Flows
+from tcli_server.request import InferenceRequest, InferenceResponse
 
 IN_FLIGHT = 64
-"""Requests of one stream that may be under way, read but not yet answered, before the next is read."""
+"""Requests of one stream that may be under way, read but not yet answered, before the next is read. Those to decoupled
+models count only until they are submitted: see `flows.MOST_FLOWS`."""
+
+STALL_SECS = 75.0
+SLOWEST = 1 << 17
+"""A client that does not take a decoupled model's response within so many seconds, and as many more as it has times so many
+bytes, loses its stream: the model may be waiting for it, and others for the model."""
 
 _MOST_SEQUENCES = 1000
 """Sequences of a stream that are remembered; others lose their slot when they have been idle for too long."""
 
-_Answer = bytes | ServerError
+_Answer = bytes | ServerError | None
+"""What the client is sent: a message, the error that ends the stream, nothing."""
 Sequence = tuple[str, str, int | str]
 """Model, version and id of a sequence."""
 
@@ -51,21 +62,32 @@ class Stream:
     """Answers what comes on one stream until the client has no more, goes away, or is told an error as the status.
 
     Args:
-        answer: makes of a request's bytes the answer's, or the error that ends the stream.
+        answer: makes of a request's bytes the answer's, or begins one of the `flows`.
+        encode: makes of a flow's response what is sent.
 
     Attributes:
+        flows: the requests to decoupled models.
         sequences: those that began on this stream and have not ended.
         identity: as `InferenceRequest.connection`; not the stream itself, which would be kept by its sequences.
     """
 
-    def __init__(self, answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]], context: Any) -> None:
+    def __init__(
+        self,
+        answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]],
+        encode: Callable[[Flow, InferenceResponse], Coroutine[Any, Any, _Answer]],
+        flows: Flows,
+        context: Any,
+    ) -> None:
         self.sequences: set[Sequence] = set()
         self.identity = object()
+        self.flows = flows
         self._answer = answer
+        self._encode = encode
         self._context = context
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._begun: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
         self._unanswered: set[asyncio.Task[_Answer]] = set()
+        self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
         self._failure: ServerError | None = None
@@ -82,12 +104,15 @@ class Stream:
         self._reader.add_done_callback(self._no_more)
         if self._closed:
             self._reader.cancel()
+        writers = [asyncio.create_task(self._write_answers()), asyncio.create_task(self._write_flows())]
         try:
-            failure = await self._write()
+            ended, _ = await asyncio.wait(writers, return_when=asyncio.FIRST_COMPLETED)
+            failure = ended.pop().result()
         finally:
             self._reader.cancel()
-            for task in self._unanswered:
+            for task in (*writers, *self._unanswered):
                 task.cancel()
+            self.flows.close()
         if failure is not None:
             await self._context.abort(*status_and_details(failure))
 
@@ -123,14 +148,35 @@ class Stream:
             self._failure = as_server_error(error, "ModelStreamInfer")
         self._begun.put_nowait(None)
 
-    async def _write(self) -> ServerError | None:
+    async def _write_answers(self) -> ServerError | None:
+        """Until there is nothing more to write, or an error to end with; nobody else writes then."""
         while (task := await self._begun.get()) is not None:
             answer = await task
             if isinstance(answer, ServerError):
+                await self._writing.acquire()
                 return answer
-            await self._context.write(answer)
+            if answer is not None:
+                async with self._writing:
+                    await self._context.write(answer)
             self._room.release()
+        await self.flows.ended()
         return self._failure
+
+    async def _write_flows(self) -> ServerError:
+        """Until there is an error to end with; nobody else writes then, or nobody can."""
+        while True:
+            flow, response, size = await self.flows.next()
+            message = await self._encode(flow, response)
+            if isinstance(message, ServerError):
+                await self._writing.acquire()
+                return message
+            if message is not None:
+                try:
+                    async with asyncio.timeout(STALL_SECS + len(message) / SLOWEST), self._writing:
+                        await self._context.write(message)
+                except TimeoutError:
+                    return UnavailableError("the client does not take the responses, for which the model waits")
+            self.flows.taken(flow, response, size)
 
 
 def _leave(place: Place, _: "asyncio.Task[_Answer]") -> None:

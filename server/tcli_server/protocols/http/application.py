@@ -18,6 +18,7 @@ from tcli_server.errors import (
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.messages import to_json
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
@@ -51,6 +52,8 @@ class HttpApplication:
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer),
+                route("POST", "/v2/models/{model}/generate", GenerateHandler.single(infer)),
+                route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
                 *self._repository_routes(),
                 *_routes_not_supported_yet(),
@@ -205,7 +208,6 @@ def _refuse_repository(*_: Exchange | str) -> None:
 def _routes_not_supported_yet() -> list[Route]:
     """Triton's other extensions: known paths, so that a client learns what is missing instead of 'Not Found'."""
     missing = {
-        r"/v2/models/{model}/generate(?:_stream)?": ("generate", ("POST",)),
         r"/v2/(?:models/(?P<model>[^/]+)/)?trace/setting": ("trace", ("GET", "POST")),
         r"/v2/logging": ("logging", ("GET", "POST")),
         r"/v2/systemsharedmemory/.*": ("system_shared_memory", ("GET", "POST")),

@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         exchange, self._current = self._current, None
         if exchange is not None:
+            exchange.on_room = None
             _tell_gone(exchange, True)
             if not exchange.keeps_body:
                 self.drop_body(exchange)
@@ -105,6 +106,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self._since = time.monotonic()
+        if self._current is not None and self._current.on_room is not None:
+            self._current.on_room()
         self._pump()
 
     def eof_received(self) -> bool:
@@ -256,7 +259,7 @@ class Connection(asyncio.Protocol):
         if transport is None or exchange is not self._current:  # the client is gone
             self.drop_body(exchange)
             return
-        last = not exchange.keep_alive or (self._last_answers and not (self._waiting or self._unread or self._refusal))
+        last = not exchange.keep_alive or (self._last_answers and not self._more_due())
         connection = _CLOSE if last else _KEEP_ALIVE if exchange.http_1_0 else b""
         head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], headers, connection, length)
         if exchange.method == b"HEAD":  # answered by its headers alone
@@ -267,6 +270,9 @@ class Connection(asyncio.Protocol):
             transport.write(head)
             for part in parts:
                 transport.write(part)
+        self._answered(exchange, last)
+
+    def _answered(self, exchange: Exchange, last: bool) -> None:
         self._current = exchange.on_gone = None
         if exchange.charged:
             self.drop_body(exchange)
@@ -275,6 +281,40 @@ class Connection(asyncio.Protocol):
             self._close()
         elif not self._pumping and (self._waiting or self._unread or self._something_else or self._reading_paused):
             self._pump()
+
+    def begin(self, exchange: Exchange, status: int, headers: bytes) -> None:
+        """Send the head of the current exchange's response; its body comes by `write`."""
+        transport = self._transport
+        if transport is None or exchange is not self._current:
+            return
+        self.drop_body(exchange)
+        if exchange.http_1_0:  # its end is that of the connection
+            exchange.keep_alive = False
+        framing = b"" if exchange.http_1_0 else b"Transfer-Encoding: chunked\r\n"
+        connection = b"" if exchange.keep_alive else _CLOSE
+        transport.write(b"%s%s%s%s\r\n" % (_STATUS_LINES[status], headers, framing, connection))
+
+    def write(self, exchange: Exchange, piece: bytes) -> bool:
+        """Send a piece of the current exchange's body; False if the transport has to keep it for now."""
+        transport = self._transport
+        if transport is None or exchange is not self._current:
+            return True
+        if piece and exchange.method != b"HEAD":
+            transport.write(piece if exchange.http_1_0 else b"%x\r\n%b\r\n" % (len(piece), piece))
+        return not self._writing_paused
+
+    def end(self, exchange: Exchange) -> None:
+        """The current exchange's response is complete: turn to the next request."""
+        transport = self._transport
+        if transport is None or exchange is not self._current:
+            return
+        if not exchange.http_1_0 and exchange.method != b"HEAD":
+            transport.write(b"0\r\n\r\n")
+        exchange.on_room = None
+        self._answered(exchange, not exchange.keep_alive or (self._last_answers and not self._more_due()))
+
+    def _more_due(self) -> bool:
+        return bool(self._waiting or self._unread or self._refusal)
 
     def drop_body(self, exchange: Exchange) -> None:
         """Let go of a body, and of its share of the budget; a second call changes nothing."""

@@ -16,6 +16,12 @@ class Answering(Protocol):
 
     def finish(self, exchange: "Exchange", status: int, length: int, headers: bytes, parts: Parts) -> None: ...
 
+    def begin(self, exchange: "Exchange", status: int, headers: bytes) -> None: ...
+
+    def write(self, exchange: "Exchange", piece: bytes) -> bool: ...
+
+    def end(self, exchange: "Exchange") -> None: ...
+
     def drop_body(self, exchange: "Exchange") -> None: ...
 
 
@@ -30,11 +36,14 @@ class Exchange:
         keeps_body: set by a handler that needs the body even if the connection is lost, until it answers.
         on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
             before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
-            its input, which may only mean that it has nothing more to ask.
+            its input, which may only mean that it has nothing more to ask. Who sets it anew then is told of the loss, too.
+        on_room: set by a handler that sends a body in pieces, and called in the loop whenever the transport has taken all
+            that `write` had to leave to it.
     """
 
     __slots__ = (
-        "_connection", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "path",
+        "_connection", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "on_room",
+        "path",
     )  # fmt: skip
 
     def __init__(self, connection: Answering, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> None:
@@ -48,6 +57,7 @@ class Exchange:
         self.keep_alive = True
         self.http_1_0 = False
         self.on_gone: Callable[[bool], None] | None = None
+        self.on_room: Callable[[], None] | None = None
 
     def respond(self, status: int, body: bytes = b"", headers: bytes = JSON) -> None:
         """Send a response.
@@ -60,6 +70,18 @@ class Exchange:
     def respond_parts(self, status: int, length: int, headers: bytes, parts: Parts) -> None:
         """Send a response whose body of `length` bytes is in parts."""
         self._connection.finish(self, status, length, headers, parts)
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """Send the head of a response whose body is written in pieces of a length that nobody knows yet."""
+        self._connection.begin(self, status, headers)
+
+    def write(self, piece: bytes) -> bool:
+        """Send a piece of the body, behind `begin`; False if it may have to wait for the client: see `on_room`."""
+        return self._connection.write(self, piece)
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._connection.end(self)
 
     def fail(self, status: int, message: str, headers: bytes = JSON) -> None:
         """Send an error."""

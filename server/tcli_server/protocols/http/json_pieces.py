@@ -1,13 +1,14 @@
 """Large JSON in pieces, with the same meaning as in one piece.
 
 A JSON library holds the interpreter for as long as one call takes. So two things are taken out of a large text and read
-bit by bit: the insides of very long strings, and arrays that are the value of a key "data". Each bit is a complete JSON
-text when the quotes or brackets that were cut off are put back, so nothing passes that would not pass in one piece. What
-is left must be of modest size.
+bit by bit: the insides of very long strings, and arrays that are the value of a key that can hold a tensor. Each bit is
+a complete JSON text when the quotes or brackets that were cut off are put back, so nothing passes that would not pass in
+one piece. What is left must be of modest size.
 """
 
 import re
 import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +30,15 @@ from tcli_server.protocols.tensors import PIECE
 
 _BLANK = b" \t\r\n"
 MAX_REST_BYTES = 4 << 20
-"""Bytes that a large text may have outside of `data` and of long strings."""
+"""Bytes that a large text may have outside of tensors and of long strings."""
 
 MAX_REST_VALUES = 100_000
-"""Values that a large text may have outside of `data`."""
+"""Values that a large text may have outside of tensors."""
 
 _MAX_KEYS = 10_000
 _FIRST_WINDOW = 1 << 10
-_KEY = b'"data"'
+_DATA = ("data",)
+_PLAIN_NAME = re.compile(r"[\w. /:-]+", re.ASCII)
 _NOT_FLAT = tuple(b'"[]{}'[place : place + 1] for place in range(5))
 _LONGEST_ESCAPE = 12
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..", re.DOTALL)
@@ -44,13 +46,18 @@ _HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..", re.DOTALL)
 
 @dataclass(slots=True)
 class Pieces:
-    """A long array, read in pieces."""
+    """A long array, read in pieces.
+
+    Attributes:
+        nested: it holds arrays.
+    """
 
     parts: list[Leaves]
+    nested: bool = False
 
 
 def loads(body: bytes | memoryview, piece: int = PIECE) -> Any:
-    """Parse a JSON text.
+    """Parse the JSON text of an inference request.
 
     Args:
         piece: bytes read at a time; a text that is no longer is parsed at once.
@@ -62,7 +69,39 @@ def loads(body: bytes | memoryview, piece: int = PIECE) -> Any:
         InternalError: not JSON (Triton answers 500 here).
         InvalidArgumentError: nested too deeply, or too much of what is not `data`.
     """
-    return parse(body) if len(body) <= piece else _LargeText(bytes(body), piece).parse()
+    return parse(body) if len(body) <= piece else _LargeText(bytes(body), piece, _DATA).parse(_in_inputs)
+
+
+def loads_flat(body: bytes, names: Sequence[str], piece: int = PIECE) -> Any:
+    """Parse a JSON text whose members, or those of its member `parameters`, are tensors.
+
+    Args:
+        names: of the tensors.
+
+    Returns:
+        The document; of a large one, each tensor is `Pieces` if it was an array.
+
+    Raises:
+        InternalError, InvalidArgumentError: as `loads`.
+    """
+    if len(body) <= piece:
+        return parse(body)
+    return _LargeText(body, piece, [name for name in names if _PLAIN_NAME.fullmatch(name)]).parse(_at_the_top)
+
+
+def second_place(text: bytes, name: str) -> int:
+    """Where a text has a key for the second time, at whatever depth; -1 if it has not. Spelled with escapes it is none."""
+    key, position, found = b'"%s"' % name.encode(), 0, False
+    for _ in range(_MAX_KEYS):  # it may also be the text of very many values
+        start = _find(text, key, position)
+        if start < 0:
+            break
+        position = start + len(key)
+        if _is_key(text, start, position):
+            if found:
+                return start
+            found = True
+    return -1
 
 
 class _NotPlainError(Exception):
@@ -70,11 +109,16 @@ class _NotPlainError(Exception):
 
 
 class _LargeText:
-    """One text on its way."""
+    """One text on its way.
 
-    def __init__(self, text: bytes, piece: int) -> None:
+    Args:
+        names: keys whose arrays are read apart.
+    """
+
+    def __init__(self, text: bytes, piece: int, names: Sequence[str]) -> None:
         self._text = text
         self._piece = piece
+        self._next_keys = {b'"%s"' % name.encode(): -1 for name in names}
         self._strings: list[list[str]] = []
         self._arrays: list[Pieces] = []
         self._keys = 0
@@ -83,14 +127,22 @@ class _LargeText:
         self._nonce = "x" + secrets.token_hex(8)
         self._mark = re.compile(self._nonce + r"(\d+);")
 
-    def parse(self) -> Any:
+    def parse(self, places: Callable[[Any], Iterator[tuple[dict[str, Any], str]]]) -> Any:
+        """The document.
+
+        Args:
+            places: where in it the arrays may be that are read apart: objects and their keys.
+        """
         self._text = self._without_long_strings()
         rest = self._without_arrays()
         self._check_rest(rest)
         document = parse(rest)
         if self._strings:
             document = self._whole(document)
-        self._put_arrays_back(document)
+        for holder, key in places(document):
+            value = holder[key]
+            if isinstance(value, dict) and self._nonce in value:
+                holder[key] = self._arrays[value[self._nonce]]
         return document
 
     def _check_rest(self, rest: bytes) -> None:
@@ -180,28 +232,37 @@ class _LargeText:
         return b"".join((*kept, text[done:]))
 
     def _next_array(self, position: int) -> int:
-        """Where the next array begins that is the value of a key "data"; -1 if there is none."""
+        """Where the next array begins that is the value of one of the keys; -1 if there is none."""
         text = self._text
-        while (key := _find(text, _KEY, position)) >= 0:
+        while (found := self._next_key(position)) is not None:
+            start, position = found
             self._keys += 1
             if self._keys > _MAX_KEYS:
-                raise InvalidArgumentError(f'request JSON has more than {_MAX_KEYS} keys "data"')
-            position = key + len(_KEY)
-            # In a string a quote follows a backslash, so a bare "data" before a colon is a key and never part of a text.
-            if key and text[key - 1] == ord("\\"):
-                continue
-            colon = _skip_space(text, position)
-            if text[colon : colon + 1] != b":":
-                continue
-            start = _skip_space(text, colon + 1)
-            if text[start : start + 1] == b"[":
-                return start
+                names = ", ".join(key.decode() for key in self._next_keys)
+                raise InvalidArgumentError(f"request JSON has more than {_MAX_KEYS} keys {names}")
+            if _is_key(text, start, position):
+                start = _skip_space(text, _skip_space(text, position) + 1)
+                if text[start : start + 1] == b"[":
+                    return start
         return -1
+
+    def _next_key(self, position: int) -> tuple[int, int] | None:
+        """Where the next of the keys begins and ends; each is looked for once in the whole text."""
+        first: tuple[int, int] | None = None
+        for key, place in list(self._next_keys.items()):
+            if place < position:
+                self._next_keys[key] = place = _find(self._text, key, position)
+            if place < 0:
+                del self._next_keys[key]
+            elif first is None or place < first[0]:
+                first = place, place + len(key)
+        return first
 
     def _read_array(self, start: int) -> tuple[Pieces, int]:
         """The array that begins at `start`, and where it ends."""
         parts: list[Leaves] = []
         position, depth, size = start, 0, min(self._piece, _FIRST_WINDOW)
+        nested = False
         while True:
             window = self._text[position : position + size]
             if depth and not any(mark in window for mark in _NOT_FLAT) and (comma := window.rfind(b",")) > 0:
@@ -223,10 +284,11 @@ class _LargeText:
             fragment = window[: int(places[last]) + (1 if ends.size else 0)]
             self._check_fragment(marks[:last], depths[:last], fragment, position == start, bool(ends.size))
             left = int(depths[last])
+            nested = nested or int(depths[:last].max(initial=0)) > 1
             parts.append(self._leaves(b"[" * depth + fragment + b"]" * left))
             position += len(fragment)
             if ends.size:
-                return Pieces(parts), position
+                return Pieces(parts, nested), position
             position, depth, size = position + 1, left, self._piece
 
     def _check_fragment(self, marks: np.ndarray, depths: np.ndarray, text: bytes, first: bool, final: bool) -> None:
@@ -242,12 +304,27 @@ class _LargeText:
         leaves = leaves_of(parse(text))
         return self._whole(leaves) if self._strings and isinstance(leaves, list) else leaves
 
-    def _put_arrays_back(self, document: Any) -> None:
-        inputs = document.get("inputs") if isinstance(document, dict) else None
-        for item in inputs if isinstance(inputs, list) else ():
-            data = item.get("data") if isinstance(item, dict) else None
-            if isinstance(data, dict) and self._nonce in data:
-                item["data"] = self._arrays[data[self._nonce]]
+
+def _in_inputs(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    inputs = document.get("inputs") if isinstance(document, dict) else None
+    for item in inputs if isinstance(inputs, list) else ():
+        if isinstance(item, dict) and "data" in item:
+            yield item, "data"
+
+
+def _at_the_top(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    if isinstance(document, dict):
+        parameters = document.get("parameters")
+        for holder in (document, parameters):
+            yield from ((holder, key) for key in list(holder)) if isinstance(holder, dict) else ()
+
+
+def _is_key(text: bytes, start: int, end: int) -> bool:
+    """Whether the quoted text between two places is a key: a quote within a string follows a backslash."""
+    if start and text[start - 1] == ord("\\"):
+        return False
+    colon = _skip_space(text, end)
+    return text[colon : colon + 1] == b":"
 
 
 def _behind_escapes(text: bytes, start: int, place: int) -> bool:

@@ -19,6 +19,14 @@ Triton."""
 
 _DESCRIBED = {"b": "booleans", "i": "integers", "u": "integers of more than 63 bits", "f": "floating-point numbers"}
 _NAMES = {str: "strings", dict: "objects", type(None): "null"}
+_AS_TRITON = {
+    "b": "non-boolean as boolean",
+    "f": "non-number as number",
+    "i": "non-signed-integer as signed-integer",
+    "u": "non-unsigned-integer as unsigned-integer",
+    "O": "non-string as string",
+}
+"""Kind of the tensor's type -> what Triton says that JSON of another kind is."""
 
 
 def decode_json(data: Any, kind: DataType, shape: Shape, tensor: str, model: str, max_bytes: int) -> np.ndarray:
@@ -106,11 +114,19 @@ def _wrong_type(part: Leaves, kind: DataType, tensor: str) -> InternalError:
     else:
         found = _DESCRIBED[part.dtype.kind]
     said = "strings" if not kind.size else f"{kind.name} values"
-    return InternalError(f"Unable to parse 'data' of input '{short(tensor)}': expected {said}, got {found}")
+    return InternalError(
+        f"Unable to parse 'data' of input '{short(tensor)}': attempt to access JSON {_AS_TRITON[kind.dtype.kind]}: "
+        f"expected {said}, got {found}"
+    )
 
 
 def encode_json(array: np.ndarray, output: str) -> orjson.Fragment:
-    """The flat `data` of an output.
+    """The flat `data` of an output; raises as `encode_flat`."""
+    return orjson.Fragment(encode_flat(array, output))
+
+
+def encode_flat(array: np.ndarray, output: str) -> bytes:
+    """All elements of an output as a JSON array.
 
     Raises:
         InvalidArgumentError: FP16 and BF16 have no JSON form; bytes that are not text.
@@ -122,9 +138,9 @@ def encode_json(array: np.ndarray, output: str) -> orjson.Fragment:
         )
     flat = array.reshape(-1)
     if flat.size <= PIECE:
-        return orjson.Fragment(_dump(flat, output))
+        return _dump(flat, output)
     parts = [_dump(flat[start : start + PIECE], output)[1:-1] for start in range(0, flat.size, PIECE)]
-    return orjson.Fragment(b"[" + b",".join(parts) + b"]")
+    return b"[" + b",".join(parts) + b"]"
 
 
 def _dump(flat: np.ndarray, output: str) -> bytes:

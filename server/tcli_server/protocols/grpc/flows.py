@@ -1,0 +1,130 @@
+"""What decoupled models answer on one stream: a request's responses in their order, the requests in turns."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tcli_server.errors import UnavailableError
+from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.window import ResponseWindow, Room
+
+MOST_FLOWS = 4096
+"""Requests to decoupled models that one stream may have under way. They may never end, so it does not wait for them."""
+
+Post = Callable[[Callable[[Any], None], Any], None]
+
+
+class Flow:
+    """One request to a decoupled model, and those of its responses that wait for their turn.
+
+    Attributes:
+        tells_end: the client wants to hear of an end without another response.
+    """
+
+    __slots__ = ("_arrived", "_post", "_window", "classes", "request", "tells_end", "waiting")
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        classes: Classes,
+        tells_end: bool,
+        room: Room,
+        post: Post,
+        arrived: Callable[[tuple["Flow", InferenceResponse, int]], None],
+    ) -> None:
+        self.request = request
+        self.classes = classes
+        self.tells_end = tells_end
+        self.waiting: deque[tuple[InferenceResponse, int]] = deque()
+        self._window = ResponseWindow(room=room)
+        self._post = post
+        self._arrived = arrived
+        request.takes_many = True
+        request.window = self._window
+        request.reply = self._reply
+
+    def taken(self, size: int) -> None:
+        """The client has another of the responses."""
+        self._window.take(size)
+
+    def _reply(self, response: InferenceResponse) -> None:
+        """Called by whichever thread the response comes from."""
+        size = response.size
+        self._window.add(size)
+        self._post(self._arrived, (self, response, size))
+
+
+class Flows:
+    """All flows of one stream; for the loop's thread alone.
+
+    Args:
+        post: has the loop call something; from any thread.
+        left: called once for each flow that has ended.
+    """
+
+    def __init__(self, post: Post, left: Callable[[], None]) -> None:
+        self._post = post
+        self._left = left
+        self._room = Room()
+        self._open: set[Flow] = set()
+        self._ready: deque[Flow] = deque()
+        self._change = asyncio.Event()
+        self._closed = False
+
+    def begin(self, request: InferenceRequest, classes: Classes, tells_end: bool) -> None:
+        """Have a request's responses come here; it may be submitted then.
+
+        Raises:
+            UnavailableError: too many requests of the stream are unfinished.
+        """
+        if len(self._open) >= MOST_FLOWS:
+            raise UnavailableError(
+                f"{MOST_FLOWS} requests of this stream to decoupled models are unfinished, which is the most that one may "
+                "have: use more streams, or try again later"
+            )
+        self._open.add(Flow(request, classes, tells_end, self._room, self._post, self._arrived))
+
+    async def next(self) -> tuple[Flow, InferenceResponse, int]:
+        """The response whose turn it is, and its size for `taken`; waits until there is one."""
+        while not self._ready:
+            self._change.clear()
+            await self._change.wait()
+        flow = self._ready.popleft()
+        response, size = flow.waiting.popleft()
+        if flow.waiting:
+            self._ready.append(flow)
+        return flow, response, size
+
+    def taken(self, flow: Flow, response: InferenceResponse, size: int) -> None:
+        """The transport has what `next` gave."""
+        flow.taken(size)
+        if response.final:
+            self._open.discard(flow)
+            self._left()
+            self._change.set()
+
+    async def ended(self) -> None:
+        """Wait until every request has been answered to its end."""
+        while self._open:
+            self._change.clear()
+            await self._change.wait()
+
+    def close(self) -> None:
+        """Nobody wants any of it any more."""
+        self._closed = True
+        flows, self._open = self._open, set()
+        self._ready.clear()
+        for flow in flows:
+            flow.request.cancel()
+            self._left()
+
+    def _arrived(self, arrival: tuple[Flow, InferenceResponse, int]) -> None:
+        flow, response, size = arrival
+        if self._closed:
+            return
+        if not flow.waiting:
+            self._ready.append(flow)
+            self._change.set()
+        flow.waiting.append((response, size))
