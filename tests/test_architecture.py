@@ -56,7 +56,7 @@ LEAVES = {
     "window",
     "temporary",
 }
-BOOKS = {"observability.log", "observability.statistics"}
+BOOKS = {"observability.custom_metrics", "observability.log", "observability.statistics"}
 ROOMS = {
     "hardware": set(),
     "repository": set(),
@@ -136,6 +136,17 @@ def test_one_file_knows_the_name_of_a_backend():
         if isinstance(node, ast.Constant) and node.value in ("onnxruntime", "onnxruntime_onnx")
     }
     assert knowing == set()
+
+
+def test_what_runs_under_the_models_interpreter_needs_only_numpy():
+    stub = PACKAGES["tcli_server"] / "backends" / "python" / "stub"
+    files = list(stub.rglob("*.py"))
+    assert files
+    for file in files:
+        foreign = imported_packages(file) - sys.stdlib_module_names - {"numpy"}
+        assert not foreign, f"{file.name} imports {sorted(foreign)}"
+        levels = [node.level for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+        assert max(levels, default=0) <= 1, f"{file.name} imports from outside of its folder"
 
 
 @pytest.mark.parametrize("start", ["import triton_cli", "from triton_cli.app import app; app(['--help'])"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 from .errors import TritonModelException
 from .link import server
@@ -68,9 +68,9 @@ def is_model_ready(model_name: str, model_version: str = "") -> bool:
     return bool(_ask("model_ready", body, "Failed to check model readiness")["ready"])
 
 
-def _ask(kind: str, body: Dict[str, object], failure: str) -> Dict[str, object]:
+def _ask(kind: str, body: Mapping[str, object], failure: str) -> Dict[str, object]:
     try:
-        return server().ask(kind, body)
+        return server().ask(kind, dict(body))
     except TritonModelException as error:
         raise TritonModelException(f"{failure}: {error}") from None
 

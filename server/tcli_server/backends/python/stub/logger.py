@@ -9,7 +9,7 @@ from types import FrameType
 from .link import server
 
 
-class LogLevel(Enum):
+class Level(Enum):
     """How much a line matters; `VERBOSE` is shown with `--log-verbose` only."""
 
     INFO = 0
@@ -25,41 +25,41 @@ class Logger:
         TypeError: a message that is no text, or a level that is none.
     """
 
-    LogLevel = LogLevel
-    INFO = LogLevel.INFO
-    WARNING = LogLevel.WARNING
-    ERROR = LogLevel.ERROR
-    VERBOSE = LogLevel.VERBOSE
+    LogLevel = Level
+    INFO = Level.INFO
+    WARNING = Level.WARNING
+    ERROR = Level.ERROR
+    VERBOSE = Level.VERBOSE
 
     @staticmethod
-    def log(message: str, level: LogLevel = INFO) -> None:
+    def log(message: str, level: Level = INFO) -> None:
         """Write a line of that level."""
-        if not isinstance(level, LogLevel):
+        if not isinstance(level, Level):
             raise TypeError(f"level: expected one of Logger's levels such as Logger.INFO, found {level!r}")
         _log(message, level, sys._getframe(1))
 
     @staticmethod
     def log_info(message: str) -> None:
         """Write a line for whoever reads along."""
-        _log(message, LogLevel.INFO, sys._getframe(1))
+        _log(message, Level.INFO, sys._getframe(1))
 
     @staticmethod
     def log_warn(message: str) -> None:
         """Write a line about what may become a failure."""
-        _log(message, LogLevel.WARNING, sys._getframe(1))
+        _log(message, Level.WARNING, sys._getframe(1))
 
     @staticmethod
     def log_error(message: str) -> None:
         """Write a line about a failure."""
-        _log(message, LogLevel.ERROR, sys._getframe(1))
+        _log(message, Level.ERROR, sys._getframe(1))
 
     @staticmethod
     def log_verbose(message: str) -> None:
         """Write a line for whoever looks for a failure."""
-        _log(message, LogLevel.VERBOSE, sys._getframe(1))
+        _log(message, Level.VERBOSE, sys._getframe(1))
 
 
-def _log(message: str, level: LogLevel, caller: FrameType) -> None:
+def _log(message: str, level: Level, caller: FrameType) -> None:
     if not isinstance(message, str):
         raise TypeError(f"message: expected a str, found {type(message).__name__}")
     body = {"level": level.name, "text": message, "file": caller.f_code.co_filename, "line": caller.f_lineno}

@@ -133,7 +133,7 @@ class Tensor:
         if dtype is not None:
             array = np.ndarray(self._shape, dtype, data)  # type: ignore[arg-type]
         elif self.datatype == "BYTES":
-            array = deserialized(data).reshape(self._shape)  # type: ignore[arg-type]
+            array = deserialized(data).reshape(self._shape)
         else:
             raise TritonModelException(
                 f"tensor '{self._name}' is BF16, which NumPy has not. Take it by DLPack, for example torch.from_dlpack(tensor)"
