@@ -245,6 +245,18 @@ class Engine:
         if files and not self.options.allow_model_control_files:
             raise UnavailableError("this server takes no model files with a load request (--allow-model-control-files)")
 
+    def check_model_control(self) -> None:
+        """Whether clients and models may load and unload models here.
+
+        Raises:
+            UnavailableError: they may not.
+        """
+        if self.options.model_control_mode != "explicit":
+            raise UnavailableError(
+                "explicit model load / unload is not allowed if polling is enabled: start the server with "
+                "--model-control-mode=explicit"
+            )
+
     def _log_load(self, name: str, done: "Future[None]") -> None:
         error = done.exception()
         if error is not None:

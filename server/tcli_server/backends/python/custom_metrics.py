@@ -47,7 +47,6 @@ class WorkerMetrics:
         self._lock = threading.Lock()
         self._families: dict[int, _Held] = {}
         self._series: dict[int, Series] = {}
-        self._closed = False
 
     def answer(self, kind: str, body: Body) -> dict[str, Any]:
         """Do what one of `KINDS` asks.
@@ -56,8 +55,6 @@ class WorkerMetrics:
             ServerError: it breaks a rule of metrics.
         """
         with self._lock:
-            if self._closed:
-                raise InvalidArgumentError("this worker's metrics are closed")
             if kind == "metric_family":
                 return self._open(body)
             if kind == "metric":
@@ -80,7 +77,6 @@ class WorkerMetrics:
     def close(self) -> None:
         """Let go of everything: the worker is gone."""
         with self._lock:
-            self._closed = True
             for held in self._families.values():
                 self._let_go(held)
             self._families.clear()

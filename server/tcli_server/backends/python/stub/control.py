@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from typing import Dict, Mapping, Optional
+from collections.abc import Mapping
 
 from .errors import TritonModelException
 from .link import server
@@ -16,7 +16,7 @@ _PIECE = 1 << 20
 _uploads = itertools.count(1)
 
 
-def load_model(model_name: str, config: str = "", files: Optional[Dict[str, bytes]] = None) -> None:
+def load_model(model_name: str, config: str = "", files: dict[str, bytes] | None = None) -> None:
     """Load a model, or load it anew, and wait until it is loaded.
 
     Args:
@@ -29,7 +29,7 @@ def load_model(model_name: str, config: str = "", files: Optional[Dict[str, byte
     """
     _check_texts(model_name=model_name, config=config)
     contents = _checked(model_name, files)
-    body: Dict[str, object] = {"name": model_name, "config": config or None, "upload": None}
+    body: dict[str, object] = {"name": model_name, "config": config or None, "upload": None}
     link = server()
     if contents:
         upload = body["upload"] = next(_uploads)
@@ -68,7 +68,7 @@ def is_model_ready(model_name: str, model_version: str = "") -> bool:
     return bool(_ask("model_ready", body, "Failed to check model readiness")["ready"])
 
 
-def _ask(kind: str, body: Mapping[str, object], failure: str) -> Dict[str, object]:
+def _ask(kind: str, body: Mapping[str, object], failure: str) -> dict[str, object]:
     try:
         return server().ask(kind, dict(body))
     except TritonModelException as error:
@@ -81,7 +81,7 @@ def _check_texts(**texts: object) -> None:
             raise TypeError(f"{argument}: expected a str, found {type(text).__name__}")
 
 
-def _checked(model_name: str, files: Optional[Dict[str, bytes]]) -> "Dict[str, memoryview]":
+def _checked(model_name: str, files: dict[str, bytes] | None) -> dict[str, memoryview]:
     if files is None:
         return {}
     if not isinstance(files, dict):
@@ -89,7 +89,7 @@ def _checked(model_name: str, files: Optional[Dict[str, bytes]]) -> "Dict[str, m
             f"failed to load model '{model_name}', files should be a dictionary of file paths and file contents, found "
             f"{type(files).__name__}"
         )
-    contents: Dict[str, memoryview] = {}
+    contents: dict[str, memoryview] = {}
     for path, content in files.items():
         if not isinstance(path, str) or not path.startswith(_FILE_PREFIX):
             raise TritonModelException(

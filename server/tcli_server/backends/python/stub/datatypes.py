@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 import numpy as np
 
-CODES: Dict[str, int] = {
+CODES: dict[str, int] = {
     "BOOL": 1,
     "UINT8": 2,
     "UINT16": 3,
@@ -24,10 +24,10 @@ CODES: Dict[str, int] = {
 }
 """Name on the wire -> Triton's code."""
 
-NAMES: Dict[int, str] = {code: name for name, code in CODES.items()}
+NAMES: dict[int, str] = {code: name for name, code in CODES.items()}
 """Triton's code -> name on the wire."""
 
-TRITON_STRING_TO_NUMPY: Dict[str, Any] = {
+TRITON_STRING_TO_NUMPY: dict[str, Any] = {
     "TYPE_BOOL": bool,
     "TYPE_UINT8": np.uint8,
     "TYPE_UINT16": np.uint16,
@@ -44,7 +44,7 @@ TRITON_STRING_TO_NUMPY: Dict[str, Any] = {
 }
 """Name in a configuration -> numpy type; BF16 has none."""
 
-_FIXED: Dict[str, Any] = {
+_FIXED: dict[str, Any] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
     "UINT16": np.uint16,
@@ -59,17 +59,17 @@ _FIXED: Dict[str, Any] = {
     "FP64": np.float64,
 }
 
-DTYPES: Dict[str, np.dtype] = {name: np.dtype(kind) for name, kind in _FIXED.items()}
+DTYPES: dict[str, np.dtype] = {name: np.dtype(kind) for name, kind in _FIXED.items()}
 """Name on the wire -> numpy dtype, for those of a fixed size that numpy has."""
 
-NAME_OF_DTYPE: Dict[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
+NAME_OF_DTYPE: dict[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
 """The reverse."""
 
 _STRINGS = "OSU"
 """Kinds of numpy's dtypes that travel as BYTES."""
 
 
-def name_of_dtype(dtype: np.dtype) -> Optional[str]:
+def name_of_dtype(dtype: np.dtype) -> str | None:
     """The name on the wire of any dtype that a tensor can be made of, whatever its byte order; None for the others."""
     name = NAME_OF_DTYPE.get(dtype)
     if name is not None:
@@ -96,7 +96,7 @@ def triton_to_numpy_type(data_type: int) -> Any:
     return np.object_ if name == "BYTES" else _FIXED.get(name or "")
 
 
-def numpy_to_triton_type(data_type: Any) -> Optional[int]:
+def numpy_to_triton_type(data_type: Any) -> int | None:
     """Triton's code of a numpy type or dtype; None where there is none."""
     if data_type is None:
         return None

@@ -8,7 +8,8 @@ description in the capsule is changed before and after.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Imported:
 
     __slots__ = ("data", "datatype", "device", "shape")
 
-    def __init__(self, data: np.ndarray, datatype: str, shape: List[int], device: Tuple[int, int]) -> None:
+    def __init__(self, data: np.ndarray, datatype: str, shape: list[int], device: tuple[int, int]) -> None:
         self.data = data
         self.datatype = datatype
         self.shape = shape
@@ -167,7 +168,7 @@ class _Giver:
     def __dlpack__(self, **_: Any) -> Any:
         return self._capsule
 
-    def __dlpack_device__(self) -> Tuple[int, int]:
+    def __dlpack_device__(self) -> tuple[int, int]:
         return CPU
 
 
@@ -176,12 +177,12 @@ class _Memory:
 
     __slots__ = ("__array_interface__", "_owner")
 
-    def __init__(self, address: int, shape: Tuple[int, ...], typestr: str, owner: object) -> None:
+    def __init__(self, address: int, shape: tuple[int, ...], typestr: str, owner: object) -> None:
         self.__array_interface__ = {"data": (address, False), "shape": shape, "typestr": typestr, "version": 3}
         self._owner = owner
 
 
-def exported(data: "np.ndarray | Imported", shape: Sequence[int], datatype: str, device: Tuple[int, int]) -> Any:
+def exported(data: np.ndarray | Imported, shape: Sequence[int], datatype: str, device: tuple[int, int]) -> Any:
     """A capsule of memory in C order, which keeps `data` alive; as in Triton, it does not say whether that is read only.
 
     Raises:
@@ -191,7 +192,7 @@ def exported(data: "np.ndarray | Imported", shape: Sequence[int], datatype: str,
     array = data.data if isinstance(data, Imported) else data
     address = array.__array_interface__["data"][0]
     seen = np.asarray(_Memory(address, tuple(shape), f"=u{bits // 8}", data))
-    give: Optional[Any] = getattr(seen, "__dlpack__", None)
+    give: Any | None = getattr(seen, "__dlpack__", None)
     if give is None:
         raise _too_old()
     capsule = give()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from enum import Enum
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .errors import TritonModelException
 from .link import server
@@ -61,7 +61,7 @@ class MetricFamily:
         self._handle = _Handle(_ask("metric_family", body, "Error when creating MetricFamily")["family"])
 
     def Metric(  # noqa: N802  (Triton's name)
-        self, labels: Optional[Dict[str, str]] = None, buckets: Optional[List[float]] = None
+        self, labels: dict[str, str] | None = None, buckets: list[float] | None = None
     ) -> Metric:
         """The family's metric of those labels; the same one if there is one already.
 
@@ -85,7 +85,7 @@ class MetricFamily:
         return Metric(self._handle, _ask("metric", body, "Failed to create metric")["metric"])
 
     def __del__(self) -> None:
-        handle: Optional[_Handle] = getattr(self, "_handle", None)
+        handle: _Handle | None = getattr(self, "_handle", None)
         if handle is not None:
             handle.closed = True
             _CLOSED.put(handle.number)
@@ -147,7 +147,7 @@ _telling = False
 _telling_lock = threading.Lock()
 
 
-def _ask(kind: str, body: Dict[str, Any], failure: str) -> Dict[str, Any]:
+def _ask(kind: str, body: dict[str, Any], failure: str) -> dict[str, Any]:
     if not _telling:
         _start_telling()
     try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import operator
-from typing import Any, Dict, List, Sequence, Union
+from collections.abc import Sequence
+from typing import Any
 
 from .datatypes import TRITON_STRING_TO_NUMPY
 
-Properties = Dict[str, Any]
+Properties = dict[str, Any]
 
 _DATA_TYPES = (*TRITON_STRING_TO_NUMPY, "TYPE_BF16")
 _OTHER_SCHEDULERS = ("sequence_batching", "ensemble_scheduling")
@@ -21,7 +22,7 @@ class ModelConfig:
         model_config: as JSON text or as parsed from it.
     """
 
-    def __init__(self, model_config: Union[str, Properties]) -> None:
+    def __init__(self, model_config: str | Properties) -> None:
         self._config: Properties = json.loads(model_config) if isinstance(model_config, str) else model_config
 
     def as_dict(self) -> Properties:
@@ -118,7 +119,7 @@ class ModelConfig:
                 return
         entries.append(properties)
 
-    def _checked_dims(self, what: str, dims: Any) -> List[int]:
+    def _checked_dims(self, what: str, dims: Any) -> list[int]:
         try:
             return [operator.index(dim) for dim in dims]
         except TypeError:

@@ -24,6 +24,8 @@ from .metrics import Metric, MetricFamily, MetricKind
 from .model_config import ModelConfig
 from .model_dir import get_model_dir, set_model_dir
 from .preferred_memory import TRITONSERVER_MEMORY_CPU, TRITONSERVER_MEMORY_GPU, MemoryType, PreferredMemory
+from .requests import InferenceRequest
+from .responses import InferenceResponse, InferenceResponseSender
 from .strings import deserialize_bytes_tensor, serialize_byte_tensor
 from .tensor import Tensor
 from .trace import InferenceTrace
@@ -37,6 +39,9 @@ __all__ = [
     "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE",
     "TRITONSERVER_RESPONSE_COMPLETE_FINAL",
     "TRITON_STRING_TO_NUMPY",
+    "InferenceRequest",
+    "InferenceResponse",
+    "InferenceResponseSender",
     "InferenceTrace",
     "Logger",
     "MemoryType",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, List, Tuple, Union
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _UNPACK_FROM = struct.Struct("<I").unpack_from
 _LONGEST = 0xFFFFFFFF
 
 
-def serialize_byte_tensor(input_tensor: np.ndarray) -> Union[bytes, Tuple[()], None]:
+def serialize_byte_tensor(input_tensor: np.ndarray) -> bytes | tuple[()] | None:
     """The elements of an array of strings or objects in C order, each behind its length.
 
     `str` becomes UTF-8, and so does `str(x)` of any other object. As in Triton, an array without elements gives an empty
@@ -46,7 +46,7 @@ def serialized(array: np.ndarray) -> bytes:
             if type(element) is not bytes:
                 elements[index] = _as_bytes(element, index)
     try:
-        pieces: List[bytes] = [b""] * (2 * len(elements))
+        pieces: list[bytes] = [b""] * (2 * len(elements))
         pieces[0::2] = map(_PACK, map(len, elements))
     except struct.error:
         index = next(i for i, element in enumerate(elements) if len(element) > _LONGEST)
@@ -84,7 +84,7 @@ def deserialized(data: Any) -> np.ndarray:
     return array
 
 
-def _of_one_length(data: bytes) -> "Union[List[bytes], None]":
+def _of_one_length(data: bytes) -> list[bytes] | None:
     """The elements, if all have the same length: many times faster than one after the other. Else None."""
     if len(data) < 4:
         return None
@@ -96,12 +96,12 @@ def _of_one_length(data: bytes) -> "Union[List[bytes], None]":
     lengths = np.ascontiguousarray(rows[:, :4]).view("<u4")
     if (lengths != length).any():
         return None
-    elements: List[bytes] = np.ascontiguousarray(rows[:, 4:]).view(f"V{length}").ravel().tolist()
+    elements: list[bytes] = np.ascontiguousarray(rows[:, 4:]).view(f"V{length}").ravel().tolist()
     return elements
 
 
-def _of_any_length(data: bytes) -> List[bytes]:
-    elements: List[bytes] = []
+def _of_any_length(data: bytes) -> list[bytes]:
+    elements: list[bytes] = []
     append, unpack_from = elements.append, _UNPACK_FROM
     offset, end = 0, len(data)
     while offset < end:

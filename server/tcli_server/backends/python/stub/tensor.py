@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,10 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_array", "_data", "_device", "_name", "_shape", "datatype", "nbytes")
 
-    _array: Optional[np.ndarray]
-    _data: "Union[np.ndarray, bytes, dlpack.Imported]"
-    _device: Tuple[int, int]
-    _shape: Optional[List[int]]
+    _array: np.ndarray | None
+    _data: np.ndarray | bytes | dlpack.Imported
+    _device: tuple[int, int]
+    _shape: list[int] | None
     datatype: str
     nbytes: int
 
@@ -102,7 +103,7 @@ class Tensor:
         """Of the input or output."""
         return self._name
 
-    def shape(self) -> List[int]:
+    def shape(self) -> list[int]:
         """Batch dimension included."""
         if self._shape is not None:
             return list(self._shape)
@@ -186,9 +187,9 @@ class Tensor:
     def __dlpack__(
         self,
         stream: Any = None,
-        max_version: Optional[Tuple[int, int]] = None,
-        dl_device: Optional[Tuple[int, int]] = None,
-        copy: Optional[bool] = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
     ) -> Any:
         """For consumers. Nothing is under way on any stream, and the oldest version is one that all of them know."""
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
@@ -197,7 +198,7 @@ class Tensor:
             raise BufferError("a tensor is given by DLPack without a copy only")
         return self.to_dlpack()
 
-    def __dlpack_device__(self) -> Tuple[int, int]:
+    def __dlpack_device__(self) -> tuple[int, int]:
         return getattr(self, "_device", dlpack.CPU)
 
     def __repr__(self) -> str:

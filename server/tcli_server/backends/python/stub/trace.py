@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class InferenceTrace:
     """Given to a request that the model builds, it makes that one's trace a child of this.
@@ -17,6 +15,6 @@ class InferenceTrace:
     def __init__(self, context: str = "") -> None:
         self._context = context
 
-    def get_context(self) -> Optional[str]:
+    def get_context(self) -> str | None:
         """The OpenTelemetry context as JSON text; None if the request is not traced."""
         return self._context or None
