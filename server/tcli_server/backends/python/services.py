@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tcli_server.backends import Host
 from tcli_server.backends.python.custom_metrics import WorkerMetrics
-from tcli_server.backends.python.logging import write_log
+from tcli_server.backends.python.log import write_log
 from tcli_server.backends.python.model_control import Result, WorkerModelControl
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.errors import ServerError

@@ -6,6 +6,7 @@ that the next scrape shows it.
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
 from enum import Enum
@@ -88,7 +89,8 @@ class MetricFamily:
         handle: _Handle | None = getattr(self, "_handle", None)
         if handle is not None:
             handle.closed = True
-            _CLOSED.put(handle.number)
+            _closed.append(handle.number)
+            _wake.put(None)
 
 
 class Metric:
@@ -140,34 +142,36 @@ def _number(name: str, value: Any) -> float:
     return float(value)
 
 
-_CLOSED: queue.SimpleQueue[int] = queue.SimpleQueue()
-"""Families whose objects are gone. Python may notice that within a call to the server, so it is told elsewhere."""
-
+# Python may find out that a family's object is gone while this very thread talks to the server, so that is said later: by a
+# thread of its own, or before the next question.
+_closed: collections.deque[int] = collections.deque()
+_wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 _telling = False
-_telling_lock = threading.Lock()
+_lock = threading.Lock()
 
 
 def _ask(kind: str, body: dict[str, Any], failure: str) -> dict[str, Any]:
-    if not _telling:
-        _start_telling()
     try:
+        _tell_closed()
         return server().ask(kind, body)
     except TritonModelException as error:
         raise TritonModelException(f"{failure}: {error}") from None
 
 
-def _start_telling() -> None:
+def _tell_closed() -> None:
     global _telling
-    with _telling_lock:
+    with _lock:
         if not _telling:
+            threading.Thread(target=_tell_later, name="metric families", daemon=True).start()
             _telling = True
-            threading.Thread(target=_tell, name="metric families", daemon=True).start()
+        while _closed:
+            server().tell("metric_family_closed", {"family": _closed.popleft()})
 
 
-def _tell() -> None:
+def _tell_later() -> None:
     while True:
-        number = _CLOSED.get()
+        _wake.get()
         try:
-            server().tell("metric_family_closed", {"family": number})
+            _tell_closed()
         except TritonModelException:  # the server is gone, and with it all metrics
             return
