@@ -43,7 +43,7 @@ class Services:
         }
 
     def close(self) -> None:
-        """The worker is gone: let go of what is held for it. What its successor asks is begun anew."""
+        """The worker is gone: let go of what is held for it."""
         self._metrics.close()
         self._control.close()
 
