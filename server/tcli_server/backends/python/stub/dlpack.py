@@ -81,6 +81,12 @@ class Imported:
         self.device = device
 
     @property
+    def address(self) -> int:
+        """Where its memory begins."""
+        address: int = self.data.__array_interface__["data"][0]
+        return address
+
+    @property
     def on_cpu(self) -> bool:
         """Whether this process can read it."""
         return self.device[0] in _ON_CPU
@@ -189,8 +195,7 @@ def exported(data: np.ndarray | Imported, shape: Sequence[int], datatype: str, d
         TritonModelException: numpy is too old.
     """
     code, bits = _TYPES[datatype]
-    array = data.data if isinstance(data, Imported) else data
-    address = array.__array_interface__["data"][0]
+    address = data.address if isinstance(data, Imported) else data.__array_interface__["data"][0]
     seen = np.asarray(_Memory(address, tuple(shape), f"=u{bits // 8}", data))
     give: Any | None = getattr(seen, "__dlpack__", None)
     if give is None:

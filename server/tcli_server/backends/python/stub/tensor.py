@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import dlpack
+from .cuda import copy_to_host
 from .datatypes import CODES, DTYPES, NAME_OF_DTYPE, name_of_dtype
 from .errors import TritonModelException
 from .strings import deserialized, serialized
@@ -147,17 +148,17 @@ class Tensor:
 
         Args:
             buffer: of exactly `nbytes` bytes.
+
+        Raises:
+            TritonModelException: it cannot be copied from its GPU.
         """
         data = self._data
-        if type(data) is np.ndarray:
+        if isinstance(data, np.ndarray):
             buffer[:] = data.tobytes() if self.nbytes <= _QUICKLY_COPIED else data.data.cast("B")
-        elif type(data) is bytes:
+        elif isinstance(data, bytes):
             buffer[:] = data
         else:
-            raise TritonModelException(
-                f"tensor '{self._name}' is on a GPU, from where this server does not send. Copy it first, for example "
-                "tensor.cpu()"
-            )
+            copy_to_host(data.address, data.device[1], buffer)
 
     # --- DLPack ---
 
