@@ -12,6 +12,8 @@ from .errors import TritonModelException
 _PACK = struct.Struct("<I").pack
 _UNPACK_FROM = struct.Struct("<I").unpack_from
 _LONGEST = 0xFFFFFFFF
+_MANY = 40
+"""Elements from which on numpy is worth its while."""
 
 
 def serialize_byte_tensor(input_tensor: np.ndarray) -> bytes | tuple[()] | None:
@@ -90,7 +92,7 @@ def _of_one_length(data: bytes) -> list[bytes] | None:
         return None
     (length,) = _UNPACK_FROM(data)
     count, rest = divmod(len(data), 4 + length)
-    if rest or not length or count < 2:
+    if rest or not length or count < _MANY:
         return None
     rows = np.frombuffer(data, np.uint8).reshape(count, 4 + length)
     lengths = np.ascontiguousarray(rows[:, :4]).view("<u4")
