@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tcli_server.backends.python.stub import link
 from tcli_server.backends.python.stub.pb_utils import Logger
 from tcli_server.observability.log import LOG, LogOptions, configure_log
 
@@ -76,3 +77,9 @@ def test_levels_are_the_logger_s():
     for level in (1, "INFO", None):
         with pytest.raises(TypeError, match=r"level: expected one of Logger's levels such as Logger\.INFO"):
             Logger.log("text", level)  # type: ignore[arg-type]
+
+
+def test_without_a_server_lines_go_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(link, "_link", None)
+    Logger.log_warn("nobody reads along")
+    assert re.fullmatch(rf"WARNING {re.escape(__file__)}:\d+\] nobody reads along\n", capsys.readouterr().err)

@@ -6,6 +6,7 @@ import sys
 from enum import Enum
 from types import FrameType
 
+from .errors import TritonModelException
 from .link import server
 
 
@@ -62,5 +63,8 @@ class Logger:
 def _log(message: str, level: Level, caller: FrameType) -> None:
     if not isinstance(message, str):
         raise TypeError(f"message: expected a str, found {type(message).__name__}")
-    body = {"level": level.name, "text": message, "file": caller.f_code.co_filename, "line": caller.f_lineno}
-    server().tell("log", body)
+    file, line = caller.f_code.co_filename, caller.f_lineno
+    try:
+        server().tell("log", {"level": level.name, "text": message, "file": file, "line": line})
+    except TritonModelException:  # there is no server, or none any more: no reason for a model to fail
+        sys.stderr.write(f"{level.name} {file}:{line}] {message}\n")
