@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi import _pybind_state as runtime
 
+from tcli_server.backends.python.stub import dlpack
 from tcli_server.backends.python.stub.errors import TritonModelException
 from tcli_server.backends.python.stub.pb_utils import Tensor
 
@@ -157,6 +158,21 @@ class Elsewhere:
 def test_devices_that_are_not_known_are_refused():
     with pytest.raises(TritonModelException, match="DLDevice type 7 is not supported by the Python backend"):
         Tensor.from_dlpack("x", Elsewhere())
+
+
+class Pinned:
+    """Memory of the CPU that CUDA reads fast."""
+
+    def __dlpack__(self, **_: object) -> object:
+        return dlpack.exported(np.arange(3, dtype=np.int8), [3], "INT8", (3, 0))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 3, 0
+
+
+def test_pinned_memory_is_memory_of_the_cpu():
+    tensor = Tensor.from_dlpack("x", Pinned())
+    assert (tensor.is_cpu(), tensor.__dlpack_device__(), tensor.as_numpy().tolist()) == (True, (3, 0), [0, 1, 2])
 
 
 def test_a_consumer_cannot_ask_for_another_device_or_a_copy():

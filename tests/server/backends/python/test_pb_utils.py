@@ -89,6 +89,12 @@ def test_strings_of_any_lengths_come_back():
             assert pb_utils.deserialize_bytes_tensor(memoryview(serialised)).tolist() == same
 
 
+def test_lengths_that_only_add_up_as_if_they_were_the_same():
+    texts = [b"abc", *(b"ab", b"abcd") * 50]
+    serialised = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    assert pb_utils.deserialize_bytes_tensor(serialised).tolist() == texts
+
+
 class Message:
     """A request and a response, as the functions look at them."""
 

@@ -148,3 +148,7 @@ def test_the_shape_is_the_caller_s_to_change():
     tensor = Tensor._received("x", "INT8", [2], np.zeros(2, np.uint8))
     tensor.shape().append(3)
     assert tensor.shape() == [2]
+
+
+def test_it_says_what_it_is():
+    assert repr(Tensor("x", np.zeros((2, 3), np.float32))) == "Tensor('x', FP32, shape [2, 3])"
