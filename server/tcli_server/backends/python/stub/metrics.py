@@ -7,13 +7,14 @@ that the next scrape shows it.
 from __future__ import annotations
 
 import collections
+import contextlib
 import queue
 import threading
 from enum import Enum
 from typing import Any
 
 from .errors import TritonModelException
-from .link import server
+from .link import Link, server
 
 
 class MetricKind(Enum):
@@ -28,12 +29,14 @@ class _Handle:
     """A family as this process holds it.
 
     Attributes:
-        number: the server's number of it.
+        link: to the server that keeps it.
+        number: that server's number of it.
     """
 
-    __slots__ = ("closed", "number")
+    __slots__ = ("closed", "link", "number")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, link: Link, number: int) -> None:
+        self.link = link
         self.number = number
         self.closed = False
 
@@ -59,7 +62,7 @@ class MetricFamily:
         if not isinstance(kind, MetricKind):
             raise TypeError(f"kind: expected MetricFamily.COUNTER, GAUGE or HISTOGRAM, found {kind!r}")
         body = {"name": name, "description": description, "metric_kind": kind.value}
-        self._handle = _Handle(_ask("metric_family", body, "Error when creating MetricFamily")["family"])
+        self._handle = _Handle(server(), _ask("metric_family", body, "Error when creating MetricFamily")["family"])
 
     def Metric(  # noqa: N802  (Triton's name)
         self, labels: dict[str, str] | None = None, buckets: list[float] | None = None
@@ -89,7 +92,7 @@ class MetricFamily:
         handle: _Handle | None = getattr(self, "_handle", None)
         if handle is not None:
             handle.closed = True
-            _closed.append(handle.number)
+            _closed.append(handle)
             _wake.put(None)
 
 
@@ -144,7 +147,7 @@ def _number(name: str, value: Any) -> float:
 
 # Python may find out that a family's object is gone while this very thread talks to the server, so that is said later: by a
 # thread of its own, or before the next question.
-_closed: collections.deque[int] = collections.deque()
+_closed: collections.deque[_Handle] = collections.deque()
 _wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 _telling = False
 _lock = threading.Lock()
@@ -165,13 +168,12 @@ def _tell_closed() -> None:
             threading.Thread(target=_tell_later, name="metric families", daemon=True).start()
             _telling = True
         while _closed:
-            server().tell("metric_family_closed", {"family": _closed.popleft()})
+            handle = _closed.popleft()
+            handle.link.tell("metric_family_closed", {"family": handle.number})
 
 
 def _tell_later() -> None:
     while True:
         _wake.get()
-        try:
+        with contextlib.suppress(TritonModelException):  # the server is gone, and with it all metrics
             _tell_closed()
-        except TritonModelException:  # the server is gone, and with it all metrics
-            return
