@@ -33,6 +33,7 @@ from tcli_server.models.draft import check_settings
 from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
 from tcli_server.models.polling import Polling
+from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
 from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
@@ -82,6 +83,7 @@ class Engine:
         check_settings(self.options.backend_config)
         size = self.options.response_cache_byte_size
         self.response_cache = ResponseCache(size) if size else None
+        self.custom_metrics = CustomMetrics()
         self._control = ModelControl(
             [] if missing else self.repositories,
             self.options.auto_complete_config,
@@ -242,6 +244,18 @@ class Engine:
             )
         if files and not self.options.allow_model_control_files:
             raise UnavailableError("this server takes no model files with a load request (--allow-model-control-files)")
+
+    def check_model_control(self) -> None:
+        """Whether clients and models may load and unload models here.
+
+        Raises:
+            UnavailableError: they may not.
+        """
+        if self.options.model_control_mode != "explicit":
+            raise UnavailableError(
+                "explicit model load / unload is not allowed if polling is enabled: start the server with "
+                "--model-control-mode=explicit"
+            )
 
     def _log_load(self, name: str, done: "Future[None]") -> None:
         error = done.exception()

@@ -24,6 +24,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ServerError, UnavailableError
+from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.request import InferenceRequest, Inputs, Parameter
 from tcli_server.signature import ModelSignature
 
@@ -73,7 +74,9 @@ class Complaint(NamedTuple):
 
 
 class Host(Protocol):
-    """What the engine does for models that are programs of their own; as its methods of these names."""
+    """What the engine does for models that are programs of their own; as its members of these names."""
+
+    custom_metrics: CustomMetrics
 
     def submit(self, request: InferenceRequest) -> None: ...
 
@@ -83,7 +86,11 @@ class Host(Protocol):
 
     def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]": ...
 
+    def check_model_control(self) -> None: ...
+
     def model(self, name: str, version: str = "") -> object: ...
+
+    def model_ready(self, name: str, version: str = "") -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

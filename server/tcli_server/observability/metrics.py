@@ -1,5 +1,6 @@
 """Triton's Prometheus families, read from the engine at the moment of a scrape."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
@@ -10,6 +11,7 @@ from tcli_server.caching.cache import CacheUse
 from tcli_server.engine import Engine
 from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
 from tcli_server.models.model import Model
+from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
 from tcli_server.observability.system import SystemPoller
 
@@ -151,6 +153,7 @@ class ServerCollector(Collector):
             yield _single("nv_cpu_utilization", "Utilization of all cores, 0.0 to 1.0", usage.cpu_utilization)
             yield _single("nv_cpu_memory_total_bytes", "Memory, bytes", usage.memory_total)
             yield _single("nv_cpu_memory_used_bytes", "Memory in use (total minus available), bytes", usage.memory_used)
+        yield from _custom_families(self._engine.custom_metrics)
 
     def _gpu_families(self, gpus: list[GpuUsage]) -> Iterator[Metric]:
         for name, kind, documentation, read in _PER_GPU:
@@ -192,6 +195,15 @@ def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
     yield load
 
 
+def _custom_families(metrics: CustomMetrics) -> Iterator[Metric]:
+    for family, series in metrics.shown():
+        shown = Metric(family.name, _escape_help(family.description), family.kind.value)
+        for one in series:
+            for name, labels, value in one.samples():
+                shown.add_sample(name, dict(labels), value)
+        yield shown
+
+
 def _labels(model: Model) -> Labels:
     labels = {"model": model.name, "version": str(model.version)}
     for tag, value in model.config.metric_tags.items():
@@ -226,7 +238,19 @@ def exposition(families: Iterable[Metric]) -> bytes:
 
 def _line(sample: Sample) -> str:
     labels = ",".join(f'{name}="{_escape(value)}"' for name, value in sorted(sample.labels.items()))
-    return f"{sample.name}{{{labels}}} {sample.value}\n" if labels else f"{sample.name} {sample.value}\n"
+    value = _number(sample.value)
+    return f"{sample.name}{{{labels}}} {value}\n" if labels else f"{sample.name} {value}\n"
+
+
+def _number(value: float) -> str:
+    """As Prometheus writes numbers."""
+    if math.isfinite(value):
+        return str(value).removesuffix(".0")
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _escape_help(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def _escape(value: str) -> str:

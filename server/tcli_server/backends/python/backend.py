@@ -13,6 +13,8 @@ from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.services import Services
+from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Start
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
@@ -90,7 +92,16 @@ def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Star
     environment = python_environment(path, surroundings.folder)
 
     def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
-        return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle, gone)
+        services = Services(config.name, surroundings.host)
+
+        def handle_any(process: WorkerProcess, message: Message) -> None:
+            services.handlers.get(message["kind"], handle)(process, message)
+
+        def gone_for_all(process: WorkerProcess) -> None:
+            services.close()
+            gone(process)
+
+        return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
 
     return start
 

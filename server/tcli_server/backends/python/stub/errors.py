@@ -1,23 +1,53 @@
-"""What a model says went wrong, and what it is told."""
+"""The two errors of `triton_python_backend_utils`: one that a model answers with, one that it may catch."""
 
 from __future__ import annotations
 
-
-class TritonModelException(Exception):  # noqa: N818 - Triton's name
-    """A call of this module was refused."""
+_CODES = range(8)
 
 
 class TritonError:
-    """An error for one client, with one of Triton's codes."""
+    """What a response carries in place of outputs.
 
-    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = range(8)
+    Args:
+        message: what the client reads.
+        code: one of the constants below; it decides the client's status.
+
+    Raises:
+        TypeError: the message is no text, or the code is none of the constants.
+    """
+
+    UNKNOWN = 0
+    INTERNAL = 1
+    NOT_FOUND = 2
+    INVALID_ARG = 3
+    UNAVAILABLE = 4
+    UNSUPPORTED = 5
+    ALREADY_EXISTS = 6
+    CANCELLED = 7
+
+    __slots__ = ("_code", "_message")
 
     def __init__(self, message: str, code: int = INTERNAL) -> None:
+        if not isinstance(message, str):
+            raise TypeError(f"message: expected a str, found {type(message).__name__}")
+        if isinstance(code, bool) or code not in _CODES:
+            raise TypeError(
+                f"code: expected one of TritonError's constants such as TritonError.INTERNAL, found {code!r}"
+            )
         self._message = message
         self._code = code
 
     def message(self) -> str:
+        """The text."""
         return self._message
 
     def code(self) -> int:
+        """The code."""
         return self._code
+
+    def __repr__(self) -> str:
+        return f"TritonError({self._message!r}, {self._code})"
+
+
+class TritonModelException(Exception):  # noqa: N818  (Triton's name)
+    """Raised by everything in this module that fails for another reason than the type of an argument."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Union
 
 from .errors import TritonError, TritonModelException
 from .link import server
@@ -16,7 +16,7 @@ from .tensors import write
 
 COMPLETE_FINAL = 1
 
-Parameters = dict[str, bool | int | str]
+Parameters = dict[str, Union[bool, int, str]]  # noqa: UP007  (Python 3.9 evaluates it)
 Answer = list[Any]
 """[descriptions of the outputs, None or [code, text] of the error, parameters]"""
 

@@ -1,5 +1,20 @@
-"""The trace of a request."""
+"""`InferenceTrace`: the trace that a request belongs to."""
+
+from __future__ import annotations
 
 
 class InferenceTrace:
-    """None here."""
+    """Given to a request that the model builds, it makes that one's trace a child of this.
+
+    Args:
+        context: the OpenTelemetry context as JSON text, empty for none.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: str = "") -> None:
+        self._context = context
+
+    def get_context(self) -> str | None:
+        """The OpenTelemetry context as JSON text; None if the request is not traced."""
+        return self._context or None

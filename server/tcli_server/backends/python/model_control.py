@@ -1,0 +1,110 @@
+"""What a worker asks about other models: to load and unload them, and whether they are ready.
+
+| message | body | answer |
+| --- | --- | --- |
+| `load_file` | upload: a number, path, data: base64 of the next piece | |
+| `load_dropped` | upload | none: it is told |
+| `load_model` | name, config or null, upload or null | when it is loaded |
+| `unload_model` | name, unload_dependents | before it is unloaded |
+| `model_ready` | name, version | ready |
+
+Nothing here waits, so a worker's messages may be handled as they come, in their order.
+"""
+
+import base64
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from tcli_server.backends import Host
+from tcli_server.errors import InvalidArgumentError, UnavailableError
+
+Body = Mapping[str, Any]
+Result = dict[str, Any] | Future[dict[str, Any]]
+
+
+class WorkerModelControl:
+    """The requests of one worker.
+
+    Args:
+        host: None where no server runs the model.
+    """
+
+    KINDS = ("load_file", "load_dropped", "load_model", "unload_model", "model_ready")
+
+    def __init__(self, host: Host | None) -> None:
+        self._host = host
+        self._uploads: dict[int, dict[str, bytearray]] = {}
+
+    def answer(self, kind: str, body: Body) -> Result:
+        """Do what one of `KINDS` asks; in one thread at a time. A future has the answer where it takes a while.
+
+        Raises:
+            ServerError: it cannot be done.
+        """
+        if self._host is None:
+            raise UnavailableError("models can be controlled only while a server runs the model that asks")
+        if kind == "load_file":
+            files = self._uploads.setdefault(int(body["upload"]), {})
+            files.setdefault(body["path"], bytearray()).extend(base64.b64decode(body["data"]))
+        elif kind == "load_dropped":
+            self._files(body)
+        elif kind == "load_model":
+            uploaded = self._files(body)
+            self._host.check_model_control()
+            files_of_model = {path: memoryview(content) for path, content in uploaded.items()}
+            return _then(self._host.begin_load(body["name"], body["config"], files_of_model), {})
+        elif kind == "unload_model":
+            self._host.check_model_control()
+            future = self._host.begin_unload(body["name"], body["unload_dependents"])
+            if future.done():
+                future.result()
+        else:
+            return _in_thread(self._host, body["name"], _checked_version(body["version"]))
+        return {}
+
+    def close(self) -> None:
+        """Forget what was sent and never used: the worker is gone."""
+        self._uploads = {}
+
+    def _files(self, body: Body) -> dict[str, bytearray]:
+        upload = body["upload"]
+        return {} if upload is None else self._uploads.pop(int(upload), {})
+
+
+def _then(done: "Future[None]", answer: dict[str, Any]) -> Future[dict[str, Any]]:
+    result: Future[dict[str, Any]] = Future()
+
+    def hand_on(future: "Future[None]") -> None:
+        error = future.exception()
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(answer)
+
+    done.add_done_callback(hand_on)
+    return result
+
+
+def _in_thread(host: Host, name: str, version: str) -> Future[dict[str, Any]]:
+    """Ready is for the model to say, if it likes: it may take its time, and may be the one that asks."""
+    result: Future[dict[str, Any]] = Future()
+
+    def ask() -> None:
+        try:
+            host.model(name, version)  # raises where it is not loaded
+            result.set_result({"ready": host.model_ready(name, version)})
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=ask, name="model ready", daemon=True).start()
+    return result
+
+
+def _checked_version(version: str) -> str:
+    if version and not (version.isascii() and version.isdigit()):
+        raise InvalidArgumentError(
+            f"failed to get model version from specified version string '{version}', version should be an integral value > 0"
+        )
+    return version
