@@ -20,6 +20,7 @@ from tcli_server.scheduling.policy import Levels, read_levels
 from tcli_server.scheduling.sequences.batcher import SequenceBatcher
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Direct, Oldest, Strategy
+from tcli_server.scheduling.sequences.iterations import Iterations
 from tcli_server.scheduling.sequences.states import States
 from tcli_server.spec import ModelSpec
 
@@ -95,13 +96,17 @@ def _sequence_batcher(
         direct = sequences.direct
         delay_ns = direct.max_queue_delay_microseconds * 1000
         strategy = Direct(size, direct.minimum_slot_utilization, delay_ns)
+    controls = Controls(sequences, spec.name, (1, 1) if batches else (1,))
+    idle_ns = sequences.max_sequence_idle_microseconds * 1000
+    texts = isinstance(controls.any_id, str)
     return SequenceBatcher(
         spec.name,
         size,
-        sequences.max_sequence_idle_microseconds * 1000,
+        idle_ns,
         strategy,
-        Controls(sequences, spec.name, (1, 1) if batches else (1,)),
+        controls,
         states,
         instances,
         lambda placed: executor_for(spec, placed.instance, statistics, states.outputs),
+        Iterations(spec.name, texts, idle_ns) if sequences.iterative_sequence else None,
     )

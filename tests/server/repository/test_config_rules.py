@@ -109,8 +109,6 @@ UNSUPPORTED = [
         'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }',
         "optimization.execution_accelerators.cpu_execution_accelerator",
     ),
-    ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
-    ("ensemble_scheduling { max_inflight_requests: 4 }", "ensemble_scheduling.max_inflight_requests"),
     ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
     ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
@@ -128,6 +126,7 @@ UNSUPPORTED = [
 SUPPORTED = [
     "response_cache { enable: false }",
     "model_transaction_policy { decoupled: true }",
+    "sequence_batching { iterative_sequence: true }",
     "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",
     'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }',
     "dynamic_batching { preserve_ordering: true max_queue_delay_microseconds: 5 default_queue_policy { } }",
