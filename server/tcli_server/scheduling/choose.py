@@ -43,7 +43,8 @@ def scheduler_for(
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
     if config.HasField("ensemble_scheduling"):
-        return EnsembleScheduler(Graph(config.ensemble_scheduling), spec, statistics, find)
+        ensemble = config.ensemble_scheduling
+        return EnsembleScheduler(Graph(ensemble), spec, statistics, find, ensemble.max_inflight_requests)
     if config.HasField("sequence_batching"):
         return _sequence_batcher(config, spec, instances, statistics, folder)
 
