@@ -9,7 +9,7 @@ from decoupled_models import CONFIG, REPEAT, ask, heard, integers, numbers, writ
 from ensemble_models import ensemble, write_ensemble
 from python_models import write_python_model
 from scheduled import Answers
-from tcli_server import Engine, EngineOptions, InferenceRequest, InferenceResponse
+from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
 from tcli_server.models.check import check_repository
 from waiting import until
