@@ -77,7 +77,7 @@ def test_many_clients_at_a_time_get_their_own(repository: Path):
 def test_what_is_there_once_is_used_for_each_response(repository: Path):
     """Inputs of the ensemble, and outputs of steps that are not decoupled, however late they come."""
     slow = """
-        import time
+    import time
 
 
     class TritonPythonModel:
