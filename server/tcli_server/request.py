@@ -57,6 +57,9 @@ class Step(Protocol):
     def keep(self, states: Inputs) -> None:
         """Take the values of the state outputs, by their names."""
 
+    def again(self) -> bool:
+        """The model wants the request once more; False if the model's configuration does not allow that."""
+
     def filler(self) -> Inputs | None:
         """What the model gets in this row instead if the request is refused; None for no row at all."""
 
@@ -170,6 +173,7 @@ class InferenceRequest:
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: bool = False
+    _reason: FailureReason | None = None
     _began: bool = False
     _delivering: bool = False
     _outbox: "deque[tuple[InferenceResponse, FailureReason | None]] | None" = None
@@ -178,6 +182,11 @@ class InferenceRequest:
     def ended(self) -> bool:
         """Whether the end has come."""
         return self._ended
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has ended because nobody wants the answer any more."""
+        return self._reason is FailureReason.CANCELED
 
     def begin(self, work: Holder | None = None) -> Inputs | None:
         """Take the request for execution: its inputs, or None if it has ended while it waited.
@@ -227,6 +236,7 @@ class InferenceRequest:
             if self._ended:
                 return False
             self._ended = response.final
+            self._reason = reason
             if self._delivering:  # another thread is in the middle of an earlier response: it takes this one too
                 self._outbox = self._outbox or deque()
                 self._outbox.append((response, reason))

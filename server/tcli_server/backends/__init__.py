@@ -130,12 +130,14 @@ class Call(Protocol):
         inputs: what the model gets, in its own shapes.
         outputs: names of those that the client wants.
         on_end: called once when the request ends, from any thread; to be set by the instance.
+        again: the model wants the request once more; to be set by the instance before `execute` returns.
     """
 
     request: InferenceRequest
     inputs: Inputs
     outputs: Sequence[str]
     on_end: Callable[[], None] | None
+    again: bool
 
     def respond(self, answer: Answer, final: bool) -> None:
         """Give a response, the last one with `final`; from any thread."""
@@ -205,7 +207,7 @@ class AnsweringInstance(Instance, Protocol):
             alone: each request is a batch of its own; they only go to the model together.
 
         Returns:
-            An answer for each, None for one that is answered through its `Call`, now or later.
+            An answer for each, None for one that is answered through its `Call`, now or later, or that comes again.
 
         Raises:
             ServerError: the model failed; those that are not answered yet never will be.

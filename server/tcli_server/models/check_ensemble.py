@@ -6,7 +6,7 @@ from functools import cache
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.models.composition import circle, obstacle, steps_of
+from tcli_server.models.composition import circle, obstacle, settle_decoupled, steps_of
 from tcli_server.models.draft import Draft
 from tcli_server.repository import Problem
 from tcli_server.repository.layout import find_model
@@ -54,10 +54,17 @@ def composition_problem(draft: Draft) -> Problem | None:
         versions = loaded(name)
         return versions.get(int(version) if version else max(versions, default=0))
 
+    def composed(ensemble: Draft, number: int) -> tuple[_OnDisk, str]:
+        config = ModelConfig()
+        config.CopyFrom(ensemble.config)
+        settle_decoupled(config, known)
+        spec = read_spec(config, number)
+        return _OnDisk(config, spec), obstacle(config, spec, known)
+
     def _open(inner: Draft, number: int) -> _OnDisk:
         if inner.is_ensemble:
-            ensemble = _OnDisk(inner.config, read_spec(inner.config, number))
-            if reason := obstacle(ensemble.config, ensemble.spec, known):
+            ensemble, reason = composed(inner, number)
+            if reason:
                 raise InvalidArgumentError(reason)
             return ensemble
         instance, config = inner.open(number, inner.placements[0])
@@ -67,7 +74,7 @@ def composition_problem(draft: Draft) -> Problem | None:
     absent = [step for step in steps_of(draft.config) if drafted(step) is None]
     if absent:
         return _problem(draft, f"models that are not there: {', '.join(absent)}", "models of the same repository")
-    reason = obstacle(draft.config, read_spec(draft.config, draft.versions[-1]), known)
+    _, reason = composed(draft, draft.versions[-1])
     return _problem(draft, reason, "models that are there and fit together") if reason else None
 
 

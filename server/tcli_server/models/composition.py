@@ -11,6 +11,8 @@ from typing import Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling
 
+from tcli_server.scheduling.ensembles.graph import Graph
+from tcli_server.scheduling.ensembles.lineage import join
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
 
@@ -46,7 +48,12 @@ def obstacle(config: ModelConfig, spec: ModelSpec, look_up: Find) -> str:
                 f"ensemble '{config.name}' depends on '{step.model_name}' whose required version {step.model_version} is "
                 "not loaded"
             )
-    return next(_disagreements(config, spec, find), "")
+    return next(_disagreements(config, spec, find), "") or _decoupling(config, spec, find)
+
+
+def settle_decoupled(config: ModelConfig, find: Find) -> None:
+    """Write down whether an ensemble is decoupled: it is if a step is, whatever its configuration says."""
+    config.model_transaction_policy.decoupled = bool(_decoupled(config, find))
 
 
 def circle(name: str, steps: Callable[[str], Sequence[str]]) -> str:
@@ -77,6 +84,51 @@ def labels(config: ModelConfig, find: Find) -> dict[str, Sequence[str]]:
             if model is not None and name in model.spec.labels:
                 found[tensor] = model.spec.labels[name]
     return found
+
+
+# --- decoupled steps ---
+
+
+def _decoupled(config: ModelConfig, find: Find) -> dict[int, str]:
+    """The steps whose models are decoupled."""
+    found: dict[int, str] = {}
+    for index, step in enumerate(config.ensemble_scheduling.step):
+        model = find(step.model_name, "")
+        if model is not None and model.spec.decoupled:
+            found[index] = step.model_name
+    return found
+
+
+def _decoupling(config: ModelConfig, spec: ModelSpec, find: Find) -> str:
+    """What is wrong with the decoupled steps of an ensemble; empty if nothing is."""
+    decoupled = _decoupled(config, find)
+    if spec.decoupled is not bool(decoupled):
+        which = f"models {_quoted(sorted(set(decoupled.values())))} are" if decoupled else "none of its models is"
+        return (
+            f"ensemble '{config.name}' was loaded as one that is {'' if spec.decoupled else 'not '}decoupled, but {which} now: "
+            "load it anew"
+        )
+    if not decoupled:
+        return ""
+    if config.response_cache.enable:
+        return (
+            f"ensemble '{config.name}' has a response cache, which does not go with decoupled models: "
+            f"{_quoted(sorted(set(decoupled.values())))}; remove response_cache"
+        )
+    found = Graph(config.ensemble_scheduling).lineages(frozenset(decoupled))
+    if found.clash is not None:
+        name = config.ensemble_scheduling.step[found.clash].model_name
+        return (
+            f"in ensemble '{config.name}', step of model '{name}' receives inputs originated from different decoupled models: "
+            "nothing says which response of one goes with which of the other"
+        )
+    outputs = [output.name for output in config.output]
+    if join([found.of_tensors.get(name, ()) for name in outputs]) is None:
+        return (
+            f"in ensemble '{config.name}', the outputs {_quoted(outputs)} originate from different decoupled models: nothing "
+            "says which response of one goes with which of the other"
+        )
+    return ""
 
 
 # --- tensors ---

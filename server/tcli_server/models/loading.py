@@ -110,6 +110,7 @@ def _load_ensemble(
 
     config = ModelConfig()
     config.CopyFrom(draft.config)
+    composition.settle_decoupled(config, known)
     spec = read_spec(config, version, {**composition.labels(config, known), **labels})
     problem = composition.obstacle(config, spec, known)
     if problem:

@@ -63,6 +63,14 @@ class InferenceStatistics:
             batch.infer_ns += infer_ns
             batch.output_ns += output_ns
 
+    def record_step(self, request: InferenceRequest) -> None:
+        """Count the times of a step of a request that the model gets again, by its stamps; the request counts at its end."""
+        with self._lock:
+            self.queue_ns += request.compute_start_ns - request.queue_ns
+            self.compute_input_ns += request.compute_input_end_ns - request.compute_start_ns
+            self.compute_infer_ns += request.compute_output_start_ns - request.compute_input_end_ns
+            self.compute_output_ns += request.compute_end_ns - request.compute_output_start_ns
+
     def success(self, request: InferenceRequest, end_ns: int) -> None:
         """Count a request that was answered, by its stamps."""
         with self._lock:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tcli_server.backends import Answer, AnsweringInstance, UnservedError
 from tcli_server.datatypes import BY_DTYPE
-from tcli_server.errors import InternalError, ServerError, error_of_kind, request_prefix
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
@@ -24,6 +24,11 @@ _TRIES = 2
 
 _LONGEST_REST_SECS = 30.0
 """How long they wait for the model to be there again."""
+
+_NOT_AGAIN = (
+    "Request is released with TRITONSERVER_REQUEST_RELEASE_RESCHEDULE, while the model is not configured to handle such a "
+    "flag. Fix: set sequence_batching {{ iterative_sequence: true }} in the configuration of model '{}'"
+)
 
 
 class AnsweringExecutor:
@@ -86,6 +91,8 @@ class AnsweringExecutor:
         end_ns = time.monotonic_ns()
         for call in calls:
             call.request.compute_output_start_ns, call.request.compute_end_ns = ran_ns, end_ns
+            if call.again and (refused := self._again(call.request)) is not None:
+                outcomes.append(refused)
         self._record(calls, ran_ns - start_ns, end_ns - ran_ns)
         return outcomes
 
@@ -132,6 +139,15 @@ class AnsweringExecutor:
         if self._states and request.step is not None:
             request.step.keep({name: outputs.pop(name) for name in self._states if name in outputs})
         return InferenceResponse(request.model_name, spec.version, request.id, outputs, answer.parameters, spec=spec)
+
+    def _again(self, request: InferenceRequest) -> Outcome | None:
+        """The model wants a request once more: None, or the error if it must not."""
+        if request.step is None or not request.step.again():
+            text = _NOT_AGAIN.format(self._spec.name)
+            return request, InvalidArgumentError(f"{request_prefix(request.id)}{text}")
+        self._statistics.record_step(request)
+        request.compute_end_ns = 0
+        return None
 
     def _call(self, request: InferenceRequest) -> "RequestCall | None":
         call = RequestCall(request, self)
@@ -208,13 +224,14 @@ def _fits(shape: Shape, dims: Shape) -> bool:
 class RequestCall:
     """As `Call`; also the request's holder, which hears of its end."""
 
-    __slots__ = ("_executor", "inputs", "on_end", "outputs", "request")
+    __slots__ = ("_executor", "again", "inputs", "on_end", "outputs", "request")
 
     def __init__(self, request: InferenceRequest, executor: AnsweringExecutor) -> None:
         self.request = request
         self.inputs: Inputs = {}
         self.outputs: Sequence[str] = ()
         self.on_end: Callable[[], None] | None = None
+        self.again = False
         self._executor = executor
 
     def respond(self, answer: Answer, final: bool) -> None:

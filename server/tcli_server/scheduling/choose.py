@@ -21,6 +21,7 @@ from tcli_server.scheduling.ragged import RaggedExecutor
 from tcli_server.scheduling.sequences.batcher import SequenceBatcher
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Direct, Oldest, Strategy
+from tcli_server.scheduling.sequences.iterations import Iterations
 from tcli_server.scheduling.sequences.states import States
 from tcli_server.spec import ModelSpec
 
@@ -43,7 +44,8 @@ def scheduler_for(
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
     if config.HasField("ensemble_scheduling"):
-        return EnsembleScheduler(Graph(config.ensemble_scheduling), spec, statistics, find)
+        ensemble = config.ensemble_scheduling
+        return EnsembleScheduler(Graph(ensemble), spec, statistics, find, ensemble.max_inflight_requests)
     if config.HasField("sequence_batching"):
         return _sequence_batcher(config, spec, instances, statistics, folder)
 
@@ -97,13 +99,17 @@ def _sequence_batcher(
         direct = sequences.direct
         delay_ns = direct.max_queue_delay_microseconds * 1000
         strategy = Direct(size, direct.minimum_slot_utilization, delay_ns)
+    controls = Controls(sequences, spec.name, (1, 1) if batches else (1,))
+    idle_ns = sequences.max_sequence_idle_microseconds * 1000
+    texts = isinstance(controls.any_id, str)
     return SequenceBatcher(
         spec.name,
         size,
-        sequences.max_sequence_idle_microseconds * 1000,
+        idle_ns,
         strategy,
-        Controls(sequences, spec.name, (1, 1) if batches else (1,)),
+        controls,
         states,
         instances,
         lambda placed: executor_for(spec, placed.instance, statistics, states.outputs),
+        Iterations(spec.name, texts, idle_ns) if sequences.iterative_sequence else None,
     )

@@ -58,7 +58,7 @@ output [
     label_filename: "labels.txt"
   }
 ]
-sequence_batching { iterative_sequence: true }
+optimization { eager_batching: true }
 """,
         **{"labels.txt": "a\nb\nc\n"},
     )
@@ -72,7 +72,7 @@ sequence_batching { iterative_sequence: true }
         (config, 9, "input[0].formt"),
         (config, 14, "output[0].name"),
         (config, 17, "output[0].label_filename"),
-        (config, 20, "sequence_batching.iterative_sequence"),
+        (config, 20, "optimization.eager_batching"),
         (tmp_path / "second", None, ""),
     ]
     assert all(problem.found and problem.expected and problem.fix for problem in problems)

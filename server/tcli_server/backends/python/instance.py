@@ -171,6 +171,10 @@ class PythonInstance:
             except ServerError as error:
                 answers[place] = Answer({}, {}, error)
             self._close(numbers[place])
+        for place in reply.get("again", ()):
+            call = self._close(numbers[place])
+            if call is not None:  # else its sender has sent the final response
+                call.again = True
         return answers
 
     def _close(self, number: int) -> Call | None:

@@ -6,16 +6,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-import numpy as np
-
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse, Inputs, Parameter
 from tcli_server.scheduling import Later
 from tcli_server.scheduling.ensembles.graph import Plan, Step
-from tcli_server.scheduling.ensembles.shapes import passed_on
-from tcli_server.spec import ModelSpec, TensorSpec
+from tcli_server.scheduling.ensembles.limits import StepLimits
+from tcli_server.scheduling.ensembles.scope import Scope, Sequence
+from tcli_server.scheduling.ensembles.shapes import inside, outside, passed_on
+from tcli_server.spec import ModelSpec
+from tcli_server.window import LIMIT, ResponseWindow
+
+_LEAST_SIZE = 1 << 12
+"""Bytes that a response of a decoupled step counts at least, as what is made of it takes memory too."""
+
+_SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+_DEADLOCK = "unexpected deadlock, at least one output is not set while no more ensemble steps can be made"
 
 
 class Member(Protocol):
@@ -37,13 +44,18 @@ class Member(Protocol):
 
 
 class Run:
-    """Starts each step as soon as its inputs are there, and answers when nothing is left to run.
+    """Starts each step as soon as its inputs are there, and ends the request when nothing is left to run.
+
+    Each response of a decoupled step is a scope of its own, in which the steps that follow run once more. Their answers
+    leave in the order of those responses. A decoupled step waits while what is made of its responses, or the client that
+    takes it, is too far behind.
 
     It is the request's `queue`: when the request ends otherwise, for example because its client is gone, the steps that
     run are cancelled.
 
     Args:
         members: step -> its model, leased; given back at the end.
+        limits: how many runs of a step there may be; None for any number.
         done: called once, when nothing of it runs any more.
     """
 
@@ -54,6 +66,7 @@ class Run:
         plan: Plan,
         members: Mapping[Step, Member],
         statistics: InferenceStatistics,
+        limits: StepLimits | None,
         done: Callable[[], None],
     ) -> None:
         self._request = request
@@ -61,17 +74,18 @@ class Run:
         self._plan = plan
         self._members = members
         self._statistics = statistics
+        self._limits = limits
         self._done = done
         self._lock = threading.Lock()
-        self._waits = dict(plan.waits)
-        self._ready = [step for step in plan.steps if not plan.waits[step]]
+        self._root = Scope(plan)
+        self._ready = [(self._root, step) for step in self._root.startable()]
+        self._admitted: list[tuple[Scope, Step]] = []  # which `limits` have counted already
+        self._deferred = 0  # which wait for that
         self._unstarted = set(plan.steps)
-        self._running: dict[Step, InferenceRequest] = {}
-        self._readers = dict(plan.readers)
-        self._kept = frozenset(request.outputs or spec.outputs)
+        self._running: dict[InferenceRequest, Sequence] = {}
+        self._wants = frozenset(request.outputs or spec.outputs)
         self._batches = bool(spec.max_batch_size)
-        self._tensors: Inputs = {}
-        self._is_batch: dict[str, bool] = {}  # ensemble tensor -> whether its first dimension is a batch
+        self._sequence: Sequence = (request.sequence_id, request.sequence_start, request.sequence_end)
         self._error: ServerError | None = None
         self._going = False  # a thread is about to start steps
         self._given_up = False
@@ -87,8 +101,9 @@ class Run:
         if inputs is None or request.ended:
             self._given_up = True
         else:
-            self._tensors.update({name: self._inside(self._spec.inputs[name], inputs[name]) for name in inputs})
-            self._is_batch.update(dict.fromkeys(inputs, self._batches))
+            tensors = self._spec.inputs
+            self._root.tensors.update({name: inside(tensors[name], inputs[name], self._batches) for name in inputs})
+            self._root.batches.update(dict.fromkeys(inputs, self._batches))
         self._go_on(later)
 
     def release(self, request: InferenceRequest) -> None:
@@ -97,20 +112,23 @@ class Run:
         with self._lock:
             gone = not self._over
             self._given_up = True
-            running, unstarted = list(self._running.values()), list(self._unstarted)
+            running, unstarted = list(self._running), list(self._unstarted)
         for inner in running:
             inner.cancel()
         if gone and request.sequence_id and not request.sequence_start:
             for step in unstarted:  # there, too, nobody will go on with the sequence
                 self._members[step].abandon(request.sequence_id, request.connection)
+        if gone:
+            self._withdraw()
+            self._go_on(None)
 
     # --- steps ---
 
     def _go_on(self, later: Later | None) -> None:
-        """Start what can start; end the request if nothing runs any more.
+        """Start what can start, answer what can be answered, and end the request if nothing runs any more.
 
         A step may be answered before its submission returns. Whoever hears of that while somebody is here leaves what
-        follows to him, as calls within calls would run out of stack.
+        follows to him, as calls within calls would run out of stack, and answers would get out of order.
         """
         with self._lock:
             if self._going:
@@ -118,52 +136,101 @@ class Run:
             self._going = True
         while True:
             with self._lock:
-                ready, self._ready = self._ready, []
-                if self._error is not None or self._given_up:
-                    ready = []
-                started = [(step, self._made(step)) for step in ready]
-                self._running.update(started)
-                if not started:
+                started, unused = self._start()
+                answers, closed = self._settle()
+                busy = self._running or self._ready or self._admitted or self._deferred
+                if not busy or not (started or unused or answers or closed):
                     self._going = False
-                    over = not self._running and not self._over
+                    over = not busy and not self._over
                     self._over = self._over or over
                     break
             for step, inner in started:
                 self._submit(step, inner, later)
+            self._leave(unused)
+            for scope in answers:
+                self._answer(scope)
+            for scope in closed:
+                if scope.window is not None:
+                    self._request.when_room(partial(scope.window.take, scope.size))
+        self._leave(unused)
         if over:
-            self._end()
+            self._end(answers)
 
-    def _made(self, step: Step) -> InferenceRequest:
+    def _start(self) -> tuple[list[tuple[Step, InferenceRequest]], list[Step]]:
+        """The requests of the steps that can start, and the steps that were admitted and will not; with the lock held."""
+        ready, self._ready = self._ready, []
+        admitted, self._admitted = self._admitted, []
+        if self._error is not None or self._given_up:
+            return [], [step for _, step in admitted]
+        started = [(step, self._made(scope, step)) for scope, step in admitted]
+        for scope, step in ready:
+            if step is self._plan.answer:
+                scope.answerable = True
+            elif self._limits is None or self._limits.enter(step.index, self, partial(self._admit, scope, step)):
+                started.append((step, self._made(scope, step)))
+            else:
+                self._deferred += 1
+                if scope.window is not None:  # whoever made this has to wait, too
+                    scope.window.add(LIMIT)
+        return started, []
+
+    def _admit(self, scope: Scope, step: Step) -> None:
+        """The limits let a run begin."""
+        with self._lock:
+            self._deferred -= 1
+            self._admitted.append((scope, step))
+        if scope.window is not None:
+            scope.window.take(LIMIT)
+        self._go_on(None)
+
+    def _withdraw(self) -> None:
+        """What waits for the limits need not begin any more."""
+        if self._limits is not None:
+            count = self._limits.withdraw(self)
+            with self._lock:
+                self._deferred -= count
+
+    def _leave(self, steps: list[Step]) -> None:
+        if self._limits is not None:
+            for step in steps:
+                self._limits.leave(step.index)
+
+    def _made(self, scope: Scope, step: Step) -> InferenceRequest:
         self._unstarted.discard(step)
         spec = self._members[step].spec
         inputs: Inputs = {}
+        sequence = self._sequence
         for name, tensor in step.inputs.items():
-            array = self._tensors.get(tensor)
-            if array is not None:  # else it was left out, which the model may or may not allow
+            found = scope.find(tensor)
+            if found is not None:  # else it was left out, which the model may or may not allow
+                owner, array = found
                 wanted = spec.inputs.get(name)
                 dims = wanted.dims if wanted is not None else array.shape
-                inputs[name] = passed_on(array, self._is_batch[tensor], bool(spec.max_batch_size), dims)
-        for tensor in set(step.inputs.values()):
-            self._readers[tensor] -= 1
-            if not self._readers[tensor] and tensor not in self._kept:
-                self._tensors.pop(tensor, None)
+                inputs[name] = passed_on(array, owner.batches[tensor], bool(spec.max_batch_size), dims)
+                sequence = owner.sequences.get(tensor, sequence)
+        scope.read(step)
         outer = self._request
-        return InferenceRequest(
+        decoupled = step in self._plan.decoupled
+        inner = InferenceRequest(
             step.model,
             inputs,
-            tuple(name for name, tensor in step.outputs.items() if tensor in self._kept or self._readers.get(tensor)),
+            self._plan.wanted[step],
             step.version,
             outer.id,
             dict(outer.parameters),
-            partial(self._answered, step),
             priority=outer.priority,
             timeout_us=self._time_left_us(),
-            sequence_id=outer.sequence_id,
-            sequence_start=outer.sequence_start,
-            sequence_end=outer.sequence_end,
+            sequence_id=sequence[0],
+            sequence_start=sequence[1],
+            sequence_end=sequence[2],
             connection=outer.connection,
+            takes_many=decoupled,
+            window=ResponseWindow() if decoupled and step.model not in self._plan.twice else None,
             arrival_ns=time.monotonic_ns(),
         )
+        inner.reply = partial(self._answered, scope, step, inner)
+        self._running[inner] = sequence
+        return inner
 
     def _time_left_us(self) -> int:
         """What is left of the request's timeout; Triton gives every step all of it anew."""
@@ -181,91 +248,163 @@ class Run:
         except Exception as error:
             LOG.exception("a step of ensemble '%s' could not be submitted", self._spec.name)
             inner.fail(InternalError(f"{type(error).__name__}: {error}"))
-        if self._request.ended:  # its end did not see this step yet
+        if self._given_up:  # its end did not see this step yet
             inner.cancel()
 
-    def _answered(self, step: Step, response: InferenceResponse) -> None:
-        batches = bool(self._members[step].spec.max_batch_size)
+    def _answered(self, scope: Scope, step: Step, inner: InferenceRequest, response: InferenceResponse) -> None:
+        needless: list[InferenceRequest] = []
         with self._lock:
-            inner = self._running.pop(step)
-            if response.error is not None:
-                self._error = self._error or error_of_kind(
-                    response.error.kind,
-                    f"in ensemble '{self._spec.name}', {response.error} (step {step.index + 1}, model '{step.model}')",
-                )
-            else:
-                for index, (begin, end) in enumerate(
-                    (
-                        (inner.compute_start_ns, inner.compute_input_end_ns),
-                        (inner.compute_input_end_ns, inner.compute_output_start_ns),
-                        (inner.compute_output_start_ns, inner.compute_end_ns),
-                    )
-                ):
-                    self._times[index] += end - begin
-                for name, array in response.outputs.items():
-                    tensor = step.outputs.get(name)
-                    if tensor is not None:
-                        self._tensors[tensor] = array
-                        self._is_batch[tensor] = batches
-                for follower in self._plan.followers[step]:
-                    self._waits[follower] -= 1
-                    if not self._waits[follower]:
-                        self._ready.append(follower)
+            sequence = self._running[inner]
+            if response.final:
+                del self._running[inner]
+            error = response.error
+            if error is None:
+                try:
+                    self._take(scope, step, inner, sequence, response)
+                except ServerError as wrong:
+                    error = wrong
+                if response.final:
+                    self._charge(inner)
+            if error is not None and self._error is None and not self._given_up:
+                text = f"in ensemble '{self._spec.name}', {error} (step {step.index + 1}, model '{step.model}')"
+                self._error = error_of_kind(error.kind, text)
+                needless = [other for other in self._running if other.takes_many]
+        if needless:  # they could go on for ever
+            for other in needless:
+                other.cancel()
+        if self._error is not None:
+            self._withdraw()
         self._go_on(None)
+        if response.final:
+            self._leave([step])
 
-    # --- the end ---
+    def _take(
+        self, scope: Scope, step: Step, inner: InferenceRequest, sequence: Sequence, response: InferenceResponse
+    ) -> None:
+        """Take a response of a step: what can start now is ready; with the lock held.
 
-    def _end(self) -> None:
+        Raises:
+            InvalidArgumentError: it says something wrong of its sequence.
+        """
+        if step not in self._plan.decoupled:
+            self._put(scope, step, sequence, response)
+            self._ready += scope.done(step)
+            return
+        if response.final:
+            scope.drained = True
+        if response.empty or self._error is not None or self._given_up:
+            return
+        size = max(_LEAST_SIZE, sum([array.nbytes for array in response.outputs.values()]))
+        if inner.window is not None:
+            inner.window.add(size)
+        child = Scope(self._plan, scope, inner.window, size)
+        self._put(child, step, sequence, response)
+        scope.children.append(child)
+        self._ready += [(child, follower) for follower in child.startable()]
+
+    def _put(self, scope: Scope, step: Step, sequence: Sequence, response: InferenceResponse) -> None:
+        batches = bool(self._members[step].spec.max_batch_size)
+        if response.parameters:
+            sequence = _sequence(sequence, response.parameters)
+        for name, array in response.outputs.items():
+            tensor = step.outputs.get(name)
+            if tensor is not None:
+                scope.tensors[tensor] = array
+                scope.batches[tensor] = batches
+                if sequence != self._sequence:
+                    scope.sequences[tensor] = sequence
+
+    def _charge(self, inner: InferenceRequest) -> None:
+        times = self._times
+        times[0] += inner.compute_input_end_ns - inner.compute_start_ns
+        times[1] += inner.compute_output_start_ns - inner.compute_input_end_ns
+        times[2] += inner.compute_end_ns - inner.compute_output_start_ns
+
+    # --- answers, and the end ---
+
+    def _settle(self) -> tuple[list[Scope], list[Scope]]:
+        """The scopes whose answers can leave, in order, and those that are over; with the lock held."""
+        answers: list[Scope] = []
+        closed: list[Scope] = []
+        scope = self._root
+        while self._error is None and not self._given_up:
+            if scope.level < self._plan.depth:
+                if scope.children:
+                    scope = scope.children[0]
+                    continue
+                if not scope.drained:
+                    break
+            elif scope.answerable:
+                scope.answerable = False
+                answers.append(scope)
+            else:
+                break
+            if scope.parent is None:
+                break
+            closed.append(scope.parent.children.popleft())
+            scope = scope.parent
+        return answers, closed
+
+    def _answer(self, scope: Scope) -> None:
+        """Send an answer that is not the last one."""
+        try:
+            response = self._response(scope)
+        except Exception as error:
+            with self._lock:
+                self._error = self._error or self._defect(error)
+        else:
+            self._request.send(response, final=False)
+
+    def _response(self, scope: Scope) -> InferenceResponse:
+        outputs: Inputs = {}
+        sequence = self._sequence
+        for name, spec in self._spec.outputs.items():
+            found = scope.find(name) if name in self._wants else None
+            if found is not None:
+                owner, array = found
+                outputs[name] = outside(
+                    spec, passed_on(array, owner.batches[name], self._batches, spec.backend_dims), self._batches
+                )
+                sequence = owner.sequences.get(name, sequence)
+        if self._wants and not outputs and not self._spec.decoupled:
+            raise InvalidArgumentError(_DEADLOCK)
+        parameters: dict[str, Parameter] = dict(zip(_SEQUENCE, sequence, strict=True))  # as Triton, in sequences or not
         request = self._request
-        outputs = {} if self._error is not None or request.ended else self._outputs()
-        self._tensors.clear()
+        return InferenceResponse(
+            request.model_name, self._spec.version, request.id, outputs, parameters, spec=self._spec
+        )
+
+    def _defect(self, error: Exception) -> ServerError:
+        """What the client gets of an answer that could not be made."""
+        if isinstance(error, ServerError):
+            return error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}")
+        LOG.error("an answer of ensemble '%s' could not be made", self._spec.name, exc_info=error)
+        return InternalError(f"in ensemble '{self._spec.name}', {type(error).__name__}: {error}")
+
+    def _end(self, answers: list[Scope]) -> None:
+        request = self._request
+        for scope in answers[:-1]:
+            self._answer(scope)
+        last: InferenceResponse | None = None
+        if self._error is None and not request.ended:
+            try:
+                if answers:
+                    last = self._response(answers[-1])
+                elif not self._spec.decoupled:
+                    raise InvalidArgumentError(_DEADLOCK)
+            except Exception as error:
+                self._error = self._defect(error)
         for member in self._members.values():
             member.give_back()
         if self._error is not None:
             request.fail(self._error)
         elif not request.ended:
             self._stamp()
-            if outputs or not self._kept:
-                sequence: dict[str, Parameter] = {  # Triton's ensembles answer with these, in sequences or not
-                    "sequence_id": request.sequence_id,
-                    "sequence_start": request.sequence_start,
-                    "sequence_end": request.sequence_end,
-                }
-                request.send(
-                    InferenceResponse(
-                        request.model_name, self._spec.version, request.id, outputs, sequence, spec=self._spec
-                    )
-                )
+            if last is not None:
+                request.send(last)
             else:
-                request.fail(
-                    InvalidArgumentError(
-                        f"in ensemble '{self._spec.name}', unexpected deadlock, at least one output is not set while no "
-                        "more ensemble steps can be made"
-                    )
-                )
+                request.finish()
         self._done()
-
-    def _outputs(self) -> Inputs:
-        outputs: Inputs = {}
-        for name, spec in self._spec.outputs.items():
-            if name in self._kept and name in self._tensors:
-                array = passed_on(self._tensors[name], self._is_batch[name], self._batches, spec.backend_dims)
-                outputs[name] = self._outside(spec, array)
-        return outputs
-
-    def _inside(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-        """An input of the ensemble in the shape that `reshape` gives it."""
-        if not spec.reshaped:
-            return array
-        batch = array.shape[: self._batches]
-        return array.reshape((*batch, *spec.to_backend(array.shape[len(batch) :])))
-
-    def _outside(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-        """An output of the ensemble in the shape that clients see."""
-        if not spec.reshaped:
-            return array
-        batch = array.shape[: self._batches]
-        return array.reshape((*batch, *spec.to_client(array.shape[len(batch) :])))
 
     def _stamp(self) -> None:
         """Charge the request what its steps took together, as Triton does; that may be more than passed."""
@@ -274,3 +413,22 @@ class Run:
         request.compute_output_start_ns = request.compute_input_end_ns + times[1]
         request.compute_end_ns = request.compute_output_start_ns + times[2]
         self._statistics.record_execution(request.batch_size, times[0], times[1], times[2])
+
+
+def _sequence(given: Sequence, parameters: Mapping[str, Parameter]) -> Sequence:
+    """The sequence that goes on with a response: that of its request, unless the response names another one.
+
+    Raises:
+        InvalidArgumentError: what it says of its sequence is of a wrong type.
+    """
+    if not any(name in parameters for name in _SEQUENCE):
+        return given
+    number, start, end = (
+        parameters.get(name, default) for name, default in zip(_SEQUENCE, (given[0], False, False), strict=True)
+    )
+    if isinstance(number, bool) or not isinstance(number, int | str):
+        raise InvalidArgumentError(f"expected parameter 'sequence_id' to be an integer or a text, found {number!r}")
+    for name, flag in (("sequence_start", start), ("sequence_end", end)):
+        if not isinstance(flag, bool):
+            raise InvalidArgumentError(f"expected parameter '{name}' to be a boolean, found {flag!r}")
+    return number, bool(start), bool(end)

@@ -3,15 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from tcli_server.errors import ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.ensembles.graph import Graph, Step
+from tcli_server.scheduling.ensembles.limits import StepLimits
 from tcli_server.scheduling.ensembles.run import Member, Run
 from tcli_server.spec import ModelSpec
+
+_NONE: frozenset[int] = frozenset()
 
 
 class EnsembleScheduler:
@@ -19,6 +21,7 @@ class EnsembleScheduler:
 
     Args:
         find: the model that answers for a name and a version at this moment; raises ServerError if there is none.
+        max_inflight: runs of a step at a time, over all requests; 0 for any number.
     """
 
     def __init__(
@@ -27,11 +30,13 @@ class EnsembleScheduler:
         spec: ModelSpec,
         statistics: InferenceStatistics,
         find: Callable[[str, str], Member],
+        max_inflight: int = 0,
     ) -> None:
         self._graph = graph
         self._spec = spec
         self._statistics = statistics
         self._find = find
+        self._limits = StepLimits(spec.name, len(graph.steps), max_inflight) if max_inflight else None
         self._ended = threading.Condition()
         self._running = 0
         self._stopped = False
@@ -57,12 +62,16 @@ class EnsembleScheduler:
                 return False
             self._running += 1
         try:
-            plan = self._graph.plan(frozenset(request.outputs or self._spec.outputs))
-            members = self._members(plan.steps)
+            outputs = frozenset(request.outputs or self._spec.outputs)
+            members = self._members(self._graph.needed(outputs))
         except ServerError as error:
             self._one_less()
             raise error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}") from None
-        Run(request, self._spec, plan, members, self._statistics, partial(self._one_less)).begin(later)
+        decoupled = _NONE
+        if self._spec.decoupled:
+            decoupled = frozenset(step.index for step, member in members.items() if member.spec.decoupled)
+        plan = self._graph.plan(outputs, decoupled)
+        Run(request, self._spec, plan, members, self._statistics, self._limits, self._one_less).begin(later)
         return True
 
     def _members(self, steps: Sequence[Step]) -> dict[Step, Member]:
@@ -111,4 +120,6 @@ class EnsembleScheduler:
             while self._running:
                 if not self._ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
                     return not self._running
+        if self._limits is not None:
+            self._limits.stop()
         return True

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 
-from tcli_server.errors import CancelledError, InvalidArgumentError, UnavailableError
+from tcli_server.errors import CancelledError, InvalidArgumentError, ServerError, UnavailableError
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
@@ -15,6 +15,7 @@ from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Strategy
+from tcli_server.scheduling.sequences.iterations import Iterations
 from tcli_server.scheduling.sequences.run import NoStep, Run, SequenceStep
 from tcli_server.scheduling.sequences.seat import Seat
 from tcli_server.scheduling.sequences.states import States
@@ -39,6 +40,7 @@ class SequenceBatcher:
         size: slots of each instance.
         idle_ns: how long a sequence may keep its slot without a request.
         executor: makes what runs the batches of one instance.
+        iterations: where each request is a sequence of steps; None for sequences of requests.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SequenceBatcher:
         states: States,
         instances: Sequence[PlacedInstance],
         executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
+        iterations: Iterations | None = None,
     ) -> None:
         self._model = model
         self._size = size
@@ -60,6 +63,7 @@ class SequenceBatcher:
         self._states = states
         self._nobody = controls.of_nobody() if strategy.keeps_rows else None
         self._executor = executor
+        self._iterations = iterations
         self._lock = threading.Lock()
         self._runs: dict[int | str, Run] = {}  # those that may go on, by id
         self._resting: OrderedDict[Run, None] = OrderedDict()  # those whose client is to speak, longest first
@@ -97,9 +101,11 @@ class SequenceBatcher:
                 f"inference request to model '{self._model}' must specify batch-size 1 due to requirements of sequence batcher"
             )
         if not request.sequence_id:
-            raise InvalidArgumentError(
-                f"inference request to model '{self._model}' must specify a non-zero or non-empty correlation ID"
-            )
+            if self._iterations is None:
+                raise InvalidArgumentError(
+                    f"inference request to model '{self._model}' must specify a non-zero or non-empty correlation ID"
+                )
+            self._iterations.name(request, self._runs)
         self._controls.check(request)
         with self._lock:
             if self._stopped:
@@ -314,7 +320,7 @@ class SequenceBatcher:
         if request.sequence_start:
             run.states = self._states.initial
         inputs = {**inputs, **self._controls.of(request), **run.states}
-        request.step = SequenceStep(run, self._states, inputs, self._nobody)
+        request.step = SequenceStep(run, self._states, inputs, self._nobody, self._iterations is not None)
         return request
 
     @staticmethod
@@ -328,6 +334,8 @@ class SequenceBatcher:
 
     def _ran(self, worker: Worker) -> None:
         gone: Batch = []
+        back: Batch = []
+        late: list[tuple[InferenceRequest, ServerError]] = []
         rests = False
         with self._lock:
             seat = next(seat for seat in self._seats if seat.worker is worker)
@@ -338,8 +346,15 @@ class SequenceBatcher:
                     continue
                 request, run.running = run.running, None
                 request.step = None
-                # Nobody has answered the request yet: if it has ended, its client is gone.
-                if request.ended or (self._stopped and not run.requests):
+                again, run.again = run.again and not request.ended, False
+                if again and self._iterations is not None:
+                    error = self._iterations.lateness(request, now_ns)
+                    if error is None:
+                        self._put_back(run, request, now_ns)
+                        back.append(request)
+                        continue
+                    late.append((request, error))
+                if request.cancelled or (not run.requests and (self._stopped or self._iterations is not None)):
                     gone += self._end(run)
                 elif not run.requests and not run.complete:
                     run.rests_ns = now_ns
@@ -349,7 +364,19 @@ class SequenceBatcher:
                     self._leave_if_over(run)
         if rests:
             self._watch.notice(now_ns + self._idle_ns)
+        for request, error in late:
+            request.fail(error, FailureReason.REJECTED)
+        for request in back:
+            if request.ended and request.queue is not None:  # as in `submit`
+                request.queue.release(request)
         _cancel(gone)
+
+    def _put_back(self, run: Run, request: InferenceRequest, now_ns: int) -> None:
+        """The model wants a request once more."""
+        request.sequence_start = request.sequence_end = False
+        request.queue_ns, request.queue = now_ns, run
+        run.requests.appendleft(request)
+        self._waiting += 1
 
     # --- the life of the scheduler ---
 

@@ -29,11 +29,13 @@ class Run:
         connection: of its last request.
         states: what the next request gets, unless it starts the sequence anew.
         rests_ns: since when it has nothing to do.
+        again: the model wants the running request once more.
     """
 
     __slots__ = (
         "_forget",
         "_initial",
+        "again",
         "complete",
         "connection",
         "id",
@@ -57,6 +59,7 @@ class Run:
         self.complete = False
         self.connection: object = None
         self.rests_ns = 0
+        self.again = False
         self.states = states.initial
         self._forget = forget
 
@@ -87,12 +90,14 @@ class SequenceStep:
 
     Args:
         nobody: the controls of a row that is no request, where each row has to be there.
+        iterative: the model may have a request as often as it likes.
     """
 
-    __slots__ = ("_nobody", "_run", "_states", "inputs")
+    __slots__ = ("_iterative", "_nobody", "_run", "_states", "inputs")
 
-    def __init__(self, run: Run, states: States, inputs: Inputs, nobody: Inputs | None) -> None:
+    def __init__(self, run: Run, states: States, inputs: Inputs, nobody: Inputs | None, iterative: bool) -> None:
         self.inputs = inputs
+        self._iterative = iterative
         self._run = run
         self._states = states
         self._nobody = nobody
@@ -100,6 +105,11 @@ class SequenceStep:
     def keep(self, states: Inputs) -> None:
         """As `Step.keep`."""
         self._run.states = self._states.next(self._run.states, states)
+
+    def again(self) -> bool:
+        """As `Step.again`."""
+        self._run.again = self._iterative
+        return self._iterative
 
     def filler(self) -> Inputs | None:
         """As `Step.filler`: inputs of the same shapes without a meaning."""
@@ -123,6 +133,10 @@ class NoStep:
 
     def keep(self, states: Inputs) -> None:
         """As `Step.keep`: nobody needs them."""
+
+    def again(self) -> bool:
+        """As `Step.again`: it is no request, so it does not come again."""
+        return True
 
     def filler(self) -> Inputs | None:
         """As `Step.filler`."""
