@@ -120,7 +120,7 @@ class Get:
 
 @dataclass(frozen=True)
 class Counts:
-    """The counters of a model's statistics."""
+    """The counters of a model's statistics, since the topic began."""
 
     name: str
     model: str
@@ -133,7 +133,7 @@ class Counts:
             "inference_count": told["inference_count"],
             "execution_count": told["execution_count"],
             **{key: stats[key]["count"] for key in ("success", "fail", "queue", "compute_infer")},
-            "batches": [[each["batch_size"], each["compute_infer"]["count"]] for each in told["batch_stats"]],
+            **{f"batches of {each['batch_size']}": each["compute_infer"]["count"] for each in told["batch_stats"]},
         }
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.recorded.exchanges import MODELS, TOPICS
+from conformance.recorded.kinds import Counts
 from conformance.recorded.wire import Json, Server
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -27,7 +28,15 @@ def load_models(server: Server) -> None:
 
 def answers_of(server: Server, topic: str) -> dict[str, Json]:
     """Exchange -> answers. The exchanges of a topic are held in their order."""
-    return {exchange.name: without_folders(exchange.held(server)) for exchange in TOPICS[topic]}
+    before = {each.model: each.held(server) for each in TOPICS[topic] if isinstance(each, Counts)}
+    answers = {}
+    for exchange in TOPICS[topic]:
+        told = without_folders(exchange.held(server))
+        if isinstance(exchange, Counts):
+            counted = {key: count - before[exchange.model].get(key, 0) for key, count in told.items()}
+            told = {key: count for key, count in counted.items() if count}
+        answers[exchange.name] = told
+    return answers
 
 
 def without_folders(told: Json) -> Json:

@@ -27,7 +27,6 @@ SAYS = {
 SENDER = ("second", "final_first", "flag", "no_response", "no_response_type", "closed")
 
 EXCHANGES = [
-    Counts("counters before", "errors"),
     *(
         Infer(what, asks(what))
         for what in (

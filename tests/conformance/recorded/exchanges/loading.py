@@ -14,7 +14,6 @@ SAYS = {
     "auto_complete_key": "colour",
     "auto_complete_batch": "max_batch_size",
     "no_class": "TritonPythonModel",
-    "no_file": "model.py",
     "no_outputs": "output",
 }
 
