@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from conformance.recorded.wire import Json, Request, Server, error_of, grpc_request, stream_message
+from conformance.recorded.wire import LOAD_PATIENCE, Json, Request, Server, error_of, grpc_request, stream_message
 
 
 class Exchange(Protocol):
@@ -147,7 +147,7 @@ class Control:
     says: tuple[str, ...] = ()
 
     def held(self, server: Server) -> Json:
-        answer = server.http.post(f"/v2/repository/models/{self.model}/{self.action}", json={})
+        answer = server.http.post(f"/v2/repository/models/{self.model}/{self.action}", json={}, timeout=LOAD_PATIENCE)
         ready = server.http.get(f"/v2/models/{self.model}/ready").status_code
         told = {"status": answer.status_code, "ready": ready}
         return told if answer.status_code == 200 else {**told, "error": error_of(answer.json())}

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from conformance.recorded.exchanges import MODELS, TOPICS
 from conformance.recorded.kinds import Counts
-from conformance.recorded.wire import Json, Server
+from conformance.recorded.wire import LOAD_PATIENCE, Json, Server
 
 ANSWERS = Path(__file__).parent / "answers"
 WIDTH = 110
-FOLDERS = re.compile(r"/[^\s'\"]*/(?=(?:\w+/)?\d+/model\.py|broken_)")
+FOLDERS = re.compile(r"[^\s'\"]*/(?=(?:\w+/)?\d+/model\.py|broken_)")
 
 
 def load_models(server: Server) -> None:
     """Load all that the exchanges ask; ensembles bring their steps."""
 
     def load(model: str) -> None:
-        answer = server.http.post(f"/v2/repository/models/{model}/load", json={})
+        answer = server.http.post(f"/v2/repository/models/{model}/load", json={}, timeout=LOAD_PATIENCE)
         if answer.status_code != 200:
             raise RuntimeError(f"{model} does not load: {answer.text}")
 

@@ -15,6 +15,8 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor, triton_to_np_dtype
 
 Json = Any
+LOAD_PATIENCE = 120
+"""Seconds."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Opens Python models."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tcli_server.backends.python.process import WorkerProcess
 from tcli_server.backends.python.supervisor import Handle, Start
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
+from tcli_server.messages import to_json
 
 
 class PythonBackend:
@@ -44,7 +46,7 @@ class PythonBackend:
                 "kind": "auto_complete",
                 "path": str(model_file),
                 "version": str(surroundings.version),
-                "config": _document(config),
+                "config": to_json(config),
             }
             reply = process.order(order)
         finally:
@@ -58,7 +60,7 @@ class PythonBackend:
     ) -> PythonInstance:
         """As `Backend.open`."""
         arguments = {
-            "model_config": json_format.MessageToJson(config, preserving_proto_field_name=True),
+            "model_config": json.dumps(to_json(config)),
             "model_instance_kind": "CPU" if placement.gpu is None else "GPU",
             "model_instance_name": placement.name,
             "model_instance_device_id": str(placement.gpu or 0),
@@ -93,10 +95,6 @@ def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Star
         return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle, gone)
 
     return start
-
-
-def _document(config: ModelConfig) -> dict[str, object]:
-    return json_format.MessageToDict(config, preserving_proto_field_name=True)
 
 
 def _take_over(config: ModelConfig, document: dict[str, object]) -> None:

@@ -69,7 +69,7 @@ EXCHANGES = [
         "A": ["float32", [[1, 2, 3, 4]]], "B": ["float32", [[1, 1, 1, 1]]]}, outputs=["Z"])),
     asked("in initialize", call("in_initialize"), "execute"),
     asked("async_exec", calls("gather", ADD, ADD, {**ADD, "outputs": ["OUTPUT0"]})),
-    asked("async_exec of what fails", calls("gather", ADD, fails("code UNAVAILABLE"), {**ADD, "model": "nobody"}), "nobody"),
+    asked("async_exec of what fails", calls("gather", ADD, fails("code UNAVAILABLE"), {**ADD, "model": "nobody"})),
     asked("async_exec of decoupled models", calls("decoupled", WHOLE, WHOLE)),
     asked("async_exec of a decoupled model without saying so", calls("gather", WHOLE), "decoupled"),
     Infer("an exception in a coroutine", calls("raise"), says=("in a coroutine",)),

@@ -1,6 +1,6 @@
 """Models that cannot be loaded, and why."""
 
-from conformance.recorded.kinds import Control, Infer, Metrics
+from conformance.recorded.kinds import Control, Infer
 from conformance.recorded.wire import Request, Tensor
 
 SAYS = {
@@ -24,7 +24,6 @@ EXCHANGES = [
     Control("unknown", "nobody", says=("nobody",)),
     Control("again", "metering"),
     Control("unloaded", "metering", "unload"),
-    Metrics("metrics of what is unloaded", "recorded_requests"),
     Control("loaded again", "metering"),
     Infer("counts from the beginning", Request("metering", (Tensor("BY", "FP64", (1,), (1,)),))),
 ]

@@ -23,7 +23,7 @@ class TritonPythonModel:
             "decoupled": pb_utils.using_decoupled_model_transaction_policy(config),
             "input": pb_utils.get_input_config_by_name(config, "COUNT")["dims"],
             "nobody": pb_utils.get_input_config_by_name(config, "NOBODY"),
-            "type": pb_utils.triton_string_to_numpy(entry["data_type"]).__name__,
+            "type": np.dtype(pb_utils.triton_string_to_numpy(entry["data_type"])).name,
         }
 
     def execute(self, requests):

@@ -1,5 +1,7 @@
 """Answers in the way that it is asked for, right or wrong."""
 
+import json
+
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
@@ -130,9 +132,9 @@ class TritonPythonModel:
         requests[0].get_response_sender().send(failed("sent", pb_utils.TritonError.NOT_FOUND), flags=FINAL)
 
     def sender_says(self, requests, case):
-        """What the sender says of a wrong use, as text."""
+        """What the sender says of a wrong use; `last_word` tells it."""
         sender = requests[0].get_response_sender()
-        told = "nothing"
+        told = {}
         try:
             if case == "second":
                 sender.send(response())
@@ -149,7 +151,7 @@ class TritonPythonModel:
                 sender.send(response(), flags=FINAL)
                 sender.send(flags=FINAL)
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
+            told = {"raises": type(error).__name__, "error": str(error)}
         self.told = told
         if case == "second":
             sender.send(flags=FINAL)
@@ -157,4 +159,5 @@ class TritonPythonModel:
             sender.send(response(), flags=FINAL)
 
     def last_word(self, requests):
-        return [more(np.array([[self.told]], np.object_))]
+        text = np.array([[json.dumps(self.told)]], np.object_)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("JSON", text)])]

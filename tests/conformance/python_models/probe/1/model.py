@@ -184,7 +184,7 @@ CASES = {
     "strings to bytes and back": round_trip,
     "numbers to bytes": lambda: pb_utils.serialize_byte_tensor(ONES),
     "no strings to bytes": lambda: list(pb_utils.serialize_byte_tensor(np.zeros(0, np.object_))),
-    "type names": lambda: {name: pb_utils.triton_string_to_numpy(f"TYPE_{name}").__name__ for name in (
+    "type names": lambda: {name: np.dtype(pb_utils.triton_string_to_numpy(f"TYPE_{name}")).name for name in (
         "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "STRING"
     )},
     "type name of nobody": lambda: pb_utils.triton_string_to_numpy("TYPE_NOBODY"),
@@ -192,7 +192,7 @@ CASES = {
         np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32,
         np.float64, np.object_, np.bytes_, np.complex64
     )],
-    "codes to types": lambda: [pb_utils.triton_to_numpy_type(code).__name__ for code in range(1, 14)],
+    "codes to types": lambda: [np.dtype(pb_utils.triton_to_numpy_type(code)).name for code in range(1, 14)],
     "constants": lambda: [
         pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END,
         pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL, pb_utils.TRITONSERVER_REQUEST_RELEASE_ALL,

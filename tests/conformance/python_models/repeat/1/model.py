@@ -1,5 +1,6 @@
 """One response for each element of IN, in the way that HOW says."""
 
+import json
 import threading
 
 import numpy as np
@@ -16,8 +17,8 @@ def response(index, value, **named):
     return pb_utils.InferenceResponse(outputs, **named)
 
 
-def text(value):
-    return pb_utils.InferenceResponse([pb_utils.Tensor("TEXT", np.array([value], np.object_))])
+def told(value):
+    return pb_utils.InferenceResponse([pb_utils.Tensor("JSON", np.array([json.dumps(value)], np.object_))])
 
 
 def failed(message):
@@ -94,11 +95,11 @@ class TritonPythonModel:
         for send in (lambda: sender.send(), lambda: sender.send(response(0, 1), flags=7), lambda: sender.send("text")):
             try:
                 send()
-                told = "nothing"
+                answer = {}
             except Exception as error:
-                told = f"{type(error).__name__}: {error}"
-            sender.send(text(told))
-        sender.send(text(str(sender.is_cancelled())), flags=FINAL)
+                answer = {"raises": type(error).__name__, "error": str(error)}
+            sender.send(told(answer))
+        sender.send(told(sender.is_cancelled()), flags=FINAL)
 
     def until_cancelled(self, sender, values):
         self.saw_cancel.clear()
@@ -111,7 +112,7 @@ class TritonPythonModel:
         sender.send(flags=FINAL)
 
     def was_cancelled(self, sender, values):
-        sender.send(text(str(self.saw_cancel.wait(30))), flags=FINAL)
+        sender.send(told(self.saw_cancel.wait(30)), flags=FINAL)
 
     def finalize(self):
         for thread in self.threads:
