@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,11 +27,12 @@ def load_models(server: Server) -> None:
         list(pool.map(load, MODELS))
 
 
-def answers_of(server: Server, topic: str) -> dict[str, Json]:
-    """Exchange -> answers. The exchanges of a topic are held in their order."""
-    before = {each.model: each.held(server) for each in TOPICS[topic] if isinstance(each, Counts)}
+def answers_of(server: Server, topic: str, without: Collection[str] = ()) -> dict[str, Json]:
+    """Exchange -> answers. The exchanges of a topic are held in their order, but for those `without`."""
+    exchanges = [exchange for exchange in TOPICS[topic] if exchange.name not in without]
+    before = {each.model: each.held(server) for each in exchanges if isinstance(each, Counts)}
     answers = {}
-    for exchange in TOPICS[topic]:
+    for exchange in exchanges:
         told = without_folders(exchange.held(server))
         if isinstance(exchange, Counts):
             counted = {key: count - before[exchange.model].get(key, 0) for key, count in told.items()}
