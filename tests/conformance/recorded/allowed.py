@@ -46,3 +46,5 @@ class Allowed:
 
 ANY = object()
 """Compared elsewhere: counters that another difference changes, and parts of an answer whose status is pinned."""
+
+ALLOWED: list[Allowed] = []

@@ -55,16 +55,22 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Stream:
-    """`ordered`: the order of all messages counts, not only that of each request's."""
+    """Attributes:
+    ordered: the order of all messages counts, not only that of each request's.
+    folded: the end may come with the last response or alone, as the steps of an ensemble happen to end.
+    """
 
     name: str
     requests: tuple[Request, ...]
     says: tuple[str, ...] = ()
     empty_final: bool = True
     ordered: bool = False
+    folded: bool = False
 
     def held(self, server: Server) -> Json:
         messages = server.stream(self.requests, self.empty_final)
+        if self.folded and len(messages) > 1 and "outputs" not in messages[-1] and "error" not in messages[-1]:
+            messages[-2]["parameters"].update(messages.pop()["parameters"])
         if self.ordered:
             return messages
         ids = sorted({message.get("id", "") for message in messages})

@@ -13,10 +13,13 @@ class TritonPythonModel:
             key = int(pb_utils.get_input_tensor_by_name(request, "CORRID").as_numpy().ravel()[0])
             if pb_utils.get_input_tensor_by_name(request, "START").as_numpy().ravel()[0]:
                 self.left[key] = int(pb_utils.get_input_tensor_by_name(request, "COUNT").as_numpy().ravel()[0])
+            sender = request.get_response_sender()
+            if key not in self.left:  # the row of a sequence that has nothing to run
+                sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                continue
             self.left[key] -= 1
             left = self.left[key]
             response = pb_utils.InferenceResponse([pb_utils.Tensor("LEFT", np.array([[left]], np.int32))])
-            sender = request.get_response_sender()
             if left > 0:
                 request.set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
                 sender.send(response)
