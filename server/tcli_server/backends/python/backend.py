@@ -1,5 +1,6 @@
 """Opens Python models."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Start
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
+from tcli_server.messages import to_json
 
 
 class PythonBackend:
@@ -46,7 +48,7 @@ class PythonBackend:
                 "kind": "auto_complete",
                 "path": str(model_file),
                 "version": str(surroundings.version),
-                "config": _document(config),
+                "config": to_json(config),
             }
             reply = process.order(order)
         finally:
@@ -60,7 +62,7 @@ class PythonBackend:
     ) -> PythonInstance:
         """As `Backend.open`."""
         arguments = {
-            "model_config": json_format.MessageToJson(config, preserving_proto_field_name=True),
+            "model_config": json.dumps(to_json(config)),
             "model_instance_kind": "CPU" if placement.gpu is None else "GPU",
             "model_instance_name": placement.name,
             "model_instance_device_id": str(placement.gpu or 0),
@@ -104,10 +106,6 @@ def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Star
         return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
 
     return start
-
-
-def _document(config: ModelConfig) -> dict[str, object]:
-    return json_format.MessageToDict(config, preserving_proto_field_name=True)
 
 
 def _take_over(config: ModelConfig, document: dict[str, object]) -> None:

@@ -15,12 +15,12 @@ from tcli_server.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tcli_server.messages import to_json
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
-from tcli_server.protocols.http.messages import to_json
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
 

@@ -60,7 +60,7 @@ class Direct:
                 return [], left_ns
         # Whoever waits longest decides about the shape, lest one sequence keep another waiting for ever.
         key = min(ready, key=lambda run: run.requests[0].queue_ns).key
-        highest = max(row for row, run in enumerate(rows) if run is not None)
+        highest = max(row for row, run in enumerate(rows) if run is not None and run.ready)
         return [run if run is not None and run.ready and run.key == key else None for run in rows[: highest + 1]], 0
 
 

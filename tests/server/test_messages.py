@@ -3,7 +3,7 @@
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.protocols.http.messages import to_json
+from tcli_server.messages import to_json
 
 
 def test_a_configuration_has_its_fields_in_their_own_order():

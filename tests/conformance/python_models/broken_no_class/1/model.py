@@ -1,0 +1,5 @@
+"""Has no class of the right name."""
+
+
+class PythonModel:
+    pass

@@ -1,0 +1,72 @@
+"""Python models answer as they do under a real Triton, exchange by exchange; see `record.py`."""
+
+import shutil
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from conformance.recorded.allowed import ALLOWED
+from conformance.recorded.compare import differences
+from conformance.recorded.exchanges import MODELS, TOPICS
+from conformance.recorded.recording import answers_of, recorded
+from conformance.recorded.wire import Json, Server
+from conftest import LOOPBACK
+from tcli_server import Engine, EngineOptions
+from tcli_server.serving import Server as Ours
+
+HERE = Path(__file__).parent
+COMPATIBILITY = HERE.parents[1] / "docs" / "compatibility.md"
+EXCHANGES = [(topic, exchange) for topic, exchanges in TOPICS.items() for exchange in exchanges]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Json]]]:
+    """Topic -> exchange -> what our server answers."""
+    repository = tmp_path_factory.mktemp("python") / "models"
+    shutil.copytree(HERE / "python_models", repository)
+    options = EngineOptions(model_control_mode="explicit", load_models=MODELS)
+    with Ours(Engine(repository, options=options), LOOPBACK) as running:
+        ports = (f"127.0.0.1:{port}" for port in (running.http_port, running.grpc_port, running.metrics_port))
+        server = Server(*ports)
+        try:
+            yield {topic: answers_of(server, topic) for topic in TOPICS}
+        finally:
+            server.close()
+
+
+@pytest.mark.parametrize(("topic", "name"), [(topic, exchange.name) for topic, exchange in EXCHANGES])
+def test_answers_as_triton(answers: dict[str, dict[str, Json]], topic: str, name: str):
+    says = next(exchange.says for each, exchange in EXCHANGES if (each, exchange.name) == (topic, name))
+    found = list(differences(recorded(topic)[name], answers[topic][name], says))
+    allowed = [each for each in ALLOWED if fnmatchcase(f"{topic}/{name}", each.exchange)]
+    unexpected = [str(each) for each in found if not any(one.covers(each) for one in allowed)]
+    assert not unexpected, "\n".join(unexpected)
+    unused = [one for one in allowed if not any(one.covers(each) for each in found)]
+    assert not unused, "there is no such difference any more"
+
+
+def test_what_errors_say_is_what_triton_says():
+    wrong = [
+        f"{topic}/{exchange.name}: {error}"
+        for topic, exchange in EXCHANGES
+        if not any(fnmatchcase(f"{topic}/{exchange.name}", each.exchange) for each in ALLOWED)
+        for error in errors_in(recorded(topic)[exchange.name])
+        if not all(text.lower() in error.lower() for text in exchange.says)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def errors_in(told: Json) -> Iterator[str]:
+    if isinstance(told, list):
+        for each in told:
+            yield from errors_in(each)
+    elif isinstance(told, dict):
+        yield from (str(value) for key, value in told.items() if key == "error")
+        yield from errors_in([value for key, value in told.items() if key != "error"])
+
+
+@pytest.mark.parametrize("row", sorted({each.row for each in ALLOWED}))
+def test_what_differs_is_told(row: str):
+    assert f"| {row} |" in COMPATIBILITY.read_text(encoding="utf-8")
