@@ -139,7 +139,7 @@ class SequenceBatcher:
             run = self._runs.get(sequence_id)
             theirs = run is not None and connection in (None, run.connection)
             waiting = self._end(run) if run is not None and theirs else []
-        _cancel(waiting)
+        cancel(waiting)
 
     def _begin(self, sequence_id: int | str) -> Run:
         run = self._runs[sequence_id] = Run(sequence_id, self._states, self._forget)
@@ -176,7 +176,7 @@ class SequenceBatcher:
             if request.queue is not run:
                 return
             others = self._end(run)
-        _cancel(other for other in others if other is not request)
+        cancel(other for other in others if other is not request)
 
     # --- slots; all with the lock held ---
 
@@ -268,7 +268,7 @@ class SequenceBatcher:
                     if seat.empty and (worker.retired or (self._stopped and not self._backlog)):
                         return None
                     seat.parked = True
-            _cancel(gone)
+            cancel(gone)
             if batch:
                 return number, batch
             if not runs:
@@ -349,7 +349,7 @@ class SequenceBatcher:
                     self._leave_if_over(run)
         if rests:
             self._watch.notice(now_ns + self._idle_ns)
-        _cancel(gone)
+        cancel(gone)
 
     # --- the life of the scheduler ---
 
@@ -425,7 +425,8 @@ class SequenceBatcher:
             seat.wake()
 
 
-def _cancel(requests: Iterable[InferenceRequest]) -> None:
+def cancel(requests: Iterable[InferenceRequest]) -> None:
+    """End requests of a sequence that is over."""
     for request in requests:
         error = CancelledError("Request was cancelled, as the client of its sequence is gone")
         request.fail(error, FailureReason.CANCELED)
