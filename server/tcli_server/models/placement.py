@@ -37,7 +37,12 @@ def placements(config: ModelConfig) -> list[Placement]:
     result = []
     for group in config.instance_group:
         limits = (
-            tuple([Resource(needed.name, needed.count, getattr(needed, "global")) for needed in group.rate_limiter.resources]),
+            tuple(
+                [
+                    Resource(needed.name, needed.count, getattr(needed, "global"))
+                    for needed in group.rate_limiter.resources
+                ]
+            ),
             max(1, group.rate_limiter.priority),
         )
         for index in range(group.count):
