@@ -111,7 +111,6 @@ UNSUPPORTED = [
     ),
     ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
     ("ensemble_scheduling { max_inflight_requests: 4 }", "ensemble_scheduling.max_inflight_requests"),
-    ("instance_group [ { }, { rate_limiter { priority: 2 } } ]", "instance_group[1].rate_limiter"),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
     ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
     ("input { allow_ragged_batch: true }", "input[0].allow_ragged_batch"),
@@ -126,6 +125,7 @@ UNSUPPORTED = [
 ]
 
 SUPPORTED = [
+    'instance_group [ { }, { rate_limiter { priority: 2 resources { name: "R" global: true count: 3 } } } ]',
     "response_cache { enable: false }",
     "model_transaction_policy { decoupled: true }",
     "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",

@@ -32,7 +32,7 @@ class LimitedBatcher(Batcher):
         order: InOrder | None = None,
     ) -> None:
         self._permits = permits
-        self._asking: list[Worker] = []
+        self._asking: dict[Worker, bool] = {}  # those in line for a permit, and whether they wait to be woken
         super().__init__(rules, levels, instances, executor, order)
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
@@ -50,8 +50,7 @@ class LimitedBatcher(Batcher):
         while True:
             taken: tuple[int, Batch] | None = None
             with self._lock:
-                if worker in self._asking:
-                    self._asking.remove(worker)
+                self._asking.pop(worker, None)
                 now_ns = time.monotonic_ns()
                 expired = self._queue.expire(now_ns) if self._watch is not None else ()
                 over = worker.retired or (self._stopped and not self._queue)
@@ -76,7 +75,7 @@ class LimitedBatcher(Batcher):
     def _take_or_ask(self, worker: Worker, now_ns: int) -> tuple[int, Batch] | None:
         """The batch that is due, if the worker may run it now; else it waits to be woken."""
         permit = self._permits[worker]
-        if any(self._permits[other].needs == permit.needs for other in self._asking):
+        if self._is_asked_for(worker):
             permit.give_up()
             self._parked.append(worker)
             return None
@@ -84,15 +83,24 @@ class LimitedBatcher(Batcher):
             idle = [*self._parked, *self._asking]
             count, _ = self._plan(now_ns, sum([not self._permits[other].free() for other in idle]))
             return self._pop(count)
-        self._asking.append(worker)
+        self._asking[worker] = True
         self._wake_one()  # a worker that needs something else may have it
         return None
 
     def _ran(self, worker: Worker) -> None:
         super()._ran(worker)
-        self._permits[worker].release()
+        with self._lock:
+            now_ns = time.monotonic_ns()
+            again = not worker.retired and not self._is_asked_for(worker) and self._plan(now_ns)[0] > 0
+            if self._permits[worker].release(again):
+                self._asking[worker] = False
 
     # --- with the lock held ---
+
+    def _is_asked_for(self, worker: Worker) -> bool:
+        """Whether another worker, which needs the same, is in line already."""
+        needs = self._permits[worker].needs
+        return any(self._permits[other].needs == needs for other in self._asking)
 
     def _pop(self, count: int) -> tuple[int, Batch]:
         taken = super()._pop(count)
@@ -113,8 +121,8 @@ class LimitedBatcher(Batcher):
             self._recall()
 
     def _recall(self) -> None:
-        for worker in self._asking:
-            if self._permits[worker].withdraw():  # else it has the permit, and is awake or about to be
+        for worker, waits in self._asking.items():
+            if self._permits[worker].withdraw() and waits:  # else it has the permit, and is awake or about to be
                 worker.parking.leave()
         self._asking.clear()
 

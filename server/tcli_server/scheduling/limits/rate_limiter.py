@@ -57,6 +57,7 @@ class Permit:
         "_limiter",
         "_since_ns",
         "_spent",
+        "_waits",
         "_wake",
         "_was_idle",
         "model",
@@ -71,7 +72,7 @@ class Permit:
         self.needs = tuple(sorted(needs.items()))
         self.priority = max(1, priority)
         self._spent = 0
-        self._held = self._left = False
+        self._held = self._waits = self._left = False
         self._was_idle = True
         self._since_ns = 0
         self._wake: Callable[[], None] = _nobody
@@ -92,21 +93,27 @@ class Permit:
 
     def withdraw(self) -> bool:
         """Ask no more; False if the permit was given meanwhile, or nobody asks."""
-        return self._limiter.withdraw(self)
+        return self._waits and self._limiter.withdraw(self)
 
     def free(self) -> bool:
         """Whether the instance could run now."""
         return self._held or self._limiter.is_free(self)
 
-    def release(self) -> None:
-        """The instance has run."""
-        self._limiter.release(self, ran=True)
+    def release(self, again: bool = False) -> bool:
+        """The instance has run; whether it is in line for its next turn.
+
+        Args:
+            again: there is more to run: it asks before anybody else gets what it held. Nobody is woken when its turn has
+                come, as the next `ask` will tell.
+        """
+        self._limiter.release(self, True, again)
+        return self._waits
 
     def give_up(self) -> None:
-        """There is nothing to run, for now: what is held, if anything, is for others."""
+        """There is nothing to run, for now: ask no more, and what is held, if anything, is for others."""
+        if not self.withdraw() and self._held:
+            self._limiter.release(self, False, False)
         self._was_idle = True
-        if self._held:
-            self._limiter.release(self, ran=False)
 
     def leave(self) -> None:
         """The instance is gone, or will be when it has run."""
@@ -161,7 +168,7 @@ class RateLimiter:
         """As `Permit.leave`."""
         with self._lock:
             permit._left = True
-            if permit in self._waiting:
+            if permit._waits:
                 self._stop_waiting(permit)
             if not permit._held:
                 self._remove(permit)
@@ -216,21 +223,16 @@ class RateLimiter:
             permit._spent += permit.priority
             return True
         with self._lock:
-            if permit._was_idle:
-                permit._was_idle = False
-                permit._spent = max(permit._spent, min(self._spent_by_rivals(permit), default=0))
-            short = self._short(permit, self._set_aside(permit))
-            if not short:
-                self._give(permit)
-                return True
-            permit.short, permit._since_ns, permit._wake = short, time.monotonic_ns(), wake
-            insort(self._waiting, permit, key=lambda waiting: waiting.score)
-            return False
+            permit._wake = wake
+            if not permit._held and not permit._waits:
+                self._stand_in_line(permit)
+                self._serve(permit)
+            return permit._held
 
     def withdraw(self, permit: Permit) -> bool:
         """As `Permit.withdraw`."""
         with self._lock:
-            if permit not in self._waiting:
+            if not permit._waits:
                 return False
             self._stop_waiting(permit)
             self._serve()
@@ -241,7 +243,7 @@ class RateLimiter:
         with self._lock:
             return not self._short(permit, self._set_aside(permit))
 
-    def release(self, permit: Permit, ran: bool) -> None:
+    def release(self, permit: Permit, ran: bool, again: bool) -> None:
         """As `Permit.release` and `Permit.give_up`."""
         permit._spent -= 0 if ran else permit.priority
         if not permit.needs:
@@ -255,8 +257,10 @@ class RateLimiter:
                 self._pools[key].used -= count
             if permit._left:
                 self._remove(permit)
-            else:
-                self._serve()
+            if again and not permit._left:
+                permit._wake = _nobody
+                self._stand_in_line(permit)
+            self._serve()
 
     def use(self) -> list[ResourceUse]:
         """What became of each resource that an instance needs, in the order of names and devices."""
@@ -279,9 +283,17 @@ class RateLimiter:
         """What those have spent that run or wait and share a resource with this one."""
         mine = {key for key, _ in permit.needs}
         for other in self._permits:
-            is_active = other is not permit and (other._held or other in self._waiting)
+            is_active = other is not permit and (other._held or other._waits)
             if is_active and any(key in mine for key, _ in other.needs):
                 yield other._spent
+
+    def _stand_in_line(self, permit: Permit) -> None:
+        if permit._was_idle:
+            permit._was_idle = False
+            permit._spent = max(permit._spent, min(self._spent_by_rivals(permit), default=0))
+        permit._waits, permit._since_ns = True, time.monotonic_ns()
+        permit.short = self._short(permit, self._set_aside(permit))
+        insort(self._waiting, permit, key=lambda waiting: waiting.score)
 
     def _set_aside(self, permit: Permit) -> dict[Key, int]:
         """What those with better scores wait for; they also come first with the same score."""
@@ -308,8 +320,12 @@ class RateLimiter:
         for key, count in permit.needs:
             self._pools[key].used += count
 
-    def _serve(self) -> None:
-        """Give permits to those that wait and can have one now."""
+    def _serve(self, asking: Permit | None = None) -> None:
+        """Give permits to those that wait and can have one now.
+
+        Args:
+            asking: need not be woken.
+        """
         aside: dict[Key, int] = {}
         for permit in list(self._waiting):
             if self._short(permit, aside):
@@ -317,10 +333,12 @@ class RateLimiter:
                 continue
             self._stop_waiting(permit)
             self._give(permit)
-            permit._wake()
+            if permit is not asking:
+                permit._wake()
 
     def _stop_waiting(self, permit: Permit) -> None:
         self._waiting.remove(permit)
+        permit._waits = False
         waited_ns = time.monotonic_ns() - permit._since_ns
         for key in permit.short:
             self._pools[key].wait_ns += waited_ns

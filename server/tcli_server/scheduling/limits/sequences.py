@@ -33,7 +33,7 @@ class LimitedSequenceBatcher(SequenceBatcher):
         executor: Callable[[PlacedInstance], Executor],
     ) -> None:
         self._permits = permits
-        self._asking: set[Seat] = set()
+        self._asking: dict[Seat, bool] = {}  # those in line for a permit, and whether they wait to be woken
         super().__init__(model, size, idle_ns, strategy, controls, states, instances, executor)
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
@@ -53,7 +53,7 @@ class LimitedSequenceBatcher(SequenceBatcher):
             gone: Batch = []
             batch: Batch = []
             with self._lock:
-                self._asking.discard(seat)
+                self._asking.pop(seat, None)
                 runs, wait_ns = self._strategy.plan(seat.rows, time.monotonic_ns(), self._stopped)
                 admitted = bool(runs) and permit.ask(worker.parking.leave)
                 if admitted:
@@ -63,7 +63,7 @@ class LimitedSequenceBatcher(SequenceBatcher):
                     self._taken += 1
                     self._running += 1
                 elif runs and not admitted:
-                    self._asking.add(seat)
+                    self._asking[seat] = True
                 else:
                     permit.give_up()
                     if not runs:
@@ -82,13 +82,17 @@ class LimitedSequenceBatcher(SequenceBatcher):
 
     def _ran(self, worker: Worker) -> None:
         super()._ran(worker)
-        self._permits[worker].release()
+        seat = next(seat for seat in self._seats if seat.worker is worker)
+        with self._lock:
+            runs, _ = self._strategy.plan(seat.rows, time.monotonic_ns(), self._stopped)
+            if self._permits[worker].release(again=bool(runs)):
+                self._asking[seat] = False
 
     def _end(self, run: Run) -> Batch:
         seat = run.seat
         waiting = super()._end(run)
         if seat in self._asking and not any(other is not None and other.ready for other in seat.rows):
-            self._asking.discard(seat)
-            if self._permits[seat.worker].withdraw():  # else it has the permit, and is awake or about to be
+            waits = self._asking.pop(seat)
+            if self._permits[seat.worker].withdraw() and waits:  # else it has the permit, and is awake or about to be
                 seat.worker.parking.leave()
         return waiting
