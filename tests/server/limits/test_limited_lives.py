@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -44,6 +45,8 @@ class Holdings:
                     f"{name} is used {self._used[name]} times" for name in wanted if self._used[name] > AMOUNTS[name]
                 ]
             try:
+                if dice.random() < 0.3:
+                    time.sleep(0.0003)  # others come meanwhile
                 if not int(inputs["X"].ravel()[0]) % 40:
                     raise SystemExit("now and then")
                 return inputs["X"] * 2
