@@ -1,19 +1,22 @@
 """Models that share resources, for the tests of the rate limiter."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+import onnx_models
+from repositories import write_model
 from scheduled import CONFIG, Answers, Doubling, no_other, request
+from tcli_server import Engine
 from tcli_server.backends import Placement, Resource
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import PlacedInstance, Scheduler
 from tcli_server.scheduling.choose import scheduler_for
-from tcli_server.scheduling.limits.permits import Permits
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from tcli_server.spec import read_spec
 from waiting import until
@@ -32,9 +35,11 @@ def placed(instance: Doubling, needs: str = "", priority: int = 1, gpu: int | No
     return PlacedInstance(place(needs, priority, gpu), instance)
 
 
-def limited(limiter: RateLimiter | None, name: str, *instances: PlacedInstance, more: str = "") -> Scheduler:
+def limited(
+    limiter: RateLimiter | None, name: str, *instances: PlacedInstance, more: str = "", config: str = CONFIG
+) -> Scheduler:
     """The scheduler of a model called `name`."""
-    parsed = text_format.Parse(CONFIG.replace('"m"', f'"{name}"') + more, ModelConfig())
+    parsed = text_format.Parse(config.replace('"m"', f'"{name}"') + more, ModelConfig())
     return scheduler_for(parsed, read_spec(parsed, 1), instances, InferenceStatistics(), Path(), no_other, limiter)
 
 
@@ -89,10 +94,51 @@ def end(*schedulers: Scheduler) -> None:
         assert scheduler.join(60)
 
 
-def worker_permit(scheduler: Scheduler, index: int = 0) -> object:
-    """The permit of an instance of a model."""
-    permits: Permits = scheduler._permits
-    return permits[scheduler._workers[index]]
+class Gate:
+    """Holds the runs of a loaded model's first instance until `open`; it is open at first.
+
+    Attributes:
+        entered: released once for each run that has begun.
+    """
+
+    def __init__(self, engine: Engine, model: str) -> None:
+        self.entered = threading.Semaphore(0)
+        self._open = threading.Event()
+        self._open.set()
+        instance = engine.model(model).instances[0].instance
+        run = instance.run
+
+        def held(inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+            self.entered.release()
+            assert self._open.wait(60)
+            return run(inputs, outputs)
+
+        instance.run = held
+
+    def close(self) -> None:
+        """Let no run end."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let runs end."""
+        self._open.set()
+
+    def begun(self) -> None:
+        """Wait until a run has begun."""
+        assert self.entered.acquire(timeout=60)
 
 
-Holder = Callable[[], None]
+def limited_config(*groups: str, more: str = "") -> str:
+    """The configuration of `identity` with instance groups on the CPU, each given as what its `rate_limiter` has."""
+    listed = "".join(f"instance_group {{ kind: KIND_CPU count: 1 rate_limiter {{ {group} }} }}\n" for group in groups)
+    return f'backend: "onnxruntime"\nmax_batch_size: 4\n{listed}{more}'
+
+
+def write_limited(repository: Path, name: str, *groups: str, more: str = "") -> Path:
+    """A model of that configuration."""
+    return write_model(repository, name, onnx_models.identity(), limited_config(*groups, more=more))
+
+
+def resource(name: str, count: int, *, everywhere: bool = False) -> str:
+    """One of `rate_limiter`'s resources."""
+    return f'resources [ {{ name: "{name}" {"global: true " if everywhere else ""}count: {count} }} ] '

@@ -1,10 +1,15 @@
 """Batches of models that share resources: where they wait, when they are formed, and what waits no longer."""
 
+import threading
+from collections.abc import Mapping
+
+import numpy as np
 import pytest
 
 from limited import Turns, ask, end, limited, placed, used, waits
-from scheduled import Answers, Doubling, finish, held, request
+from scheduled import CONFIG, Answers, Doubling, finish, held, request
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.scheduling import quickness
 from tcli_server.scheduling.limits.amounts import parse_amounts
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from waiting import until
@@ -322,6 +327,31 @@ def test_of_idle_instances_the_one_with_the_best_score_runs():
         answers.wait(number)
     end(model)
     assert (len(cheap.batches), len(dear.batches)) == (40, 10)
+
+
+@pytest.mark.parametrize(("needs", "here"), [("R:1", False), ("", True)])
+def test_what_has_to_wait_never_runs_in_the_thread_that_brings_it(
+    needs: str, here: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(quickness, "QUICK_NS", 10**12)  # on however slow a machine
+    threads: list[int] = []
+
+    def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        threads.append(threading.get_ident())
+        return inputs["X"] * 2
+
+    instance = Doubling(run)
+    config = CONFIG.replace("[ -1 ]", "[ 1 ]")
+    model = limited(RateLimiter(), "model", placed(instance, needs), more="max_batch_size: 8", config=config)
+    answers = Answers()
+    for number in range(1, 21):
+        until(lambda: len(model._parked) == 1 and model.idle)
+        made = request(number)
+        made.reply = answers
+        assert model.submit(made, lambda look: look())
+        answers.wait(number)
+    end(model)
+    assert (threading.get_ident() in threads) == here
 
 
 def test_without_a_limiter_nothing_of_this_matters():
