@@ -156,7 +156,7 @@ def take_turns(rounds: int, *askers: Asker) -> list[int]:
 def test_a_priority_of_two_gets_half_the_turns_of_a_priority_of_one():
     shared = limiter()
     order = take_turns(300, Asker(shared, "a", place("R:4", 1)), Asker(shared, "b", place("R:2 S:1", 2)))
-    assert order[1:] == [0, 0, 1, *([0, 0, 1] * 98), 0, 0]  # after the first one, when nobody else was there
+    assert order == [0, 0, 1] * 100
 
 
 @pytest.mark.parametrize("priorities", [(1, 1), (0, 1), (1, 3), (2, 6), (1, 2, 3, 6), (5, 1, 1)])

@@ -280,12 +280,12 @@ class RateLimiter:
     # --- all with the lock held ---
 
     def _spent_by_rivals(self, permit: Permit) -> Iterator[int]:
-        """What those have spent that run or wait and share a resource with this one."""
+        """What those had spent before their present turn that run or wait and share a resource with this one."""
         mine = {key for key, _ in permit.needs}
         for other in self._permits:
             is_active = other is not permit and (other._held or other._waits)
             if is_active and any(key in mine for key, _ in other.needs):
-                yield other._spent
+                yield other._spent - (other.priority if other._held else 0)
 
     def _stand_in_line(self, permit: Permit) -> None:
         if permit._was_idle:
