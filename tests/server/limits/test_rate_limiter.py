@@ -293,6 +293,15 @@ def test_more_may_be_held_than_there_is_once_the_largest_has_gone():
     assert small[0].holds
 
 
+def test_who_waits_is_served_when_there_is_more_all_at_once():
+    shared = limiter()
+    first, second = Asker(shared, "a", place("R:1")), Asker(shared, "b", place("R:1"))
+    assert first.ask()
+    assert not second.ask()
+    shared.join("large", [place("R:4")])
+    assert second.holds
+
+
 def test_what_was_waited_for_is_counted():
     shared = limiter("R:1", "S:2")
     holder, waiting = Asker(shared, "a", place("R:1 S:1")), Asker(shared, "b", place("R:1 S:1"))

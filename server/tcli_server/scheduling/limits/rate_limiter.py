@@ -162,6 +162,7 @@ class RateLimiter:
             permits = [Permit(self, model, _needs(placement), placement.priority) for placement in placements]
             self._permits += permits
             self._count()
+            self._serve()  # there may be more now
         return permits
 
     def leave(self, permit: Permit) -> None:
