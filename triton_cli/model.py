@@ -151,7 +151,7 @@ def _statistics(server: "Transport", name: str, version: str) -> "list[Any]":
 
 def _document(message: "Message", defaults: bool = True) -> dict[str, Any]:
     """A message as V2's JSON has it: with its zeros, but for the index, which leaves out what is empty."""
-    from tcli_server.protocols.http.messages import to_json
+    from tcli_server.messages import to_json
 
     return to_json(message, defaults=defaults)
 

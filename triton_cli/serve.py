@@ -89,6 +89,22 @@ def serve(
     response_cache_byte_size: Annotated[
         int, _choice(_MODELS, "The same, in its old form; 0 for no cache.", min=0, metavar="BYTES")
     ] = 0,
+    rate_limit: Annotated[
+        str,
+        _choice(
+            _MODELS,
+            "execution_count: instances share the resources that their rate_limiter asks for, across all models.",
+            metavar="off|execution_count",
+        ),
+    ] = "off",
+    rate_limit_resource: Annotated[
+        list[str] | None,
+        _choice(
+            _MODELS,
+            "How much there is of a resource (repeatable). [default: the most that one instance needs]",
+            metavar="NAME:COUNT[:DEVICE]",
+        ),
+    ] = None,
     max_pending_bytes: Annotated[
         int | None,
         _choice(
@@ -211,6 +227,7 @@ def serve(
     )
     backend_settings = settings.backend_config(backend_config or [])
     load_models = settings.models_to_load(model_control_mode, load_model or [])
+    limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     options = ServeOptions(
         http_port=http_port,
@@ -259,6 +276,8 @@ def serve(
         strict_readiness=bool(strict_readiness),
         model_load_thread_count=model_load_thread_count,
         response_cache_byte_size=settings.cache_size(cache_config or [], response_cache_byte_size),
+        rate_limit=limit,
+        rate_limit_resources=limit_resources,
         max_pending_bytes=max_pending_bytes,
         allow_model_control_config=bool(allow_model_control_config),
         allow_model_control_files=bool(allow_model_control_files),

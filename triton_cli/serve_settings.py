@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -129,6 +130,25 @@ def cache_size(configs: list[str], byte_size: int) -> int:
     if (size and size < _SMALLEST_CACHE) or (configs and not size):
         fail(f"a response cache of {size} bytes holds nothing", f"give it {_SMALLEST_CACHE} bytes or more")
     return size
+
+
+def rate_limit(mode: str, resources: list[str]) -> tuple[Literal["off", "execution_count"], tuple[str, ...]]:
+    """How runs are limited, and how much there is of what they share.
+
+    Raises:
+        BadParameter, Exit: not a mode, not `NAME:COUNT[:DEVICE]`, or resources that nobody would look at.
+    """
+    from tcli_server.errors import InvalidArgumentError
+    from tcli_server.scheduling.limits.amounts import parse_amounts
+
+    one_of("--rate-limit", mode.lower(), "off", "execution_count")
+    if mode.lower() == "off" and resources:
+        fail("--rate-limit-resource needs --rate-limit=execution_count", "add that option, or leave it out")
+    try:
+        parse_amounts(resources)
+    except InvalidArgumentError as error:
+        fail(str(error))
+    return ("off" if mode.lower() == "off" else "execution_count"), tuple(resources)
 
 
 def address(given: str) -> str:

@@ -51,8 +51,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--backend-directory": _ignored(_NO_PLUGINS),
     "--repoagent-directory": _ignored(_NO_PLUGINS),
     "--cache-directory": _ignored(_NO_PLUGINS),
-    "--rate-limit": _missing("leave it out: the number of instances is what limits executions", "off"),
-    "--rate-limit-resource": _ignored("it only counts with --rate-limit=execution_count, which is missing"),
     # machine
     "--pinned-memory-pool-byte-size": _ignored(_NO_POOLS),
     "--cuda-memory-pool-byte-size": _ignored(_NO_POOLS),

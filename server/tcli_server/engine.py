@@ -39,6 +39,8 @@ from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling import Later
+from tcli_server.scheduling.limits.amounts import parse_amounts
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from tcli_server.version import VERSION
 
 EXTENSIONS = (
@@ -84,6 +86,7 @@ class Engine:
         size = self.options.response_cache_byte_size
         self.response_cache = ResponseCache(size) if size else None
         self.custom_metrics = CustomMetrics()
+        self.rate_limiter = _rate_limiter(self.options)
         self._control = ModelControl(
             [] if missing else self.repositories,
             self.options.auto_complete_config,
@@ -92,6 +95,7 @@ class Engine:
             self.response_cache,
             self.options.model_config_name,
             self,
+            self.rate_limiter,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes
@@ -464,6 +468,18 @@ def _done(answer: bool) -> "Future[bool]":
     future: Future[bool] = Future()
     future.set_result(answer)
     return future
+
+
+def _rate_limiter(options: EngineOptions) -> RateLimiter | None:
+    if options.rate_limit not in ("off", "execution_count"):
+        raise InvalidArgumentError(
+            f"invalid argument for --rate-limit: '{options.rate_limit}'; expected off or execution_count"
+        )
+    if options.rate_limit == "execution_count":
+        return RateLimiter(parse_amounts(options.rate_limit_resources))
+    if options.rate_limit_resources:
+        raise InvalidArgumentError("--rate-limit-resource needs --rate-limit=execution_count")
+    return None
 
 
 _ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()

@@ -23,6 +23,8 @@ class EngineOptions:
         strict_readiness: not ready while a model that was asked for is not.
         model_load_thread_count: models that load at the same time.
         response_cache_byte_size: bytes of answers to keep, for models whose configuration wants that; 0 for no cache.
+        rate_limit: `execution_count` lets models share resources, and `off` ignores what models say of that.
+        rate_limit_resources: how much there is, each `NAME:COUNT` or `NAME:COUNT:DEVICE`; only with `execution_count`.
         max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
             of the memory that this process may use.
         allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
@@ -39,6 +41,8 @@ class EngineOptions:
     strict_readiness: bool = True
     model_load_thread_count: int = 4
     response_cache_byte_size: int = 0
+    rate_limit: Literal["off", "execution_count"] = "off"
+    rate_limit_resources: tuple[str, ...] = ()
     max_pending_bytes: int | None = None
     allow_model_control_config: bool = True
     allow_model_control_files: bool = True

@@ -50,6 +50,19 @@ class BackendKind:
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """What an instance needs for a run, where runs are limited.
+
+    Attributes:
+        is_global: there is one pool of it for the machine, not one for each device.
+    """
+
+    name: str
+    count: int
+    is_global: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where one instance runs.
 
@@ -57,11 +70,15 @@ class Placement:
         name: the instance's name, `<group>_<i>` on CPU and `<group>_<i>_gpu<id>` on a GPU.
         gpu: the GPU's index, None for CPU.
         threads: cores that this instance may fill by default.
+        resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
+            limited.
     """
 
     name: str
     gpu: int | None
     threads: int
+    resources: tuple[Resource, ...] = ()
+    priority: int = 1
 
 
 class Complaint(NamedTuple):

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tcli_server.backends.onnxruntime.graph import ModelFileError
@@ -51,6 +52,7 @@ def check_model(folder: ModelFolder) -> list[Problem]:
         problems += [found] if found is not None else []
     with contextlib.suppress(OSError, NotFoundError):  # a folder that vanishes or cannot be read: said already
         problems += [*_misplaced_configs(folder), *_unlisted_versions(draft), *_label_counts(draft)]
+    problems += [replace(problem, blocks=False) for problem in draft.rate_limit_problems()]
     return sorted(problems, key=lambda problem: (str(problem.file), problem.line or 0))
 
 

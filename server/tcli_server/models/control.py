@@ -28,10 +28,12 @@ from tcli_server.models.loading import load_versions, resize
 from tcli_server.models.model import Model
 from tcli_server.models.operations import Operations
 from tcli_server.models.pushed import PushedFiles
+from tcli_server.models.rate_limits import check_rate_limits
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders, read_config_file
 from tcli_server.repository.layout import find_model
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
 _IN_SEVERAL = "model appears in two or more repositories"
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
@@ -46,6 +48,7 @@ class ModelControl:
         cache: for the answers of models that want them kept.
         config_name: see `ModelFolder`.
         host: the server, for models that are programs of their own.
+        limiter: see `Model`.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ModelControl:
         cache: ResponseCache | None = None,
         config_name: str = "",
         host: Host | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -68,6 +72,7 @@ class ModelControl:
         self._cache = cache
         self._config_name = config_name
         self._host = host
+        self._limiter = limiter
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
@@ -277,6 +282,8 @@ class ModelControl:
             raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
         if draft.problems:
             raise InvalidArgumentError(f"load failed for model '{folder.name}': {ConfigError(draft.problems)}")
+        if self._limiter is not None:
+            check_rate_limits(draft, self._limiter)
         return draft
 
     def _unchanged(self, name: str, draft: Draft, snapshot: Snapshot, known: Source | None) -> dict[int, Model]:
@@ -296,7 +303,7 @@ class ModelControl:
 
     def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
         self.registry.loading(name, versions)
-        loaded, failed = load_versions(draft, versions, self.registry.find, self._cache)
+        loaded, failed = load_versions(draft, versions, self.registry.find, self._cache, self._limiter)
         if not failed:
             return loaded
         _discard(loaded)

@@ -21,6 +21,7 @@ from tcli_server.repository import (
     complete_config,
     config_problems,
     path_fault,
+    rate_limit_problems,
     read_config_file,
     read_labels,
     signature_problems,
@@ -160,6 +161,11 @@ class Draft:
         except BaseException:
             instance.close()
             raise
+
+    def rate_limit_problems(self) -> list[Problem]:
+        """What is wrong with resources, which counts only where runs are limited."""
+        found = rate_limit_problems(self.config, self.folder, self._positions)
+        return [self._placed(problem) for problem in found]
 
     # --- reading and judging ---
 

@@ -15,6 +15,7 @@ from tcli_server.models.draft import Draft
 from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from tcli_server.spec import read_spec, scalars
 
 Find = Callable[[str, str], Model]
@@ -44,13 +45,14 @@ def parse_config_json(name: str, text: str) -> ModelConfig:
 
 
 def load_versions(
-    draft: Draft, versions: Sequence[int], find: Find, cache: ResponseCache | None
+    draft: Draft, versions: Sequence[int], find: Find, cache: ResponseCache | None, limiter: RateLimiter | None
 ) -> tuple[list[Model], dict[int, str]]:
     """Load versions of a draft without problems.
 
     Args:
         find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
         cache: for the answers of models that want them kept.
+        limiter: see `Model`.
 
     Returns:
         The models, and the reason for each version that could not be loaded.
@@ -59,7 +61,7 @@ def load_versions(
     failed: dict[int, str] = {}
     for version in versions:
         try:
-            loaded.append(_load(draft, version, find, cache))
+            loaded.append(_load(draft, version, find, cache, limiter))
         except ServerError as error:
             failed[version] = str(error)
         except Exception as error:  # a backend may raise anything on a strange file
@@ -85,7 +87,7 @@ def resize(model: Model, draft: Draft) -> None:
     model.resize(completed, [*kept, *opened])
 
 
-def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -> Model:
+def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None, limiter: RateLimiter | None) -> Model:
     start = time.monotonic()
     labels: dict[str, Sequence[str]] = {**draft.labels()}
     if draft.is_ensemble:
@@ -93,7 +95,7 @@ def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
     spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
-    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache)
+    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache, limiter)
 
 
 def _load_ensemble(

@@ -20,6 +20,7 @@ from tcli_server.repository import INITIAL_STATE_FOLDER
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance, Scheduler
 from tcli_server.scheduling.choose import scheduler_for
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from tcli_server.spec import ModelSpec
 
 
@@ -29,6 +30,7 @@ class Model:
     Args:
         find: the model that answers for a name and a version, for the steps of an ensemble.
         cache: keeps the model's answers, if its configuration wants that.
+        limiter: gives its instances the permission to run; None where they always may.
 
     Attributes:
         config: complete and normalised; read only.
@@ -38,6 +40,7 @@ class Model:
         is_cached: whether its answers are kept.
 
     Raises:
+        InvalidArgumentError: the instances need more of a resource than there is; they are closed then.
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
 
@@ -50,6 +53,7 @@ class Model:
         load_seconds: float,
         find: "Callable[[str, str], Model]",
         cache: ResponseCache | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.name: str = config.name
         self.version = int(spec.version)
@@ -60,7 +64,7 @@ class Model:
         self.statistics = InferenceStatistics()
         self._instances = list(instances)
         self._scheduler: Scheduler = scheduler_for(
-            config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find
+            config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find, limiter
         )
         self.is_cached = cache is not None and config.response_cache.enable
         if cache is not None and self.is_cached:
@@ -155,7 +159,9 @@ class Model:
         """Run on these instances from now on, which `config`, otherwise the same as before, describes.
 
         Raises:
-            UnavailableError: the machine gives no more threads; the new instances are closed then, the old ones go on.
+            InvalidArgumentError: the new instances need more of a resource than there is.
+            UnavailableError: the machine gives no more threads.
+            After either the new instances are closed, and the old ones go on.
         """
         self._scheduler.resize(instances)
         self._instances = list(instances)

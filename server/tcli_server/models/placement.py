@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tcli_server.backends import Backend, Complaint, Placement
+from tcli_server.backends import Backend, Complaint, Placement, Resource
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.hardware.gpu import gpu_count
 
@@ -36,11 +36,20 @@ def placements(config: ModelConfig) -> list[Placement]:
     threads = max(1, usable_cores() // max(1, on_cpu))
     result = []
     for group in config.instance_group:
+        limits = (
+            tuple(
+                [
+                    Resource(needed.name, needed.count, getattr(needed, "global"))
+                    for needed in group.rate_limiter.resources
+                ]
+            ),
+            max(1, group.rate_limiter.priority),
+        )
         for index in range(group.count):
             if group.kind == ModelInstanceGroup.KIND_CPU:
-                result.append(Placement(f"{group.name}_{index}", None, threads))
+                result.append(Placement(f"{group.name}_{index}", None, threads, *limits))
             else:
-                result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads) for gpu in group.gpus]
+                result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads, *limits) for gpu in group.gpus]
     return result
 
 

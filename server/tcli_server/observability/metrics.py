@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -14,6 +15,9 @@ from tcli_server.models.model import Model
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
 from tcli_server.observability.system import SystemPoller
+
+if TYPE_CHECKING:
+    from tcli_server.scheduling.limits.rate_limiter import ResourceUse
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 
@@ -114,6 +118,18 @@ _PER_CACHE: tuple[tuple[str, str, Callable[[CacheUse], float]], ...] = (
     ("nv_cache_insertion_duration", "Microseconds of all insertions", lambda use: use.insertion_ns // 1000),
 )
 
+_PER_RESOURCE: tuple[tuple[str, str, str, Callable[["ResourceUse"], int]], ...] = (
+    ("nv_rate_limiter_resource_amount", "gauge", "How much there is of a resource", lambda use: use.amount),
+    ("nv_rate_limiter_resource_used", "gauge", "How much of it instances hold that run", lambda use: use.used),
+    ("nv_rate_limiter_waiting_count", "gauge", "Instances that wait because of it now", lambda use: use.waiting),
+    (
+        "nv_rate_limiter_wait_duration_us",
+        "counter",
+        "Microseconds that instances waited because of it, summed",
+        lambda use: use.wait_ns // 1000,
+    ),
+)
+
 _PER_GPU: tuple[tuple[str, str, str, Callable[[GpuUsage], float | None]], ...] = (
     ("nv_gpu_utilization", "gauge", "GPU utilization, 0.0 to 1.0", lambda gpu: gpu.utilization),
     ("nv_gpu_memory_total_bytes", "gauge", "GPU memory, bytes", lambda gpu: gpu.memory_total),
@@ -146,6 +162,8 @@ class ServerCollector(Collector):
             use = cache.use()
             for name, documentation, read in _PER_CACHE:
                 yield _single(name, documentation, read(use))
+        if self._engine.rate_limiter is not None:
+            yield from _resource_families(self._engine.rate_limiter.use())
         usage = self._poller.usage
         if self._poller.gpu:
             yield from self._gpu_families(usage.gpus)
@@ -202,6 +220,14 @@ def _custom_families(metrics: CustomMetrics) -> Iterator[Metric]:
             for name, labels, value in one.samples():
                 shown.add_sample(name, dict(labels), value)
         yield shown
+
+
+def _resource_families(resources: Sequence["ResourceUse"]) -> Iterator[Metric]:
+    for name, kind, documentation, read in _PER_RESOURCE if resources else ():
+        family = Metric(name, documentation, kind)
+        for use in resources:
+            family.add_sample(name, {"resource": use.name, "device": use.device}, read(use))
+        yield family
 
 
 def _labels(model: Model) -> Labels:

@@ -16,6 +16,7 @@ from tcli_server.repository.layout import (
 from tcli_server.repository.path_rules import path_fault
 from tcli_server.repository.positions import Positions
 from tcli_server.repository.problem import Edit, Problem, apply_edits
+from tcli_server.repository.rate_limit_rules import rate_limit_problems
 from tcli_server.repository.signature import signature_problems
 from tcli_server.repository.unsupported import unsupported_problems
 
@@ -35,6 +36,7 @@ __all__ = [
     "format_config",
     "model_folders",
     "path_fault",
+    "rate_limit_problems",
     "read_config",
     "read_config_file",
     "read_labels",

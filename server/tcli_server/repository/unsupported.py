@@ -36,6 +36,7 @@ _SUPPORTED = frozenset(
         "instance_group.kind",
         "instance_group.count",
         "instance_group.gpus",
+        "instance_group.rate_limiter",
         "dynamic_batching.preferred_batch_size",
         "dynamic_batching.max_queue_delay_microseconds",
         "dynamic_batching.preserve_ordering",

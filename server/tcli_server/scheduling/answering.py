@@ -11,7 +11,7 @@ from tcli_server.errors import InternalError, InvalidArgumentError, ServerError,
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Inputs
-from tcli_server.scheduling.execution import Outcome
+from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
 _TOGETHER_NS = 1_000_000
@@ -38,6 +38,7 @@ class AnsweringExecutor:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
         alone: no two requests share a batch. Those of a small model go to it together all the same, as handing them over
             one by one would cost more than they do.
+        limited: each batch needs a permit of its own.
 
     Attributes:
         together: requests that may be handed over together.
@@ -52,8 +53,10 @@ class AnsweringExecutor:
         statistics: InferenceStatistics,
         states: Sequence[str] = (),
         alone: bool = False,
+        limited: bool = False,
     ) -> None:
         self.together = 1
+        self._most_together = 1 if limited else _MOST_TOGETHER
         self._alone = alone
         self.version = spec.version
         self._spec = spec
@@ -124,7 +127,7 @@ class AnsweringExecutor:
         count = len(calls)
         for call in calls:
             self._statistics.record_execution(call.request.batch_size, 0, infer_ns // count, output_ns // count)
-        fitting = min(_MOST_TOGETHER, max(1, _TOGETHER_NS * count // infer_ns))
+        fitting = min(self._most_together, max(1, _TOGETHER_NS * count // infer_ns))
         self.together = min(fitting, 2 * self.together)
 
     def result(self, call: "RequestCall", answer: Answer) -> InferenceResponse | ServerError:
@@ -219,6 +222,10 @@ class AnsweringExecutor:
 
 def _fits(shape: Shape, dims: Shape) -> bool:
     return len(shape) == len(dims) and all(dim in (-1, size) for dim, size in zip(dims, shape, strict=True))
+
+
+AnyExecutor = Executor | AnsweringExecutor
+"""What runs the batches of an instance."""
 
 
 class RequestCall:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from tcli_server.errors import UnavailableError
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
-from tcli_server.scheduling.answering import AnsweringExecutor
+from tcli_server.scheduling.answering import AnyExecutor
 from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
-from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
@@ -42,7 +41,7 @@ class Batcher:
         rules: BatchRules,
         levels: Levels,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
+        executor: Callable[[PlacedInstance], AnyExecutor],
         order: InOrder | None = None,
     ) -> None:
         self._rules = rules
@@ -171,7 +170,7 @@ class Batcher:
                         wait_ns = -1
                     else:
                         self._leader = worker
-            _reject(expired)
+            reject(expired)
             if taken is not None or not wait_ns:
                 return taken
             self._wait(worker, wait_ns)
@@ -190,8 +189,12 @@ class Batcher:
         with self._lock:
             self._busy -= 1
 
-    def _plan(self, now_ns: int, worker: Worker) -> tuple[int, int]:
-        """How many requests to take now; if none, how long to wait for more: nanoseconds, -1 until woken."""
+    def _plan(self, now_ns: int, worker: Worker, blocked: int = 0) -> tuple[int, int]:
+        """How many requests to take now; if none, how long to wait for more: nanoseconds, -1 until woken.
+
+        Args:
+            blocked: instances that run nothing and cannot either.
+        """
         if not self._queue:
             return 0, -1
         rules = self._rules
@@ -202,7 +205,7 @@ class Batcher:
             return 1, 0
         if rules.limit == 1 and worker.together > 1 and not self._parked:
             return min(waiting, worker.together), 0
-        limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy)
+        limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy + blocked)
         return plan_batch(self._queue, rules, limit, now_ns, self._stopped)
 
     def _pop(self, count: int) -> tuple[int, Batch]:
@@ -248,7 +251,7 @@ class Batcher:
                 number, batch = self._pop(count)
             elif wait_ns >= 0:  # somebody has to lead
                 self._wake_one()
-        _reject(expired)
+        reject(expired)
         if count:
             try:
                 outcomes = lender.run_here(batch)
@@ -301,10 +304,11 @@ class Batcher:
         with self._lock:
             expired = self._queue.expire(time.monotonic_ns())
             next_ns = self._queue.next_deadline_ns
-        _reject(expired)
+        reject(expired)
         return next_ns
 
 
-def _reject(expired: Sequence[InferenceRequest]) -> None:
+def reject(expired: Sequence[InferenceRequest]) -> None:
+    """End requests that have waited too long."""
     for request in expired:
         request.fail(UnavailableError("Request timeout expired"), FailureReason.REJECTED)

@@ -1,6 +1,7 @@
 """Which scheduler a model gets."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -8,13 +9,17 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import AnsweringInstance, Instance
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.scheduling import PlacedInstance, Scheduler
-from tcli_server.scheduling.answering import AnsweringExecutor
+from tcli_server.scheduling.answering import AnsweringExecutor, AnyExecutor
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.ensembles.graph import Graph
 from tcli_server.scheduling.ensembles.run import Member
 from tcli_server.scheduling.ensembles.scheduler import EnsembleScheduler
 from tcli_server.scheduling.execution import Executor
+from tcli_server.scheduling.limits.batcher import LimitedBatcher
+from tcli_server.scheduling.limits.permits import Permits
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
+from tcli_server.scheduling.limits.sequences import LimitedSequenceBatcher
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels, read_levels
 from tcli_server.scheduling.ragged import RaggedExecutor
@@ -33,31 +38,39 @@ def scheduler_for(
     statistics: InferenceStatistics,
     folder: Path,
     find: Callable[[str, str], Member],
+    limiter: RateLimiter | None = None,
 ) -> Scheduler:
     """The scheduler that a valid configuration asks for, running on these instances.
 
     Args:
         folder: has the files of initial states.
         find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
+        limiter: gives instances the permission to run; None where they always may.
 
     Raises:
+        InvalidArgumentError: the instances need more of a resource than there is; they are closed then.
         UnavailableError: the machine gives no more threads; the instances are closed then.
     """
     if config.HasField("ensemble_scheduling"):
         ensemble = config.ensemble_scheduling
         return EnsembleScheduler(Graph(ensemble), spec, statistics, find, ensemble.max_inflight_requests)
     if config.HasField("sequence_batching"):
-        return _sequence_batcher(config, spec, instances, statistics, folder)
+        return _sequence_batcher(config, spec, instances, statistics, folder, limiter)
 
-    def executor(placed: PlacedInstance) -> Executor | AnsweringExecutor:
-        return executor_for(spec, placed.instance, statistics, alone=not config.HasField("dynamic_batching"))
+    def executor(placed: PlacedInstance) -> AnyExecutor:
+        limited = limiter is not None and bool(placed.placement.resources)
+        alone = not config.HasField("dynamic_batching")
+        return executor_for(spec, placed.instance, statistics, alone=alone, limited=limited)
 
-    if not config.HasField("dynamic_batching"):
-        return Batcher(BatchRules(), Levels(), instances, executor)
-    batching = config.dynamic_batching
-    rules = _rules(config, batching.preferred_batch_size, batching.max_queue_delay_microseconds)
-    order = InOrder() if batching.preserve_ordering else None
-    return Batcher(rules, read_levels(batching), instances, executor, order)
+    rules, levels, order = BatchRules(), Levels(), None
+    if config.HasField("dynamic_batching"):
+        batching = config.dynamic_batching
+        rules = _rules(config, batching.preferred_batch_size, batching.max_queue_delay_microseconds)
+        levels = read_levels(batching)
+        order = InOrder() if batching.preserve_ordering else None
+    if limiter is None:
+        return Batcher(rules, levels, instances, executor, order)
+    return LimitedBatcher(Permits(limiter, spec.name), rules, levels, instances, executor, order)
 
 
 def executor_for(
@@ -66,12 +79,18 @@ def executor_for(
     statistics: InferenceStatistics,
     states: Sequence[str] = (),
     alone: bool = False,
-) -> Executor | AnsweringExecutor:
-    """What runs the batches of an instance; arguments as those of `Executor`."""
+    limited: bool = False,
+) -> AnyExecutor:
+    """What runs the batches of an instance; arguments as those of `Executor`.
+
+    Args:
+        alone: see `AnsweringExecutor`.
+        limited: it may have to wait for resources.
+    """
     if isinstance(instance, AnsweringInstance):
-        return AnsweringExecutor(spec, instance, statistics, states, alone)
+        return AnsweringExecutor(spec, instance, statistics, states, alone, limited)
     kind = RaggedExecutor if spec.ragged else Executor
-    return kind(spec, instance, statistics, states)
+    return kind(spec, instance, statistics, states, limited)
 
 
 def _rules(config: ModelConfig, preferred: Sequence[int], max_delay_us: int) -> BatchRules:
@@ -85,6 +104,7 @@ def _sequence_batcher(
     instances: Sequence[PlacedInstance],
     statistics: InferenceStatistics,
     folder: Path,
+    limiter: RateLimiter | None,
 ) -> Scheduler:
     sequences = config.sequence_batching
     batches = config.max_batch_size > 0
@@ -102,7 +122,8 @@ def _sequence_batcher(
     controls = Controls(sequences, spec.name, (1, 1) if batches else (1,))
     idle_ns = sequences.max_sequence_idle_microseconds * 1000
     texts = isinstance(controls.any_id, str)
-    return SequenceBatcher(
+    scheduler = SequenceBatcher if limiter is None else partial(LimitedSequenceBatcher, Permits(limiter, spec.name))
+    return scheduler(
         spec.name,
         size,
         idle_ns,

@@ -32,6 +32,7 @@ class Executor:
 
     Args:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
+        limited: it may have to wait for resources, so no caller runs a batch in passing.
     """
 
     together = 1
@@ -41,8 +42,14 @@ class Executor:
     """As `AnsweringInstance.fit`."""
 
     def __init__(
-        self, spec: ModelSpec, instance: Instance, statistics: InferenceStatistics, states: Sequence[str] = ()
+        self,
+        spec: ModelSpec,
+        instance: Instance,
+        statistics: InferenceStatistics,
+        states: Sequence[str] = (),
+        limited: bool = False,
     ) -> None:
+        self._limited = limited
         self._spec = spec
         self._instance = instance
         self._statistics = statistics
@@ -58,7 +65,7 @@ class Executor:
 
         Inputs are copied where they lie at an odd place, which is for the client to say, or where they must be joined.
         """
-        if not (self._instance.steady and self._spec.uniform):
+        if self._limited or not (self._instance.steady and self._spec.uniform):
             return 0
         inputs = self._spec.inputs.values()
         return _MOST_COPIED // max(1, sum(prod(spec.dims) * spec.dtype.itemsize for spec in inputs))

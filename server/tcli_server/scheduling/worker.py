@@ -8,7 +8,7 @@ from functools import partial
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse
 from tcli_server.scheduling import PlacedInstance
-from tcli_server.scheduling.answering import AnsweringExecutor
+from tcli_server.scheduling.answering import AnyExecutor
 from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.quickness import Quickness
@@ -33,7 +33,7 @@ class Worker:
     def __init__(
         self,
         placed: PlacedInstance,
-        executor: Executor | AnsweringExecutor,
+        executor: AnyExecutor,
         take: Take,
         ran: Callable[["Worker"], None],
         send: Callable[[int, Callable[[], None]], None] | None,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from conformance.recorded.compare import ABSENT, Difference
+from conformance.recorded.compare import Difference
 from conformance.recorded.wire import Json
 
 NEWER = "what Python models may do in newer Tritons than 2.51"

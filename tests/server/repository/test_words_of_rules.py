@@ -245,13 +245,6 @@ RULES: list[tuple[str, str, str | None]] = [
         "",
     ),
     (
-        "instance_group [ { }, { rate_limiter { priority: 2 } } ]",
-        "1: instance_group[1].rate_limiter: found a setting, "
-        "expected nothing: tcli does not support this field yet; "
-        "fix: remove it, or serve this model with NVIDIA Triton",
-        "instance_group [ { }, {  } ]",
-    ),
-    (
         "optimization { gather_kernel_buffer_threshold: 5 }",
         "1: optimization.gather_kernel_buffer_threshold: found '5', "
         "expected nothing: tcli does not support this field yet; "

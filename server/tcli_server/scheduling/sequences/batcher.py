@@ -10,9 +10,8 @@ from tcli_server.errors import CancelledError, InvalidArgumentError, ServerError
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
-from tcli_server.scheduling.answering import AnsweringExecutor
+from tcli_server.scheduling.answering import AnyExecutor
 from tcli_server.scheduling.deadlines import DeadlineWatch
-from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Strategy
 from tcli_server.scheduling.sequences.iterations import Iterations
@@ -52,7 +51,7 @@ class SequenceBatcher:
         controls: Controls,
         states: States,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
+        executor: Callable[[PlacedInstance], AnyExecutor],
         iterations: Iterations | None = None,
     ) -> None:
         self._model = model
@@ -145,7 +144,7 @@ class SequenceBatcher:
             run = self._runs.get(sequence_id)
             theirs = run is not None and connection in (None, run.connection)
             waiting = self._end(run) if run is not None and theirs else []
-        _cancel(waiting)
+        cancel(waiting)
 
     def _begin(self, sequence_id: int | str) -> Run:
         run = self._runs[sequence_id] = Run(sequence_id, self._states, self._forget)
@@ -182,7 +181,7 @@ class SequenceBatcher:
             if request.queue is not run:
                 return
             others = self._end(run)
-        _cancel(other for other in others if other is not request)
+        cancel(other for other in others if other is not request)
 
     # --- slots; all with the lock held ---
 
@@ -274,7 +273,7 @@ class SequenceBatcher:
                     if seat.empty and (worker.retired or (self._stopped and not self._backlog)):
                         return None
                     seat.parked = True
-            _cancel(gone)
+            cancel(gone)
             if batch:
                 return number, batch
             if not runs:
@@ -364,12 +363,12 @@ class SequenceBatcher:
                     self._leave_if_over(run)
         if rests:
             self._watch.notice(now_ns + self._idle_ns)
-        for request, error in late:
-            request.fail(error, FailureReason.REJECTED)
+        for request, lateness in late:
+            request.fail(lateness, FailureReason.REJECTED)
         for request in back:
             if request.ended and request.queue is not None:  # as in `submit`
                 request.queue.release(request)
-        _cancel(gone)
+        cancel(gone)
 
     def _put_back(self, run: Run, request: InferenceRequest, now_ns: int) -> None:
         """The model wants a request once more."""
@@ -452,7 +451,8 @@ class SequenceBatcher:
             seat.wake()
 
 
-def _cancel(requests: Iterable[InferenceRequest]) -> None:
+def cancel(requests: Iterable[InferenceRequest]) -> None:
+    """End requests of a sequence that is over."""
     for request in requests:
         error = CancelledError("Request was cancelled, as the client of its sequence is gone")
         request.fail(error, FailureReason.CANCELED)
