@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.batcher import Batch, Batcher, reject
 from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.execution import Executor
@@ -28,7 +29,7 @@ class LimitedBatcher(Batcher):
         rules: BatchRules,
         levels: Levels,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor],
+        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
         order: InOrder | None = None,
     ) -> None:
         self._permits = permits
@@ -48,13 +49,15 @@ class LimitedBatcher(Batcher):
         """As `Batcher.take`; the worker holds its permit until it has run the batch."""
         permit = self._permits[worker]
         while True:
+            if not worker.fit and self._rests(worker):
+                continue
             taken: tuple[int, Batch] | None = None
             with self._lock:
                 self._asking.pop(worker, None)
                 now_ns = time.monotonic_ns()
                 expired = self._queue.expire(now_ns) if self._watch is not None else ()
                 over = worker.retired or (self._stopped and not self._queue)
-                count, wait_ns = (0, -1) if over else self._plan(now_ns)
+                count, wait_ns = (0, -1) if over else self._plan(now_ns, worker)
                 if count:
                     taken = self._take_or_ask(worker, now_ns)
                     wait_ns = -1
@@ -80,8 +83,8 @@ class LimitedBatcher(Batcher):
             self._parked.append(worker)
             return None
         if permit.ask(worker.parking.leave):
-            idle = [*self._parked, *self._asking]
-            count, _ = self._plan(now_ns, sum([not self._permits[other].free() for other in idle]))
+            blocked = [other for other in self._workers if not other.retired and not self._permits[other].free()]
+            count, _ = self._plan(now_ns, worker, len(blocked))
             return self._pop(count)
         self._asking[worker] = True
         self._wake_one()  # a worker that needs something else may have it
@@ -91,9 +94,16 @@ class LimitedBatcher(Batcher):
         super()._ran(worker)
         with self._lock:
             now_ns = time.monotonic_ns()
-            again = not worker.retired and not self._is_asked_for(worker) and self._plan(now_ns)[0] > 0
+            may = worker.fit and not worker.retired and not self._is_asked_for(worker)
+            again = may and self._plan(now_ns, worker)[0] > 0
             if self._permits[worker].release(again):
                 self._asking[worker] = False
+
+    def _rests(self, worker: Worker) -> bool:
+        with self._lock:  # an instance that cannot run must not keep others from it
+            self._asking.pop(worker, None)
+            self._permits[worker].give_up()
+        return super()._rests(worker)
 
     # --- with the lock held ---
 

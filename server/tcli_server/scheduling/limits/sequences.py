@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tcli_server.scheduling import PlacedInstance
+from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.limits.permits import Permits
 from tcli_server.scheduling.sequences.batcher import Batch, SequenceBatcher, cancel
@@ -30,7 +31,7 @@ class LimitedSequenceBatcher(SequenceBatcher):
         controls: Controls,
         states: States,
         instances: Sequence[PlacedInstance],
-        executor: Callable[[PlacedInstance], Executor],
+        executor: Callable[[PlacedInstance], Executor | AnsweringExecutor],
     ) -> None:
         self._permits = permits
         self._asking: dict[Seat, bool] = {}  # those in line for a permit, and whether they wait to be woken
