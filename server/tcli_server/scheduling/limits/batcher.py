@@ -48,7 +48,7 @@ class LimitedBatcher(Batcher):
         """As `Batcher.take`; the worker holds its permit until it has run the batch."""
         permit = self._permits[worker]
         while True:
-            if not worker.fit and self._gives_way(worker):
+            if not worker.fit and self._rests(worker):
                 continue
             taken: tuple[int, Batch] | None = None
             with self._lock:
@@ -74,12 +74,6 @@ class LimitedBatcher(Batcher):
                 return taken
             self._wait(worker, wait_ns)
 
-    def _gives_way(self, worker: Worker) -> bool:
-        with self._lock:
-            self._asking.pop(worker, None)
-            self._permits[worker].give_up()
-        return self._rests(worker)
-
     def _take_or_ask(self, worker: Worker, now_ns: int) -> tuple[int, Batch] | None:
         """The batch that is due, if the worker may run it now; else it waits to be woken."""
         permit = self._permits[worker]
@@ -88,8 +82,8 @@ class LimitedBatcher(Batcher):
             self._parked.append(worker)
             return None
         if permit.ask(worker.parking.leave):
-            idle = [*self._parked, *self._asking]
-            count, _ = self._plan(now_ns, worker, sum([not self._permits[other].free() for other in idle]))
+            blocked = [other for other in self._workers if not other.retired and not self._permits[other].free()]
+            count, _ = self._plan(now_ns, worker, len(blocked))
             return self._pop(count)
         self._asking[worker] = True
         self._wake_one()  # a worker that needs something else may have it
@@ -99,9 +93,16 @@ class LimitedBatcher(Batcher):
         super()._ran(worker)
         with self._lock:
             now_ns = time.monotonic_ns()
-            again = not worker.retired and not self._is_asked_for(worker) and self._plan(now_ns, worker)[0] > 0
+            may = worker.fit and not worker.retired and not self._is_asked_for(worker)
+            again = may and self._plan(now_ns, worker)[0] > 0
             if self._permits[worker].release(again):
                 self._asking[worker] = False
+
+    def _rests(self, worker: Worker) -> bool:
+        with self._lock:  # an instance that cannot run must not keep others from it
+            self._asking.pop(worker, None)
+            self._permits[worker].give_up()
+        return super()._rests(worker)
 
     # --- with the lock held ---
 
