@@ -12,7 +12,7 @@ from tcli_server.scheduling.answering import AnsweringExecutor
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.ensembles.graph import Graph
-from tcli_server.scheduling.ensembles.run import Member
+from tcli_server.scheduling.ensembles.member import Member
 from tcli_server.scheduling.ensembles.scheduler import EnsembleScheduler
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.ordering import InOrder

@@ -10,7 +10,8 @@ from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.ensembles.graph import Graph, Step
 from tcli_server.scheduling.ensembles.limits import StepLimits
-from tcli_server.scheduling.ensembles.run import Member, Run
+from tcli_server.scheduling.ensembles.member import Member
+from tcli_server.scheduling.ensembles.run import Run
 from tcli_server.spec import ModelSpec
 
 _NONE: frozenset[int] = frozenset()

@@ -7,10 +7,8 @@ import numpy as np
 
 from tcli_server.request import Inputs
 from tcli_server.scheduling.ensembles.graph import Plan, Step
+from tcli_server.scheduling.ensembles.sequence import Sequence
 from tcli_server.window import ResponseWindow
-
-Sequence = tuple[int | str, bool, bool]
-"""A sequence's id, and whether this is its start and its end."""
 
 
 class Scope:
