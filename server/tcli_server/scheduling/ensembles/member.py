@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later
 from tcli_server.spec import ModelSpec
@@ -10,6 +12,7 @@ from tcli_server.spec import ModelSpec
 class Member(Protocol):
     """A model that takes part in an ensemble."""
 
+    config: ModelConfig
     spec: ModelSpec
 
     def lease(self) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 
 from tcli_server.errors import InternalError, ServerError, UnavailableError, error_of_kind
@@ -36,6 +36,7 @@ class Run:
 
     Args:
         members: step -> its model, leased; given back at the end.
+        patient: the decoupled steps that may be made to wait.
         limits: how many runs of a step there may be; None for any number.
         done: called once, when nothing of it runs any more.
     """
@@ -47,6 +48,7 @@ class Run:
         plan: Plan,
         members: Mapping[Step, Member],
         statistics: InferenceStatistics,
+        patient: Container[Step],
         limits: StepLimits | None,
         done: Callable[[], None],
     ) -> None:
@@ -55,6 +57,7 @@ class Run:
         self._plan = plan
         self._members = members
         self._statistics = statistics
+        self._patient = patient
         self._limits = limits
         self._done = done
         self._lock = threading.Lock()
@@ -205,7 +208,7 @@ class Run:
             sequence_end=sequence[2],
             connection=outer.connection,
             takes_many=decoupled,
-            window=ResponseWindow() if decoupled and step.model not in self._plan.twice else None,
+            window=ResponseWindow() if step in self._patient else None,
             arrival_ns=time.monotonic_ns(),
         )
         inner.reply = partial(self._answered, scope, step, inner)
