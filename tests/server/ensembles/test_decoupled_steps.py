@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decoupled_models import CONFIG, REPEAT, ask, heard, integers, numbers, write_decoupled, write_steps
+from decoupled_steps import CONFIG, REPEAT, ask, heard, integers, numbers, write_decoupled, write_steps
 from ensemble_models import ensemble, write_ensemble
 from python_models import write_python_model
 from scheduled import Answers
