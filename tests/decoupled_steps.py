@@ -108,6 +108,7 @@ STEPS = {
         ("add", {"A": "x", "B": "y"}, {"SUM": "OUT"}),
     ],
     "squares": [("repeat", {"IN": "IN"}, {"OUT": "x"}), ("square", {"IN": "x"}, {"OUT": "OUT", "IDX": "IDX"})],
+    "wrapped": [("sequential", {"IN": "IN"}, {"OUT": "OUT"})],
     "nested": [("sequential", {"IN": "IN"}, {"OUT": "x"}), ("square", {"IN": "x"}, {"OUT": "OUT"})],
 }
 """Ensembles of those: all take IN and give OUT, and some IDX."""

@@ -13,7 +13,7 @@ from tcli_server.scheduling.answering import AnsweringExecutor, AnyExecutor
 from tcli_server.scheduling.batcher import Batcher
 from tcli_server.scheduling.batching import BatchRules
 from tcli_server.scheduling.ensembles.graph import Graph
-from tcli_server.scheduling.ensembles.run import Member
+from tcli_server.scheduling.ensembles.member import Member
 from tcli_server.scheduling.ensembles.scheduler import EnsembleScheduler
 from tcli_server.scheduling.execution import Executor
 from tcli_server.scheduling.limits.batcher import LimitedBatcher

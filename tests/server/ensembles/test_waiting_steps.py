@@ -64,9 +64,10 @@ def test_an_error_behind_a_step_that_never_ends_reaches_the_client(repository: P
         until(lambda: all(model.idle for model in engine.models()))
 
 
-def test_a_step_waits_for_a_client_that_does_not_read(repository: Path):
+@pytest.mark.parametrize(("name", "most"), [("sequential", 258), ("wrapped", 515)])
+def test_a_step_waits_for_a_client_that_does_not_read(repository: Path, name: str, most: int):
     """Responses count 4 KiB at least, and 1 MiB of them may be ahead of the client: 256, and one that is under way."""
-    write_decoupled(repository, "sequential")
+    write_decoupled(repository, "sequential", "wrapped")
     window = ResponseWindow(1)
     answers = Answers()
 
@@ -75,11 +76,11 @@ def test_a_step_waits_for_a_client_that_does_not_read(repository: Path):
         answers(response)
 
     with Engine(repository) as engine:
-        _, _ = ask(engine, "sequential", range(5000), window=window, reply=reply)
+        _, _ = ask(engine, name, range(5000), window=window, reply=reply)
         answers.wait(256)
-        other = ask(engine, "sequential", [1])[1]  # behind the first one, as there is one instance
-        assert len(answers.responses) <= 258
-        assert engine.model("identity").statistics.success_count <= 258
+        other = ask(engine, name, [1])[1]  # behind the first one, as there is one instance
+        assert len(answers.responses) <= most
+        assert engine.model("identity").statistics.success_count <= most
         assert not other.responses
         taken = 0
         while not answers.responses[-1].final:
@@ -179,8 +180,10 @@ def test_a_full_queue_of_a_step_ends_the_request(repository: Path):
         until(lambda: all(model.idle for model in engine.models()))
 
 
-def test_a_model_in_two_steps_never_waits_for_itself(repository: Path):
-    steps = [("repeat", {"IN": "IN"}, {"OUT": "x"}), ("repeat", {"IN": "x"}, {"OUT": "OUT"})]
+@pytest.mark.parametrize("first", ["repeat", "sequential"])
+def test_a_model_in_two_steps_never_waits_for_itself(repository: Path, first: str):
+    write_decoupled(repository, "sequential")
+    steps = [(first, {"IN": "IN"}, {"OUT": "x"}), ("repeat", {"IN": "x"}, {"OUT": "OUT"})]
     write_ensemble(repository, "twice", ensemble([integers("IN", "-1")], [integers("OUT")], steps, 0))
     with Engine(repository) as engine:
         _, answers = ask(engine, "twice", range(1000))

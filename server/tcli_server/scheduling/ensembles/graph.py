@@ -1,6 +1,5 @@
 """The steps of an ensemble and the tensors between them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,7 +45,6 @@ class Plan:
         readers: ensemble tensor -> how many of the steps of its own level take it.
         lasting: ensemble tensors that are needed longer than by those.
         wanted: step -> those of its model's outputs that anybody needs.
-        twice: models of several steps; their instances must not wait for each other.
     """
 
     steps: tuple[Step, ...]
@@ -60,7 +58,6 @@ class Plan:
     readers: Mapping[str, int]
     lasting: frozenset[str]
     wanted: Mapping[Step, tuple[str, ...]]
-    twice: frozenset[str]
 
 
 class Graph:
@@ -132,7 +129,6 @@ class Graph:
             readers,
             frozenset(lasting),
             wanted,
-            frozenset(name for name, count in Counter(step.model for step in steps).items() if count > 1),
         )
 
     def _needed(self, outputs: frozenset[str]) -> tuple[Step, ...]:

@@ -2,45 +2,26 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
-from typing import Protocol
 
-from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError, error_of_kind
+from tcli_server.errors import InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
-from tcli_server.request import InferenceRequest, InferenceResponse, Inputs, Parameter
+from tcli_server.request import InferenceRequest, InferenceResponse, Inputs
 from tcli_server.scheduling import Later
+from tcli_server.scheduling.ensembles.answers import Answers
 from tcli_server.scheduling.ensembles.graph import Plan, Step
 from tcli_server.scheduling.ensembles.limits import StepLimits
-from tcli_server.scheduling.ensembles.scope import Scope, Sequence
-from tcli_server.scheduling.ensembles.shapes import inside, outside, passed_on
+from tcli_server.scheduling.ensembles.member import Member
+from tcli_server.scheduling.ensembles.scope import Scope
+from tcli_server.scheduling.ensembles.sequence import Sequence, continued
+from tcli_server.scheduling.ensembles.shapes import inside, passed_on
 from tcli_server.spec import ModelSpec
 from tcli_server.window import LIMIT, ResponseWindow
 
 _LEAST_SIZE = 1 << 12
 """Bytes that a response of a decoupled step counts at least, as what is made of it takes memory too."""
-
-_SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
-_DEADLOCK = "unexpected deadlock, at least one output is not set while no more ensemble steps can be made"
-
-
-class Member(Protocol):
-    """A model that takes part in an ensemble."""
-
-    spec: ModelSpec
-
-    def lease(self) -> bool:
-        """Have the model take `leased` requests until `give_back`, even if it is stopped meanwhile; False if it is."""
-
-    def give_back(self) -> None:
-        """End a lease."""
-
-    def submit(self, request: InferenceRequest, later: Later | None = None, *, leased: bool = False) -> bool:
-        """Take over a request; raises InvalidArgumentError where it does not fit."""
-
-    def abandon(self, sequence_id: int | str, connection: object = None) -> None:
-        """As `Scheduler.abandon`."""
 
 
 class Run:
@@ -55,6 +36,7 @@ class Run:
 
     Args:
         members: step -> its model, leased; given back at the end.
+        patient: the decoupled steps that may be made to wait.
         limits: how many runs of a step there may be; None for any number.
         done: called once, when nothing of it runs any more.
     """
@@ -66,6 +48,7 @@ class Run:
         plan: Plan,
         members: Mapping[Step, Member],
         statistics: InferenceStatistics,
+        patient: Container[Step],
         limits: StepLimits | None,
         done: Callable[[], None],
     ) -> None:
@@ -74,6 +57,7 @@ class Run:
         self._plan = plan
         self._members = members
         self._statistics = statistics
+        self._patient = patient
         self._limits = limits
         self._done = done
         self._lock = threading.Lock()
@@ -83,9 +67,8 @@ class Run:
         self._deferred = 0  # which wait for that
         self._unstarted = set(plan.steps)
         self._running: dict[InferenceRequest, Sequence] = {}
-        self._wants = frozenset(request.outputs or spec.outputs)
-        self._batches = bool(spec.max_batch_size)
         self._sequence: Sequence = (request.sequence_id, request.sequence_start, request.sequence_end)
+        self._answers = Answers(request, spec, self._sequence)
         self._error: ServerError | None = None
         self._going = False  # a thread is about to start steps
         self._given_up = False
@@ -101,9 +84,9 @@ class Run:
         if inputs is None or request.ended:
             self._given_up = True
         else:
-            tensors = self._spec.inputs
-            self._root.tensors.update({name: inside(tensors[name], inputs[name], self._batches) for name in inputs})
-            self._root.batches.update(dict.fromkeys(inputs, self._batches))
+            tensors, batches = self._spec.inputs, bool(self._spec.max_batch_size)
+            self._root.tensors.update({name: inside(tensors[name], inputs[name], batches) for name in inputs})
+            self._root.batches.update(dict.fromkeys(inputs, batches))
         self._go_on(later)
 
     def release(self, request: InferenceRequest) -> None:
@@ -225,7 +208,7 @@ class Run:
             sequence_end=sequence[2],
             connection=outer.connection,
             takes_many=decoupled,
-            window=ResponseWindow() if decoupled and step.model not in self._plan.twice else None,
+            window=ResponseWindow() if step in self._patient else None,
             arrival_ns=time.monotonic_ns(),
         )
         inner.reply = partial(self._answered, scope, step, inner)
@@ -252,12 +235,11 @@ class Run:
             inner.cancel()
 
     def _answered(self, scope: Scope, step: Step, inner: InferenceRequest, response: InferenceResponse) -> None:
-        needless: list[InferenceRequest] = []
+        error = response.error
         with self._lock:
             sequence = self._running[inner]
             if response.final:
                 del self._running[inner]
-            error = response.error
             if error is None:
                 try:
                     self._take(scope, step, inner, sequence, response)
@@ -265,18 +247,23 @@ class Run:
                     error = wrong
                 if response.final:
                     self._charge(inner)
-            if error is not None and self._error is None and not self._given_up:
-                text = f"in ensemble '{self._spec.name}', {error} (step {step.index + 1}, model '{step.model}')"
-                self._error = error_of_kind(error.kind, text)
-                needless = [other for other in self._running if other.takes_many]
-        if needless:  # they could go on for ever
-            for other in needless:
-                other.cancel()
-        if self._error is not None:
-            self._withdraw()
+        if error is not None:
+            text = f"in ensemble '{self._spec.name}', {error} (step {step.index + 1}, model '{step.model}')"
+            self._fail(error_of_kind(error.kind, text))
         self._go_on(None)
         if response.final:
             self._leave([step])
+
+    def _fail(self, error: ServerError) -> None:
+        """Start nothing more, and end with this error when nothing runs any more, unless there is an earlier one."""
+        with self._lock:
+            if self._error is not None or self._given_up:
+                return
+            self._error = error
+            needless = [inner for inner in self._running if inner.takes_many]
+        for inner in needless:  # they could go on for ever
+            inner.cancel()
+        self._withdraw()
 
     def _take(
         self, scope: Scope, step: Step, inner: InferenceRequest, sequence: Sequence, response: InferenceResponse
@@ -305,7 +292,7 @@ class Run:
     def _put(self, scope: Scope, step: Step, sequence: Sequence, response: InferenceResponse) -> None:
         batches = bool(self._members[step].spec.max_batch_size)
         if response.parameters:
-            sequence = _sequence(sequence, response.parameters)
+            sequence = continued(sequence, response.parameters)
         for name, array in response.outputs.items():
             tensor = step.outputs.get(name)
             if tensor is not None:
@@ -347,57 +334,23 @@ class Run:
 
     def _answer(self, scope: Scope) -> None:
         """Send an answer that is not the last one."""
-        try:
-            response = self._response(scope)
-        except Exception as error:
-            with self._lock:
-                self._error = self._error or self._defect(error)
-        else:
-            self._request.send(response, final=False)
-
-    def _response(self, scope: Scope) -> InferenceResponse:
-        outputs: Inputs = {}
-        sequence = self._sequence
-        for name, spec in self._spec.outputs.items():
-            found = scope.find(name) if name in self._wants else None
-            if found is not None:
-                owner, array = found
-                outputs[name] = outside(
-                    spec, passed_on(array, owner.batches[name], self._batches, spec.backend_dims), self._batches
-                )
-                sequence = owner.sequences.get(name, sequence)
-        if self._wants and not outputs and not self._spec.decoupled:
-            raise InvalidArgumentError(_DEADLOCK)
-        parameters: dict[str, Parameter] = dict(zip(_SEQUENCE, sequence, strict=True))  # as Triton, in sequences or not
-        request = self._request
-        return InferenceResponse(
-            request.model_name, self._spec.version, request.id, outputs, parameters, spec=self._spec
-        )
-
-    def _defect(self, error: Exception) -> ServerError:
-        """What the client gets of an answer that could not be made."""
-        if isinstance(error, ServerError):
-            return error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}")
-        LOG.error("an answer of ensemble '%s' could not be made", self._spec.name, exc_info=error)
-        return InternalError(f"in ensemble '{self._spec.name}', {type(error).__name__}: {error}")
+        answer = self._answers.make(scope)
+        if isinstance(answer, InferenceResponse):
+            self._request.send(answer, final=False)
+        elif answer is not None:
+            self._fail(answer)
 
     def _end(self, answers: list[Scope]) -> None:
         request = self._request
         for scope in answers[:-1]:
             self._answer(scope)
-        last: InferenceResponse | None = None
-        if self._error is None and not request.ended:
-            try:
-                if answers:
-                    last = self._response(answers[-1])
-                elif not self._spec.decoupled:
-                    raise InvalidArgumentError(_DEADLOCK)
-            except Exception as error:
-                self._error = self._defect(error)
+        last: InferenceResponse | ServerError | None = self._error
+        if last is None and not request.ended:
+            last = self._answers.make(answers[-1] if answers else None)
         for member in self._members.values():
             member.give_back()
-        if self._error is not None:
-            request.fail(self._error)
+        if isinstance(last, ServerError):
+            request.fail(last)
         elif not request.ended:
             self._stamp()
             if last is not None:
@@ -413,22 +366,3 @@ class Run:
         request.compute_output_start_ns = request.compute_input_end_ns + times[1]
         request.compute_end_ns = request.compute_output_start_ns + times[2]
         self._statistics.record_execution(request.batch_size, times[0], times[1], times[2])
-
-
-def _sequence(given: Sequence, parameters: Mapping[str, Parameter]) -> Sequence:
-    """The sequence that goes on with a response: that of its request, unless the response names another one.
-
-    Raises:
-        InvalidArgumentError: what it says of its sequence is of a wrong type.
-    """
-    if not any(name in parameters for name in _SEQUENCE):
-        return given
-    number, start, end = (
-        parameters.get(name, default) for name, default in zip(_SEQUENCE, (given[0], False, False), strict=True)
-    )
-    if isinstance(number, bool) or not isinstance(number, int | str):
-        raise InvalidArgumentError(f"expected parameter 'sequence_id' to be an integer or a text, found {number!r}")
-    for name, flag in (("sequence_start", start), ("sequence_end", end)):
-        if not isinstance(flag, bool):
-            raise InvalidArgumentError(f"expected parameter '{name}' to be a boolean, found {flag!r}")
-    return number, bool(start), bool(end)

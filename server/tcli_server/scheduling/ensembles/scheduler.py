@@ -1,8 +1,10 @@
 """The scheduler of an ensemble: no queue and no threads of its own, each step waits in the queue of its model."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from tcli_server.errors import ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.statistics import InferenceStatistics
@@ -10,10 +12,12 @@ from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.ensembles.graph import Graph, Step
 from tcli_server.scheduling.ensembles.limits import StepLimits
-from tcli_server.scheduling.ensembles.run import Member, Run
+from tcli_server.scheduling.ensembles.member import Member
+from tcli_server.scheduling.ensembles.run import Run
 from tcli_server.spec import ModelSpec
 
 _NONE: frozenset[int] = frozenset()
+_NO_STEP: frozenset[Step] = frozenset()
 
 
 class EnsembleScheduler:
@@ -67,12 +71,30 @@ class EnsembleScheduler:
         except ServerError as error:
             self._one_less()
             raise error_of_kind(error.kind, f"in ensemble '{self._spec.name}', {error}") from None
-        decoupled = _NONE
+        plan, patient = self._graph.plan(outputs, _NONE), _NO_STEP
         if self._spec.decoupled:
             decoupled = frozenset(step.index for step, member in members.items() if member.spec.decoupled)
-        plan = self._graph.plan(outputs, decoupled)
-        Run(request, self._spec, plan, members, self._statistics, self._limits, self._one_less).begin(later)
+            plan = self._graph.plan(outputs, decoupled)
+            patient = self._patient(plan.decoupled, members)
+        Run(request, self._spec, plan, members, self._statistics, patient, self._limits, self._one_less).begin(later)
         return True
+
+    def _patient(self, decoupled: frozenset[Step], members: Mapping[Step, Member]) -> frozenset[Step]:
+        """Those decoupled steps that can wait for the others without waiting for themselves: no model of theirs has to run
+        in another step."""
+        made_of = {step: self._made_of(member) for step, member in members.items()}
+        steps = Counter(name for names in made_of.values() for name in names)
+        return frozenset(step for step in decoupled if all(steps[name] == 1 for name in made_of[step]))
+
+    def _made_of(self, member: Member) -> set[str]:
+        """The models that run when this one does."""
+        inner = member.config.ensemble_scheduling.step
+        if not inner:
+            return {member.spec.name}
+        with contextlib.suppress(ServerError):  # one of them is gone: the request will say so
+            found = [self._made_of(self._find(step.model_name, "")) for step in inner]
+            return set().union(*found)
+        return set()
 
     def _members(self, steps: Sequence[Step]) -> dict[Step, Member]:
         """The models of all steps, which cannot unload under the request."""

@@ -7,10 +7,8 @@ import numpy as np
 
 from tcli_server.request import Inputs
 from tcli_server.scheduling.ensembles.graph import Plan, Step
+from tcli_server.scheduling.ensembles.sequence import Sequence
 from tcli_server.window import ResponseWindow
-
-Sequence = tuple[int | str, bool, bool]
-"""A sequence's id, and whether this is its start and its end."""
 
 
 class Scope:
@@ -32,7 +30,7 @@ class Scope:
     __slots__ = (
         "_done",
         "_plan",
-        "_readers",
+        "_read",
         "_waits",
         "answerable",
         "batches",
@@ -60,7 +58,7 @@ class Scope:
         self.children: deque[Scope] = deque()
         self.drained = self.answerable = False
         self._done: set[Step] = set()
-        self._readers = dict(plan.readers) if parent is None else {}
+        self._read: dict[str, int] = {}
         self._waits = {step: plan.waits[step] for step in plan.by_level[self.level]}
         while parent is not None:
             for step in parent._done:
@@ -86,9 +84,8 @@ class Scope:
     def read(self, step: Step) -> None:
         """A step of this level has taken its inputs: what nobody needs any more is let go."""
         for tensor in set(step.inputs.values()):
-            count = self._readers.get(tensor) or self._plan.readers.get(tensor, 0)
-            self._readers[tensor] = count - 1
-            if count == 1 and tensor not in self._plan.lasting:
+            count = self._read[tensor] = self._read.get(tensor, 0) + 1
+            if count == self._plan.readers.get(tensor) and tensor not in self._plan.lasting:
                 self.tensors.pop(tensor, None)
 
     def done(self, step: Step) -> "Iterator[tuple[Scope, Step]]":

@@ -347,12 +347,12 @@ class SequenceBatcher:
                 request.step = None
                 again, run.again = run.again and not request.ended, False
                 if again and self._iterations is not None:
-                    error = self._iterations.lateness(request, now_ns)
-                    if error is None:
+                    lateness = self._iterations.lateness(request, now_ns)
+                    if lateness is None:
                         self._put_back(run, request, now_ns)
                         back.append(request)
                         continue
-                    late.append((request, error))
+                    late.append((request, lateness))
                 if request.cancelled or (not run.requests and (self._stopped or self._iterations is not None)):
                     gone += self._end(run)
                 elif not run.requests and not run.complete:
