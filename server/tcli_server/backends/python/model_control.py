@@ -12,15 +12,15 @@ Nothing here waits, so a worker's messages may be handled as they come, in their
 """
 
 import base64
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from tcli_server.backends import Host
 from tcli_server.errors import InvalidArgumentError, UnavailableError
 
 Body = Mapping[str, Any]
+T = TypeVar("T")
 Result = dict[str, Any] | Future[dict[str, Any]]
 
 
@@ -54,14 +54,16 @@ class WorkerModelControl:
             uploaded = self._files(body)
             self._host.check_model_control()
             files_of_model = {path: memoryview(content) for path, content in uploaded.items()}
-            return _then(self._host.begin_load(body["name"], body["config"], files_of_model), {})
+            return _then(self._host.begin_load(body["name"], body["config"], files_of_model), lambda _: {})
         elif kind == "unload_model":
             self._host.check_model_control()
             future = self._host.begin_unload(body["name"], body["unload_dependents"])
             if future.done():
                 future.result()
         else:
-            return _in_thread(self._host, body["name"], _checked_version(body["version"]))
+            name, version = body["name"], _checked_version(body["version"])
+            self._host.model(name, version)  # raises where it is not loaded
+            return _then(self._host.begin_model_ready(name, version), lambda ready: {"ready": ready})
         return {}
 
     def close(self) -> None:
@@ -73,32 +75,17 @@ class WorkerModelControl:
         return {} if upload is None else self._uploads.pop(int(upload), {})
 
 
-def _then(done: "Future[None]", answer: dict[str, Any]) -> Future[dict[str, Any]]:
+def _then(done: "Future[T]", answer: Callable[[T], dict[str, Any]]) -> Future[dict[str, Any]]:
     result: Future[dict[str, Any]] = Future()
 
-    def hand_on(future: "Future[None]") -> None:
+    def hand_on(future: "Future[T]") -> None:
         error = future.exception()
         if error is not None:
             result.set_exception(error)
         else:
-            result.set_result(answer)
+            result.set_result(answer(future.result()))
 
     done.add_done_callback(hand_on)
-    return result
-
-
-def _in_thread(host: Host, name: str, version: str) -> Future[dict[str, Any]]:
-    """Ready is for the model to say, if it likes: it may take its time, and may be the one that asks."""
-    result: Future[dict[str, Any]] = Future()
-
-    def ask() -> None:
-        try:
-            host.model(name, version)  # raises where it is not loaded
-            result.set_result({"ready": host.model_ready(name, version)})
-        except BaseException as error:
-            result.set_exception(error)
-
-    threading.Thread(target=ask, name="model ready", daemon=True).start()
     return result
 
 
