@@ -59,7 +59,7 @@ def test_another_shape_waits_for_the_next_batch():
     model.answers.wait(7)
     assert model.batches == [
         [("", False, False, 0), ("b", False, True, 1), ("c", False, True, 3)],
-        [("a", False, True, 2), ("", False, False, 0), ("", False, False, 0)],
+        [("a", False, True, 2)],
     ]
 
 
