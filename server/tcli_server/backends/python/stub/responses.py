@@ -83,7 +83,7 @@ def encode(responses: Sequence[Answered], memory: WrittenMemory) -> tuple[int, l
     start = 0
     for (response, _), count in zip(responses, counts, strict=True):
         error = response._error
-        refusal = None if error is None else [error.code(), error.message()]
+        refusal = None if error is None else [int(error.code()), error.message()]
         answers.append([descriptions[start : start + count], refusal, response._parameters])
         start += count
     return block, answers
