@@ -93,7 +93,6 @@ def _in_thread(host: Host, name: str, version: str) -> Future[dict[str, Any]]:
 
     def ask() -> None:
         try:
-            host.model(name, version)  # raises where it is not loaded
             result.set_result({"ready": host.model_ready(name, version)})
         except BaseException as error:
             result.set_exception(error)
