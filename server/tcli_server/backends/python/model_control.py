@@ -62,7 +62,6 @@ class WorkerModelControl:
                 future.result()
         else:
             name, version = body["name"], _checked_version(body["version"])
-            self._host.model(name, version)  # raises where it is not loaded
             return _then(self._host.begin_model_ready(name, version), lambda ready: {"ready": ready})
         return {}
 

@@ -29,15 +29,11 @@ def ready(name: str, version: str = "") -> bool:
 
 def test_a_model_loads_and_unloads_another(engine: Engine, tmp_path: Path):
     write_model(tmp_path, "other", onnx_models.identity())
-    with pytest.raises(
-        TritonModelException, match="Failed to check model readiness: Request for unknown model: 'other'"
-    ):
-        is_model_ready("other")
+    assert is_model_ready("other") is False
     load_model(model_name="other")
     assert is_model_ready(model_name="other", model_version="1")
     assert engine.infer("other", {"INPUT0": np.ones((1, 4), np.float32)}).outputs["OUTPUT0"].sum() == 4
-    with pytest.raises(TritonModelException, match="version 2 is not found"):
-        is_model_ready("other", "2")
+    assert is_model_ready("other", "2") is False
     unload_model("other", unload_dependents=True)
     until(lambda: not ready("other"))
 

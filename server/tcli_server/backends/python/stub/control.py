@@ -61,7 +61,7 @@ def is_model_ready(model_name: str, model_version: str = "") -> bool:
 
     Raises:
         TypeError: an argument is no text.
-        TritonModelException: the version is no number, or no such model or version is loaded.
+        TritonModelException: the version is no number.
     """
     _check_texts(model_name=model_name, model_version=model_version)
     body = {"name": model_name, "version": model_version}

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-_CODES = range(8)
+from enum import IntEnum
+
+
+class ErrorCode(IntEnum):
+    """The constants of `TritonError`; they have a name, and print as Triton's do."""
+
+    UNKNOWN = 0
+    INTERNAL = 1
+    NOT_FOUND = 2
+    INVALID_ARG = 3
+    UNAVAILABLE = 4
+    UNSUPPORTED = 5
+    ALREADY_EXISTS = 6
+    CANCELLED = 7
+
+    def __str__(self) -> str:
+        return f"__ErrorCode.{self.name}"
+
+
+_CODES = frozenset(map(int, ErrorCode))
 
 
 class TritonError:
@@ -16,14 +35,14 @@ class TritonError:
         TypeError: the message is no text, or the code is none of the constants.
     """
 
-    UNKNOWN = 0
-    INTERNAL = 1
-    NOT_FOUND = 2
-    INVALID_ARG = 3
-    UNAVAILABLE = 4
-    UNSUPPORTED = 5
-    ALREADY_EXISTS = 6
-    CANCELLED = 7
+    UNKNOWN = ErrorCode.UNKNOWN
+    INTERNAL = ErrorCode.INTERNAL
+    NOT_FOUND = ErrorCode.NOT_FOUND
+    INVALID_ARG = ErrorCode.INVALID_ARG
+    UNAVAILABLE = ErrorCode.UNAVAILABLE
+    UNSUPPORTED = ErrorCode.UNSUPPORTED
+    ALREADY_EXISTS = ErrorCode.ALREADY_EXISTS
+    CANCELLED = ErrorCode.CANCELLED
 
     __slots__ = ("_code", "_message")
 
@@ -35,13 +54,13 @@ class TritonError:
                 f"code: expected one of TritonError's constants such as TritonError.INTERNAL, found {code!r}"
             )
         self._message = message
-        self._code = code
+        self._code = ErrorCode(code)
 
     def message(self) -> str:
         """The text."""
         return self._message
 
-    def code(self) -> int:
+    def code(self) -> ErrorCode:
         """The code."""
         return self._code
 

@@ -43,9 +43,9 @@ class InferenceRequest:
         self,
         request_id: str = "",
         correlation_id: int | str = 0,
-        inputs: Sequence[Tensor] = (),
-        requested_output_names: Sequence[str] = (),
-        model_name: str = "",
+        inputs: Sequence[Tensor] | None = None,
+        requested_output_names: Sequence[str] | None = None,
+        model_name: str | None = None,
         model_version: int = -1,
         flags: int = 0,
         timeout: int = 0,
@@ -53,8 +53,12 @@ class InferenceRequest:
         trace: InferenceTrace | None = None,
         parameters: Parameters | None = None,
     ) -> None:
-        if any(value is None for value in (request_id, inputs, requested_output_names, model_name, flags, timeout)):
+        if inputs is None or requested_output_names is None or model_name is None:
+            raise TypeError("InferenceRequest needs inputs, requested_output_names and model_name")
+        if request_id is None or flags is None or timeout is None:
             raise TypeError("InferenceRequest takes no None but for parameters")
+        if timeout < 0:
+            raise TypeError(f"timeout: expected microseconds, 0 for none, found {timeout}")
         if not model_name:
             raise TritonModelException("InferenceRequest needs a model_name")
         if isinstance(correlation_id, bool) or not isinstance(correlation_id, (int, str)):

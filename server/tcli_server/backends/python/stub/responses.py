@@ -83,7 +83,7 @@ def encode(responses: Sequence[Answered], memory: WrittenMemory) -> tuple[int, l
     start = 0
     for (response, _), count in zip(responses, counts, strict=True):
         error = response._error
-        refusal = None if error is None else [error.code(), error.message()]
+        refusal = None if error is None else [int(error.code()), error.message()]
         answers.append([descriptions[start : start + count], refusal, response._parameters])
         start += count
     return block, answers
@@ -129,7 +129,8 @@ class InferenceResponseSender:
         """Send a response, or with COMPLETE_FINAL alone say that there are no more; waits until the client has room for it.
 
         Raises:
-            TritonModelException: not allowed now, or not with these arguments.
+            TritonModelException: not allowed now, or not with these flags.
+            TypeError: the response is none.
         """
         self._check(response, flags)
         final = flags == COMPLETE_FINAL
@@ -159,7 +160,7 @@ class InferenceResponseSender:
                     "Inference Response object must be provided when the response flags is set to zero."
                 )
         elif not isinstance(response, InferenceResponse):
-            raise TritonModelException(f"expected an InferenceResponse, found {type(response).__name__}")
+            raise TypeError(f"response: expected an InferenceResponse, found {type(response).__name__}")
 
     def _check_order(self, response: InferenceResponse | None, final: bool) -> None:
         if self._closed:

@@ -15,6 +15,8 @@ class TritonPythonModel:
         key = int(pb_utils.get_input_tensor_by_name(request, "CORRID").as_numpy().ravel()[0])
         if pb_utils.get_input_tensor_by_name(request, "START").as_numpy().ravel()[0]:
             self.steps[key] = 0
+        if key not in self.steps:  # the row of a sequence that has nothing to run
+            return pb_utils.InferenceResponse([])
         self.steps[key] += 1
         count = int(pb_utils.get_input_tensor_by_name(request, "COUNT").as_numpy().ravel()[0])
         if self.steps[key] < count:

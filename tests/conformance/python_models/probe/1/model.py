@@ -30,7 +30,7 @@ def of_request(**named):
 def of_response(*args, **named):
     made = pb_utils.InferenceResponse(*args, **named)
     error = made.error()
-    return [[each.name() for each in made.output_tensors()], made.has_error(), error and [error.message(), error.code()],
+    return [[each.name() for each in made.output_tensors()], made.has_error(), error and [error.message(), str(error.code())],
             json.loads(made.parameters() or "{}") if hasattr(made, "parameters") else {}]  # fmt: skip
 
 
