@@ -43,6 +43,7 @@ TESTS = {
     "": [*_ENGINE, "tests/server/models", "tests/server/scheduling", "tests/server/test_fork.py"],
     "request.py": ["tests/server/test_request.py", "tests/server/scheduling", *_ENGINE],
     "calls.py": ["tests/server/test_calls.py", *_ENGINE],
+    "window.py": ["tests/server/test_window.py", "tests/server/grpc/test_decoupled_stream.py"],
     "pending.py": ["tests/server/test_request.py", *_ENGINE],
     "scheduling": ["tests/server/scheduling", *_ENGINE],
     "scheduling/quickness.py": [f"tests/server/scheduling/{tests}.py" for tests in ("test_quickness", "test_quick")],
@@ -87,7 +88,12 @@ TESTS = {
         *_http("continue", "patience", "limits", "back_pressure", "strictness"),
     ],
     "protocols/http/errors.py": _http("errors", "compression"),
+    "protocols/http/event_stream.py": _http("event_stream"),
     "protocols/http/exchange.py": [*_CONNECTION, *_http("infer", "compression")],
+    "protocols/http/generate.py": _http("generate"),
+    "protocols/http/generate_request.py": _http("generate_request"),
+    "protocols/http/generate_response.py": _http("generate", "event_stream"),
+    "protocols/http/generation.py": _http("generate", "event_stream"),
     "protocols/http/infer.py": _http("infer", "application", "abandoned"),
     "protocols/http/infer_request.py": _http("infer_request", "infer"),
     "protocols/http/infer_response.py": _http("infer_response", "json_tensors", "infer"),
@@ -102,6 +108,7 @@ TESTS = {
     "protocols/http/routes.py": _http("connection", "infer"),
     "protocols/http/server.py": [*_CONNECTION, *_http("patience", "limits")],
     "protocols/grpc": ["tests/server/grpc", _NVIDIA],
+    "protocols/grpc/flows.py": ["tests/server/grpc/test_decoupled_stream.py"],
 }
 """Place -> its nearest tests, in the order in which they run; the longest key that fits a file counts. What lives through
 the tests of a single file is tried with those of its folder, too."""

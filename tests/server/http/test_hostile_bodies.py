@@ -112,6 +112,26 @@ def test_the_loop_does_not_stall(explicit: Server, name: str):
 
 
 @pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("identity_bytes", b'{"INPUT0":"' + b'\\"' * 7_000_000 + b'"}'),
+        ("identity_bytes", b'{"INPUT0":[' + b'"INPUT0",' * 2_000_000 + b'"x"]}'),
+        ("identity_fp32", b'{"INPUT0":[' + b"1," * 7_000_000 + b"1]}"),
+        ("identity_fp32", b'{"INPUT0":[' + b"[1]," * 3_000_000 + b"[1]]}"),
+        ("identity_fp32", b"{" + b'"INPUT0":1,' * 1_000_000 + b'"INPUT0":1}'),
+        ("identity_fp32", b'{"parameters":{"x":[' + b"1," * 7_000_000 + b"1]}}"),
+        ("identity_fp32", b'{"x":' + b"[" * 10_000_000),
+    ],
+)
+def test_nor_do_requests_to_generate(explicit: Server, model: str, body: bytes):
+    statuses: list[int] = []
+    path = f"/v2/models/{model}/generate_stream"
+    stall = longest_stall(explicit, lambda: statuses.append(post(explicit, path, body)[0]))
+    assert statuses[0] in (200, 400, 500)
+    assert stall < LONGEST_STALL
+
+
+@pytest.mark.parametrize(
     ("path", "body"),
     [
         ("index", b'{"a":[' + b"[]," * 5_000_000 + b"1]}"),
