@@ -88,8 +88,8 @@ class LimitedBatcher(Batcher):
             self._parked.append(worker)
             return None
         if permit.ask(worker.parking.leave):
-            idle = [*self._parked, *self._asking]
-            count, _ = self._plan(now_ns, worker, sum([not self._permits[other].free() for other in idle]))
+            blocked = [other for other in self._workers if not other.retired and not self._permits[other].free()]
+            count, _ = self._plan(now_ns, worker, len(blocked))
             return self._pop(count)
         self._asking[worker] = True
         self._wake_one()  # a worker that needs something else may have it
@@ -99,7 +99,8 @@ class LimitedBatcher(Batcher):
         super()._ran(worker)
         with self._lock:
             now_ns = time.monotonic_ns()
-            again = not worker.retired and not self._is_asked_for(worker) and self._plan(now_ns, worker)[0] > 0
+            may = worker.fit and not worker.retired and not self._is_asked_for(worker)
+            again = may and self._plan(now_ns, worker)[0] > 0
             if self._permits[worker].release(again):
                 self._asking[worker] = False
 
