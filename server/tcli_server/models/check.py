@@ -42,6 +42,7 @@ def check_model(folder: ModelFolder) -> list[Problem]:
     A server loads the model exactly if none of the problems `blocks`.
     """
     draft = Draft(folder)
+    draft.verify()
     problems = list(draft.problems)
     for version in draft.versions if draft.backend is not None else ():
         problems += [problem for problem in _open(draft, version) if problem not in problems]

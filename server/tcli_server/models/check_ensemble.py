@@ -28,7 +28,11 @@ def composition_problem(draft: Draft) -> Problem | None:
     @cache
     def drafted(name: str) -> Draft | None:
         found = find_model([repository], name, draft.folder.config_name)
-        return Draft(found[0]) if len(found) == 1 else None
+        if len(found) != 1:
+            return None
+        inner = Draft(found[0])
+        inner.verify()
+        return inner
 
     def steps(name: str) -> list[str]:
         inner = draft if name == draft.folder.name else drafted(name)

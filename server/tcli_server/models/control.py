@@ -277,6 +277,11 @@ class ModelControl:
             raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
         if draft.problems:
             raise InvalidArgumentError(f"load failed for model '{folder.name}': {ConfigError(draft.problems)}")
+        draft.verify()
+        if draft.problems:
+            for problem in draft.problems:
+                LOG.error("'%s': %s", folder.name, problem.found)
+            raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
         return draft
 
     def _unchanged(self, name: str, draft: Draft, snapshot: Snapshot, known: Source | None) -> dict[int, Model]:

@@ -59,7 +59,7 @@ def load_versions(
     failed: dict[int, str] = {}
     for version in versions:
         try:
-            loaded.append(_load(draft, version, find, cache))
+            loaded.append(_confirmed(_load(draft, version, find, cache), draft))
         except ServerError as error:
             failed[version] = str(error)
         except Exception as error:  # a backend may raise anything on a strange file
@@ -82,6 +82,12 @@ def resize(model: Model, draft: Draft) -> None:
     completed.CopyFrom(config)
     completed.ClearField("instance_group")
     completed.instance_group.extend(draft.config.instance_group)
+    try:
+        draft.confirm()
+    except BaseException:
+        for placed in opened:
+            _close(placed.instance)
+        raise
     model.resize(completed, [*kept, *opened])
 
 
@@ -94,6 +100,17 @@ def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -
     assert config is not None
     spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
     return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache)
+
+
+def _confirmed(model: Model, draft: Draft) -> Model:
+    """A model that is what was verified; any other is closed."""
+    try:
+        draft.confirm()
+    except BaseException:
+        model.stop()
+        model.join()
+        raise
+    return model
 
 
 def _load_ensemble(
