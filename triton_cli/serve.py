@@ -37,6 +37,9 @@ def serve(
             metavar="DIR",
         ),
     ] = None,
+    model_namespacing: Annotated[
+        Switch, switch(_MODELS, "Several repositories may have models of the same name.")
+    ] = Switch.FALSE,
     model_control_mode: Annotated[
         str,
         _choice(
@@ -252,6 +255,7 @@ def serve(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
         repository_poll_secs=repository_poll_secs,
         load_models=load_models,
+        model_namespacing=bool(model_namespacing),
         model_config_name=settings.config_name(model_config_name),
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,

@@ -99,7 +99,8 @@ def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
     spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
-    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache)
+    namespace = draft.folder.namespace
+    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache, namespace)
 
 
 def _confirmed(model: Model, draft: Draft) -> Model:
@@ -132,7 +133,8 @@ def _load_ensemble(
     problem = composition.obstacle(config, spec, known)
     if problem:
         raise InvalidArgumentError(problem)
-    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache)
+    namespace = draft.folder.namespace
+    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache, namespace)
 
 
 def _open(

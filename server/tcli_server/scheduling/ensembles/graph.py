@@ -15,12 +15,14 @@ class Step:
     """One step.
 
     Attributes:
+        wanted: the model with the namespace that the configuration gives, if it does.
         version: of the model, empty for the highest one that is ready.
         inputs: the model's input -> ensemble tensor; likewise `outputs`.
     """
 
     index: int
     model: str
+    wanted: str
     version: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
@@ -63,6 +65,12 @@ class Plan:
     twice: frozenset[str]
 
 
+def wanted_model(step: ModelEnsembling.Step) -> str:
+    """A step's model, `NAMESPACE/NAME` where its configuration gives a namespace."""
+    namespace: str = step.model_namespace.rstrip("/") or step.model_namespace
+    return f"{namespace}/{step.model_name}" if namespace else step.model_name
+
+
 class Graph:
     """All steps of an ensemble, whose configuration has been judged.
 
@@ -75,6 +83,7 @@ class Graph:
             Step(
                 index,
                 step.model_name,
+                wanted_model(step),
                 str(step.model_version) if step.model_version > 0 else "",
                 dict(step.input_map),
                 dict(step.output_map),

@@ -79,9 +79,9 @@ class EnsembleScheduler:
         leased: dict[Step, Member] = {}
         try:
             for step in steps:
-                member = self._find(step.model, step.version)
+                member = self._find(step.wanted, step.version)
                 if not member.lease():  # a new copy may have taken its place this moment
-                    member = self._find(step.model, step.version)
+                    member = self._find(step.wanted, step.version)
                     if not member.lease():
                         raise UnavailableError(f"model '{step.model}' is being unloaded")
                 leased[step] = member
@@ -100,7 +100,7 @@ class EnsembleScheduler:
         """As `Scheduler.abandon`, for the models of all steps."""
         for step in self._graph.steps:
             try:
-                member = self._find(step.model, step.version)
+                member = self._find(step.wanted, step.version)
             except ServerError:
                 continue
             member.abandon(sequence_id, connection)
