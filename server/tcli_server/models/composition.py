@@ -93,7 +93,7 @@ def _decoupled(config: ModelConfig, find: Find) -> dict[int, str]:
     """The steps whose models are decoupled."""
     found: dict[int, str] = {}
     for index, step in enumerate(config.ensemble_scheduling.step):
-        model = find(step.model_name, "")
+        model = find(wanted_model(step), "")
         if model is not None and model.spec.decoupled:
             found[index] = step.model_name
     return found

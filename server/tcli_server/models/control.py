@@ -65,7 +65,7 @@ class ModelControl:
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
-        self._repositories = Repositories(repositories, namespacing, config_name)
+        self._repositories = Repositories([path.absolute() for path in repositories], namespacing, config_name)
         self._auto_complete = auto_complete
         self._backend_config = backend_config
         self._loads = loads
@@ -293,8 +293,7 @@ class ModelControl:
         kept = self._unchanged(name, draft, snapshot, known)
         models = self._load_versions(name, draft, [v for v in draft.versions if v not in kept])
         for model in kept.values():
-            if model.placements != draft.placements:
-                self._resize(name, model, draft)
+            self._resize(name, model, draft)
         self._publish(name, [*kept.values(), *models], Source(snapshot, draft.given, override))
 
     def _draft(self, folder: ModelFolder, override: ModelConfig | None) -> Draft:
@@ -318,7 +317,7 @@ class ModelControl:
             known.snapshot, draft.folder
         ):
             return {}
-        if _without_groups(draft.given) != _without_groups(known.given):
+        if _of_each_version(draft.given) != _of_each_version(known.given):
             return {}
         return {
             model.version: model
@@ -440,10 +439,12 @@ def _apart_from_config(snapshot: Snapshot, folder: ModelFolder) -> dict[str, tup
     return {path: stamp for path, stamp in snapshot.shared.items() if path != str(folder.config_path)}
 
 
-def _without_groups(config: ModelConfig) -> ModelConfig:
+def _of_each_version(config: ModelConfig) -> ModelConfig:
+    """A configuration without what may change while a version is loaded."""
     copy = ModelConfig()
     copy.CopyFrom(config)
     copy.ClearField("instance_group")
+    copy.ClearField("version_policy")
     return copy
 
 

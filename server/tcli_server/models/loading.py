@@ -69,26 +69,44 @@ def load_versions(
 
 
 def resize(model: Model, draft: Draft) -> None:
-    """Give a loaded version the instances that a draft asks for, which differs in nothing else.
+    """Give a loaded version the instances and the version policy that a draft asks for, which differs in nothing else.
 
     Raises:
         ServerError: an instance cannot be opened; the model goes on as it is.
     """
-    there = {placed.placement: placed for placed in model.instances}
-    kept = [there[placement] for placement in draft.placements if placement in there]
-    opened, config = _open(draft, model.version, [place for place in draft.placements if place not in there])
-    config = config or model.config
-    completed = ModelConfig()
-    completed.CopyFrom(config)
-    completed.ClearField("instance_group")
-    completed.instance_group.extend(draft.config.instance_group)
+
+    def place(placement: Placement) -> tuple[str, int | None, int]:
+        assert draft.backend is not None
+        return placement.name, placement.gpu, draft.backend.thread_count(draft.config, placement)
+
+    if model.placements == draft.placements:
+        model.config = _described(model.config, draft)
+        return
+    there = {place(placed.placement): placed for placed in model.instances}
+    kept = [there[place(placement)] for placement in draft.placements if place(placement) in there]
+    fresh = [placement for placement in draft.placements if place(placement) not in there]
+    opened, config = _open(draft, model.version, fresh)
     try:
         draft.confirm()
     except BaseException:
         for placed in opened:
             _close(placed.instance)
         raise
-    model.resize(completed, [*kept, *opened])
+    model.resize(_described(config or model.config, draft), [*kept, *opened])
+
+
+def _described(config: ModelConfig, draft: Draft) -> ModelConfig:
+    """A configuration with what may change while a version is loaded."""
+    described = ModelConfig()
+    described.CopyFrom(config)
+    for field in ("instance_group", "version_policy"):
+        described.ClearField(field)
+    described.instance_group.extend(draft.config.instance_group)
+    if draft.config.version_policy.WhichOneof("policy_choice"):
+        described.version_policy.CopyFrom(draft.config.version_policy)
+    else:
+        described.version_policy.latest.num_versions = 1
+    return described
 
 
 def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None) -> Model:

@@ -14,23 +14,20 @@ class Repositories:
 
     Args:
         paths: the repositories; the same folder twice, whatever it is called, is one.
-        namespacing: a name is known together with its repository, so that several may have it.
+        namespacing: a name is known together with its repository's path, so that several may have it.
         config_name: see `ModelFolder`.
+
+    Attributes:
+        paths: each of them once.
     """
 
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], namespacing: bool = False, config_name: str = ""
     ) -> None:
-        once = {os.path.realpath(path): Path(path) for path in paths}.values()
-        self._namespaces = {str(path): path.absolute() for path in once if namespacing}
-        self._paths = [path.absolute() for path in once]
-        self._config_name = config_name
+        self.paths = list({os.path.realpath(path): Path(path) for path in paths}.values())
         self.namespacing = namespacing
-
-    @property
-    def paths(self) -> Sequence[Path]:
-        """The repositories, as absolute paths."""
-        return self._paths
+        self._namespaces = {str(path): path for path in self.paths if namespacing}
+        self._config_name = config_name
 
     def has(self, known_by: str) -> bool:
         """Whether that is an identifier in one of the namespaces, be there such a model or not."""
@@ -43,7 +40,7 @@ class Repositories:
             NotFoundError, UnsupportedError: as `model_folders`.
         """
         if not self.namespacing:
-            return model_folders(self._paths, self._config_name)
+            return model_folders(self.paths, self._config_name)
         return {
             identifier(namespace, name): [replace(folder, namespace=namespace) for folder in found]
             for namespace, path in self._namespaces.items()
@@ -53,7 +50,7 @@ class Repositories:
     def find(self, known_by: str) -> list[ModelFolder]:
         """What `folders` has for one identifier, without looking at all the others."""
         if not self.namespacing:
-            return find_model(self._paths, known_by, self._config_name)
+            return find_model(self.paths, known_by, self._config_name)
         namespace = namespace_of(known_by)
         if namespace not in self._namespaces:
             return []
