@@ -192,6 +192,7 @@ def serve(
       tcli serve --model-control-mode explicit --load-model densenet_onnx
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
+    model_control_mode = model_control_mode.lower()
     settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit")
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
@@ -345,7 +346,7 @@ def _load(engine: "Engine") -> None:
     if not index:
         places = ", ".join(str(path) for path in engine.repositories)
         warn(f"no models in {places}: scaffold two with 'tcli repo init {engine.repositories[0]}'")
-    names, everything = engine.options.load_models, engine.options.model_control_mode == "none"
+    names, everything = engine.options.load_models, engine.options.model_control_mode in ("none", "poll")
     everything = everything or names == ("*",)
     asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
     sys.stdout.write(model_table(asked))

@@ -2,8 +2,8 @@
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -41,7 +41,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def open_file(path: Path, most: int | None = None) -> BinaryIO:
+def open_file(path: Path, most: int | None = None) -> BufferedReader:
     """Open a file, of at most so many bytes; never waits as opening a pipe would.
 
     Raises:

@@ -9,6 +9,7 @@ import pytest
 
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
+from python_models import IDENTITY_CONFIG, write_python_model
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import InvalidArgumentError
@@ -116,6 +117,35 @@ def test_policy_and_instances_change_at_once(folder: Path):
         assert engine.model("m") is second
         assert len(second.instances) == 2
         assert_untouched(second)
+
+
+def test_a_python_model_keeps_the_processes_that_stay(tmp_path: Path):
+    code = """
+        import os
+
+        class TritonPythonModel:
+            def execute(self, requests):
+                pid = np.array([os.getpid()], np.float32)
+                return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", pid)]) for _ in requests]
+        """
+    folder = write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
+        engine.load("m")
+        model = engine.model("m")
+
+        def process() -> float:
+            return float(engine.infer("m", {"INPUT0": np.zeros(1, np.float32)}).outputs["OUTPUT0"][0])
+
+        first = process()
+        for count in (3, 1):
+            (folder / "config.pbtxt").write_text(
+                f"{IDENTITY_CONFIG} instance_group {{ kind: KIND_CPU count: {count} }}"
+            )
+            engine.load("m")
+            assert engine.model("m") is model
+            assert len(model.instances) == count
+        assert process() == first
+        assert model.statistics.success_count == 2
 
 
 def test_anything_else_loads_every_version_anew(folder: Path):

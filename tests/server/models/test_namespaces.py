@@ -3,8 +3,11 @@
 Every model adds a number of its own, so that an answer says who gave it.
 """
 
+import random
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -20,7 +23,7 @@ import onnx_models
 from ensemble_models import ensemble, tensor, write_ensemble
 from repositories import pushed_folders, write_model
 from tcli_server import Engine, EngineOptions
-from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError
+from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.observability.metrics import ServerCollector, exposition
 from tcli_server.observability.system import SystemPoller
 from tcli_server.serving import ServeOptions, Server
@@ -308,6 +311,50 @@ def test_a_circle_through_two_repositories_is_refused(one: Path, two: Path):
         pytest.raises(InvalidArgumentError, match=f"circular dependency.*{one}/left -> {two}/right -> {one}/left"),
     ):
         engine.load("left")
+
+
+def test_models_come_and_go_under_requests(one: Path, two: Path):
+    """Whoever is asked by its identifier, or as a step of its own repository's ensemble, answers itself or not at all."""
+    right = {f"{one}/shared": 1, f"{two}/shared": 2, "only_one": 10}
+    done = threading.Event()
+    told: list[str] = []
+
+    with serving(one, two) as engine, ThreadPoolExecutor(8) as clients:
+
+        def keep_asking(seed: int) -> int:
+            dice, answers = random.Random(seed), 0
+            while not done.is_set():
+                name = dice.choice([*right, "first", "second", "mixed", "shared"])
+                try:
+                    answer = ask(engine, name)
+                except ServerError as error:
+                    told.append(str(error))
+                else:
+                    answers += 1
+                    assert answer == right.get(name, answer)
+                    assert answer in (1, 2, 10, 11, 12)
+            return answers
+
+        def change(seed: int) -> None:
+            dice = random.Random(seed)
+            for _ in range(30):
+                name = dice.choice([*right, "first", "second", "mixed", "shared"])
+                try:
+                    engine.unload(name, dice.random() < 0.5) if dice.random() < 0.4 else engine.load(name)
+                except ServerError as error:
+                    told.append(str(error))
+
+        asking = [clients.submit(keep_asking, seed) for seed in range(4)]
+        for changed in [clients.submit(change, seed) for seed in range(4)]:
+            changed.result(120)
+        done.set()
+        for each in asking:
+            each.result(60)
+        assert [error for error in told if "Error:" in error] == []  # no defect has come to light
+        until(lambda: not engine.loading)
+        for name in ("first", "second", "mixed"):
+            engine.load(name)
+        assert [ask(engine, name) for name in ("first", "second", "mixed")] == [1, 2, 12]
 
 
 # --- what tells models apart ---
