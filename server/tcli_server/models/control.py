@@ -114,6 +114,11 @@ class ModelControl:
         there = {*self._repositories.named(name), *self.registry.identifiers(name)}
         return sorted(there) or [self._repositories.new(name)]
 
+    def waiting(self, names: Sequence[str]) -> list[str]:
+        """Of these, the ensembles that could not be loaded, perhaps for the lack of a model."""
+        wanted = [name for name in names if name in self.registry.identifiers(name_of(name))]
+        return [name for name in wanted if not self.registry.loaded(name) and steps_of(self._config(name))]
+
     # --- load ---
 
     def load_all(self, names: Sequence[str]) -> None:
