@@ -75,6 +75,20 @@ def circle(name: str, steps: Callable[[str], Sequence[str]]) -> str:
     return visit(name)
 
 
+def innermost_first(name: str, steps: Callable[[str], Sequence[str]]) -> list[str]:
+    """Everything that a model is made of, without itself."""
+    order: dict[str, None] = {}
+
+    def visit(current: str) -> None:
+        for step in steps(current):
+            if step not in order:
+                visit(step)
+                order[step] = None
+
+    visit(name)
+    return list(order)
+
+
 def labels(config: ModelConfig, find: Find) -> dict[str, Sequence[str]]:
     """Ensemble output -> class names of the model that makes it."""
     found: dict[str, Sequence[str]] = {}

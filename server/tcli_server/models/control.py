@@ -5,7 +5,7 @@ Inside, a model is called by its identifier, which without namespaces is its nam
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, partial
 from pathlib import Path
@@ -22,8 +22,8 @@ from tcli_server.errors import (
     UnavailableError,
 )
 from tcli_server.hardware.memory import return_freed_memory
-from tcli_server.models.changes import Snapshot, take_snapshot
-from tcli_server.models.composition import circle, steps_of
+from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
+from tcli_server.models.composition import circle, innermost_first, steps_of
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.draining import Draining
 from tcli_server.models.loading import load_versions, resize
@@ -33,7 +33,7 @@ from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, read_config_file
-from tcli_server.repository.identifiers import ambiguous, candidates, name_of, namespace_of
+from tcli_server.repository.identifiers import ambiguous, candidates, check_name, name_of, namespace_of
 from tcli_server.repository.repositories import Repositories
 
 _IN_SEVERAL = "model appears in two or more repositories"
@@ -195,7 +195,7 @@ class ModelControl:
             raise InvalidArgumentError(
                 f"load failed for model '{name}': circular dependency between ensembles: {found}"
             )
-        needed = _innermost_first(name, steps)
+        needed = innermost_first(name, steps)
         with self._lock:
             if needed:
                 self._needing[name] = needed
@@ -318,11 +318,11 @@ class ModelControl:
 
     def _unchanged(self, name: str, draft: Draft, snapshot: Snapshot, known: Source | None) -> dict[int, Model]:
         """The loaded versions that would be loaded again from the same files with the same configuration."""
-        if known is None or _apart_from_config(snapshot, draft.folder) != _apart_from_config(
+        if known is None or apart_from_config(snapshot, draft.folder) != apart_from_config(
             known.snapshot, draft.folder
         ):
             return {}
-        if _of_each_version(draft.given) != _of_each_version(known.given):
+        if of_each_version(draft.given) != of_each_version(known.given):
             return {}
         return {
             model.version: model
@@ -369,7 +369,7 @@ class ModelControl:
         return found[0]
 
     def _check_name(self, name: str) -> None:
-        _check_name(name_of(name) if self._repositories.has(name) else name)
+        check_name(name_of(name) if self._repositories.has(name) else name)
 
     # --- unload ---
 
@@ -440,33 +440,6 @@ def _discard(models: Sequence[Model]) -> None:
         model.join()
 
 
-def _apart_from_config(snapshot: Snapshot, folder: ModelFolder) -> dict[str, tuple[int, int]]:
-    return {path: stamp for path, stamp in snapshot.shared.items() if path != str(folder.config_path)}
-
-
-def _of_each_version(config: ModelConfig) -> ModelConfig:
-    """A configuration without what may change while a version is loaded."""
-    copy = ModelConfig()
-    copy.CopyFrom(config)
-    copy.ClearField("instance_group")
-    copy.ClearField("version_policy")
-    return copy
-
-
-def _innermost_first(name: str, steps: Callable[[str], Sequence[str]]) -> list[str]:
-    """Everything that a model is made of, without itself."""
-    order: dict[str, None] = {}
-
-    def visit(current: str) -> None:
-        for step in steps(current):
-            if step not in order:
-                visit(step)
-                order[step] = None
-
-    visit(name)
-    return list(order)
-
-
 def _warn_of_namespaces(config: ModelConfig) -> None:
     for step in config.ensemble_scheduling.step:
         if step.model_namespace:
@@ -475,15 +448,6 @@ def _warn_of_namespaces(config: ModelConfig) -> None:
                 config.name,
                 step.model_name,
             )
-
-
-def _check_name(name: str) -> None:
-    if not name.strip():
-        raise InvalidArgumentError("Model name cannot be empty or consist only of whitespace")
-    if name.strip() in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise InvalidArgumentError("model name must not contain path traversal characters")
-    if len(name.encode(errors="surrogatepass")) > 255:
-        raise InvalidArgumentError("model name is longer than the 255 bytes that a folder's name may have")
 
 
 def _duplicates(name: str, folders: Sequence[ModelFolder]) -> str:

@@ -23,6 +23,20 @@ def namespace_of(known_by: str) -> str:
     return known_by.rpartition("/")[0]
 
 
+def check_name(name: str) -> None:
+    """Whether a model can be called so.
+
+    Raises:
+        InvalidArgumentError: it cannot be the name of a folder in a repository.
+    """
+    if not name.strip():
+        raise InvalidArgumentError("Model name cannot be empty or consist only of whitespace")
+    if name.strip() in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise InvalidArgumentError("model name must not contain path traversal characters")
+    if len(name.encode(errors="surrogatepass")) > 255:
+        raise InvalidArgumentError("model name is longer than the 255 bytes that a folder's name may have")
+
+
 def candidates(wanted: str, namespace: str, named: Callable[[str], Sequence[str]]) -> Sequence[str]:
     """The identifiers that an ensemble's step may mean: one where it can run, none where the model is missing.
 
