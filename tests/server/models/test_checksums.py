@@ -129,8 +129,12 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path, key: str, found: str):
 
 @pytest.mark.parametrize("agent", ["decrypt", "Checksum", ""])
 def test_an_agent_that_there_is_not_is_refused_by_name(tmp_path: Path, agent: str):
-    write(tmp_path, agent=agent)
+    folder = write(tmp_path, ("key", "meant for it"), agent=agent)
     assert f"agents[0].name: found '{agent}', expected 'checksum'" in str(refusal(tmp_path))
+    if agent:
+        file = folder / "config.pbtxt"
+        file.write_text(apply_edits(file.read_text(), only_problem(tmp_path).edits))
+        assert check_repository(tmp_path) == []
 
 
 def test_every_wrong_file_is_told_at_once(tmp_path: Path):
