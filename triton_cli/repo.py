@@ -142,7 +142,17 @@ def list_models(
 @app.command()
 def check(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Check this model only.")] = None,
-    model_repository: Repository = DEFAULT_REPOSITORY,
+    model_repository: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help=f"The model repository (repeatable, for those that are served together). [default: {DEFAULT_REPOSITORY}]",
+        ),
+    ] = None,
+    model_namespacing: Annotated[
+        bool,
+        typer.Option("--model-namespacing", help="Several repositories may have models of the same name."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Find everything that is wrong with the models of a repository, before a server does.
@@ -157,17 +167,20 @@ def check(
       tcli repo check densenet_onnx
       tcli repo check --model-repository /srv/models --json
     """
-    from tcli_server.models.check import check_repository
-    from tcli_server.repository.layout import model_folders
+    from tcli_server.models.check import check_repositories, checked_models
+    from tcli_server.repository.repositories import Repositories
 
-    with _told(model_repository):
-        checked = [model] if model is not None else list(model_folders([model_repository]))
-        problems = check_repository(model_repository, model)
+    paths = model_repository or [DEFAULT_REPOSITORY]
+    repositories = Repositories(paths, model_namespacing)
+    absent = [path for path in paths if not os.path.lexists(path)]
+    with _told((absent or paths)[0]):
+        checked = checked_models(repositories, model)
+        problems = check_repositories(repositories, model)
     if as_json:
         document = {"models": checked, "problems": [problem_document(problem) for problem in problems]}
         typer.echo(json.dumps(document, indent=2))
     else:
-        show_problems(problems, checked, model_repository)
+        show_problems(problems, checked, paths)
     if any(problem.blocks for problem in problems):
         raise typer.Exit(1)
 

@@ -51,7 +51,7 @@ def _tensor(tensor: "TensorOverview") -> str:
     return f"{one_line(tensor.name)} {tensor.datatype}({','.join(map(str, tensor.dims))})"
 
 
-def show_problems(problems: "list[Problem]", checked: list[str], repository: Path) -> None:
+def show_problems(problems: "list[Problem]", checked: list[str], repositories: list[Path]) -> None:
     """Every problem with its place, and how many models were looked at."""
     console = out()
     for problem in problems:
@@ -64,7 +64,11 @@ def show_problems(problems: "list[Problem]", checked: list[str], repository: Pat
             console.print(f"  {word + ':':<9} {printable(text)}", markup=False)
         console.print()
     count = len(checked)
-    models = f"{count} model{'s' * (count != 1)}" if count else printable(f"no models in {repository}")
+    models = (
+        f"{count} model{'s' * (count != 1)}"
+        if count
+        else printable(f"no models in {', '.join(map(str, repositories))}")
+    )
     blocking = sum(problem.blocks for problem in problems)
     notes = len(problems) - blocking
     found = f"{blocking} problem{'s' * (blocking != 1)}" if blocking else "no problems"

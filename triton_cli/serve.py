@@ -37,6 +37,9 @@ def serve(
             metavar="DIR",
         ),
     ] = None,
+    model_namespacing: Annotated[
+        Switch, switch(_MODELS, "Several repositories may have models of the same name.")
+    ] = Switch.FALSE,
     model_control_mode: Annotated[
         str,
         _choice(
@@ -205,6 +208,7 @@ def serve(
       tcli serve --model-control-mode explicit --load-model densenet_onnx
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
+    model_control_mode = model_control_mode.lower()
     settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit")
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
@@ -269,6 +273,7 @@ def serve(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
         repository_poll_secs=repository_poll_secs,
         load_models=load_models,
+        model_namespacing=bool(model_namespacing),
         model_config_name=settings.config_name(model_config_name),
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,
@@ -360,7 +365,7 @@ def _load(engine: "Engine") -> None:
     if not index:
         places = ", ".join(str(path) for path in engine.repositories)
         warn(f"no models in {places}: scaffold two with 'tcli repo init {engine.repositories[0]}'")
-    names, everything = engine.options.load_models, engine.options.model_control_mode == "none"
+    names, everything = engine.options.load_models, engine.options.model_control_mode in ("none", "poll")
     everything = everything or names == ("*",)
     asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
     sys.stdout.write(model_table(asked))

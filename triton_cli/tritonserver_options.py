@@ -45,7 +45,6 @@ _PARAMETERS = "leave it out and send what the model needs as request parameters 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
     "--model-load-retry-count": _ignored("a load from a local folder would fail the same way again", "0"),
-    "--model-namespacing": _missing_switch("leave it out and give the models of all repositories different names"),
     "--model-load-gpu-limit": _missing("leave it out and set the parameter gpu_mem_limit in the models' config.pbtxt"),
     "--enable-peer-access": _ignored("nothing is copied between GPUs", boolean=True),
     "--backend-directory": _ignored(_NO_PLUGINS),

@@ -96,6 +96,7 @@ class Engine:
             self.options.model_config_name,
             self,
             self.rate_limiter,
+            self.options.model_namespacing,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes
@@ -138,7 +139,7 @@ class Engine:
                 LOG.error("%s", error)
                 self._refusal = _NOT_READY
         elif options.load_models:
-            names = list(dict.fromkeys(options.load_models))
+            names = list(dict.fromkeys(one for name in options.load_models for one in self._control.identifiers(name)))
         self._control.load_all(names)
         if options.model_control_mode == "poll" and not self._refusal:
             self._polling = Polling(self._control, options.repository_poll_secs)
@@ -233,7 +234,7 @@ class Engine:
             future = Future()
             future.set_exception(error)
         else:
-            future = self._control.load(name, override, files or {})
+            future = self._control.load_named(name, override, files or {})
         future.add_done_callback(lambda done: self._log_load(name, done))
         return future
 
@@ -266,7 +267,8 @@ class Engine:
         if error is not None:
             LOG.warning("%s", error)
         else:
-            LOG.info("loaded '%s' version %s", name, ", ".join(str(m.version) for m in self._registry.ready(name)))
+            for one in self._control.identifiers(name):
+                LOG.info("loaded '%s' version %s", one, ", ".join(str(m.version) for m in self._registry.ready(one)))
 
     def unload(self, name: str, unload_dependents: bool = False) -> None:
         """Take a model out of service; queued requests are still answered. An unknown name is no error, as in Triton.
@@ -282,7 +284,7 @@ class Engine:
             refused: Future[None] = Future()
             refused.set_exception(UnavailableError(self._orphaned))
             return refused
-        future = self._control.unload(name, unload_dependents)
+        future = self._control.unload_named(name, unload_dependents)
         future.add_done_callback(lambda done: None if done.exception() else LOG.info("unloaded '%s'", name))
         return future
 
@@ -326,11 +328,11 @@ class Engine:
     def model_metadata(self, name: str, version: str = "") -> service_pb2.ModelMetadataResponse:
         """Inputs and outputs as clients see them: batch dimension as -1, without `reshape`. Raises as `model`."""
         model = self._registry.find(name, version)
-        return description.metadata(model, [model] if version else self._registry.ready(name))
+        return description.metadata(model, [model] if version else self._registry.ready(model.identifier))
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The complete configuration that the model runs with; read only. Raises as `model`."""
-        return self._registry.find(name, version).config
+        return self._registry.config(self._registry.find(name, version))
 
     def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
         """Statistics of one model (all its ready versions unless one is named) or of all.
@@ -338,7 +340,7 @@ class Engine:
         Raises:
             InvalidArgumentError: the model or version is not ready, or the version is not a number.
         """
-        return description.statistics(self.models(), name, version)
+        return description.statistics(self.models(), self._registry.identifier(name), version)
 
     def repository_index(self, ready: bool = False) -> service_pb2.RepositoryIndexResponse:
         """Every model on disk or loaded, with each version's state and the reason if it is not READY."""

@@ -15,6 +15,8 @@ class EngineOptions:
             what changes in the repositories is followed.
         repository_poll_secs: how often `poll` looks at the repositories.
         load_models: models to load at the start in explicit mode; `("*",)` for all.
+        model_namespacing: several repositories may have models of the same name: each is known by `REPOSITORY/NAME`, and by
+            its name while no other of that name is loaded.
         model_config_name: `configs/<model_config_name>.pbtxt` in a model's folder is its configuration, where there is one.
         auto_complete_config: fill what a configuration leaves out from the model file.
         backend_config: backend -> setting -> value, as `--backend-config` gives them.
@@ -34,6 +36,7 @@ class EngineOptions:
     model_control_mode: Literal["none", "poll", "explicit"] = "none"
     repository_poll_secs: float = 15
     load_models: tuple[str, ...] = ()
+    model_namespacing: bool = False
     model_config_name: str = ""
     auto_complete_config: bool = True
     backend_config: BackendConfig = field(default_factory=dict)

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from fcntl import ioctl
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 
 import batching_models
 import onnx_models
+from ensemble_models import ensemble, tensor, write_ensemble
 from repositories import write_model
 
 Tcli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -184,6 +186,35 @@ def test_check_of_a_model_that_is_not_there(tcli: Tcli, tmp_path: Path):
     result = tcli("repo", "check", "desnet", "--model-repository", tmp_path)
     assert result.returncode == 1
     assert "did you mean 'densenet'?" in result.stderr
+
+
+def test_check_of_repositories_that_are_served_together(tcli: Tcli, tmp_path: Path):
+    for place in ("one", "two"):
+        write_model(tmp_path / place, "shared", onnx_models.constant(np.ones(1, np.float32)), 'backend: "onnxruntime"')
+    write_model(tmp_path / "two", "other", onnx_models.constant(np.ones(1, np.float32)), 'backend: "onnxruntime"')
+    ends = [tensor("INPUT0", "1")], [tensor("OUTPUT0", "1")]
+    maps = {"INPUT0": "INPUT0"}, {"OUTPUT0": "t"}
+    steps = [("shared", *maps), ("other", {"INPUT0": "t"}, {"OUTPUT0": "OUTPUT0"})]
+    write_ensemble(tmp_path / "one", "pipe", ensemble(*ends, steps, max_batch_size=0))
+
+    def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        both = ("--model-repository", "one", "--model-repository", "two")
+        return tcli("repo", "check", *arguments, *both, cwd=tmp_path)
+
+    together = check()
+    assert together.returncode == 1
+    assert "a second model 'shared', beside one/shared" in together.stdout
+    assert "models that are not there or ambiguous: shared" in together.stdout
+    apart = check("--model-namespacing")
+    assert (apart.returncode, apart.stdout) == (0, "4 models checked: no problems\n")
+    document = json.loads(check("--model-namespacing", "--json", "shared").stdout)
+    assert document == {"models": ["one/shared", "two/shared"], "problems": []}
+    assert "no model 'shred': did you mean" in check("--model-namespacing", "shred").stderr
+    alone = tcli("repo", "check", "pipe", "--model-repository", tmp_path / "one")
+    assert "models that are not there: other" in alone.stdout
+    absent = tcli("repo", "check", "--model-repository", "one", "--model-repository", "three", cwd=tmp_path)
+    assert absent.returncode == 1
+    assert "model repository 'three' does not exist" in absent.stderr
 
 
 def test_add_then_check_then_add_again(tcli: Tcli, tmp_path: Path):

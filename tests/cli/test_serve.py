@@ -190,6 +190,20 @@ def test_models_on_demand(repository: Path):
             assert client.is_model_ready("identity")
 
 
+def test_models_of_the_same_name_in_two_repositories(repository: Path, tmp_path: Path):
+    write_model(tmp_path / "more", "identity", onnx_models.identity())
+    places = ("--model-repository", repository, "--model-repository", tmp_path / "more")
+    with serving(*places, "--model-namespacing=true", "--model-control-mode=POLL") as server:
+        rows = [line.split() for line in server.output.splitlines()[1:4]]
+        assert rows == [["identity", "1", "READY"]] * 2 + [["other", "1", "READY"]]
+        assert httpx.get(f"http://{server.url('HTTP')}/v2/health/ready").status_code == 200
+        metrics = httpx.get(f"http://{server.url('Metrics')}/metrics").text
+        assert f'nv_inference_count{{model="identity",namespace="{tmp_path / "more"}",version="1"}} 0' in metrics
+    done = serve(*places, *FREE_PORTS)
+    assert done.returncode == 1
+    assert "failed to load all models: identity" in done.stderr
+
+
 def test_a_placeholder_is_said_in_one_line(tmp_path: Path):
     config = 'backend: "onnxruntime" parameters { key: "tcli_placeholder" value { string_value: "random weights" } }'
     write_model(tmp_path, "standin", onnx_models.identity(), config)
@@ -215,9 +229,10 @@ def test_a_log_file_takes_the_log(repository: Path, tmp_path: Path):
     assert re.search(r"^\d{4}-.*Z I \d+ serving\] identity version 1 loaded in", file.read_text(), re.MULTILINE)
 
 
-def test_a_broken_model_stops_the_start_with_its_reason(repository: Path):
+@pytest.mark.parametrize("mode", ["none", "poll"])
+def test_a_broken_model_stops_the_start_with_its_reason(repository: Path, mode: str):
     write_model(repository, "broken", b"no model")
-    done = serve(*FREE_PORTS, "--model-repository", repository)
+    done = serve(*FREE_PORTS, "--model-repository", repository, "--model-control-mode", mode)
     assert done.returncode == 1
     assert re.search(r"^broken .*UNAVAILABLE: .*model\.onnx", done.stdout, re.MULTILINE)
     assert "error: failed to load all models: broken" in done.stderr

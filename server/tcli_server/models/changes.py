@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tcli_server.repository import ModelFolder
 
 Files = dict[str, tuple[int, int]]
@@ -27,6 +29,20 @@ def take_snapshot(folder: ModelFolder) -> Snapshot:
     versions = {version: _files(str(path)) for version, path in folder.version_folders().items()}
     apart = {path.name for path in folder.version_folders().values()}
     return Snapshot(_files(str(folder.path), apart), versions)
+
+
+def apart_from_config(snapshot: Snapshot, folder: ModelFolder) -> Files:
+    """What all versions have in common, without the configuration."""
+    return {path: stamp for path, stamp in snapshot.shared.items() if path != str(folder.config_path)}
+
+
+def of_each_version(config: ModelConfig) -> ModelConfig:
+    """A configuration without what may change while a version is loaded."""
+    copy = ModelConfig()
+    copy.CopyFrom(config)
+    copy.ClearField("instance_group")
+    copy.ClearField("version_policy")
+    return copy
 
 
 def _files(root: str, leave_out: set[str] | None = None) -> Files:

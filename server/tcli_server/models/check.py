@@ -12,9 +12,11 @@ from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.models import missing
 from tcli_server.models.check_ensemble import composition_problem
 from tcli_server.models.draft import Draft
-from tcli_server.repository import CONFIG_FILE, ModelFolder, Problem, model_folders, read_labels
+from tcli_server.repository import CONFIG_FILE, ModelFolder, Problem, read_labels
 from tcli_server.repository.entries import entries, is_file, is_folder
+from tcli_server.repository.identifiers import name_of
 from tcli_server.repository.layout import unspeakable
+from tcli_server.repository.repositories import Repositories
 
 
 def check_repository(path: str | os.PathLike[str], model: str | None = None) -> list[Problem]:
@@ -25,30 +27,60 @@ def check_repository(path: str | os.PathLike[str], model: str | None = None) -> 
     Raises:
         NotFoundError: the repository is not there, or has no such model.
     """
-    models = model_folders([path])
-    if model is None:
-        stray = [_stray_model(file) for file in missing.model_files(Path(path))]
-        stray += [_unspeakable(entry) for entry in entries(Path(path)) if is_folder(entry) and unspeakable(entry.name)]
-        return [*stray, *(problem for folders in models.values() for problem in check_model(folders[0]))]
-    if model not in models:
+    return check_repositories(Repositories([path]), model)
+
+
+def check_repositories(repositories: Repositories, model: str | None = None) -> list[Problem]:
+    """The same of several repositories that are served together.
+
+    Args:
+        model: a name, for all models of that name, or what one of them is known by.
+
+    Raises:
+        NotFoundError: as `check_repository`.
+    """
+    models = repositories.folders()
+    chosen = checked_models(repositories, model)
+    found = [problem for path in repositories.paths for problem in _strays(path)] if model is None else []
+    for one in chosen:
+        found += [_second_of_a_name(models[one][0], folder) for folder in models[one][1:]]
+        found += [problem for folder in models[one] for problem in check_model(folder, repositories)]
+    return found
+
+
+def checked_models(repositories: Repositories, model: str | None = None) -> list[str]:
+    """What the models are known by that `check_repositories` looks at.
+
+    Raises:
+        NotFoundError: as `check_repository`.
+    """
+    models = repositories.folders()
+    chosen = [one for one in models if model in (None, one, name_of(one))]
+    if not chosen and model is not None:
         close = difflib.get_close_matches(model, models, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(models) or 'no models'}"
-        raise NotFoundError(f"{path} has no model '{model}': {hint}")
-    return check_model(models[model][0])
+        raise NotFoundError(f"{', '.join(map(str, repositories.paths))} has no model '{model}': {hint}")
+    return chosen
 
 
-def check_model(folder: ModelFolder) -> list[Problem]:
+def check_model(folder: ModelFolder, repositories: Repositories | None = None) -> list[Problem]:
     """Everything that is wrong with one model, in the order of its configuration's lines.
 
     A server loads the model exactly if none of the problems `blocks`.
+
+    Args:
+        repositories: where the models of its steps are; None for its own repository alone.
     """
+    if repositories is None:
+        repositories = Repositories([folder.path.parent], config_name=folder.config_name)
     draft = Draft(folder)
+    draft.verify()
     problems = list(draft.problems)
     for version in draft.versions if draft.backend is not None else ():
         problems += [problem for problem in _open(draft, version) if problem not in problems]
     problems += [problem for problem in draft.problems if problem not in problems]
     if draft.is_ensemble and not problems:
-        found = composition_problem(draft)
+        found = composition_problem(draft, repositories)
         problems += [found] if found is not None else []
     with contextlib.suppress(OSError, NotFoundError):  # a folder that vanishes or cannot be read: said already
         problems += [*_misplaced_configs(folder), *_unlisted_versions(draft), *_label_counts(draft)]
@@ -132,6 +164,23 @@ def _label_counts(draft: Draft) -> list[Problem]:
                 )
             )
     return found
+
+
+def _strays(repository: Path) -> list[Problem]:
+    """What lies in a repository and is no model."""
+    strays = [_stray_model(file) for file in missing.model_files(repository)]
+    return strays + [_unspeakable(each) for each in entries(repository) if is_folder(each) and unspeakable(each.name)]
+
+
+def _second_of_a_name(first: ModelFolder, other: ModelFolder) -> Problem:
+    return Problem(
+        other.path,
+        None,
+        "",
+        f"a second model '{other.name}', beside {first.path}",
+        "one model of a name in all repositories, or neither is loaded",
+        "rename one of them, or check and serve with --model-namespacing",
+    )
 
 
 def _unspeakable(folder: Path) -> Problem:

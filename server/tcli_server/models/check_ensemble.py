@@ -1,7 +1,7 @@
 """Whether an ensemble on disk would be ready: the models of its steps are opened as a server would, and closed again."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -9,7 +9,8 @@ from tcli_server.errors import InvalidArgumentError
 from tcli_server.models.composition import circle, obstacle, settle_decoupled, steps_of
 from tcli_server.models.draft import Draft
 from tcli_server.repository import Problem
-from tcli_server.repository.layout import find_model
+from tcli_server.repository.identifiers import candidates, namespace_of
+from tcli_server.repository.repositories import Repositories
 from tcli_server.spec import ModelSpec, read_spec
 
 
@@ -21,20 +22,31 @@ class _OnDisk:
     spec: ModelSpec
 
 
-def composition_problem(draft: Draft) -> Problem | None:
-    """What is wrong between an ensemble without problems of its own and the models of its steps."""
-    repository = draft.folder.path.parent
+def composition_problem(draft: Draft, repositories: Repositories) -> Problem | None:
+    """What is wrong between an ensemble without problems of its own and the models of its steps.
+
+    Args:
+        repositories: where those are.
+    """
+
+    def meant(step: str, ensemble: str) -> str:
+        there = candidates(step, namespace_of(ensemble), repositories.named)
+        return there[0] if len(there) == 1 else step
 
     @cache
     def drafted(name: str) -> Draft | None:
-        found = find_model([repository], name, draft.folder.config_name)
-        return Draft(found[0]) if len(found) == 1 else None
+        found = repositories.find(name)
+        if len(found) != 1:
+            return None
+        inner = Draft(found[0])
+        inner.verify()
+        return inner
 
     def steps(name: str) -> list[str]:
-        inner = draft if name == draft.folder.name else drafted(name)
-        return steps_of(inner.config) if inner is not None else []
+        inner = draft if name == draft.folder.identifier else drafted(name)
+        return [meant(step, name) for step in steps_of(inner.config)] if inner is not None else []
 
-    found = circle(draft.folder.name, steps)
+    found = circle(draft.folder.identifier, steps)
     if found:
         return _problem(
             draft, f"circular dependency between ensembles: {found}", "ensembles that do not contain themselves"
@@ -50,16 +62,17 @@ def composition_problem(draft: Draft) -> Problem | None:
         except Exception:  # whatever it is, the model's own check tells it
             return {}
 
-    def known(name: str, version: str) -> _OnDisk | None:
-        versions = loaded(name)
+    def known(ensemble: str, step: str, version: str) -> _OnDisk | None:
+        versions = loaded(meant(step, ensemble))
         return versions.get(int(version) if version else max(versions, default=0))
 
     def composed(ensemble: Draft, number: int) -> tuple[_OnDisk, str]:
         config = ModelConfig()
         config.CopyFrom(ensemble.config)
-        settle_decoupled(config, known)
+        find = partial(known, ensemble.folder.identifier)
+        settle_decoupled(config, find)
         spec = read_spec(config, number)
-        return _OnDisk(config, spec), obstacle(config, spec, known)
+        return _OnDisk(config, spec), obstacle(config, spec, find)
 
     def _open(inner: Draft, number: int) -> _OnDisk:
         if inner.is_ensemble:
@@ -71,9 +84,13 @@ def composition_problem(draft: Draft) -> Problem | None:
         instance.close()
         return _OnDisk(config, read_spec(config, number))
 
-    absent = [step for step in steps_of(draft.config) if drafted(step) is None]
+    own = draft.folder.identifier
+    absent = [step for step in steps_of(draft.config) if drafted(meant(step, own)) is None]
     if absent:
-        return _problem(draft, f"models that are not there: {', '.join(absent)}", "models of the same repository")
+        several = len(repositories.paths) > 1
+        found = f"models that are not there{' or ambiguous' if several else ''}: {', '.join(absent)}"
+        expected = f"models of {'these repositories' if several else 'the same repository'}"
+        return _problem(draft, found, expected)
     _, reason = composed(draft, draft.versions[-1])
     return _problem(draft, reason, "models that are there and fit together") if reason else None
 

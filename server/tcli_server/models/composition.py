@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling
 
-from tcli_server.scheduling.ensembles.graph import Graph
+from tcli_server.scheduling.ensembles.graph import Graph, wanted_model
 from tcli_server.scheduling.ensembles.lineage import join
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
@@ -31,8 +31,8 @@ Find = Callable[[str, str], Known | None]
 
 
 def steps_of(config: ModelConfig) -> list[str]:
-    """The models that an ensemble is made of, in its order; none for other models."""
-    return list(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+    """The models that an ensemble is made of, in its order, with the namespaces that it gives; none for other models."""
+    return list(dict.fromkeys(wanted_model(step) for step in config.ensemble_scheduling.step))
 
 
 def obstacle(config: ModelConfig, spec: ModelSpec, look_up: Find) -> str:
@@ -43,9 +43,9 @@ def obstacle(config: ModelConfig, spec: ModelSpec, look_up: Find) -> str:
     if missing:
         return f"ensemble '{config.name}' depends on {_quoted(missing)} which has no loaded version"
     for step in steps:
-        if step.model_version > 0 and find(step.model_name, str(step.model_version)) is None:
+        if step.model_version > 0 and find(wanted_model(step), str(step.model_version)) is None:
             return (
-                f"ensemble '{config.name}' depends on '{step.model_name}' whose required version {step.model_version} is "
+                f"ensemble '{config.name}' depends on '{wanted_model(step)}' whose required version {step.model_version} is "
                 "not loaded"
             )
     return next(_disagreements(config, spec, find), "") or _decoupling(config, spec, find)
@@ -75,11 +75,25 @@ def circle(name: str, steps: Callable[[str], Sequence[str]]) -> str:
     return visit(name)
 
 
+def innermost_first(name: str, steps: Callable[[str], Sequence[str]]) -> list[str]:
+    """Everything that a model is made of, without itself."""
+    order: dict[str, None] = {}
+
+    def visit(current: str) -> None:
+        for step in steps(current):
+            if step not in order:
+                visit(step)
+                order[step] = None
+
+    visit(name)
+    return list(order)
+
+
 def labels(config: ModelConfig, find: Find) -> dict[str, Sequence[str]]:
     """Ensemble output -> class names of the model that makes it."""
     found: dict[str, Sequence[str]] = {}
     for step in config.ensemble_scheduling.step:
-        model = find(step.model_name, "")
+        model = find(wanted_model(step), "")
         for name, tensor in step.output_map.items():
             if model is not None and name in model.spec.labels:
                 found[tensor] = model.spec.labels[name]
@@ -93,7 +107,7 @@ def _decoupled(config: ModelConfig, find: Find) -> dict[int, str]:
     """The steps whose models are decoupled."""
     found: dict[int, str] = {}
     for index, step in enumerate(config.ensemble_scheduling.step):
-        model = find(step.model_name, "")
+        model = find(wanted_model(step), "")
         if model is not None and model.spec.decoupled:
             found[index] = step.model_name
     return found
@@ -140,7 +154,7 @@ def _disagreements(config: ModelConfig, spec: ModelSpec, find: Find) -> Iterator
         for name, tensor in (*spec.inputs.items(), *spec.outputs.items())
     }
     for step in config.ensemble_scheduling.step:
-        model = find(step.model_name, "")
+        model = find(wanted_model(step), "")
         assert model is not None
         inner = model.spec
         if 0 < inner.max_batch_size < spec.max_batch_size:

@@ -1,9 +1,11 @@
-"""Loading, reloading and unloading of models by name (Triton's model control extension)."""
+"""Loading, reloading and unloading of models by name (Triton's model control extension).
 
-import os
+Inside, a model is called by its identifier, which without namespaces is its name.
+"""
+
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, partial
 from pathlib import Path
@@ -20,19 +22,20 @@ from tcli_server.errors import (
     UnavailableError,
 )
 from tcli_server.hardware.memory import return_freed_memory
-from tcli_server.models.changes import Snapshot, take_snapshot
-from tcli_server.models.composition import circle, steps_of
+from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
+from tcli_server.models.composition import circle, innermost_first, steps_of
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.draining import Draining
 from tcli_server.models.loading import load_versions, resize
 from tcli_server.models.model import Model
-from tcli_server.models.operations import Operations
+from tcli_server.models.operations import Operations, refused, together
 from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.rate_limits import check_rate_limits
 from tcli_server.models.registry import Registry, Source, State
 from tcli_server.observability.log import LOG
-from tcli_server.repository import CONFIG_FILE, ModelFolder, model_folders, read_config_file
-from tcli_server.repository.layout import find_model
+from tcli_server.repository import CONFIG_FILE, ModelFolder, read_config_file
+from tcli_server.repository.identifiers import ambiguous, candidates, check_name, name_of, namespace_of
+from tcli_server.repository.repositories import Repositories
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
 _IN_SEVERAL = "model appears in two or more repositories"
@@ -49,6 +52,7 @@ class ModelControl:
         config_name: see `ModelFolder`.
         host: the server, for models that are programs of their own.
         limiter: see `Model`.
+        namespacing: several repositories may have models of the same name.
     """
 
     def __init__(
@@ -61,16 +65,15 @@ class ModelControl:
         config_name: str = "",
         host: Host | None = None,
         limiter: RateLimiter | None = None,
+        namespacing: bool = False,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
-        # The same folder twice, whatever it is called, is one repository.
-        self._repositories = list({os.path.realpath(path): path.absolute() for path in repositories}.values())
+        self._repositories = Repositories([path.absolute() for path in repositories], namespacing, config_name)
         self._auto_complete = auto_complete
         self._backend_config = backend_config
         self._loads = loads
         self._cache = cache
-        self._config_name = config_name
         self._host = host
         self._limiter = limiter
         self._draining = Draining()
@@ -84,29 +87,42 @@ class ModelControl:
     def names_on_disk(self) -> list[str]:
         """The models that a start without names loads; one without a configuration is left out where it needs one."""
         names = self.folders_on_disk().keys()
-        for name in sorted(model_folders(self._repositories).keys() - names):
+        for name in sorted(self._repositories.folders().keys() - names):
             LOG.warning("'%s' is ignored: it has no %s, and auto-completion is off", name, CONFIG_FILE)
         return sorted(names)
 
     def folders_on_disk(self) -> dict[str, list[ModelFolder]]:
-        """Name -> the folders of that name, of the models that a start without names loads."""
-        folders = model_folders(self._repositories, self._config_name)
+        """Identifier -> the folders of that name, of the models that a start without names loads."""
+        folders = self._repositories.folders()
         if self._auto_complete:
             return folders
         return {name: found for name, found in folders.items() if any(folder.has_config for folder in found)}
 
     def index(self) -> Iterator[tuple[str, str, str, str]]:
         """(name, version, state, reason) of each version; version and state are empty for a model never loaded."""
-        folders = model_folders(self._repositories, self._config_name)
+        folders = self._repositories.folders()
         known = self.registry.names()
-        for name in sorted({*folders, *known}):
-            if len(folders.get(name, ())) > 1 and not self.registry.ready(name):
+        for one in sorted({*folders, *known}, key=lambda one: (name_of(one), one)):
+            name = name_of(one)
+            if len(folders.get(one, ())) > 1 and not self.registry.ready(one):
                 yield name, "", State.UNAVAILABLE, _IN_SEVERAL  # in Triton's words, which tests compare
-            elif name in known:
-                for version, state, reason in self.registry.rows(name):
+            elif one in known:
+                for version, state, reason in self.registry.rows(one):
                     yield name, version, state, reason
             else:
                 yield name, "", "", ""
+
+    def identifiers(self, name: str) -> list[str]:
+        """What a name that somebody asks for stands for: all models of that name, or the one of that identifier."""
+        if not self._repositories.namespacing or self._repositories.has(name):
+            return [name]
+        there = {*self._repositories.named(name), *self.registry.identifiers(name)}
+        return sorted(there) or [self._repositories.new(name)]
+
+    def waiting(self, names: Sequence[str]) -> list[str]:
+        """Of these, the ensembles that could not be loaded, perhaps for the lack of a model."""
+        wanted = [name for name in names if name in self.registry.identifiers(name_of(name))]
+        return [name for name in wanted if not self.registry.loaded(name) and steps_of(self._config(name))]
 
     # --- load ---
 
@@ -134,8 +150,17 @@ class ModelControl:
         for thread in threads:
             thread.join()
 
+    def load_named(
+        self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]
+    ) -> "Future[None]":
+        """Load all models of a name; the future raises as `Engine.load`."""
+        there = self.identifiers(name)
+        if len(there) > 1 and files:
+            return refused(ambiguous(name, there))
+        return together([self.load(one, override, files) for one in there])
+
     def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> "Future[None]":
-        """Load a model in its turn; the future raises as `Engine.load`."""
+        """Load one model in its turn; the future raises as `Engine.load`."""
 
         def asked() -> None:
             try:
@@ -147,7 +172,7 @@ class ModelControl:
                     self._needing.pop(name, None)
 
         def first() -> None:
-            _check_name(name)
+            self._check_name(name)
             try:
                 self._load_steps(name, override)
             except ServerError as error:
@@ -167,14 +192,15 @@ class ModelControl:
 
         @cache
         def steps(model: str) -> Sequence[str]:
-            return steps_of(override if override is not None and model == name else self._config(model))
+            config = override if override is not None and model == name else self._config(model)
+            return [self._step(step, namespace_of(model)) for step in steps_of(config)]
 
         found = circle(name, steps)
         if found:
             raise InvalidArgumentError(
                 f"load failed for model '{name}': circular dependency between ensembles: {found}"
             )
-        needed = _innermost_first(name, steps)
+        needed = innermost_first(name, steps)
         with self._lock:
             if needed:
                 self._needing[name] = needed
@@ -182,9 +208,7 @@ class ModelControl:
             if not self.registry.ready(model):
                 self._await_load(name, model)
         absent = [
-            step
-            for step in steps(name)
-            if not self.registry.ready(step) and len(find_model(self._repositories, step)) != 1
+            step for step in steps(name) if not self.registry.ready(step) and len(self._repositories.find(step)) != 1
         ]
         if absent:
             raise InvalidArgumentError(
@@ -210,7 +234,7 @@ class ModelControl:
     def _config(self, name: str) -> ModelConfig:
         """A model's configuration on disk as it is given; empty if there is none, or several."""
         try:
-            found = find_model(self._repositories, name, self._config_name)
+            found = self._repositories.find(name)
             return (
                 read_config_file(found[0].config_path).config
                 if len(found) == 1 and found[0].has_config
@@ -219,8 +243,15 @@ class ModelControl:
         except (ServerError, OSError, ValueError):
             return ModelConfig()
 
+    def _step(self, wanted: str, namespace: str) -> str:
+        """The model that an ensemble means by a step; what is not there, or ambiguous, as it is called."""
+        if not self._repositories.namespacing:
+            return name_of(wanted)
+        there = candidates(wanted, namespace, self.identifiers)
+        return there[0] if len(there) == 1 else wanted
+
     def _load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> None:
-        _check_name(name)
+        self._check_name(name)
         folder = PushedFiles(name, files, override) if files else self._folder(name)
         try:
             if isinstance(folder, PushedFiles):
@@ -242,7 +273,7 @@ class ModelControl:
 
     def _record_failure(self, name: str, reason: str) -> None:
         self.registry.failed(name, reason)
-        if name not in model_folders(self._repositories):
+        if name not in self._repositories.folders():
             self.registry.forget(name)  # whoever pushed it was told; the index is not for names that anybody makes up
 
     def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None) -> None:
@@ -252,7 +283,7 @@ class ModelControl:
             self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
         except BaseException:
             pushed.discard()
-            if not find_model(self._repositories, name):
+            if not self._repositories.find(name):
                 self.registry.forget(
                     name
                 )  # whoever pushed it was told; the index is not for names that anybody makes up
@@ -272,8 +303,7 @@ class ModelControl:
         kept = self._unchanged(name, draft, snapshot, known)
         models = self._load_versions(name, draft, [v for v in draft.versions if v not in kept])
         for model in kept.values():
-            if model.placements != draft.placements:
-                self._resize(name, model, draft)
+            self._resize(name, model, draft)
         self._publish(name, [*kept.values(), *models], Source(snapshot, draft.given, override))
 
     def _draft(self, folder: ModelFolder, override: ModelConfig | None) -> Draft:
@@ -284,15 +314,22 @@ class ModelControl:
             raise InvalidArgumentError(f"load failed for model '{folder.name}': {ConfigError(draft.problems)}")
         if self._limiter is not None:
             check_rate_limits(draft, self._limiter)
+        draft.verify()
+        if draft.problems:
+            for problem in draft.problems:
+                LOG.error("'%s': %s", folder.name, problem.found)
+            raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
+        if draft.is_ensemble and not self._repositories.namespacing:
+            _warn_of_namespaces(draft.config)
         return draft
 
     def _unchanged(self, name: str, draft: Draft, snapshot: Snapshot, known: Source | None) -> dict[int, Model]:
         """The loaded versions that would be loaded again from the same files with the same configuration."""
-        if known is None or _apart_from_config(snapshot, draft.folder) != _apart_from_config(
+        if known is None or apart_from_config(snapshot, draft.folder) != apart_from_config(
             known.snapshot, draft.folder
         ):
             return {}
-        if _without_groups(draft.given) != _without_groups(known.given):
+        if of_each_version(draft.given) != of_each_version(known.given):
             return {}
         return {
             model.version: model
@@ -303,7 +340,8 @@ class ModelControl:
 
     def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
         self.registry.loading(name, versions)
-        loaded, failed = load_versions(draft, versions, self.registry.find, self._cache, self._limiter)
+        find = partial(self.registry.find_step, draft.folder.namespace)
+        loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter)
         if not failed:
             return loaded
         _discard(loaded)
@@ -330,17 +368,24 @@ class ModelControl:
             before.pushed.discard()
 
     def _folder(self, name: str) -> ModelFolder:
-        candidates = find_model(self._repositories, name, self._config_name)
-        if len(candidates) != 1:
-            places = ", ".join(str(path) for path in self._repositories)
-            reason = _duplicates(name, candidates) if candidates else f"no folder '{name}' in {places}"
+        found = self._repositories.find(name)
+        if len(found) != 1:
+            places = ", ".join(str(path) for path in self._repositories.paths)
+            reason = _duplicates(name, found) if found else f"no folder '{name_of(name)}' in {places}"
             raise InternalError(_POLL_FAILED.format(name, reason))
-        return candidates[0]
+        return found[0]
+
+    def _check_name(self, name: str) -> None:
+        check_name(name_of(name) if self._repositories.has(name) else name)
 
     # --- unload ---
 
+    def unload_named(self, name: str, dependents: bool = False) -> "Future[None]":
+        """Unload all models of a name, as `unload`."""
+        return together([self.unload(one, dependents) for one in self.identifiers(name)])
+
     def unload(self, name: str, dependents: bool = False) -> "Future[None]":
-        """Unload a model in its turn: after a load of it that is under way.
+        """Unload one model in its turn: after a load of it that is under way.
 
         Args:
             dependents: of an ensemble, also the models that were loaded only for it.
@@ -353,7 +398,8 @@ class ModelControl:
             if needless and (name in self._asked or self._is_needed(name)):
                 return
             self._asked.discard(name)
-            steps = {step for model in self.registry.loaded(name) for step in steps_of(model.config)}
+            loaded = self.registry.loaded(name)
+            steps = {self._step(step, namespace_of(name)) for model in loaded for step in steps_of(model.config)}
             closing, source = self.registry.retire(name)
         for model in closing:
             self._close(model)
@@ -401,38 +447,14 @@ def _discard(models: Sequence[Model]) -> None:
         model.join()
 
 
-def _apart_from_config(snapshot: Snapshot, folder: ModelFolder) -> dict[str, tuple[int, int]]:
-    return {path: stamp for path, stamp in snapshot.shared.items() if path != str(folder.config_path)}
-
-
-def _without_groups(config: ModelConfig) -> ModelConfig:
-    copy = ModelConfig()
-    copy.CopyFrom(config)
-    copy.ClearField("instance_group")
-    return copy
-
-
-def _innermost_first(name: str, steps: Callable[[str], Sequence[str]]) -> list[str]:
-    """Everything that a model is made of, without itself."""
-    order: dict[str, None] = {}
-
-    def visit(current: str) -> None:
-        for step in steps(current):
-            if step not in order:
-                visit(step)
-                order[step] = None
-
-    visit(name)
-    return list(order)
-
-
-def _check_name(name: str) -> None:
-    if not name.strip():
-        raise InvalidArgumentError("Model name cannot be empty or consist only of whitespace")
-    if name.strip() in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise InvalidArgumentError("model name must not contain path traversal characters")
-    if len(name.encode(errors="surrogatepass")) > 255:
-        raise InvalidArgumentError("model name is longer than the 255 bytes that a folder's name may have")
+def _warn_of_namespaces(config: ModelConfig) -> None:
+    for step in config.ensemble_scheduling.step:
+        if step.model_namespace:
+            LOG.warning(
+                "ensemble '%s': the namespace of step '%s' means nothing without --model-namespacing",
+                config.name,
+                step.model_name,
+            )
 
 
 def _duplicates(name: str, folders: Sequence[ModelFolder]) -> str:

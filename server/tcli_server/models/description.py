@@ -31,13 +31,16 @@ def metadata(model: Model, versions: Sequence[Model]) -> service_pb2.ModelMetada
 def statistics(models: Sequence[Model], name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
     """Statistics of one model (all its versions unless one is named) or of all.
 
+    Args:
+        name: its identifier, empty for all.
+
     Raises:
         InvalidArgumentError: the model or version is not among them, or the version is not a number.
     """
     chosen = list(models)
     if name:
         parse_version(version)
-        known = [model for model in models if model.name == name]
+        known = [model for model in models if model.identifier == name]
         if not known:
             raise InvalidArgumentError(f"requested model '{name}' is not available")
         chosen = [model for model in known if version in ("", str(model.version))]

@@ -27,6 +27,7 @@ from tcli_server.repository import (
     signature_problems,
     unsupported_problems,
 )
+from tcli_server.repository.checksums import Verified, verify_checksums
 from tcli_server.repository.ensemble_rules import ENSEMBLE
 from tcli_server.repository.entries import is_file, is_folder, is_there
 from tcli_server.spec import read_spec, scalars
@@ -76,6 +77,7 @@ class Draft:
         self._host = host
         self._by_model: dict[int, ModelConfig] = {}
         self._positions: Positions | None = None
+        self._verified = Verified([], {})
         self._read(override)
         self.given = ModelConfig()
         self.given.CopyFrom(self.config)
@@ -92,6 +94,26 @@ class Draft:
     def line(self, field: str) -> int | None:
         """The line of a field in the configuration file, where there is one."""
         return (self._positions.line(field) or 1) if self._positions is not None else None
+
+    def verify(self) -> None:
+        """Add a problem for each file that has not the checksum that the configuration gives; reads those files."""
+        if self.malformed:  # the checksums may be what is not understood
+            return
+        self._verified = verify_checksums(self.config, self.folder, self._positions)
+        self._add(self._verified.problems)
+
+    def confirm(self) -> None:
+        """Whether what was loaded is what was verified.
+
+        Raises:
+            InvalidArgumentError: a file with a checksum was changed in between.
+        """
+        changed = self._verified.changed()
+        if changed:
+            raise InvalidArgumentError(
+                f"{changed[0]} was changed after its checksum was compared, while the model was being loaded; fix: load "
+                "it again when nobody writes there"
+            )
 
     def labels(self) -> dict[str, list[str]]:
         """Class names by output.

@@ -61,7 +61,7 @@ def load_versions(
     failed: dict[int, str] = {}
     for version in versions:
         try:
-            loaded.append(_load(draft, version, find, cache, limiter))
+            loaded.append(_confirmed(_load(draft, version, find, cache, limiter), draft))
         except ServerError as error:
             failed[version] = str(error)
         except Exception as error:  # a backend may raise anything on a strange file
@@ -71,20 +71,44 @@ def load_versions(
 
 
 def resize(model: Model, draft: Draft) -> None:
-    """Give a loaded version the instances that a draft asks for, which differs in nothing else.
+    """Give a loaded version the instances and the version policy that a draft asks for, which differs in nothing else.
 
     Raises:
         ServerError: an instance cannot be opened; the model goes on as it is.
     """
-    there = {placed.placement: placed for placed in model.instances}
-    kept = [there[placement] for placement in draft.placements if placement in there]
-    opened, config = _open(draft, model.version, [place for place in draft.placements if place not in there])
-    config = config or model.config
-    completed = ModelConfig()
-    completed.CopyFrom(config)
-    completed.ClearField("instance_group")
-    completed.instance_group.extend(draft.config.instance_group)
-    model.resize(completed, [*kept, *opened])
+
+    def place(placement: Placement) -> tuple[str, int | None, int]:
+        assert draft.backend is not None
+        return placement.name, placement.gpu, draft.backend.thread_count(draft.config, placement)
+
+    if model.placements == draft.placements:
+        model.config = _described(model.config, draft)
+        return
+    there = {place(placed.placement): placed for placed in model.instances}
+    kept = [there[place(placement)] for placement in draft.placements if place(placement) in there]
+    fresh = [placement for placement in draft.placements if place(placement) not in there]
+    opened, config = _open(draft, model.version, fresh)
+    try:
+        draft.confirm()
+    except BaseException:
+        for placed in opened:
+            _close(placed.instance)
+        raise
+    model.resize(_described(config or model.config, draft), [*kept, *opened])
+
+
+def _described(config: ModelConfig, draft: Draft) -> ModelConfig:
+    """A configuration with what may change while a version is loaded."""
+    described = ModelConfig()
+    described.CopyFrom(config)
+    for field in ("instance_group", "version_policy"):
+        described.ClearField(field)
+    described.instance_group.extend(draft.config.instance_group)
+    if draft.config.version_policy.WhichOneof("policy_choice"):
+        described.version_policy.CopyFrom(draft.config.version_policy)
+    else:
+        described.version_policy.latest.num_versions = 1
+    return described
 
 
 def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None, limiter: RateLimiter | None) -> Model:
@@ -95,7 +119,19 @@ def _load(draft: Draft, version: int, find: Find, cache: ResponseCache | None, l
     instances, config = _open(draft, version, draft.placements)
     assert config is not None
     spec = read_spec(config, version, labels, scalars(instances[0].instance.signature))
-    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache, limiter)
+    namespace = draft.folder.namespace
+    return Model(config, spec, draft.folder.path, instances, time.monotonic() - start, find, cache, limiter, namespace)
+
+
+def _confirmed(model: Model, draft: Draft) -> Model:
+    """A model that is what was verified; any other is closed."""
+    try:
+        draft.confirm()
+    except BaseException:
+        model.stop()
+        model.join()
+        raise
+    return model
 
 
 def _load_ensemble(
@@ -117,7 +153,8 @@ def _load_ensemble(
     problem = composition.obstacle(config, spec, known)
     if problem:
         raise InvalidArgumentError(problem)
-    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache)
+    namespace = draft.folder.namespace
+    return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache, namespace=namespace)
 
 
 def _open(

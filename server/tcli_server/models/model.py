@@ -17,6 +17,7 @@ from tcli_server.models.validation import validate
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.repository import INITIAL_STATE_FOLDER
+from tcli_server.repository.identifiers import identifier
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance, Scheduler
 from tcli_server.scheduling.choose import scheduler_for
@@ -31,8 +32,10 @@ class Model:
         find: the model that answers for a name and a version, for the steps of an ensemble.
         cache: keeps the model's answers, if its configuration wants that.
         limiter: gives its instances the permission to run; None where they always may.
+        namespace: its repository, where a name alone says not enough.
 
     Attributes:
+        identifier: what it is known by; its name where there are no namespaces.
         config: complete and normalised; read only.
         spec: what requests are judged by.
         statistics: counters since loading.
@@ -54,8 +57,11 @@ class Model:
         find: "Callable[[str, str], Model]",
         cache: ResponseCache | None = None,
         limiter: RateLimiter | None = None,
+        namespace: str = "",
     ) -> None:
         self.name: str = config.name
+        self.namespace = namespace
+        self.identifier = identifier(namespace, config.name)
         self.version = int(spec.version)
         self.config = config
         self.folder = folder

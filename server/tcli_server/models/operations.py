@@ -3,10 +3,10 @@
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 
-from tcli_server.errors import UnavailableError
+from tcli_server.errors import ServerError, UnavailableError, error_of_kind
 
 _MOST_WAITING = 1024
 """Operations that may wait; more are refused, as each costs a thread or a place in a queue."""
@@ -108,6 +108,37 @@ class Operations:
             with self._lock:
                 self._running.discard(future)
                 self._waiting -= 1
+
+
+def together(futures: "Sequence[Future[None]]") -> "Future[None]":
+    """The outcome of all of them: every error, in the kind of the first one."""
+    if len(futures) == 1:
+        return futures[0]
+    outcome: Future[None] = Future()
+    left, lock = len(futures), threading.Lock()
+
+    def ended(_: "Future[None]") -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        if len(errors) > 1 and isinstance(errors[0], ServerError):
+            _end(outcome, error_of_kind(errors[0].kind, "\n".join(map(str, errors))))
+        else:
+            _end(outcome, errors[0] if errors else None)
+
+    for future in futures:
+        future.add_done_callback(ended)
+    return outcome
+
+
+def refused(error: ServerError) -> "Future[None]":
+    """The outcome of what is not even begun."""
+    future: Future[None] = Future()
+    future.set_exception(error)
+    return future
 
 
 def _nothing() -> None:

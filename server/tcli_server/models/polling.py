@@ -13,7 +13,8 @@ from tcli_server.repository import ModelFolder
 class Polling:
     """Looks at the repositories in a thread.
 
-    A folder that could not be loaded is tried again when something in it changes, not each time.
+    A folder that could not be loaded is tried again when something in it changes, not each time; an ensemble also when
+    another model changes, which may be what it waits for.
 
     Args:
         interval_secs: between two looks.
@@ -61,6 +62,13 @@ class Polling:
                 LOG.info("'%s' is gone from the repository: unloaded", name)
             else:
                 LOG.info("'%s' has changed in the repository: loaded", name)
+        if gone or changed:
+            self._load_waiting(sorted(now.keys() - set(changed)))
+
+    def _load_waiting(self, names: Sequence[str]) -> None:
+        for name, done in [(name, self._control.load(name, None, {})) for name in self._control.waiting(names)]:
+            if done.exception() is None:
+                LOG.info("'%s' has all of its models now: loaded", name)
 
 
 def _snapshots(folders: Sequence[ModelFolder]) -> list[Snapshot]:

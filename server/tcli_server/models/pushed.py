@@ -7,6 +7,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InternalError
 from tcli_server.repository import ModelFolder
+from tcli_server.repository.identifiers import name_of, namespace_of
 from tcli_server.temporary import discard_folder, new_folder
 
 _LONGEST_COMPONENT = 255
@@ -24,7 +25,8 @@ class PushedFiles:
             (kind and first words are Triton's); nothing is left behind then.
     """
 
-    def __init__(self, name: str, files: Mapping[str, bytes | memoryview], config: ModelConfig | None) -> None:
+    def __init__(self, known_by: str, files: Mapping[str, bytes | memoryview], config: ModelConfig | None) -> None:
+        name = name_of(known_by)
         if config is None:
             raise _refusal(name, "files are given without the 'config' parameter that describes them")
         paths = {path: _parts(name, path) for path in files}
@@ -43,7 +45,7 @@ class PushedFiles:
         except BaseException:
             self.discard()
             raise
-        self.folder = ModelFolder(name, root)
+        self.folder = ModelFolder(name, root, namespace=namespace_of(known_by))
 
     def discard(self) -> None:
         """Delete the files."""

@@ -1,4 +1,4 @@
-"""What is known of each model by name: its versions, their states, and which loaded models answer requests."""
+"""What is known of each model: its versions, their states, and which loaded models answer requests."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,10 +9,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from tcli_server.models.changes import Snapshot
-from tcli_server.models.composition import Find, obstacle, steps_of
+from tcli_server.models.composition import obstacle, steps_of
 from tcli_server.models.model import Model
 from tcli_server.models.pushed import PushedFiles
 from tcli_server.observability.log import LOG
+from tcli_server.repository.identifiers import ambiguous, candidates, name_of, namespace_of
+from tcli_server.scheduling.ensembles.graph import wanted_model
 
 
 class State(StrEnum):
@@ -70,9 +72,15 @@ class Entry:
         """Models that are not about to go, lowest version first; of ensembles also those whose models are gone."""
         return [v.model for _, v in sorted(self.versions.items()) if v.state is State.READY and v.model is not None]
 
+    def wanted(self) -> bool:
+        """Whether it was asked to load and not unloaded since, with whatever success."""
+        return bool(self.failure) or any(version.reason != UNLOADED for version in self.versions.values())
+
 
 class Registry:
-    """Entries by name, and the table that the hot path looks models up in.
+    """Entries by identifier, and the table that the hot path looks models up in.
+
+    An identifier is a name, or with namespaces `REPOSITORY/NAME`; where only one is wanted of a name, the name will do.
 
     One lock orders every change together with its publication. The table is replaced as a whole, never changed, so that
     the hot path needs no lock.
@@ -81,7 +89,9 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
+        self._named: dict[str, list[str]] = {}  # name -> its identifiers among the entries
         self._serving: dict[tuple[str, str], Model] = {}
+        self._steps: dict[tuple[str, str, str], Model] = {}  # what `find_step` found since the last change
         self._ready: tuple[Model, ...] = ()
         self._blocked: dict[Model, str] = {}  # ensembles whose models are gone or do not fit, and why
         self._closed = False
@@ -92,7 +102,7 @@ class Registry:
         """The model that answers for a name and a version (digits; empty for the highest one that is ready).
 
         Raises:
-            InvalidArgumentError: the version is not a number.
+            InvalidArgumentError: the version is not a number, or several repositories have a model of that name.
             NotFoundError: no such model or version.
             UnavailableError: the version exists but is not ready.
         """
@@ -103,7 +113,7 @@ class Registry:
         unknown = f"Request for unknown model: '{name}'"
         number = parse_version(version)
         with self._lock:
-            entry = self._entries.get(name)
+            entry = self._entries.get(self._meant(name))
             if entry is None:
                 raise NotFoundError(f"{unknown} is not found")
             if number == -1:
@@ -120,12 +130,63 @@ class Registry:
             raise UnavailableError(f"{unknown} version {number} is not at ready state{': ' if reason else ''}{reason}")
         return known.model
 
+    def _meant(self, name: str) -> str:
+        there = self._wanted(name) or self._named.get(name, [name])[:1]
+        if len(there) > 1:
+            raise ambiguous(name, there)
+        return there[0]
+
+    def _wanted(self, name: str) -> list[str]:
+        return [one for one in self._named.get(name, ()) if self._entries[one].wanted()]
+
+    def find_step(self, namespace: str, wanted: str, version: str) -> Model:
+        """The model that an ensemble of this namespace means by a step's model and version; raises as `find`."""
+        model = self._steps.get((namespace, wanted, version))
+        if model is not None:
+            return model
+        with self._lock:
+            there = candidates(wanted, namespace, self._wanted)
+            model = self._serving.get((there[0], version)) if len(there) == 1 else None
+            if model is not None:
+                self._steps[namespace, wanted, version] = model
+                return model
+        if len(there) > 1:
+            raise ambiguous(name_of(wanted), there)
+        return self._find_or_explain(there[0] if there else wanted, version)
+
+    def identifier(self, name: str) -> str:
+        """What the model that a name means is known by; what is not known, as it is called.
+
+        Raises:
+            InvalidArgumentError: several repositories have a model of that name.
+        """
+        with self._lock:
+            return self._meant(name)
+
+    def identifiers(self, name: str) -> list[str]:
+        """What the models of a name are known by, of those that were asked to load."""
+        with self._lock:
+            return self._wanted(name)
+
+    def config(self, model: Model) -> ModelConfig:
+        """A model's configuration; that of an ensemble says which namespaces its steps are in, where there are any."""
+        if not model.namespace or not steps_of(model.config):
+            return model.config
+        config = ModelConfig()
+        config.CopyFrom(model.config)
+        with self._lock:
+            for step in config.ensemble_scheduling.step:
+                there = candidates(wanted_model(step), model.namespace, self._wanted)
+                if len(there) == 1:
+                    step.model_namespace = namespace_of(there[0])
+        return config
+
     def models(self) -> tuple[Model, ...]:
         """Every model that is ready, in the order of name and version."""
         return self._ready
 
     def names(self) -> set[str]:
-        """Every name that was ever asked to load."""
+        """The identifier of every model that was ever asked to load."""
         with self._lock:
             return set(self._entries)
 
@@ -153,7 +214,8 @@ class Registry:
             return sorted(
                 other
                 for other, entry in self._entries.items()
-                if any(name in steps_of(model.config) for model in entry.loaded())
+                for model in entry.loaded()[:1]
+                if any(name in candidates(step, model.namespace, self._wanted) for step in steps_of(model.config))
             )
 
     def source(self, name: str) -> Source | None:
@@ -187,7 +249,7 @@ class Registry:
     def loading(self, name: str, versions: Sequence[int]) -> None:
         """These versions are being loaded; those that are READY go on answering until they are replaced."""
         with self._lock:
-            entry = self._entries.setdefault(name, Entry())
+            entry = self._entry(name)
             for version in versions:
                 known = entry.versions.get(version)
                 if known is None or known.state is not State.READY:
@@ -202,7 +264,7 @@ class Registry:
         with self._lock:
             if self._closed:
                 raise UnavailableError("Server exiting")
-            entry = self._entries.setdefault(name, Entry())
+            entry = self._entry(name)
             gone = [model for model in entry.loaded() if model not in models]
             replaced = {model.version for model in models}
             versions = {
@@ -225,7 +287,7 @@ class Registry:
             versions: the reason of each version, where versions were reached.
         """
         with self._lock:
-            entry = self._entries.setdefault(name, Entry())
+            entry = self._entry(name)
             reasons = dict(versions or {})
             for number, version in list(entry.versions.items()):
                 if version.state is State.LOADING:
@@ -246,6 +308,9 @@ class Registry:
             entry = self._entries.get(name)
             if entry is not None and not any(version.model for version in entry.versions.values()):
                 del self._entries[name]
+                self._named[name_of(name)].remove(name)
+                if not self._named[name_of(name)]:
+                    del self._named[name_of(name)]
 
     def retire(self, name: str) -> tuple[list[Model], Source | None]:
         """Nothing of that name answers from now on; the models that did, and their source."""
@@ -269,10 +334,17 @@ class Registry:
     def closed(self, model: Model) -> None:
         """A model that was UNLOADING is gone."""
         with self._lock:
-            entry = self._entries.get(model.name, Entry())
+            entry = self._entries.get(model.identifier, Entry())
             known = entry.versions.get(model.version)
             if known is not None and known.model is model and known.state is State.UNLOADING:
                 entry.versions[model.version] = Version(State.UNAVAILABLE, UNLOADED)
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = Entry()
+            self._named.setdefault(name_of(name), []).append(name)
+        return entry
 
     def _answering(self, entry: Entry) -> list[Model]:
         return [model for model in entry.loaded() if model not in self._blocked]
@@ -280,18 +352,19 @@ class Registry:
     def _publish(self) -> None:
         loaded = [model for _, entry in sorted(self._entries.items()) for model in entry.loaded()]
         ensembles = [model for model in loaded if steps_of(model.config)]
-        serving = _table(model for model in loaded if not steps_of(model.config))
+        serving = self._table(model for model in loaded if not steps_of(model.config))
         blocked = dict.fromkeys(ensembles, "")
         while True:  # an ensemble may be a step of another
             for model in blocked:
-                blocked[model] = obstacle(model.config, model.spec, _look_up(serving))
+                blocked[model] = self._obstacle(model, serving)
             free = [model for model, reason in blocked.items() if not reason]
             if not free:
                 break
             for model in free:
                 del blocked[model]
-            serving = _table(model for model in loaded if model not in blocked)
+            serving = self._table(model for model in loaded if model not in blocked)
         before, self._blocked = self._blocked, blocked
+        self._steps = {}
         self._serving, self._ready = serving, tuple(model for model in loaded if model not in blocked)
         if self._closed:  # everything goes, in any order
             return
@@ -301,18 +374,29 @@ class Registry:
             if model in loaded:
                 LOG.info("ensemble '%s' is ready again", model.name)
 
+    def _obstacle(self, ensemble: Model, serving: Mapping[tuple[str, str], Model]) -> str:
+        """Why an ensemble cannot run now; empty if it can."""
+        meant = {step: candidates(step, ensemble.namespace, self._wanted) for step in steps_of(ensemble.config)}
+        unclear = [f"'{step}' ({', '.join(there)})" for step, there in meant.items() if len(there) > 1]
+        if unclear:
+            return f"ensemble '{ensemble.name}' contains models that are ambiguous: {', '.join(unclear)}"
 
-def _look_up(serving: Mapping[tuple[str, str], Model]) -> Find:
-    return lambda name, version: serving.get((name, version))
+        def find(step: str, version: str) -> Model | None:
+            return serving.get((meant[step][0], version)) if meant[step] else None
 
+        return obstacle(ensemble.config, ensemble.spec, find)
 
-def _table(models: Iterable[Model]) -> dict[tuple[str, str], Model]:
-    """Name and version -> model, of models in the order of their names and versions."""
-    serving: dict[tuple[str, str], Model] = {}
-    for model in models:
-        serving[model.name, str(model.version)] = model
-        serving[model.name, ""] = model  # the last one, so the highest version
-    return serving
+    def _table(self, models: Iterable[Model]) -> dict[tuple[str, str], Model]:
+        """Name and version -> model, of models in the order of their names and versions."""
+        serving: dict[tuple[str, str], Model] = {}
+        for model in models:
+            names = [model.identifier]
+            if model.namespace and len(self._wanted(model.name)) == 1:
+                names.append(model.name)
+            for name in names:
+                serving[name, str(model.version)] = model
+                serving[name, ""] = model  # the last one, so the highest version
+        return serving
 
 
 def parse_version(version: str) -> int:

@@ -232,6 +232,8 @@ def _resource_families(resources: Sequence["ResourceUse"]) -> Iterator[Metric]:
 
 def _labels(model: Model) -> Labels:
     labels = {"model": model.name, "version": str(model.version)}
+    if model.namespace:
+        labels["namespace"] = model.namespace
     for tag, value in model.config.metric_tags.items():
         labels[f"_{tag}"] = value
     gpus = {placement.gpu for placement in model.placements}

@@ -5,6 +5,7 @@ import re
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelInstanceGroup, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE
+from tcli_server.repository.checksums import check_agents
 from tcli_server.repository.ensemble_rules import check_ensemble
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.path_rules import check_paths
@@ -55,6 +56,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
     _cache(config, report)
     _instances(config, report)
     check_paths(config, folder, report)
+    check_agents(config, report)
     _metric_tags(config, report)
     return report.problems
 

@@ -10,6 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelVersionPolicy
 
 from tcli_server.errors import NotFoundError, UnsupportedError
 from tcli_server.repository.entries import is_folder, is_there
+from tcli_server.repository.identifiers import identifier
 
 CONFIG_FILE = "config.pbtxt"
 
@@ -33,11 +34,18 @@ class ModelFolder:
 
     Attributes:
         config_name: `configs/<config_name>.pbtxt` is its configuration, where there is such a file.
+        namespace: its repository, where a name alone says not enough.
     """
 
     name: str
     path: Path
     config_name: str = ""
+    namespace: str = ""
+
+    @property
+    def identifier(self) -> str:
+        """What the model is known by."""
+        return identifier(self.namespace, self.name)
 
     @property
     def config_path(self) -> Path:

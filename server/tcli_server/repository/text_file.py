@@ -2,6 +2,7 @@
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 
 _KINDS = (
@@ -29,11 +30,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         UnreadableFileError: it is no file, too large, or cannot be read.
     """
     try:
-        # not opened before it is known to be a file: opening a device may already do something
-        _check(path, path.stat(), most)
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            _check(path, os.fstat(file.fileno()), most)
+        with open_file(path, most) as file:
             content = file.read(most + 1)
     except OSError as error:
         raise UnreadableFileError(error.strerror or str(error), "give read permission or remove it") from None
@@ -44,10 +41,29 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def _check(path: Path, status: os.stat_result, most: int) -> None:
+def open_file(path: Path, most: int | None = None) -> BufferedReader:
+    """Open a file, of at most so many bytes; never waits as opening a pipe would.
+
+    Raises:
+        OSError: it is not there, or cannot be opened; ValueError: the name has a NUL character.
+        UnreadableFileError: it is no file, or too large.
+    """
+    # not opened before it is known to be a file: opening a device may already do something
+    _check(path, path.stat(), most)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _check(path, os.fstat(descriptor), most)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check(path: Path, status: os.stat_result, most: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFileError(_kind(status), f"put a file in the place of {path}, or remove it")
-    if status.st_size > most:
+    if most is not None and status.st_size > most:
         raise UnreadableFileError(f"a file of {status.st_size} bytes, more than {most}", "put the right file there")
 
 

@@ -55,6 +55,7 @@ _SUPPORTED = frozenset(
         "sequence_batching.oldest",
         "sequence_batching.iterative_sequence",
         "default_model_filename",
+        "model_repository_agents.agents",
         "parameters",
         "metric_tags",
         "model_transaction_policy.decoupled",

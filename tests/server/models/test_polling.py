@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import onnx_models
+from ensemble_models import ensemble, write_ensemble
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
 from waiting import until
 
 PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
+PLAIN = 'backend: "onnxruntime" max_batch_size: 8'
 POLL = EngineOptions(model_control_mode="poll", repository_poll_secs=0.02)
 
 
@@ -68,6 +70,23 @@ def test_a_model_that_breaks_keeps_its_old_copy_and_is_tried_again_only_when_it_
     file.write_bytes(right)
     until(lambda: engine.model("add_sub") is not model)
     assert engine.ready()
+
+
+def test_an_ensemble_is_loaded_when_the_model_comes_that_it_waits_for(repository: Path):
+    steps = [("late", {"INPUT0": "INPUT0", "INPUT1": "INPUT1"}, {"OUTPUT0": "S"})]
+    config = ensemble(["INPUT0", "INPUT1"], ["S"], steps)
+    write_ensemble(repository, "pipe", config)
+    outer = [("pipe", {"INPUT0": "INPUT0", "INPUT1": "INPUT1"}, {"S": "S"})]
+    write_ensemble(repository, "outer", ensemble(["INPUT0", "INPUT1"], ["S"], outer))
+    with Engine(repository, options=POLL) as engine:
+        assert not engine.model_ready("pipe")
+        assert not engine.ready()
+        write_model(repository, "late", b"broken")
+        until(lambda: states(engine).get("late/1") == "UNAVAILABLE")
+        write_model(repository, "late", onnx_models.add_sub(), PLAIN)
+        until(lambda: engine.model_ready("outer"))
+        assert engine.infer("outer", PAIR).outputs["S"].tolist() == [[2.0] * 16]
+        assert engine.ready()
 
 
 def test_a_repository_that_is_away_unloads_nothing(repository: Path, engine: Engine):

@@ -75,6 +75,7 @@ PATHS = [
 ]
 
 REFUSED = [
+    ("model_repository_agents { agents { } }", "model_repository_agents.agents[0].name"),
     ("input { data_type: TYPE_FP32 dims: [ 4 ] }", "input[0].name"),
     ('input { name: "I" dims: [ 4 ] }', "input[0].data_type"),
     ('input { name: "I" data_type: TYPE_FP32 }', "input[0].dims"),
@@ -114,12 +115,12 @@ UNSUPPORTED = [
     ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),
-    ("model_repository_agents { agents { } }", "model_repository_agents"),
     ("model_metrics { metric_control { } }", "model_metrics"),
     ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
 ]
 
 SUPPORTED = [
+    'model_repository_agents { agents { name: "checksum" } }',
     "input { allow_ragged_batch: true }",
     "batch_input { }",
     "batch_output { }",

@@ -14,12 +14,14 @@ class Step:
     """One step.
 
     Attributes:
+        wanted: the model with the namespace that the configuration gives, if it does.
         version: of the model, empty for the highest one that is ready.
         inputs: the model's input -> ensemble tensor; likewise `outputs`.
     """
 
     index: int
     model: str
+    wanted: str
     version: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
@@ -60,6 +62,12 @@ class Plan:
     wanted: Mapping[Step, tuple[str, ...]]
 
 
+def wanted_model(step: ModelEnsembling.Step) -> str:
+    """A step's model, `NAMESPACE/NAME` where its configuration gives a namespace."""
+    namespace: str = step.model_namespace.rstrip("/") or step.model_namespace
+    return f"{namespace}/{step.model_name}" if namespace else step.model_name
+
+
 class Graph:
     """All steps of an ensemble, whose configuration has been judged.
 
@@ -72,6 +80,7 @@ class Graph:
             Step(
                 index,
                 step.model_name,
+                wanted_model(step),
                 str(step.model_version) if step.model_version > 0 else "",
                 dict(step.input_map),
                 dict(step.output_map),
@@ -95,7 +104,7 @@ class Graph:
         steps = self._needed(outputs)
         found = self.lineages(decoupled)
         tensor_levels = {tensor: len(lineage) for tensor, lineage in found.of_tensors.items()}
-        answer = Step(-1, "", "", {name: name for name in outputs}, {})
+        answer = Step(-1, "", "", "", {name: name for name in outputs}, {})
         levels = {step: len(found.of_steps[step.index]) for step in steps}
         depth = levels[answer] = len(join([found.of_tensors.get(name, ()) for name in outputs]) or ())
         streaming = frozenset(step for step in steps if step.index in decoupled)

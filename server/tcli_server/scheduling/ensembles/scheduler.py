@@ -10,7 +10,7 @@ from tcli_server.errors import ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest
 from tcli_server.scheduling import Later, PlacedInstance
-from tcli_server.scheduling.ensembles.graph import Graph, Step
+from tcli_server.scheduling.ensembles.graph import Graph, Step, wanted_model
 from tcli_server.scheduling.ensembles.limits import StepLimits
 from tcli_server.scheduling.ensembles.member import Member
 from tcli_server.scheduling.ensembles.run import Run
@@ -92,7 +92,7 @@ class EnsembleScheduler:
         if not inner:
             return {member.spec.name}
         with contextlib.suppress(ServerError):  # one of them is gone: the request will say so
-            found = [self._made_of(self._find(step.model_name, "")) for step in inner]
+            found = [self._made_of(self._find(wanted_model(step), "")) for step in inner]
             return set().union(*found)
         return set()
 
@@ -101,9 +101,9 @@ class EnsembleScheduler:
         leased: dict[Step, Member] = {}
         try:
             for step in steps:
-                member = self._find(step.model, step.version)
+                member = self._find(step.wanted, step.version)
                 if not member.lease():  # a new copy may have taken its place this moment
-                    member = self._find(step.model, step.version)
+                    member = self._find(step.wanted, step.version)
                     if not member.lease():
                         raise UnavailableError(f"model '{step.model}' is being unloaded")
                 leased[step] = member
@@ -122,7 +122,7 @@ class EnsembleScheduler:
         """As `Scheduler.abandon`, for the models of all steps."""
         for step in self._graph.steps:
             try:
-                member = self._find(step.model, step.version)
+                member = self._find(step.wanted, step.version)
             except ServerError:
                 continue
             member.abandon(sequence_id, connection)

@@ -363,8 +363,8 @@ class SequenceBatcher:
                     self._leave_if_over(run)
         if rests:
             self._watch.notice(now_ns + self._idle_ns)
-        for request, lateness in late:
-            request.fail(lateness, FailureReason.REJECTED)
+        for request, too_late in late:
+            request.fail(too_late, FailureReason.REJECTED)
         for request in back:
             if request.ended and request.queue is not None:  # as in `submit`
                 request.queue.release(request)

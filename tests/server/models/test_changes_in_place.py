@@ -1,0 +1,184 @@
+"""What changes without a reload: instances and versions; everything else of a model goes on as it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx_models
+from ensemble_models import ensemble, write_ensemble
+from python_models import IDENTITY_CONFIG, write_python_model
+from repositories import states, write_model
+from tcli_server import Engine, EngineOptions
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.models.model import Model
+from waiting import until
+
+MODEL = onnx_models.add_sub()
+PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
+ALL, LATEST, SECOND = "all { }", "latest { num_versions: 1 }", "specific { versions: [ 2 ] }"
+
+
+def config(policy: str = ALL, instances: int = 1) -> str:
+    return f"""
+        backend: "onnxruntime" {f"version_policy {{ {policy} }}" if policy else ""}
+        instance_group {{ kind: KIND_CPU count: {instances} }}
+        parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
+    """
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(tmp_path, "m", MODEL, config())
+    return write_model(tmp_path, "m", MODEL, version=2)
+
+
+Follow = Callable[[Callable[[], bool]], None]
+"""Has the server follow what changed on disk, until something holds."""
+
+
+@contextmanager
+def serving(folder: Path, mode: str) -> Iterator[tuple[Engine, Follow]]:
+    options = EngineOptions(model_control_mode=mode, repository_poll_secs=0.02)  # type: ignore[arg-type]
+    with Engine(folder.parent, options=options) as engine:
+
+        def follow(holds: Callable[[], bool]) -> None:
+            if mode == "explicit":
+                engine.load("m")
+                assert holds()
+            until(holds)
+
+        if mode == "explicit":
+            engine.load("m")
+        for model in engine.models():
+            engine.infer("m", PAIR, model_version=str(model.version))
+        yield engine, follow
+
+
+def versions(engine: Engine) -> dict[int, Model]:
+    return {model.version: model for model in engine.models()}
+
+
+def assert_untouched(model: Model) -> None:
+    assert model.statistics.success_count == 1
+    assert not model._stopped
+
+
+@pytest.mark.parametrize("mode", ["explicit", "poll"])
+def test_instances_come_and_go(folder: Path, mode: str):
+    with serving(folder, mode) as (engine, follow):
+        before = versions(engine)
+        first = {number: model.instances[0] for number, model in before.items()}
+        for count in (3, 2, 1):
+            (folder / "config.pbtxt").write_text(config(instances=count))
+            follow(lambda count=count: all(len(model.instances) == count for model in before.values()))
+            assert versions(engine) == before
+            for number, model in before.items():
+                assert first[number] in model.instances  # not opened again
+                assert model.config.instance_group[0].count == count
+                assert_untouched(model)
+        engine.infer("m", PAIR)
+
+
+@pytest.mark.parametrize("mode", ["explicit", "poll"])
+def test_a_new_version_leaves_the_others(folder: Path, mode: str):
+    with serving(folder, mode) as (engine, follow):
+        before = versions(engine)
+        write_model(folder.parent, "m", MODEL, version=3)
+        follow(lambda: 3 in versions(engine))
+        for number, model in before.items():
+            assert engine.model("m", str(number)) is model
+            assert_untouched(model)
+
+
+@pytest.mark.parametrize("mode", ["explicit", "poll"])
+def test_another_policy_changes_only_the_versions_that_it_chooses_otherwise(folder: Path, mode: str):
+    with serving(folder, mode) as (engine, follow):
+        second = engine.model("m", "2")
+        for policy, there in ((LATEST, [2]), (ALL, [1, 2]), (SECOND, [2])):
+            (folder / "config.pbtxt").write_text(config(policy))
+            follow(lambda there=there: list(versions(engine)) == there)
+            assert engine.model("m") is second
+            assert_untouched(second)
+            assert engine.model_config("m").version_policy.WhichOneof("policy_choice") == policy.split()[0]
+        (folder / "config.pbtxt").write_text(config(policy=""))
+        follow(lambda: engine.model_config("m").version_policy.latest.num_versions == 1)
+        assert engine.model("m") is second
+        assert states(engine) == {"m/1": "UNAVAILABLE", "m/2": "READY"}
+
+
+def test_policy_and_instances_change_at_once(folder: Path):
+    with serving(folder, "explicit") as (engine, follow):
+        second = engine.model("m", "2")
+        (folder / "config.pbtxt").write_text(config(LATEST, 2))
+        follow(lambda: list(versions(engine)) == [2])
+        assert engine.model("m") is second
+        assert len(second.instances) == 2
+        assert_untouched(second)
+
+
+def test_a_python_model_keeps_the_processes_that_stay(tmp_path: Path):
+    code = """
+        import os
+
+        class TritonPythonModel:
+            def execute(self, requests):
+                pid = np.array([os.getpid()], np.float32)
+                return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", pid)]) for _ in requests]
+        """
+    folder = write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
+        engine.load("m")
+        model = engine.model("m")
+
+        def process() -> float:
+            return float(engine.infer("m", {"INPUT0": np.zeros(1, np.float32)}).outputs["OUTPUT0"][0])
+
+        first = process()
+        for count in (3, 1):
+            (folder / "config.pbtxt").write_text(
+                f"{IDENTITY_CONFIG} instance_group {{ kind: KIND_CPU count: {count} }}"
+            )
+            engine.load("m")
+            assert engine.model("m") is model
+            assert len(model.instances) == count
+        assert process() == first
+        assert model.statistics.success_count == 2
+
+
+def test_anything_else_loads_every_version_anew(folder: Path):
+    with serving(folder, "explicit") as (engine, follow):
+        before = versions(engine)
+        (folder / "config.pbtxt").write_text(config(instances=2) + 'metric_tags { key: "a" value: "b" }')
+        follow(lambda: not set(versions(engine).values()) & set(before.values()))
+        before = versions(engine)
+        (folder / "labels.txt").write_text("one")
+        follow(lambda: not set(versions(engine).values()) & set(before.values()))
+
+
+def test_a_version_that_cannot_be_loaded_leaves_all_as_it_was(folder: Path):
+    (folder / "config.pbtxt").write_text(config(LATEST))
+    with serving(folder, "explicit") as (engine, _):
+        second = engine.model("m")
+        (folder / "1" / "model.onnx").write_bytes(b"broken")
+        (folder / "config.pbtxt").write_text(config(ALL, 2))
+        with pytest.raises(InvalidArgumentError, match="version 1 is at UNAVAILABLE state"):
+            engine.load("m")
+        assert list(versions(engine).values()) == [second]
+        assert (len(second.instances), second.config.version_policy.WhichOneof("policy_choice")) == (1, "latest")
+
+
+def test_an_ensemble_keeps_its_versions_too(folder: Path):
+    step = ("m", {"INPUT0": "INPUT0", "INPUT1": "INPUT1"}, {"OUTPUT0": "S"})
+    made = ensemble(["INPUT0", "INPUT1"], ["S"], [step], max_batch_size=4)
+    write_ensemble(folder.parent, "pipe", made)
+    (folder.parent / "pipe" / "2").mkdir()
+    with serving(folder, "explicit") as (engine, _):
+        engine.load("pipe")
+        second = engine.model("pipe")
+        (folder.parent / "pipe" / "config.pbtxt").write_text(made + "version_policy { all { } }")
+        engine.load("pipe")
+        assert engine.model("pipe") is second
+        assert engine.model("pipe", "1") is not second
