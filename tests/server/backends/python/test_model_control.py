@@ -98,6 +98,12 @@ def test_loading_needs_the_server_s_leave(tmp_path: Path, monkeypatch: pytest.Mo
         assert ready("other")
 
 
+def test_unloading_says_what_is_known_at_once_to_be_against_it(engine: Engine):
+    engine.shutdown()
+    with pytest.raises(TritonModelException, match="Failed to unload model: "):
+        unload_model("other")
+
+
 def test_without_a_server_there_is_nothing_to_control(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(link, "_link", Wire(Services("words", None)))
     for function in (load_model, unload_model, is_model_ready):
