@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -77,9 +78,9 @@ def resize(model: Model, draft: Draft) -> None:
         ServerError: an instance cannot be opened; the model goes on as it is.
     """
 
-    def place(placement: Placement) -> tuple[str, int | None, int]:
+    def place(placement: Placement) -> Placement:  # with the threads that it makes a difference for
         assert draft.backend is not None
-        return placement.name, placement.gpu, draft.backend.thread_count(draft.config, placement)
+        return replace(placement, threads=draft.backend.thread_count(draft.config, placement))
 
     if model.placements == draft.placements:
         model.config = _described(model.config, draft)

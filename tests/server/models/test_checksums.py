@@ -240,7 +240,7 @@ def test_a_file_that_changes_while_it_is_loaded_is_noticed(tmp_path: Path, chang
     assert draft.problems == []
     until(lambda: changed_since(folder / "labels.txt"))
     change(folder / "labels.txt")
-    loaded, failed = load_versions(draft, [1], no_steps, None)
+    loaded, failed = load_versions(draft, [1], no_steps, None, None)
     assert loaded == []
     assert "labels.txt was changed after its checksum was compared" in failed[1]
     with pytest.raises(InvalidArgumentError, match="was changed"):
