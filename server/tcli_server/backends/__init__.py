@@ -211,6 +211,10 @@ class AnsweringInstance(Instance, Protocol):
     def fit(self) -> bool:
         """Whether it can run a batch now."""
 
+    @property
+    def generation(self) -> int:
+        """Grows when it loses what earlier requests left in it."""
+
     def await_fit(self, secs: float) -> bool:
         """Wait, so long at most, until it can; False if it still cannot but is about to."""
 

@@ -72,6 +72,11 @@ class AnsweringExecutor:
         """As `AnsweringInstance.fit`."""
         return self._instance.fit
 
+    @property
+    def generation(self) -> int:
+        """As `AnsweringInstance.generation`."""
+        return self._instance.generation
+
     def await_fit(self, secs: float) -> bool:
         """As `AnsweringInstance.await_fit`."""
         return self._instance.await_fit(secs)
@@ -102,6 +107,8 @@ class AnsweringExecutor:
     def _execute(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
         answers: list[Answer | None] = [None] * len(calls)
         places = list(range(len(calls)))
+        if calls[0].request.step is not None:  # what it goes on from is gone
+            return self._try(calls)
         for _ in range(_TRIES + len(calls)):
             left = []
             for place, answer in zip(places, self._try([calls[place] for place in places]), strict=True):

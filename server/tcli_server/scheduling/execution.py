@@ -38,6 +38,9 @@ class Executor:
     together = 1
     """As `AnsweringExecutor.together`."""
 
+    generation = 0
+    """As `AnsweringInstance.generation`."""
+
     fit = True
     """As `AnsweringInstance.fit`."""
 

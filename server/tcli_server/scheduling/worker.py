@@ -73,6 +73,11 @@ class Worker:
         """Requests that its instance may be given together although they share no batch."""
         return self._executor.together
 
+    @property
+    def generation(self) -> int:
+        """Grows when its instance loses what earlier requests left in it."""
+        return self._executor.generation
+
     def rests(self, workers: "Sequence[Worker]") -> bool:
         """Wait a moment if its instance cannot run a batch now, and others can or it soon will; whether that is so still."""
         executor = self._executor

@@ -84,6 +84,11 @@ class PythonInstance:
         """As `AnsweringInstance.fit`."""
         return self._supervisor.fit
 
+    @property
+    def generation(self) -> int:
+        """As `AnsweringInstance.generation`."""
+        return self._supervisor.deaths
+
     def await_fit(self, secs: float) -> bool:
         """As `AnsweringInstance.await_fit`."""
         self._supervisor.await_fit(secs)

@@ -36,6 +36,7 @@ class Supervisor:
         fit: whether the present worker has loaded the model and lives.
         failing: why there is no worker and not about to be one; empty otherwise.
         checks: whether the model has a word of its own on whether it is ready.
+        deaths: workers that ended by themselves.
         restarts: workers that took the place of others.
 
     Raises:
@@ -52,6 +53,7 @@ class Supervisor:
     ) -> None:
         self.fit = False
         self.failing = ""
+        self.deaths = 0
         self.restarts = 0
         self.checks = False
         self._name = name
@@ -105,6 +107,7 @@ class Supervisor:
             if not self.fit or process is not self.process:
                 return
             self.fit = False
+            self.deaths += 1
             self._series = 0 if time.monotonic() - self._since >= _STEADY_SECS else self._series + 1
         error = process.ended()
         LOG.error("%s", error)

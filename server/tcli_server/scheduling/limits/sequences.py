@@ -38,6 +38,12 @@ class LimitedSequenceBatcher(SequenceBatcher):
         self._asking: dict[Seat, bool] = {}  # those in line for a permit, and whether they wait to be woken
         super().__init__(model, size, idle_ns, strategy, controls, states, instances, executor, iterations)
 
+    def _rests(self, seat: Seat) -> bool:
+        with self._lock:  # an instance that cannot run must not keep others from it
+            self._asking.pop(seat, None)
+            self._permits[seat.worker].give_up()
+        return super()._rests(seat)
+
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""
         fresh = self._permits.join(instances)
@@ -52,6 +58,8 @@ class LimitedSequenceBatcher(SequenceBatcher):
         seat = next(seat for seat in self._seats if seat.worker is worker)
         permit = self._permits[worker]
         while True:
+            if worker.generation and self._rests(seat):
+                continue
             gone: Batch = []
             batch: Batch = []
             with self._lock:

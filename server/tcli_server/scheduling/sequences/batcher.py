@@ -29,6 +29,10 @@ _COMPACT = 64
 _WARNING_SECS = 10
 
 
+_MOST_LOST = 10_000
+"""Sequences whose instance lost them that are remembered, so that their clients are told."""
+
+
 class SequenceBatcher:
     """Sequences, the slots that they hold, and those that wait for one.
 
@@ -65,6 +69,7 @@ class SequenceBatcher:
         self._iterations = iterations
         self._lock = threading.Lock()
         self._runs: dict[int | str, Run] = {}  # those that may go on, by id
+        self._lost: OrderedDict[int | str, bool] = OrderedDict()  # those whose client has not been told yet
         self._resting: OrderedDict[Run, None] = OrderedDict()  # those whose client is to speak, longest first
         self._backlog: deque[Run] = deque()
         self._seats: list[Seat] = []
@@ -111,6 +116,8 @@ class SequenceBatcher:
                 return False
             run = self._runs.get(request.sequence_id)
             if run is None and not request.sequence_start:
+                if self._lost.pop(request.sequence_id, None):
+                    raise _loss(request.sequence_id, self._model)
                 raise InvalidArgumentError(
                     f"inference request for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
                     "on the first request of the sequence"
@@ -262,6 +269,8 @@ class SequenceBatcher:
         seat = next(seat for seat in self._seats if seat.worker is worker)
         while True:
             gone: Batch = []
+            if worker.generation and self._rests(seat):
+                continue
             with self._lock:
                 runs, wait_ns = self._strategy.plan(seat.rows, time.monotonic_ns(), self._stopped)
                 batch = self._batch(runs, gone)
@@ -278,6 +287,21 @@ class SequenceBatcher:
                 return number, batch
             if not runs:
                 self._wait(seat, wait_ns)
+
+    def _rests(self, seat: Seat) -> bool:
+        """End the sequences of which an instance has lost what it knew; and wait a moment if it is about to be replaced."""
+        worker = seat.worker
+        waiting: Batch = []
+        with self._lock:
+            for run in seat.rows:
+                if run is not None and -1 < run.generation != worker.generation and run.running is None:
+                    self._lost[run.id] = True
+                    waiting += self._end(run)
+            while len(self._lost) > _MOST_LOST:
+                self._lost.popitem(last=False)
+        for request in waiting:
+            request.fail(_loss(request.sequence_id, self._model), FailureReason.OTHER)
+        return not (worker.fit or worker.retired or self._stopped) and worker.rests(())
 
     def _wait(self, seat: Seat, wait_ns: int) -> None:
         if not seat.worker.parking.wait(None if wait_ns < 0 else wait_ns):
@@ -316,6 +340,8 @@ class SequenceBatcher:
         request.queue = None
         self._waiting -= 1
         run.running = request
+        if run.generation < 0 and run.seat is not None:
+            run.generation = run.seat.worker.generation
         if request.sequence_start:
             run.states = self._states.initial
         inputs = {**inputs, **self._controls.of(request), **run.states}
@@ -449,6 +475,12 @@ class SequenceBatcher:
     def _wake_all(self) -> None:
         for seat in self._seats:
             seat.wake()
+
+
+def _loss(sequence_id: int | str, model: str) -> UnavailableError:
+    return UnavailableError(
+        f"the process of model '{model}' ended, and with it the state of sequence {sequence_id}; fix: start the sequence anew"
+    )
 
 
 def cancel(requests: Iterable[InferenceRequest]) -> None:

@@ -22,6 +22,7 @@ class Run:
 
     Attributes:
         requests: those that wait, in their order.
+        generation: of the instance when its first request ran there; -1 before.
         seat: the instance that it belongs to, None while it waits for a slot.
         row: its slot there.
         running: its request that the instance works on.
@@ -38,6 +39,7 @@ class Run:
         "again",
         "complete",
         "connection",
+        "generation",
         "id",
         "requests",
         "rests_ns",
@@ -57,6 +59,7 @@ class Run:
         self.row = 0
         self.running: InferenceRequest | None = None
         self.complete = False
+        self.generation = -1
         self.connection: object = None
         self.rests_ns = 0
         self.again = False
