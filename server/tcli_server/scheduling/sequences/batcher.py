@@ -295,7 +295,8 @@ class SequenceBatcher:
         with self._lock:
             for run in seat.rows:
                 if run is not None and -1 < run.generation != worker.generation and run.running is None:
-                    self._lost[run.id] = True
+                    if not run.requests:
+                        self._lost[run.id] = True
                     waiting += self._end(run)
             while len(self._lost) > _MOST_LOST:
                 self._lost.popitem(last=False)
