@@ -141,7 +141,7 @@ class AnsweringExecutor:
         """What the client gets of an answer."""
         request, spec = call.request, self._spec
         if answer.error is not None:
-            return error_of_kind(answer.error.kind, f"{request_prefix(request.id)}{answer.error}")
+            return error_of_kind(answer.error.kind, str(answer.error))  # as the model said it: Triton adds nothing
         try:
             outputs = {name: self._to_client(name, array) for name, array in answer.outputs.items()}
         except ServerError as error:
