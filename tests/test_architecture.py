@@ -56,6 +56,7 @@ LEAVES = {
     "request",
     "window",
     "temporary",
+    "messages",
 }
 BOOKS = {"observability.custom_metrics", "observability.log", "observability.statistics"}
 ROOMS = {
