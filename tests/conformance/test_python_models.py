@@ -57,6 +57,11 @@ def test_answers_as_triton(answers: dict[str, dict[str, Json]], topic: str, exch
     assert not unused, f"these differences are no more: {unused}"
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_what_is_asked_is_recorded(topic: str):
+    assert list(recorded(topic)) == [exchange.name for exchange in TOPICS[topic]]
+
+
 def test_what_errors_say_is_what_triton_says():
     wrong = [
         f"{topic}/{exchange.name}: {error}"
