@@ -56,7 +56,6 @@ LEAVES = {
     "request",
     "window",
     "temporary",
-    "messages",
 }
 BOOKS = {"observability.custom_metrics", "observability.log", "observability.statistics"}
 ROOMS = {
