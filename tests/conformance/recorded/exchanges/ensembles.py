@@ -40,7 +40,6 @@ EXCHANGES = [
         "told", id="e", parameters={"a": "b", "sequence_id": 9, "sequence_start": True})),
     Infer("what a step is told, with its optional input", Request("told", (Tensor("X", "INT32", (1,), (1,)),))),
     Stream("decoupled", (repeat(1, 2, 3, model="stream", id="a"),), folded=True),
-    Stream("decoupled, without the empty final", (repeat(1, 2, 3, model="stream"),), folded=True, empty_final=False),
     Stream("decoupled, nothing", (repeat(model="stream", id="a"),), folded=True),
     Stream("decoupled, from a thread", (repeat(1, 2, how="thread", model="stream"),), folded=True),
     Stream("decoupled, only an error", (repeat(1, how="only_an_error", model="stream", id="a"),),
