@@ -70,7 +70,7 @@ ROOMS = {
     "options": {"models"},
     "engine": {"caching", "models", "scheduling", "calls", "options", "pending", "hardware"},
     "protocols": {"engine", "hardware"},
-    "observability": {"caching", "engine", "models", "protocols", "hardware"},
+    "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
     "zoo": {"backends", "repository"},
 }

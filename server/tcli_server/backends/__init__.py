@@ -212,6 +212,14 @@ class AnsweringInstance(Instance, Protocol):
         """Whether it can run a batch now."""
 
     @property
+    def restarts(self) -> int:
+        """Processes that took the place of others."""
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes of memory that are shared with its process."""
+
+    @property
     def generation(self) -> int:
         """Grows when it loses what earlier requests left in it."""
 

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from tcli_server.backends import AnsweringInstance
 from tcli_server.caching.cache import CacheUse
 from tcli_server.engine import Engine
 from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
@@ -130,6 +131,21 @@ _PER_RESOURCE: tuple[tuple[str, str, str, Callable[["ResourceUse"], int]], ...] 
     ),
 )
 
+_PER_WORKER: tuple[tuple[str, str, str, Callable[[AnsweringInstance], int]], ...] = (
+    (
+        "tcli_worker_restarts",
+        "counter",
+        "Processes of an instance that took the place of one that ended",
+        lambda one: one.restarts,
+    ),
+    (
+        "tcli_worker_shared_memory_bytes",
+        "gauge",
+        "Memory that an instance shares with its process, bytes",
+        lambda one: one.memory_size,
+    ),
+)
+
 _PER_GPU: tuple[tuple[str, str, str, Callable[[GpuUsage], float | None]], ...] = (
     ("nv_gpu_utilization", "gauge", "GPU utilization, 0.0 to 1.0", lambda gpu: gpu.utilization),
     ("nv_gpu_memory_total_bytes", "gauge", "GPU memory, bytes", lambda gpu: gpu.memory_total),
@@ -207,10 +223,25 @@ def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
         for model, labels in cached:
             family.add_sample(name, labels, counted(model))
         yield family
+    yield from _worker_families(labelled)
     load = Metric("nv_model_load_duration_secs", "Seconds that loading took", "gauge")
     for model, labels in labelled:
         load.add_sample(load.name, labels, model.load_seconds)
     yield load
+
+
+def _worker_families(models: Sequence[tuple[Model, Labels]]) -> Iterator[Metric]:
+    workers = [
+        (placed.instance, {**labels, "instance": placed.placement.name})
+        for model, labels in models
+        for placed in model.instances
+        if isinstance(placed.instance, AnsweringInstance)
+    ]
+    for name, kind, documentation, read in _PER_WORKER if workers else ():
+        family = Metric(name, documentation, kind)
+        for instance, labels in workers:
+            family.add_sample(name, labels, read(instance))
+        yield family
 
 
 def _custom_families(metrics: CustomMetrics) -> Iterator[Metric]:

@@ -99,7 +99,8 @@ class WorkerProcess:
     @property
     def memory_size(self) -> int:
         """Bytes of shared memory that it has, both ways."""
-        return sum(os.fstat(descriptor).st_size for descriptor in self._descriptors)
+        with self._lock:
+            return 0 if self._closed else sum(os.fstat(descriptor).st_size for descriptor in self._descriptors)
 
     def order(self, message: Message, timeout: float | None = None) -> Message:
         """Give an order and wait until it is done.

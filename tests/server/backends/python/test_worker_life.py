@@ -14,6 +14,8 @@ import pytest
 from python_models import IDENTITY, IDENTITY_CONFIG, REPEAT, REPEAT_CONFIG, write_python_model
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
+from tcli_server.observability.metrics import ServerCollector, exposition
+from tcli_server.observability.system import SystemPoller
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 from waiting import until
@@ -424,3 +426,14 @@ def test_a_request_that_kills_the_worker_costs_nobody_else_anything(tmp_path: Pa
             assert over.acquire(timeout=30)
         assert [name for name, response in heard.items() if response.error is not None] == ["exit"]
         assert counts(engine) == (128, 2)
+
+
+def test_the_metrics_show_restarts_and_shared_memory(tmp_path: Path):
+    write_python_model(tmp_path, "m", PROCESS)
+    with Engine(tmp_path) as engine:
+        os.kill(process_of(engine), signal.SIGKILL)
+        until(lambda: engine.model_ready("m") and engine.model("m").instances[0].instance.restarts == 1)
+        poller = SystemPoller(60, cpu=False, gpu=False)
+        text = exposition(ServerCollector(engine, poller).collect()).decode()
+    assert 'tcli_worker_restarts{instance="m_0_0",model="m",version="1"} 1' in text
+    assert 'tcli_worker_shared_memory_bytes{instance="m_0_0",model="m",version="1"} 2097152' in text
