@@ -120,7 +120,7 @@ ALLOWED = [
         "0.outputs.JSON.0.parameters": {"sequence_id": 0, "sequence_start": False, "sequence_end": False},
     }),
     Allowed(MIDDLE, "calls/decoupled with an error in the middle", {"0.outputs.JSON.0": [
-        {"outputs": {"OUT": [5], "IDX": [0]}}, {"error": "[request id: <id_unknown>] no 6", "code": "INVALID_ARG"},
+        {"outputs": {"OUT": [5], "IDX": [0]}}, {"error": "no 6", "code": "INVALID_ARG"},
         {"outputs": {"OUT": [7], "IDX": [2]}}, {"outputs": {}},
     ]}),
     Allowed(MANY, "sequences/iterative and decoupled, more than one", {"generate.status": 500}),
