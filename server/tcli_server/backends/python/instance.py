@@ -62,6 +62,7 @@ class PythonInstance:
             "respond": self._respond,
             "abandoned": self._abandoned,
             "failed": self._failed,
+            "settle": lambda process, message: process.tell({"call": message["call"]}),  # all before it is done
         }
         self._inferences = Inferences(surroundings.host)
         self._handlers.update(self._inferences.handlers)

@@ -176,6 +176,10 @@ class Model:
             self._check(result, len(requests))
             return self._reply(result, requests, senders)
         except Exception as error:
+            if any(sender.closed for sender in senders):
+                self._link.ask(
+                    "settle", {}
+                )  # final responses go another way than this failure, which must not overtake
             for sender in senders:
                 sender.close()
             return {"failure": failures.describe(error)}, []
