@@ -67,6 +67,12 @@ def test_members_are_tensors_or_parameters():
     assert isinstance(request.parameters["huge"], float)
 
 
+def test_integers_that_triton_s_parameters_do_not_hold_are_floats():
+    parameters = decode({"fits": 2**63 - 1, "not": 2**63, "low": -(2**63)}).parameters
+    assert [type(value) for value in parameters.values()] == [int, float, int]
+    assert parameters["fits"] == 2**63 - 1
+
+
 def test_tensors_may_be_among_the_parameters():
     request = decode({"PROMPT": "a", "parameters": {"STREAM": True}})
     assert request.inputs["STREAM"].tolist() == [[True]]
