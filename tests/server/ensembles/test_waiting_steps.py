@@ -11,6 +11,7 @@ from python_models import write_python_model
 from scheduled import Answers
 from tcli_server import Engine, InferenceResponse
 from tcli_server.errors import CancelledError, InternalError, UnavailableError
+from tcli_server.models.check import check_repository
 from tcli_server.window import ResponseWindow
 from waiting import until
 
@@ -188,3 +189,11 @@ def test_a_model_in_two_steps_never_waits_for_itself(repository: Path, first: st
     with Engine(repository) as engine:
         _, answers = ask(engine, "twice", range(1000))
         assert numbers(heard(answers, 1000)) == list(range(1000))
+
+
+@pytest.mark.parametrize("value", ["-5", '"many"', "12345678901"])
+def test_a_limit_that_is_none_is_refused_by_its_line(repository: Path, value: str):
+    write_decoupled(repository, "simple", more=f"\nmax_inflight_requests: {value}\n")
+    problem = check_repository(repository, "simple")[0]
+    text = (repository / "simple" / "config.pbtxt").read_text().splitlines()
+    assert problem.line == next(number for number, line in enumerate(text, 1) if "max_inflight_requests" in line)
