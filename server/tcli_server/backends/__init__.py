@@ -146,14 +146,16 @@ class Call(Protocol):
         request: what the client sent; read only.
         inputs: what the model gets, in its own shapes.
         outputs: names of those that the client wants.
-        on_end: called once when the request ends, from any thread; to be set by the instance.
+        on_end: called once with this when the request ends, from any thread; to be set by the instance.
+        number: for the instance to know it by.
         again: the model wants the request once more; to be set by the instance before `execute` returns.
     """
 
     request: InferenceRequest
     inputs: Inputs
     outputs: Sequence[str]
-    on_end: Callable[[], None] | None
+    on_end: "Callable[[Call], None] | None"
+    number: int
     again: bool
 
     def respond(self, answer: Answer, final: bool) -> None:

@@ -46,22 +46,23 @@ class InferenceStatistics:
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record_execution(self, batch_size: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
-        """Count one execution of the model.
+    def record_execution(self, batch_size: int, input_ns: int, infer_ns: int, output_ns: int, count: int = 1) -> None:
+        """Count executions of the model.
 
         Args:
             batch_size: inferences in the batch, the sum of the requests' batch sizes.
-            input_ns: time to gather the inputs; likewise infer_ns and output_ns.
+            input_ns: time that each took to gather the inputs; likewise infer_ns and output_ns.
+            count: executions that were alike.
         """
         with self._lock:
-            self.execution_count += 1
+            self.execution_count += count
             batch = self.batches.get(batch_size)
             if batch is None:
                 batch = self.batches[batch_size] = BatchStatistics()
-            batch.count += 1
-            batch.input_ns += input_ns
-            batch.infer_ns += infer_ns
-            batch.output_ns += output_ns
+            batch.count += count
+            batch.input_ns += input_ns * count
+            batch.infer_ns += infer_ns * count
+            batch.output_ns += output_ns * count
 
     def record_step(self, request: InferenceRequest) -> None:
         """Count the times of a step of a request that the model gets again, by its stamps; the request counts at its end."""

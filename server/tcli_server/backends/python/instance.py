@@ -120,9 +120,9 @@ class PythonInstance:
         self._ordered = frozenset(numbers)
         for number, call in zip(numbers, calls, strict=True):
             self._open[number] = call
-            call.on_end = lambda number=number: self._ended(number)
+            call.number, call.on_end = number, self._ended
             if call.request.ended:
-                self._ended(number)
+                self._ended(call)
         try:
             try:
                 block, inputs = write([call.inputs for call in calls], process.requests)
@@ -191,10 +191,10 @@ class PythonInstance:
                 self._none_open.notify_all()
         return call
 
-    def _ended(self, number: int) -> None:
+    def _ended(self, call: Call) -> None:
         """The request has ended; if the worker still thinks of it, it may stop."""
-        if number in self._open:
-            self._supervisor.process.tell({"kind": "cancel", "request": number})
+        if call.number in self._open:
+            self._supervisor.process.tell({"kind": "cancel", "request": call.number})
 
     def _lost(self, error: WorkerGoneError) -> None:
         """The worker is gone, and with it whatever it would have answered later."""

@@ -43,9 +43,8 @@ def write(tensors: Sequence[Inputs], memory: WrittenMemory) -> tuple[list[int], 
     if not size:
         return [0, 0], described
     block = memory.take(size)
-    root = memory.array(block, size)
     for start, nbytes, array in arrays:
-        np.copyto(root[start : start + nbytes].view(array.dtype).reshape(array.shape), array)
+        memory.shaped(block + start, nbytes, array.dtype, array.shape)[...] = array
     for descriptions in described:
         for description in descriptions:
             description[3] += block
@@ -66,7 +65,7 @@ def read(descriptions: Iterable[Description], memory: ReadMemory) -> dict[str, n
         if not nbytes:
             arrays[name] = np.empty(shape, kind.dtype)
         elif kind.size:
-            arrays[name] = memory.array(start, nbytes).view(kind.dtype).reshape(shape).copy()
+            arrays[name] = memory.shaped(start, nbytes, kind.dtype, shape).copy()
         else:
             arrays[name] = deserialize_bytes_tensor(memory.array(start, nbytes).tobytes()).reshape(shape)
     return arrays

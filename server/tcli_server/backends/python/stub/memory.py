@@ -11,7 +11,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,12 @@ class _Map:
         if end > len(self._map):  # older views keep the older map alive
             self._map = mmap.mmap(self.descriptor, max(end, os.fstat(self.descriptor).st_size))
         return np.frombuffer(self._map, np.uint8, size, offset)
+
+    def shaped(self, offset: int, size: int, dtype: np.dtype[Any], shape: Sequence[int]) -> np.ndarray:
+        """A view of a part as an array that takes `size` bytes."""
+        if offset + size > len(self._map):
+            self.array(offset, size)
+        return np.ndarray(shape, dtype, self._map, offset)
 
 
 class WrittenMemory:
@@ -112,6 +119,10 @@ class WrittenMemory:
         """The bytes of a block, to be written: uint8 [size]."""
         return self._map.array(offset, size)
 
+    def shaped(self, offset: int, size: int, dtype: np.dtype[Any], shape: Sequence[int]) -> np.ndarray:
+        """A part of a block as an array that takes `size` bytes, to be written."""
+        return self._map.shaped(offset, size, dtype, shape)
+
 
 class ReadMemory:
     """The reader's side. A block is done with when the last array over it is gone."""
@@ -124,6 +135,10 @@ class ReadMemory:
     def array(self, offset: int, size: int) -> np.ndarray:
         """The bytes of a block, for a moment: uint8 [size]."""
         return self._map.array(offset, size)
+
+    def shaped(self, offset: int, size: int, dtype: np.dtype[Any], shape: Sequence[int]) -> np.ndarray:
+        """A part of a block as an array that takes `size` bytes, for a moment."""
+        return self._map.shaped(offset, size, dtype, shape)
 
     def watched(self, offset: int, size: int) -> np.ndarray:
         """The bytes of a block, which `gone` tells of when nobody has a view of them any more: uint8 [size]."""

@@ -11,6 +11,8 @@ from typing import Any
 
 Message = dict[str, Any]
 
+_encoder = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
 _LENGTH = struct.Struct("<I")
 _CHUNK = 1 << 16
 
@@ -86,4 +88,4 @@ class Channel:
 
 
 def _encode(message: Message) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()
+    return _encoder(message).encode()
