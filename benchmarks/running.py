@@ -26,6 +26,7 @@ class Ports:
     grpc: int
     pid: int
     counts: bool = True
+    metrics: int = 0
 
     def cpu_seconds(self) -> float:
         """Processor time that the server has used."""
@@ -59,7 +60,7 @@ def tcli_serve(repository: Path, *options: str, checkout: Path = HERE.parent) ->
     ) as process:
         try:
             wait_until_ready(process, http)
-            yield Ports(http, grpc, process.pid)
+            yield Ports(http, grpc, process.pid, metrics=metrics)
         finally:
             process.terminate()
 

@@ -44,6 +44,16 @@ def constant(weights: np.ndarray) -> bytes:
     return _model([node], {"INPUT0": [1]}, {"OUTPUT0": list(weights.shape)}, TensorProto.FLOAT, (held,))
 
 
+def table(weights: np.ndarray) -> bytes:
+    """OUTPUT0 = the element of WEIGHTS at INPUT0, where both are one float."""
+    held = numpy_helper.from_array(weights, "WEIGHTS")
+    nodes = [
+        helper.make_node("Cast", ["INPUT0"], ["PLACE"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["WEIGHTS", "PLACE"], ["OUTPUT0"]),
+    ]
+    return _model(nodes, {"INPUT0": [1]}, {"OUTPUT0": [1]}, TensorProto.FLOAT, (held,))
+
+
 def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
     ones = helper.make_tensor(

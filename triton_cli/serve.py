@@ -45,16 +45,50 @@ def serve(
         _choice(
             _MODELS,
             "none loads every model at the start, poll does so and follows what changes in the repository; explicit loads "
-            "those of --load-model.",
-            metavar="none|poll|explicit",
+            "those of --load-model; on-demand loads a model when the first request for it comes.",
+            metavar="none|poll|explicit|on-demand",
         ),
     ] = "none",
     repository_poll_secs: Annotated[
-        int, _choice(_MODELS, "How often poll looks at the repository.", min=1, metavar="SECONDS")
+        int, _choice(_MODELS, "How often poll and on-demand look at the repository.", min=1, metavar="SECONDS")
     ] = 15,
     load_model: Annotated[
         list[str] | None, _choice(_MODELS, "Model to load at the start (repeatable); '*' for all.", metavar="NAME")
     ] = None,
+    memory_budget: Annotated[
+        str,
+        _choice(
+            _MODELS,
+            "With on-demand: memory that loaded models may take together, like 2GiB; those that are longest unused go first.",
+            metavar="BYTES",
+        ),
+    ] = "",
+    idle_unload_secs: Annotated[
+        float,
+        _choice(
+            _MODELS,
+            "With on-demand: unload models that are not used for so long, 0 for never.",
+            min=0,
+            metavar="SECONDS",
+        ),
+    ] = 0,
+    pin_model: Annotated[
+        list[str] | None,
+        _choice(_MODELS, "With on-demand: model to load at the start and to keep loaded (repeatable).", metavar="NAME"),
+    ] = None,
+    load_wait_secs: Annotated[
+        float,
+        _choice(
+            _MODELS,
+            "With on-demand: how long a request waits for its model to be loaded.",
+            min=0.001,
+            metavar="SECONDS",
+        ),
+    ] = 120,
+    load_wait_requests: Annotated[
+        int,
+        _choice(_MODELS, "With on-demand: requests that may wait for models to be loaded.", min=1, metavar="N"),
+    ] = 1024,
     model_load_thread_count: Annotated[
         int, _choice(_MODELS, "Models that load at the same time.", min=1, metavar="N")
     ] = 4,
@@ -209,12 +243,13 @@ def serve(
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
     model_control_mode = model_control_mode.lower()
-    settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit")
+    settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit", "on-demand")
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
     stop = StopSignal()
 
+    from tcli_server.models.on_demand_options import OnDemandOptions
     from tcli_server.observability.log import LogOptions
     from tcli_server.options import EngineOptions
     from tcli_server.protocols.grpc import GrpcOptions
@@ -274,6 +309,13 @@ def serve(
         repository_poll_secs=repository_poll_secs,
         load_models=load_models,
         model_namespacing=bool(model_namespacing),
+        on_demand=OnDemandOptions(
+            settings.byte_count("--memory-budget", memory_budget) if memory_budget else None,
+            idle_unload_secs,
+            tuple(dict.fromkeys(pin_model or [])),
+            load_wait_secs,
+            load_wait_requests,
+        ),
         model_config_name=settings.config_name(model_config_name),
         auto_complete_config=not disable_auto_complete_config,
         backend_config=backend_settings,
@@ -365,10 +407,15 @@ def _load(engine: "Engine") -> None:
     if not index:
         places = ", ".join(str(path) for path in engine.repositories)
         warn(f"no models in {places}: scaffold two with 'tcli repo init {engine.repositories[0]}'")
-    names, everything = engine.options.load_models, engine.options.model_control_mode in ("none", "poll")
-    everything = everything or names == ("*",)
+    options = engine.options
+    names = (*options.load_models, *options.on_demand.pin_models)
+    everything = options.model_control_mode in ("none", "poll") or names == ("*",)
     asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
-    sys.stdout.write(model_table(asked))
+    if options.model_control_mode == "on-demand":
+        count = len({entry.name for entry in index})
+        sys.stdout.write(f"{count} models, loaded when they are asked for\n{model_table(asked) if asked else ''}")
+    else:
+        sys.stdout.write(model_table(asked))
     sys.stdout.write("".join(placeholder_notes(engine.models())))
     sys.stdout.flush()
     failed = sorted({entry.name for entry in asked if entry.state != "READY"})

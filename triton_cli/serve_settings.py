@@ -1,6 +1,7 @@
 """What `tcli serve` makes of its options before it loads anything."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -64,8 +65,11 @@ def models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
     Raises:
         Exit: the options contradict each other.
     """
-    if names and mode != "explicit":
-        fail("--load-model needs --model-control-mode=explicit", "add that option, or leave --load-model out")
+    if names and mode not in ("explicit", "on-demand"):
+        fail(
+            "--load-model needs --model-control-mode=explicit or on-demand",
+            "add that option, or leave --load-model out",
+        )
     if "*" in names and len(set(names)) > 1:
         fail("--load-model=* loads every model and cannot be combined with another --load-model")
     return tuple(dict.fromkeys(names))
@@ -97,6 +101,21 @@ def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
         else:
             config.setdefault(backend, {})[key] = value
     return config
+
+
+def byte_count(option: str, given: str) -> int:
+    """Bytes of a text like `500000`, `512MB` (millions) or `1.5GiB` (of 1024).
+
+    Raises:
+        BadParameter: another form, or nothing.
+    """
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([kmgt]?)(i?)b?", given.strip().lower())
+    if match is None or (match[3] and not match[2]):
+        raise typer.BadParameter(f"'{given}': expected bytes, for example 500MB or 2GiB", param_hint=option)
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
+    if size < 1:
+        raise typer.BadParameter(f"'{given}': expected at least one byte", param_hint=option)
+    return size
 
 
 def config_name(given: str) -> str:

@@ -8,7 +8,16 @@ with Engine("model_repository") as engine:
 
 from tcli_server.engine import Engine
 from tcli_server.errors import ErrorKind, ServerError
+from tcli_server.models.on_demand_options import OnDemandOptions
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 
-__all__ = ["Engine", "EngineOptions", "ErrorKind", "InferenceRequest", "InferenceResponse", "ServerError"]
+__all__ = [
+    "Engine",
+    "EngineOptions",
+    "ErrorKind",
+    "InferenceRequest",
+    "InferenceResponse",
+    "OnDemandOptions",
+    "ServerError",
+]

@@ -89,6 +89,13 @@ async def call_async(submit: Submit, request: InferenceRequest) -> InferenceResp
         raise
 
 
+def settled(answer: bool) -> "Future[bool]":
+    """A future that has its answer."""
+    future: Future[bool] = Future()
+    future.set_result(answer)
+    return future
+
+
 def all_true(answers: "Sequence[Future[bool]]") -> "Future[bool]":
     """Whether all come true; done as soon as that is sure."""
     result: Future[bool] = Future()

@@ -9,10 +9,8 @@ such a child by `os._exit`, as multiprocessing does.
 """
 
 import contextlib
-import ctypes
 import os
 import time
-import weakref
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,14 +22,17 @@ from tritonclient.grpc import service_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.caching.cache import ResponseCache
-from tcli_server.calls import InferOptions, all_true, call, call_async, request_for, stream, stream_async
-from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError, UnavailableError
+from tcli_server.calls import InferOptions, all_true, call, call_async, request_for, settled, stream, stream_async
+from tcli_server.errors import NotFoundError, ServerError, UnavailableError
+from tcli_server.forks import watch_forks
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
 from tcli_server.models.control import ModelControl
+from tcli_server.models.demand import Demand
 from tcli_server.models.draft import check_settings
 from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
+from tcli_server.models.on_demand import OnDemand
 from tcli_server.models.polling import Polling
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
@@ -39,8 +40,6 @@ from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling import Later
-from tcli_server.scheduling.limits.amounts import parse_amounts
-from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 from tcli_server.version import VERSION
 
 EXTENSIONS = (
@@ -80,13 +79,12 @@ class Engine:
         missing = [path for path in self.repositories if not os.path.isdir(path)]  # noqa: PTH112
         if missing and self.options.exit_on_error:
             raise NotFoundError(f"model repository '{missing[0]}' is not a folder that exists")
-        if self.options.load_models and self.options.model_control_mode != "explicit":
-            raise InvalidArgumentError("--load-model needs --model-control-mode=explicit")
+        self.options.check()
         check_settings(self.options.backend_config)
         size = self.options.response_cache_byte_size
         self.response_cache = ResponseCache(size) if size else None
         self.custom_metrics = CustomMetrics()
-        self.rate_limiter = _rate_limiter(self.options)
+        self.rate_limiter = self.options.rate_limiter()
         self._control = ModelControl(
             [] if missing else self.repositories,
             self.options.auto_complete_config,
@@ -102,10 +100,14 @@ class Engine:
         limit = self.options.max_pending_bytes
         self._pending = PendingBytes(usable_memory() // _PENDING_SHARE if limit is None else limit)
         self._polling: Polling | None = None
+        self.demand = Demand(self._registry)
+        if self.options.model_control_mode == "on-demand":
+            chosen, poll_secs = self.options.on_demand, self.options.repository_poll_secs
+            self.demand = OnDemand(self._control, self._submit, chosen, poll_secs, self._pending, self.response_cache)
         self._started = False
         self._orphaned = ""
         self._refusal = _NOT_READY if missing else ""
-        _ENGINES.add(self)
+        watch_forks(self)
 
     def __enter__(self) -> Self:
         self.start()
@@ -130,16 +132,17 @@ class Engine:
             return
         options = self.options
         names: Sequence[str] = ()
-        if options.model_control_mode != "explicit" or options.load_models == ("*",):
-            try:
+        try:
+            if not options.takes_control or options.load_models == ("*",):
                 names = self._control.names_on_disk()
-            except ServerError as error:
-                if options.exit_on_error:
-                    raise
-                LOG.error("%s", error)
-                self._refusal = _NOT_READY
-        elif options.load_models:
-            names = list(dict.fromkeys(one for name in options.load_models for one in self._control.identifiers(name)))
+            else:
+                wanted = (*self.demand.start(), *options.load_models)
+                names = list(dict.fromkeys(one for name in wanted for one in self._control.identifiers(name)))
+        except ServerError as error:
+            if options.exit_on_error:
+                raise
+            LOG.error("%s", error)
+            self._refusal = _NOT_READY
         self._control.load_all(names)
         if options.model_control_mode == "poll" and not self._refusal:
             self._polling = Polling(self._control, options.repository_poll_secs)
@@ -153,6 +156,7 @@ class Engine:
         self._refusal = _EXITING
         if self._polling is not None:
             self._polling.stop()
+        self.demand.stop()
         self._control.begin_shutdown()
 
     def shutdown(self, timeout: float = 30) -> bool:
@@ -197,10 +201,8 @@ class Engine:
         return self._control.operations.busy
 
     def ready(self) -> bool:
-        """Whether every model that was asked for is ready (or just `live`, without strict readiness)."""
-        if not self.options.strict_readiness:
-            return self.live()
-        return self.live() and self._registry.all_ready() and all(model.fit for model in self._registry.models())
+        """Whether every model that has to be is ready (or just `live`, without strict readiness)."""
+        return self.live() and (not self.options.strict_readiness or self.demand.ready())
 
     # --- model control ---
 
@@ -230,6 +232,7 @@ class Engine:
             self._check_orphaned()
             self._check_control(config, files)
             override = parse_config_json(name, config) if isinstance(config, str) else config
+            self.demand.turn_on(name)
         except ServerError as error:
             future = Future()
             future.set_exception(error)
@@ -256,7 +259,7 @@ class Engine:
         Raises:
             UnavailableError: they may not.
         """
-        if self.options.model_control_mode != "explicit":
+        if not self.options.takes_control:
             raise UnavailableError(
                 "explicit model load / unload is not allowed if polling is enabled: start the server with "
                 "--model-control-mode=explicit"
@@ -284,6 +287,7 @@ class Engine:
             refused: Future[None] = Future()
             refused.set_exception(UnavailableError(self._orphaned))
             return refused
+        self.demand.turn_off(name)
         future = self._control.unload_named(name, unload_dependents)
         future.add_done_callback(lambda done: None if done.exception() else LOG.info("unloaded '%s'", name))
         return future
@@ -291,12 +295,22 @@ class Engine:
     # --- what is there ---
 
     def model(self, name: str, version: str = "") -> Model:
-        """The loaded model that answers for this name.
+        """The loaded model that answers for this name; on demand, waits until it is loaded.
 
         Raises:
             NotFoundError, UnavailableError, InvalidArgumentError: as `Registry.find`.
         """
-        return self._registry.find(name, version)
+        while (model := self.check_model(name, version)) is None:
+            self.demand.await_load(name, version)
+        return model
+
+    def check_model(self, name: str, version: str = "") -> Model | None:
+        """The model; None for one that has to be loaded first, by requests, which are taken. Raises as `model`."""
+        try:
+            return self._registry.find(name, version)
+        except (NotFoundError, UnavailableError) as error:
+            self.demand.check(name, version, error)
+            return None
 
     def models(self) -> Sequence[Model]:
         """Every model version that is ready."""
@@ -304,6 +318,8 @@ class Engine:
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether it answers requests, and says so itself where it has a word on it.
+
+        One that is loaded on demand does, unless it must not be loaded now.
 
         Raises:
             InvalidArgumentError: the version is not a number.
@@ -313,13 +329,13 @@ class Engine:
     def begin_model_ready(self, name: str, version: str = "") -> "Future[bool]":
         """Like `model_ready`, without waiting; done at once where the model has no word on it. Raises as `model_ready`."""
         try:
-            model = self._registry.find(name, version)
+            model = self.check_model(name, version)
         except (NotFoundError, UnavailableError):
-            return _done(False)
-        if not model.fit or self._refusal:
-            return _done(False)
-        checks = model.check_ready()
-        return all_true(checks) if checks else _done(True)
+            return settled(False)
+        if self._refusal or (model is not None and not model.fit):
+            return settled(False)
+        checks = model.check_ready() if model is not None else []
+        return all_true(checks) if checks else settled(True)
 
     def server_metadata(self) -> service_pb2.ServerMetadataResponse:
         """Name, version and extensions."""
@@ -327,12 +343,12 @@ class Engine:
 
     def model_metadata(self, name: str, version: str = "") -> service_pb2.ModelMetadataResponse:
         """Inputs and outputs as clients see them: batch dimension as -1, without `reshape`. Raises as `model`."""
-        model = self._registry.find(name, version)
+        model = self.model(name, version)
         return description.metadata(model, [model] if version else self._registry.ready(model.identifier))
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The complete configuration that the model runs with; read only. Raises as `model`."""
-        return self._registry.config(self._registry.find(name, version))
+        return self._registry.config(self.model(name, version))
 
     def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
         """Statistics of one model (all its ready versions unless one is named) or of all.
@@ -340,7 +356,11 @@ class Engine:
         Raises:
             InvalidArgumentError: the model or version is not ready, or the version is not a number.
         """
-        return description.statistics(self.models(), self._registry.identifier(name), version)
+        counted = self.demand.counted(name)
+        no_one = service_pb2.ModelStatisticsResponse()
+        return (
+            description.statistics(counted, self._registry.identifier(name), version) if counted is not None else no_one
+        )
 
     def repository_index(self, ready: bool = False) -> service_pb2.RepositoryIndexResponse:
         """Every model on disk or loaded, with each version's state and the reason if it is not READY."""
@@ -355,16 +375,30 @@ class Engine:
             later: puts off the waking of a worker, for callers that have more requests at hand.
         """
         request.arrival_ns = time.monotonic_ns()
+        self._submit(request, later)
+
+    def _submit(self, request: InferenceRequest, later: Later | None = None) -> None:
         pending, tried = self._pending, None
         try:
             while True:
                 if self._refusal:
                     raise UnavailableError(self._refusal)
-                model = self._registry.find(request.model_name, request.model_version)
-                if model is tried or not pending.charge(request):
-                    refusal = pending.refusal(request) if model is not tried else UnavailableError(_STOPPED)
+                try:
+                    model = self._registry.find(request.model_name, request.model_version)
+                except (NotFoundError, UnavailableError) as error:
+                    if self.demand.take(request, error):
+                        return
+                    tried = None
+                    continue
+                if model is tried:
                     request.observer = model.statistics
-                    request.fail(refusal, FailureReason.REJECTED)
+                    if self.demand.take(request, UnavailableError(_STOPPED)):
+                        return
+                    tried = None
+                    continue
+                if not pending.charge(request):
+                    request.observer = model.statistics
+                    request.fail(pending.refusal(request), FailureReason.REJECTED)
                     return
                 if request.ended:  # its end, before there was anything to release, would be the last to look
                     pending.release(request)
@@ -458,39 +492,8 @@ class Engine:
         """Like `infer_stream`, for asyncio; a loop that is left early is best closed by `contextlib.aclosing`."""
         return stream_async(self.submit, request_for(model_name, inputs, options))
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
+        """As `Forked.forked`: refuse everything from now on."""
         self._refusal = self._orphaned = (
             "this engine was made before a fork and has no threads here; fix: make one in the child process"
         )
-        # Nothing of it is ever freed here: libraries wait, or crash, when they end threads that only the parent has.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
-
-
-def _done(answer: bool) -> "Future[bool]":
-    future: Future[bool] = Future()
-    future.set_result(answer)
-    return future
-
-
-def _rate_limiter(options: EngineOptions) -> RateLimiter | None:
-    if options.rate_limit not in ("off", "execution_count"):
-        raise InvalidArgumentError(
-            f"invalid argument for --rate-limit: '{options.rate_limit}'; expected off or execution_count"
-        )
-    if options.rate_limit == "execution_count":
-        return RateLimiter(parse_amounts(options.rate_limit_resources))
-    if options.rate_limit_resources:
-        raise InvalidArgumentError("--rate-limit-resource needs --rate-limit=execution_count")
-    return None
-
-
-_ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for engine in _ENGINES:
-        engine._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

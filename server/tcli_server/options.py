@@ -1,9 +1,13 @@
 """What can be chosen about an engine."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.models.draft import BackendConfig
+from tcli_server.models.on_demand_options import OnDemandOptions
+from tcli_server.scheduling.limits.amounts import parse_amounts
+from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +16,12 @@ class EngineOptions:
 
     Attributes:
         model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`; `poll` is `none`, and
-            what changes in the repositories is followed.
-        repository_poll_secs: how often `poll` looks at the repositories.
-        load_models: models to load at the start in explicit mode; `("*",)` for all.
+            what changes in the repositories is followed; `on-demand` loads a model when the first request for it comes.
+        repository_poll_secs: how often `poll` and `on-demand` look at the repositories.
+        load_models: models to load at the start in explicit and on-demand mode; `("*",)` for all, in explicit mode.
         model_namespacing: several repositories may have models of the same name: each is known by `REPOSITORY/NAME`, and by
             its name while no other of that name is loaded.
+        on_demand: what is loaded on demand, and how long it stays.
         model_config_name: `configs/<model_config_name>.pbtxt` in a model's folder is its configuration, where there is one.
         auto_complete_config: fill what a configuration leaves out from the model file.
         backend_config: backend -> setting -> value, as `--backend-config` gives them.
@@ -33,10 +38,11 @@ class EngineOptions:
         server_id: the name in the server metadata.
     """
 
-    model_control_mode: Literal["none", "poll", "explicit"] = "none"
+    model_control_mode: Literal["none", "poll", "explicit", "on-demand"] = "none"
     repository_poll_secs: float = 15
     load_models: tuple[str, ...] = ()
     model_namespacing: bool = False
+    on_demand: OnDemandOptions = field(default_factory=OnDemandOptions)
     model_config_name: str = ""
     auto_complete_config: bool = True
     backend_config: BackendConfig = field(default_factory=dict)
@@ -50,3 +56,55 @@ class EngineOptions:
     allow_model_control_config: bool = True
     allow_model_control_files: bool = True
     server_id: str = "triton"
+
+    @property
+    def takes_control(self) -> bool:
+        """Whether clients may load and unload models."""
+        return self.model_control_mode in ("explicit", "on-demand")
+
+    def rate_limiter(self) -> RateLimiter | None:
+        """What limits executions, where that is wanted.
+
+        Raises:
+            InvalidArgumentError: an amount of a resource is none.
+        """
+        return RateLimiter(parse_amounts(self.rate_limit_resources)) if self.rate_limit == "execution_count" else None
+
+    def check(self) -> None:
+        """Whether all that was chosen goes together.
+
+        Raises:
+            InvalidArgumentError: it does not.
+        """
+        contradiction = self._contradiction()
+        if contradiction:
+            raise InvalidArgumentError(contradiction)
+
+    def _contradiction(self) -> str:
+        """What of the options does not go together, empty if all does."""
+        if self.rate_limit not in ("off", "execution_count"):
+            return f"invalid argument for --rate-limit: '{self.rate_limit}'; expected off or execution_count"
+        if self.rate_limit_resources and self.rate_limit == "off":
+            return "--rate-limit-resource needs --rate-limit=execution_count"
+        mode, on_demand = self.model_control_mode, self.on_demand
+        if self.load_models and not self.takes_control:
+            return "--load-model needs --model-control-mode=explicit or on-demand"
+        if mode != "on-demand":
+            return (
+                "" if on_demand == OnDemandOptions() else f"{_first_of(on_demand)} needs --model-control-mode=on-demand"
+            )
+        if self.model_namespacing:
+            return "--model-namespacing does not go with --model-control-mode=on-demand"
+        if "*" in self.load_models:
+            return (
+                "--load-model=* is what --model-control-mode=none does; on-demand loads models when they are asked for"
+            )
+        return ""
+
+
+def _first_of(options: OnDemandOptions) -> str:
+    """The first option that was chosen, as the command line writes it."""
+    default = OnDemandOptions()
+    names = {"pin_models": "pin-model"}
+    chosen = next(f.name for f in fields(options) if getattr(options, f.name) != getattr(default, f.name))
+    return f"--{names.get(chosen, chosen).replace('_', '-')}"

@@ -1,6 +1,7 @@
 """A scheduler behind a response cache: what is known is answered at once, and never waits for an instance."""
 
 import itertools
+import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -30,6 +31,9 @@ class CachedScheduler:
         self._cache = cache
         self._spec = spec
         self._statistics = statistics
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._looking = 0  # requests that are looked up in the pool
         # A model that is loaded anew may answer otherwise, so nothing of its older copies is found.
         self._model = f"{next(_COPIES)} {spec.version} {spec.name}".encode(errors="surrogatepass")
 
@@ -41,7 +45,12 @@ class CachedScheduler:
     @property
     def idle(self) -> bool:
         """As `Scheduler.idle`."""
-        return self._scheduler.idle
+        return not self._looking and self._scheduler.idle
+
+    @property
+    def unused(self) -> bool:
+        """As `Scheduler.unused`."""
+        return not self._looking and self._scheduler.unused
 
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """As `Scheduler.submit`."""
@@ -49,9 +58,15 @@ class CachedScheduler:
             return self._scheduler.submit(request, later)
         if _cost(request) <= _QUICK:
             return self._look_up(request, later)
+        with self._lock:
+            if self._stopped:
+                return False
+            self._looking += 1
         try:
             self._cache.pool.submit(self._look_up_in_pool, request)
         except RuntimeError:  # the engine is shutting down
+            with self._lock:
+                self._looking -= 1
             return self._scheduler.submit(request, later)
         return True
 
@@ -64,6 +79,9 @@ class CachedScheduler:
         except Exception as error:
             LOG.exception("a request to '%s' could not be looked up", self._spec.name)
             request.fail(UnavailableError(f"{type(error).__name__}: {error}"))
+        finally:
+            with self._lock:
+                self._looking -= 1
 
     def _look_up(self, request: InferenceRequest, later: Later | None) -> bool:
         if request.ended:
@@ -104,6 +122,12 @@ class CachedScheduler:
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""
         self._scheduler.resize(instances)
+
+    def stop_if_unused(self) -> bool:
+        """As `Scheduler.stop_if_unused`."""
+        with self._lock:
+            self._stopped = self._stopped or (not self._looking and self._scheduler.stop_if_unused())
+            return self._stopped
 
     def stop(self) -> None:
         """As `Scheduler.stop`."""

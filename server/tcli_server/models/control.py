@@ -21,11 +21,12 @@ from tcli_server.errors import (
     ServerError,
     UnavailableError,
 )
-from tcli_server.hardware.memory import return_freed_memory
+from tcli_server.hardware.memory import return_freed_memory, trim_heap
 from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
 from tcli_server.models.composition import circle, innermost_first, steps_of
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.draining import Draining
+from tcli_server.models.load_watch import LoadWatch
 from tcli_server.models.loading import load_versions, resize
 from tcli_server.models.model import Model
 from tcli_server.models.operations import Operations, refused, together
@@ -81,6 +82,7 @@ class ModelControl:
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
         self._needing: dict[str, Sequence[str]] = {}  # ensembles that are about to be loaded, and what they need for it
         self._awaited: dict[str, str] = {}  # of those, the load that each waits for
+        self.watch: LoadWatch = LoadWatch()
 
     # --- what is there ---
 
@@ -122,7 +124,7 @@ class ModelControl:
     def waiting(self, names: Sequence[str]) -> list[str]:
         """Of these, the ensembles that could not be loaded, perhaps for the lack of a model."""
         wanted = [name for name in names if name in self.registry.identifiers(name_of(name))]
-        return [name for name in wanted if not self.registry.loaded(name) and steps_of(self._config(name))]
+        return [name for name in wanted if not self.registry.loaded(name) and steps_of(self.config(name))]
 
     # --- load ---
 
@@ -168,20 +170,26 @@ class ModelControl:
                 with self._lock:
                     self._asked.add(name)
             finally:
-                with self._lock:
-                    self._needing.pop(name, None)
+                over()
 
         def first() -> None:
-            self._check_name(name)
             try:
-                self._load_steps(name, override)
-            except ServerError as error:
-                self._record_failure(name, str(error))
+                self._check_name(name)
+                self._load_steps(name, override, sum(map(len, files.values())))
+            except BaseException as error:
+                over()
+                if isinstance(error, ServerError):
+                    self._record_failure(name, str(error))
                 raise
+
+        def over() -> None:
+            with self._lock:
+                self._needing.pop(name, None)
+            self.watch.after(name)
 
         return self.operations.load(name, asked, first)
 
-    def _load_steps(self, name: str, override: ModelConfig | None) -> None:
+    def _load_steps(self, name: str, override: ModelConfig | None, pushed_bytes: int) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
 
         What is there and cannot be loaded is told when the ensemble is.
@@ -192,7 +200,7 @@ class ModelControl:
 
         @cache
         def steps(model: str) -> Sequence[str]:
-            config = override if override is not None and model == name else self._config(model)
+            config = override if override is not None and model == name else self.config(model)
             return [self._step(step, namespace_of(model)) for step in steps_of(config)]
 
         found = circle(name, steps)
@@ -204,6 +212,7 @@ class ModelControl:
         with self._lock:
             if needed:
                 self._needing[name] = needed
+        self.watch.before(name, [*needed, name], pushed_bytes)
         for model in needed:
             if not self.registry.ready(model):
                 self._await_load(name, model)
@@ -231,7 +240,11 @@ class ModelControl:
             with self._lock:
                 del self._awaited[name]
 
-    def _config(self, name: str) -> ModelConfig:
+    def folders(self, name: str) -> list[ModelFolder]:
+        """The folders of a name; several make none of them a model."""
+        return self._repositories.find(name)
+
+    def config(self, name: str) -> ModelConfig:
         """A model's configuration on disk as it is given; empty if there is none, or several."""
         try:
             found = self._repositories.find(name)
@@ -254,10 +267,11 @@ class ModelControl:
         self._check_name(name)
         folder = PushedFiles(name, files, override) if files else self._folder(name)
         try:
-            if isinstance(folder, PushedFiles):
-                self._load_pushed(name, folder, override)
-            else:
-                self._load_folder(name, folder, override)
+            with self.watch.loading(name):
+                if isinstance(folder, PushedFiles):
+                    self._load_pushed(name, folder, override)
+                else:
+                    self._load_folder(name, folder, override)
         except ServerError as error:
             self._record_failure(name, str(error))
             raise
@@ -343,6 +357,7 @@ class ModelControl:
         find = partial(self.registry.find_step, draft.folder.namespace)
         loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter)
         if not failed:
+            self.watch.loaded(loaded)
             return loaded
         _discard(loaded)
         self.registry.failed(name, "", failed)
@@ -362,6 +377,7 @@ class ModelControl:
         except UnavailableError:
             _discard(models)
             raise
+        self.watch.published(name)
         for model in gone:
             self._close(model)
         if before is not None and before.pushed is not None:
@@ -407,6 +423,26 @@ class ModelControl:
             source.pushed.discard()
         for step in sorted(steps) if dependents else ():
             self.operations.unload(step, partial(self._unload, step, True, needless=True))
+
+    def evict(self, name: str) -> bool:
+        """Unload a model that nobody uses at this moment and no loaded ensemble needs; whether it was."""
+        return self.operations.unload_now(name, lambda: self._evict(name))
+
+    def _evict(self, name: str) -> bool:
+        if self.registry.stays(name):
+            return False
+        with self._lock:
+            models = self.registry.loaded(name)
+            if self._is_needed(name) or not all(model.unused for model in models):
+                return False
+            stopped = [model.stop_if_unused() for model in models]
+            if not any(stopped):
+                return False
+            closing, _ = self.registry.retire(name)
+        self.watch.evicted(closing)
+        for model in closing:  # this may happen often: a look for unreachable objects would hold up everybody each time
+            self._draining.close(model, partial(self.registry.closed, model), trim_heap)
+        return True
 
     def _is_needed(self, name: str) -> bool:
         needed = any(name in steps for steps in self._needing.values())

@@ -1,12 +1,14 @@
 """What the protocols tell of models, as the V2 protocol's own messages."""
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from tritonclient.grpc import service_pb2
 
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.models.model import Model
 from tcli_server.models.registry import State, parse_version
+from tcli_server.observability.statistics import InferenceStatistics
 
 
 def metadata(model: Model, versions: Sequence[Model]) -> service_pb2.ModelMetadataResponse:
@@ -28,7 +30,23 @@ def metadata(model: Model, versions: Sequence[Model]) -> service_pb2.ModelMetada
     return message
 
 
-def statistics(models: Sequence[Model], name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
+class Counted(Protocol):
+    """A model version with counters, loaded or not."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identifier(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def statistics(self) -> InferenceStatistics: ...
+
+
+def statistics(models: Sequence[Counted], name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
     """Statistics of one model (all its versions unless one is named) or of all.
 
     Args:

@@ -17,22 +17,24 @@ class Draining:
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
 
-    def close(self, model: Model, closed: Callable[[], None]) -> None:
+    def close(
+        self, model: Model, closed: Callable[[], None], return_memory: Callable[[], None] = return_freed_memory
+    ) -> None:
         """Stop a model and free it, at once if nothing runs on it.
 
         Args:
-            closed: called when it is gone.
+            closed: called when it is gone, then `return_memory`.
         """
         model.stop()
         if model.idle and model.join(_PROMPT_SECS):
             closed()
-            return_freed_memory()
+            return_memory()
             return
 
         def drain() -> None:
             model.join()
             closed()
-            return_freed_memory()
+            return_memory()
             with self._lock:
                 self._threads.discard(thread)
 
@@ -46,7 +48,7 @@ class Draining:
                 self._threads.discard(thread)
         model.join()
         closed()
-        return_freed_memory()
+        return_memory()
 
     def wait(self, deadline: float) -> bool:
         """Wait until all are gone; True if that happened before `deadline` (time.monotonic())."""

@@ -79,6 +79,7 @@ class Model:
             LOG.warning("'%s' wants its responses cached, but the server has no cache: use --cache-config", config.name)
         self._leases = 0
         self._stopped = False
+        self._shut = False  # nothing is taken but what is leased
         self._no_leases = threading.Condition()
 
     @property
@@ -113,6 +114,30 @@ class Model:
         checks = [one.check_ready() for one in instances if isinstance(one, AnsweringInstance) and one.fit]
         return [check for check in checks if check is not None]
 
+    @property
+    def unused(self) -> bool:
+        """Nothing waits or runs, and no sequence is open."""
+        return not self._leases and self._scheduler.unused
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held, and not stopped."""
+        return self._shut and not self._stopped
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes requests from everybody."""
+        return not self._shut
+
+    def hold(self) -> None:
+        """Take `leased` requests only until `let_go`, so that those that have waited for the model are the first."""
+        self._shut = True
+
+    def let_go(self) -> None:
+        """Take requests from everybody, unless it is stopped."""
+        with self._no_leases:
+            self._shut = self._stopped
+
     def lease(self) -> bool:
         """Go on taking `leased` requests until `give_back`, even if `stop` comes in between; False if it has come."""
         with self._no_leases:
@@ -140,7 +165,7 @@ class Model:
             InvalidArgumentError: the request does not fit the model, or not the sequence.
             UnsupportedError: the model is decoupled, and the caller takes one response only.
         """
-        if self._stopped and not leased:
+        if self._shut and not leased:
             return False
         if self.spec.decoupled and not request.takes_many:
             raise UnsupportedError(
@@ -173,10 +198,18 @@ class Model:
         self._instances = list(instances)
         self.config = config
 
+    def stop_if_unused(self) -> bool:
+        """Stop at this very moment, unless it is used; whether it did."""
+        with self._no_leases:
+            if self._leases or self._stopped or not self._scheduler.stop_if_unused():
+                return False
+            self._stopped = self._shut = True
+            return True
+
     def stop(self) -> None:
         """Take nothing more; what is queued or leased is still answered."""
         with self._no_leases:
-            self._stopped = True
+            self._stopped = self._shut = True
             if self._leases:
                 return
         self._scheduler.stop()

@@ -49,6 +49,22 @@ class Operations:
         """Run an unload in its turn; the future has its outcome."""
         return self._submit(name, (work, None))
 
+    def unload_now(self, name: str, work: Callable[[], bool]) -> bool:
+        """Run an unload in this thread, unless something of that name is under way; what it gives, or False."""
+        with self._lock:
+            if self._stopped or name in self._queues:
+                return False
+            self._queues[name] = deque()
+        try:
+            return work()
+        finally:
+            with self._lock:
+                waiting = bool(self._queues[name])
+                if not waiting:
+                    del self._queues[name]
+            if waiting:
+                self._start(name)
+
     def stop(self) -> None:
         """Begin nothing more; whoever waits is told so, also for what is under way, which may never end."""
         with self._lock:
@@ -74,6 +90,10 @@ class Operations:
                 queue.append((*work, future))
                 return future
             self._queues[name] = deque([(*work, future)])
+        self._start(name)
+        return future
+
+    def _start(self, name: str) -> None:
         try:
             threading.Thread(target=self._work, args=(name,), name=f"control {name}", daemon=True).start()
         except RuntimeError as error:  # the machine gives no more threads
@@ -82,7 +102,6 @@ class Operations:
                 self._waiting -= len(abandoned)
             for _, _, waiting in abandoned:
                 waiting.set_exception(UnavailableError(f"cannot start a thread: {error}"))
-        return future
 
     def _work(self, name: str) -> None:
         while True:

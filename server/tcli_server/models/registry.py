@@ -190,6 +190,20 @@ class Registry:
         with self._lock:
             return set(self._entries)
 
+    def stays(self, name: str) -> bool:
+        """Whether a load request gave files or a configuration for it, so that nothing else could load it so again."""
+        source = self.source(name)
+        return source is not None and (source.pushed is not None or source.override is not None)
+
+    def present(self) -> set[str]:
+        """The models that are in memory, also those that are about to go."""
+        with self._lock:
+            return {
+                name
+                for name, entry in self._entries.items()
+                if any(v.model is not None for v in entry.versions.values())
+            }
+
     def ready(self, name: str) -> list[Model]:
         """The versions of a model that are ready, lowest first."""
         with self._lock:

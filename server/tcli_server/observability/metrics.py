@@ -13,8 +13,10 @@ from tcli_server.caching.cache import CacheUse
 from tcli_server.engine import Engine
 from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
 from tcli_server.models.model import Model
+from tcli_server.models.on_demand import OnDemand
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
+from tcli_server.observability.on_demand_metrics import on_demand_families
 from tcli_server.observability.system import SystemPoller
 
 if TYPE_CHECKING:
@@ -173,6 +175,8 @@ class ServerCollector(Collector):
         models = self._engine.models()
         if models:
             yield from _model_families(models)
+        if isinstance(self._engine.demand, OnDemand):
+            yield from on_demand_families(self._engine.demand)
         cache = self._engine.response_cache
         if cache is not None:
             use = cache.use()

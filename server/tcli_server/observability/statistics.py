@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from tritonclient.grpc import service_pb2
 
@@ -45,6 +45,13 @@ class InferenceStatistics:
     failure_count: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FailureReason, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def go_on_from(self, before: "InferenceStatistics") -> None:
+        """Take over the counts of an earlier copy of the model, in place of one's own."""
+        with self._lock:
+            for each in fields(self):
+                if each.name != "_lock":
+                    setattr(self, each.name, getattr(before, each.name))
 
     def record_execution(self, batch_size: int, input_ns: int, infer_ns: int, output_ns: int, count: int = 1) -> None:
         """Count executions of the model.

@@ -38,6 +38,10 @@ class Scheduler(Protocol):
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
 
+    @property
+    def unused(self) -> bool:
+        """It is idle, no sequence is open, and no instance is still to answer what it has taken."""
+
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """Take over a request that is valid for the model; False, and nothing done, once the scheduler is stopped."""
 
@@ -50,6 +54,9 @@ class Scheduler(Protocol):
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """Run on these instances from now on; those that are not among them finish their batch and are closed."""
+
+    def stop_if_unused(self) -> bool:
+        """Stop at this very moment, unless something waits or runs or a sequence is open; whether it did."""
 
     def stop(self) -> None:
         """Take nothing more; what is queued still runs."""

@@ -43,6 +43,7 @@ class AnsweringExecutor:
 
     Attributes:
         together: requests that may be handed over together.
+        open: what the instance was given and nobody has the answer of yet.
     """
 
     steady_limit = 0
@@ -60,6 +61,7 @@ class AnsweringExecutor:
         self._most_together = 1 if limited else _MOST_TOGETHER
         self._alone = alone
         self.version = spec.version
+        self.open: set[RequestCall] = set()
         self._spec = spec
         self._instance = instance
         self._statistics = statistics
@@ -163,9 +165,12 @@ class AnsweringExecutor:
 
     def _call(self, request: InferenceRequest) -> "RequestCall | None":
         call = RequestCall(request, self)
+        self.open.add(call)
         inputs = request.begin(call)
         if request.step is not None:
             inputs = request.step.inputs
+        if request.ended:  # before it was known that this has to hear of it
+            self.open.discard(call)
         if inputs is None:  # it ended in the queue
             return None
         call.inputs = self._to_backend(inputs) if self._reshapes_inputs else inputs
@@ -274,6 +279,7 @@ class RequestCall:
 
     def release(self, _: InferenceRequest) -> None:
         """As `Holder.release`."""
+        self._executor.open.discard(self)
         if self.on_end is not None:
             self.on_end(self)
 

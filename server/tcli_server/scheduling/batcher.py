@@ -69,6 +69,11 @@ class Batcher:
         """As `Scheduler.idle`."""
         return not self._queue and not self._busy
 
+    @property
+    def unused(self) -> bool:
+        """As `Scheduler.unused`."""
+        return self.idle and not any(worker.owes for worker in self._workers)
+
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """As `Scheduler.submit`."""
         with self._lock:
@@ -127,6 +132,15 @@ class Batcher:
                         started.retired = True
                     self._wake_all()
                 raise UnavailableError(f"instance '{worker.placed.placement.name}': {error}") from None
+
+    def stop_if_unused(self) -> bool:
+        """As `Scheduler.stop_if_unused`."""
+        with self._lock:
+            if not self.unused:
+                return False
+            self._stopped = True
+            self._wake_all()
+            return True
 
     def stop(self) -> None:
         """As `Scheduler.stop`."""

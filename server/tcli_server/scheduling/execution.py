@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 import numpy as np
@@ -33,6 +33,9 @@ class Executor:
     Args:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
         limited: it may have to wait for resources, so no caller runs a batch in passing.
+
+    Attributes:
+        open: as `AnsweringExecutor.open`: nothing, as every answer is there when a batch has run.
     """
 
     together = 1
@@ -40,6 +43,8 @@ class Executor:
 
     generation = 0
     """As `AnsweringInstance.generation`."""
+
+    open: Collection[object] = ()
 
     fit = True
     """As `AnsweringInstance.fit`."""

@@ -59,6 +59,11 @@ class Worker:
         return self._thread.is_alive()
 
     @property
+    def owes(self) -> bool:
+        """Whether its instance is still to answer something that it has taken."""
+        return bool(self._executor.open)
+
+    @property
     def quick_limit(self) -> int:
         """Inferences that are sure to take so little time that any thread may run them."""
         return self._quickness.limit

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -55,16 +55,18 @@ class _Call:
     Attributes:
         id: the request's, as soon as that is read.
         request: as soon as there is one.
+        loaded: its model is; else nobody knows yet whether that is decoupled.
         decoupled: its model is.
         tells_end: the client wants to hear of an end without another response.
     """
 
-    __slots__ = ("data", "decoupled", "id", "request", "tells_end")
+    __slots__ = ("data", "decoupled", "id", "loaded", "request", "tells_end")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.id = ""
         self.request: InferenceRequest | None = None
+        self.loaded = True
         self.decoupled = self.tells_end = False
 
 
@@ -159,6 +161,8 @@ class Inference:
         try:
             asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
             call.request, classes = asked
+            if not call.loaded:
+                call.decoupled = await self._decoupled(call.request)
             await place.wait()
             stream.follow(call.request)
             if not call.decoupled:
@@ -169,6 +173,12 @@ class Inference:
             return None
         finally:
             self._admission.leave()
+
+    async def _decoupled(self, request: InferenceRequest) -> bool:
+        """Have a request's model loaded, which tells whether it is decoupled."""
+        engine, name, version = self._engine, request.model_name, request.model_version
+        told = engine.demand.when_loaded(name, version, lambda: engine.model(name, version).spec.decoupled)
+        return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
     async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None = None) -> bytes:
         request, classes = asked
@@ -233,12 +243,10 @@ class Inference:
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
-        model = self._engine.model(
-            message.model_name, message.model_version
-        )  # first, as in Triton: is it there at all?
+        model = self._engine.check_model(message.model_name, message.model_version)  # first: is it there at all?
         asked = decode_request(message, raw)
-        if model.spec.decoupled:
-            call.decoupled, call.tells_end = True, wants_empty_final(message)
+        if model is None or model.spec.decoupled:
+            call.loaded, call.decoupled, call.tells_end = model is not None, True, wants_empty_final(message)
         call.data = b""  # the request's views keep it for as long as they need it
         return asked
 

@@ -76,7 +76,7 @@ class Service:
             **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
         growing: dict[str, Method] = {
-            "ModelMetadata": lambda request: self._engine.model_metadata(request.name, request.version),
+            "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
@@ -199,7 +199,16 @@ class Service:
         return pb.ModelReadyResponse(ready=ready and not self._admission.closed)
 
     def _model_config(self, request: pb.ModelConfigRequest) -> Any:
-        return pb.ModelConfigResponse(config=self._engine.model_config(request.name, request.version))
+        name, version = request.name, request.version
+
+        def tell() -> pb.ModelConfigResponse:
+            return pb.ModelConfigResponse(config=self._engine.model_config(name, version))
+
+        return self._engine.demand.when_loaded(name, version, tell)
+
+    def _model_metadata(self, request: pb.ModelMetadataRequest) -> Any:
+        name, version = request.name, request.version
+        return self._engine.demand.when_loaded(name, version, lambda: self._engine.model_metadata(name, version))
 
     # --- repository ---
 
@@ -233,7 +242,7 @@ class Service:
         return _after(done, pb.RepositoryModelUnloadResponse())
 
     def _check_explicit(self) -> None:
-        if self._engine.options.model_control_mode != "explicit":
+        if not self._engine.options.takes_control:
             raise UnavailableError(
                 "explicit model load / unload is not allowed if polling is enabled: start the server with "
                 "--model-control-mode=explicit"

@@ -26,8 +26,8 @@ from tcli_server.protocols.http.routes import Route, Router, route
 
 _EMPTY = b""
 
-Work = Callable[[], "bytes | Future[None]"]
-"""Makes the body of a 200 answer, in a thread, or begins something whose end is answered; may raise ServerError."""
+Work = Callable[[], "bytes | Future[bytes] | Future[None]"]
+"""Makes the body of a 200 answer, in a thread, or begins something whose end, or result, is; may raise ServerError."""
 
 
 class HttpApplication:
@@ -109,10 +109,22 @@ class HttpApplication:
             answer.add_done_callback(lambda done: self._later(_tell_ready, exchange, done.result()))
 
     def _model_metadata(self, exchange: Exchange, name: str, version: str) -> None:
-        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.model_metadata(name, version)))
+        self._tell(exchange, name, version, self._engine.model_metadata)
 
     def _model_config(self, exchange: Exchange, name: str, version: str) -> None:
-        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.model_config(name, version)))
+        self._tell(exchange, name, version, self._engine.model_config)
+
+    def _tell(self, exchange: Exchange, name: str, version: str, read: Callable[[str, str], Message]) -> None:
+        """Answer with what is read of a model, once it is loaded."""
+        engine = self._engine
+
+        def tell() -> bytes:
+            return _dump(read(name, version))
+
+        def work() -> bytes | Future[bytes]:
+            return engine.demand.when_loaded(name, version, tell)
+
+        self._in_thread(self._status_pool, exchange, work)
 
     def _statistics(self, exchange: Exchange, name: str, version: str) -> None:
         self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.statistics(name, version)))
@@ -153,7 +165,7 @@ class HttpApplication:
         self._in_thread(self._control_pool, exchange, unload)
 
     def _check_explicit(self) -> None:
-        if self._engine.options.model_control_mode != "explicit":
+        if not self._engine.options.takes_control:
             raise UnavailableError(
                 "explicit model load / unload is not allowed if polling is enabled: start the server with "
                 "--model-control-mode=explicit"
@@ -167,7 +179,9 @@ class HttpApplication:
                 self._answer(exchange, error)
                 return
             if isinstance(answer, Future):
-                answer.add_done_callback(lambda done: self._answer(exchange, done.exception() or _EMPTY))
+                answer.add_done_callback(
+                    lambda done: self._answer(exchange, done.exception() or done.result() or _EMPTY)
+                )
             else:
                 self._answer(exchange, answer)
 

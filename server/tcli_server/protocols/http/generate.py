@@ -1,5 +1,7 @@
 """`generate`, and which handler answers it and `generate_stream`."""
 
+from concurrent.futures import Future
+
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.event_stream import EventStream
@@ -8,6 +10,7 @@ from tcli_server.protocols.http.generation import Generation
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceResponse
+from tcli_server.spec import ModelSpec
 
 
 class SingleResponse(Generation):
@@ -65,7 +68,7 @@ class GenerateHandler:
 
     def __call__(self, exchange: Exchange, name: str, version: str) -> None:
         try:
-            spec = self._shared.engine.model(name, version).spec  # first, as in Triton: is it there at all?
+            model = self._shared.engine.check_model(name, version)  # first, as in Triton: is it there at all?
             coding = exchange.headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
             if coding not in ("", "identity"):
                 raise InvalidArgumentError(
@@ -74,6 +77,43 @@ class GenerateHandler:
         except ServerError as error:
             exchange.respond(*status_and_body(error))
             return
+        if model is not None:
+            self._begin(exchange, version, model.spec)
+        else:
+            self._await(exchange, name, version)
+
+    def _begin(self, exchange: Exchange, version: str, spec: ModelSpec) -> None:
         generation = self._kind(self._shared, exchange, spec)
         exchange.on_gone = generation.cancel
         generation.start(version, True)
+
+    def _await(self, exchange: Exchange, name: str, version: str) -> None:
+        """Begin when the model is loaded, which tells what a request to it looks like."""
+        engine = self._shared.engine
+
+        def loaded(done: "Future[ModelSpec]") -> None:
+            error = done.exception()
+            if error is None:
+                self._begin(exchange, version, done.result())
+            else:
+                known = error if isinstance(error, ServerError) else InternalError(f"{type(error).__name__}: {error}")
+                exchange.respond(*status_and_body(known))
+
+        def post(done: "Future[ModelSpec]") -> None:
+            if not done.cancelled():
+                self._shared.mailbox.post(loaded, done)
+
+        try:
+            waiting = engine.demand.when_loaded(name, version, lambda: engine.model(name, version).spec)
+        except ServerError as error:
+            exchange.respond(*status_and_body(error))
+            return
+        if not isinstance(waiting, Future):  # it has come in this moment
+            self._begin(exchange, version, waiting)
+            return
+
+        def give_up(_: bool) -> None:
+            waiting.cancel()
+
+        exchange.on_gone = give_up
+        waiting.add_done_callback(post)

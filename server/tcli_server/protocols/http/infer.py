@@ -142,7 +142,7 @@ class InferHandler:
 
     def __call__(self, exchange: Exchange, name: str, version: str) -> None:
         try:
-            self.engine.model(name, version)  # first, as in Triton: is it there at all?
+            self.engine.check_model(name, version)  # first, as in Triton: is it there at all?
         except ServerError as error:
             exchange.respond(*status_and_body(error))
             return

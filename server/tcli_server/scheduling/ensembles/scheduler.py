@@ -55,6 +55,11 @@ class EnsembleScheduler:
         """As `Scheduler.idle`."""
         return not self._running
 
+    @property
+    def unused(self) -> bool:
+        """As `Scheduler.unused`: open sequences are in use by the models of the steps."""
+        return self.idle
+
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:
         """As `Scheduler.submit`.
 
@@ -129,6 +134,14 @@ class EnsembleScheduler:
 
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`: there are no instances."""
+
+    def stop_if_unused(self) -> bool:
+        """As `Scheduler.stop_if_unused`."""
+        with self._ended:
+            if self._running:
+                return False
+            self._stopped = True
+            return True
 
     def stop(self) -> None:
         """As `Scheduler.stop`."""

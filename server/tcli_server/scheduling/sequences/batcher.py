@@ -92,6 +92,11 @@ class SequenceBatcher:
         """As `Scheduler.idle`; sequences may still be open."""
         return not self._waiting and not self._running
 
+    @property
+    def unused(self) -> bool:
+        """As `Scheduler.unused`."""
+        return self.idle and not self._runs and not any(seat.worker.owes for seat in self._seats)
+
     # --- requests ---
 
     def submit(self, request: InferenceRequest, later: Later | None = None) -> bool:  # noqa: ARG002
@@ -451,6 +456,15 @@ class SequenceBatcher:
                 for unstarted in seats[index:]:
                     unstarted.worker.placed.instance.close()
                 raise UnavailableError(f"an instance of model '{self._model}': {error}") from None
+
+    def stop_if_unused(self) -> bool:
+        """As `Scheduler.stop_if_unused`."""
+        with self._lock:
+            if not self.unused:
+                return False
+            self._stopped = True
+            self._wake_all()
+            return True
 
     def stop(self) -> None:
         """As `Scheduler.stop`."""
