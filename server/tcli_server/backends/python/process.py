@@ -111,9 +111,19 @@ class WorkerProcess:
         Raises:
             WorkerGoneError: it ended meanwhile; says how, and its last words.
         """
+        self.begin_order(message)
+        return self.end_order(timeout)
+
+    def begin_order(self, message: Message) -> None:
+        """Give an order. One that is gone does not take it, which its end tells."""
+        with contextlib.suppress(OSError):
+            self._order_socket.settimeout(None)
+            self._orders.send(message)
+
+    def end_order(self, timeout: float | None = None) -> Message:
+        """Wait until the order is done. Raises as `order`."""
         try:
             self._order_socket.settimeout(timeout)
-            self._orders.send(message)
             reply = self._orders.receive()
         except TimeoutError:
             raise self._hung(timeout or 0) from None
@@ -122,6 +132,17 @@ class WorkerProcess:
         if reply is None:
             raise self.ended()
         self._give_back(reply)
+        return reply
+
+    def done_within(self, secs: float) -> Message | None:
+        """The answer to the order if it comes so soon, None if it does not; `end_order` has to wait for it, then."""
+        try:
+            self._order_socket.settimeout(secs)
+            reply = self._orders.receive()
+        except OSError:
+            return None
+        if reply is not None:
+            self._give_back(reply)
         return reply
 
     def tell(self, message: Message) -> None:
