@@ -28,7 +28,7 @@ _BINARY = b"Content-Type: application/octet-stream\r\nInference-Header-Content-L
 class Inference:
     """One inference over HTTP, from its request to its response."""
 
-    __slots__ = ("_coding", "_exchange", "_form", "_gone", "_infer", "_name", "_request")
+    __slots__ = ("_answered", "_coding", "_exchange", "_form", "_gone", "_infer", "_name", "_request")
 
     def __init__(self, infer: "InferHandler", exchange: Exchange, name: str) -> None:
         self._infer = infer
@@ -36,7 +36,7 @@ class Inference:
         self._name = name
         self._form = JSON_RESPONSE
         self._request: InferenceRequest | None = None
-        self._gone = False
+        self._gone = self._answered = False
         accept = exchange.headers.get(b"accept-encoding")
         self._coding = choose_coding(accept.decode("latin-1")) if accept else ""
 
@@ -76,6 +76,9 @@ class Inference:
 
     def _finish(self, response: InferenceResponse) -> None:
         """In the loop: encode at once what is small, hand what is large to the pool."""
+        if self._answered:  # a sender may end alone; in the pool that would overtake the response
+            return
+        self._answered = True
         if response.error is not None:
             self._fail(response.error)
         elif self._coding or takes_long(response, self._form):
