@@ -74,7 +74,6 @@ def test_health_of_an_engine_that_is_not_ready_or_stops(server: Server, http: ht
         ("POST", "/v2/repository/models/identity/load", "begin_load"),
         ("POST", "/v2/repository/models/identity/unload", "begin_unload"),
         ("POST", "/v2/models/identity/infer", "submit"),
-        ("POST", "/v2/models/identity/infer", "model"),
     ],
 )
 def test_a_defect_is_answered_and_logged_once_and_the_connection_lives_on(
