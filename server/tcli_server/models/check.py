@@ -95,12 +95,17 @@ def _open(draft: Draft, version: int) -> list[Problem]:
     except ModelFileError as error:
         return [Problem(error.path, None, "", error.found, "an ONNX model", error.fix)]
     except ServerError as error:
-        path = draft.folder.version_path(version) / draft.config.default_model_filename
+        path = _model_path(draft, version)
         return [missing.no_model_file(path) or Problem(path, None, "", str(error), "a model that loads", "replace it")]
     except Exception as error:  # as in loading: a backend may raise anything on a strange file
         text = f"{type(error).__name__}: {error}"
         return [Problem(draft.folder.version_path(version), None, "", text, "a model", "export it again")]
     return []
+
+
+def _model_path(draft: Draft, version: int) -> Path:
+    code = draft.backend.code if draft.backend is not None else None
+    return code or draft.folder.version_path(version) / draft.config.default_model_filename
 
 
 # --- what is worth knowing ---

@@ -31,15 +31,19 @@ _THREADS = 32
 """As many inferences on other models may a coroutine wait for at once; as in Triton."""
 
 
-def import_class(path: str, version: str) -> Any:
-    """The model's class. Its file is imported as `<version>.<stem>`; modules beside it are found by their plain names.
+def import_class(path: str, package: str) -> Any:
+    """The model's class; modules beside its file are found by their plain names.
+
+    Args:
+        package: the version, as the file is imported as `<version>.<stem>`; empty for code that models share, which is
+            imported as `<stem>`.
 
     Raises:
         Exception: whatever importing it raises; AttributeError where it has no such class.
     """
     file = Path(path)
-    sys.path += [str(file.parent), str(file.parent.parent)]
-    name = f"{version}.{file.stem}"
+    sys.path += [str(file.parent), str(file.parent.parent)] if package else [str(file.parent)]
+    name = f"{package}.{file.stem}" if package else file.stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -186,11 +186,14 @@ def checked_parameters(parameters: Parameters | None) -> Parameters:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise TritonModelException(f"Expect parameters to be a dict, found {type(parameters).__name__}")
+        raise TritonModelException(f"Expect parameters to be a dict, got {type(parameters)}")
     for name, value in parameters.items():
-        if not isinstance(name, str) or not isinstance(value, (bool, int, str)):
+        if not isinstance(name, str):
+            raise TritonModelException(f"Expect parameters keys to have type str, found type {type(name)}: {name!r}")
+        if not isinstance(value, (bool, int, str)):
             raise TritonModelException(
-                "Expect parameters keys / values to have type str -> bool / int / str, found "
-                f"{type(name).__name__} -> {type(value).__name__} for {name!r}"
+                f"Expect parameters values to have type bool/int/str, found type {type(value)} for '{name}'"
             )
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            raise TritonModelException(f"Expect parameters values to fit into 64 bits, found {value} for '{name}'")
     return parameters
