@@ -18,7 +18,7 @@ from tcli_server.backends.python.process import WorkerProcess
 from tcli_server.backends.python.services import Services
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Start
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.messages import to_json
 
@@ -131,11 +131,17 @@ def _take_over(config: ModelConfig, document: dict[str, object]) -> None:
         raise InvalidArgumentError(
             f"auto_complete_config of model '{config.name}' gave no configuration: {error}"
         ) from None
+    scheduler, chosen = said.WhichOneof("scheduling_choice"), config.WhichOneof("scheduling_choice")
+    if scheduler and chosen and scheduler != chosen:
+        raise InternalError(
+            f"Cannot update scheduling choice from {chosen} to {scheduler} when auto-completing model '{config.name}'; fix: "
+            "choose one, in config.pbtxt or in auto_complete_config"
+        )
     config.max_batch_size = said.max_batch_size
     for field in ("input", "output"):
         config.ClearField(field)
         getattr(config, field).extend(getattr(said, field))
     if said.HasField("model_transaction_policy"):
         config.model_transaction_policy.CopyFrom(said.model_transaction_policy)
-    if said.HasField("dynamic_batching") and not config.WhichOneof("scheduling_choice"):
-        config.dynamic_batching.CopyFrom(said.dynamic_batching)
+    if scheduler and not chosen:
+        getattr(config, scheduler).CopyFrom(getattr(said, scheduler))

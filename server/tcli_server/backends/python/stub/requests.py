@@ -184,9 +184,13 @@ class InferenceRequest:
         inference = begin_inference(self._fields(), self._inputs, decoupled)
         return inference if decoupled else inference.only()
 
-    async def async_exec(self, decoupled: bool = False) -> InferenceResponse | Inference:
-        """As `exec`, for models whose `execute` is a coroutine; other coroutines run meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
+    def async_exec(self, decoupled: bool = False) -> asyncio.Future[InferenceResponse | Inference]:
+        """As `exec`, for models whose `execute` is a coroutine; it begins at once, other coroutines run meanwhile.
+
+        Raises:
+            RuntimeError: no event loop runs in this thread.
+        """
+        return asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
 
     def _fields(self) -> dict[str, Any]:
         return {
