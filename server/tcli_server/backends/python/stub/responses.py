@@ -138,10 +138,12 @@ class InferenceResponseSender:
             self._check_order(response, final)
             self._closed = final
             self._responded = True
-            body: dict[str, Any] = {"request": self.number, "final": final}
+            # Only one response may come of a model that is not decoupled: it is the last one for the server.
+            body: dict[str, Any] = {"request": self.number, "final": final or not self._decoupled}
             link = server()
             if response is None:
-                link.tell("respond", body)
+                if self._decoupled:
+                    link.tell("respond", body)
                 return
             block, answers = encode([(response, self._wanted)], link.responses)
             body["answer"] = answers[0]
