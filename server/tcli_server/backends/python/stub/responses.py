@@ -43,7 +43,7 @@ class InferenceResponse:
         if error is not None and not isinstance(error, TritonError):
             raise TypeError(f"error: expected a TritonError, found {type(error).__name__}")
         self._error = error
-        self._parameters = checked_parameters(parameters) if parameters else {}
+        self._parameters = checked_parameters(parameters)
 
     def output_tensors(self) -> list[Tensor]:
         """The outputs."""
