@@ -151,7 +151,7 @@ def test_what_a_request_says_arrives_and_so_does_what_the_answer_says(tmp_path: 
 
 
 def test_a_time_out_counts_while_the_other_model_has_not_begun(tmp_path: Path):
-    policy = "max_batch_size: 1\ndynamic_batching { default_queue_policy { allow_timeout_override: true } }\n"
+    policy = "max_batch_size: 1\ndynamic_batching { default_queue_policy { allow_timeout_override: true default_timeout_microseconds: 120000000 } }\n"
     write_python_model(tmp_path, "until", UNTIL_CANCELLED, REPEAT_CONFIG + policy)
     body = """
     def execute(self, requests):

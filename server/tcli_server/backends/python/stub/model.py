@@ -228,7 +228,7 @@ class Model:
             if request._release_flags == RELEASE_RESCHEDULE:
                 if response is not None:
                     raise TritonModelException(
-                        "Expected a None object in the execute function return list for reschedule request, found "
+                        "Expected a None object in the execute function return list for reschduled request, found "
                         f"type '{type(response).__name__}'."
                     )
                 again.append(index)
