@@ -153,6 +153,9 @@ def check(
         bool,
         typer.Option("--model-namespacing", help="Several repositories may have models of the same name."),
     ] = False,
+    backend_directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of Python-based backends, as 'tcli serve' takes it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Find everything that is wrong with the models of a repository, before a server does.
@@ -168,6 +171,7 @@ def check(
       tcli repo check --model-repository /srv/models --json
     """
     from tcli_server.models.check import check_repositories, checked_models
+    from tcli_server.models.draft import BACKEND_DIRECTORY
     from tcli_server.repository.repositories import Repositories
 
     paths = model_repository or [DEFAULT_REPOSITORY]
@@ -175,7 +179,8 @@ def check(
     absent = [path for path in paths if not os.path.lexists(path)]
     with _told((absent or paths)[0]):
         checked = checked_models(repositories, model)
-        problems = check_repositories(repositories, model)
+        settings = {"": {BACKEND_DIRECTORY: str(backend_directory)}} if backend_directory is not None else None
+        problems = check_repositories(repositories, model, settings)
     if as_json:
         document = {"models": checked, "problems": [problem_document(problem) for problem in problems]}
         typer.echo(json.dumps(document, indent=2))

@@ -109,6 +109,10 @@ def serve(
             metavar="BACKEND,KEY=VALUE",
         ),
     ] = None,
+    backend_directory: Annotated[
+        Path | None,
+        _choice(_MODELS, "Folder of Python-based backends: NAME/model.py runs models of backend NAME.", metavar="DIR"),
+    ] = None,
     allow_model_control_config: Annotated[Switch, switch(_MODELS, "The load API takes configurations.")] = Switch.TRUE,
     allow_model_control_files: Annotated[Switch, switch(_MODELS, "The load API takes model files.")] = Switch.TRUE,
     exit_on_error: Annotated[Switch, switch(_GENERAL, "Do not start if a model fails to load.")] = Switch.TRUE,
@@ -264,7 +268,7 @@ def serve(
         log_format,  # type: ignore[arg-type]
         log_file,
     )
-    backend_settings = settings.backend_config(backend_config or [])
+    backend_settings = settings.backend_config(backend_config or [], backend_directory)
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))

@@ -75,16 +75,24 @@ def models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
+def backend_config(settings: list[str], directory: Path | None = None) -> Mapping[str, Mapping[str, str]]:
     """Backend -> setting -> value, from `BACKEND,KEY=VALUE`, or `KEY=VALUE` for every backend, under the empty name.
+
+    Args:
+        directory: of backends that are folders with a `model.py`.
 
     Raises:
         BadParameter: another form.
     """
-    from tcli_server.backends.registry import AVAILABLE
+    from tcli_server.backends.registry import names, settings_of
+    from tcli_server.models.draft import BACKEND_DIRECTORY
 
-    backends = [kind.name for kind in AVAILABLE]
     config: dict[str, dict[str, str]] = {}
+    if directory is not None and directory.is_dir():
+        config[""] = {BACKEND_DIRECTORY: str(directory)}
+    elif directory is not None:
+        warn(f"--backend-directory={directory} has no effect: there is no such folder")
+    backends = names(str(directory or ""))
     for setting in settings:
         head, equals, value = setting.partition("=")
         backend, comma, key = head.partition(",")
@@ -96,8 +104,8 @@ def backend_config(settings: list[str]) -> Mapping[str, Mapping[str, str]]:
             )
         if backend and backend not in backends:
             warn(f"--backend-config={setting} has no effect here: there is no backend '{backend}'")
-        elif key != _DEFAULT_MAX_BATCH_SIZE:
-            warn(f"--backend-config={setting} has no effect here: {_DEFAULT_MAX_BATCH_SIZE} is the one setting")
+        elif key not in (known := [_DEFAULT_MAX_BATCH_SIZE, *settings_of(backend)]):
+            warn(f"--backend-config={setting} has no effect here: {_listed(known)}")
         else:
             config.setdefault(backend, {})[key] = value
     return config
@@ -116,6 +124,10 @@ def byte_count(option: str, given: str) -> int:
     if size < 1:
         raise typer.BadParameter(f"'{given}': expected at least one byte", param_hint=option)
     return size
+
+
+def _listed(known: list[str]) -> str:
+    return f"{known[0]} is the one setting" if len(known) == 1 else f"the settings are {', '.join(known)}"
 
 
 def config_name(given: str) -> str:

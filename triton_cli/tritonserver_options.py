@@ -47,7 +47,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--model-load-retry-count": _ignored("a load from a local folder would fail the same way again", "0"),
     "--model-load-gpu-limit": _missing("leave it out and set the parameter gpu_mem_limit in the models' config.pbtxt"),
     "--enable-peer-access": _ignored("nothing is copied between GPUs", boolean=True),
-    "--backend-directory": _ignored(_NO_PLUGINS),
     "--repoagent-directory": _ignored(_NO_PLUGINS),
     "--cache-directory": _ignored(_NO_PLUGINS),
     # machine

@@ -71,6 +71,13 @@ class Holder(Protocol):
         """The request has ended; must not block or raise."""
 
 
+class Work(Holder, Protocol):
+    """Computes a request, and can be asked to stop."""
+
+    def stop(self) -> None:
+        """Nobody wants more of it; what comes all the same is delivered."""
+
+
 @dataclass(slots=True, eq=False)
 class InferenceResponse:
     """One response to a request: outputs by name in the model's order, or an error.
@@ -168,7 +175,7 @@ class InferenceRequest:
     queue: Holder | None = None
     """The queue that it waits in; set and cleared by that queue alone."""
     budget: Holder | None = None
-    work: Holder | None = None
+    work: Work | None = None
     """What computes it, where that wants to know that nobody needs the answer any more."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -188,7 +195,7 @@ class InferenceRequest:
         """Whether it has ended because nobody wants the answer any more."""
         return self._reason is FailureReason.CANCELED
 
-    def begin(self, work: Holder | None = None) -> Inputs | None:
+    def begin(self, work: Work | None = None) -> Inputs | None:
         """Take the request for execution: its inputs, or None if it has ended while it waited.
 
         Args:
@@ -230,6 +237,18 @@ class InferenceRequest:
         if only_waiting and self._began:
             return False
         return self.fail(CancelledError("Request was cancelled"), FailureReason.CANCELED)
+
+    def stop(self) -> None:
+        """Say that no more is wanted, but that what comes all the same is welcome: it is cancelled only if nothing has begun.
+
+        What computes it is told, and decides.
+        """
+        if self.cancel(only_waiting=True):
+            return
+        if self.work is not None:
+            self.work.stop()
+        elif self.queue is not None:  # it waits for several steps, which have nobody else to tell them
+            self.cancel()
 
     def _put(self, response: InferenceResponse, reason: FailureReason | None) -> bool:
         with self._lock:

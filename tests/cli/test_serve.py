@@ -334,9 +334,9 @@ def test_a_launch_script_written_for_tritonserver_starts(repository: Path):
     assert status == 0
     warned = re.findall(r"^warning: (--[a-z-]+)", errors, re.MULTILINE)
     assert warned == [
-        "--strict-model-config", "--backend-directory", "--repoagent-directory", "--pinned-memory-pool-byte-size",
+        "--strict-model-config", "--repoagent-directory", "--pinned-memory-pool-byte-size",
         "--cuda-memory-pool-byte-size", "--min-supported-compute-capability", "--buffer-manager-thread-count",
-        "--http-thread-count", "--grpc-infer-allocation-pool-size", "--host-policy", "--backend-config",
+        "--http-thread-count", "--grpc-infer-allocation-pool-size", "--host-policy", "--backend-directory", "--backend-config",
     ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def test_every_option_of_tritonserver_is_known_in_one_place():
 @pytest.mark.parametrize("line", [
     "--pinned-memory-pool-byte-size=268435456", "--pinned-memory-pool-byte-size 268435456",
     "--enable-peer-access", "--enable-peer-access false", "--enable-peer-access=OFF",
-    "--cuda-memory-pool-byte-size=0:67108864 --cuda-memory-pool-byte-size 1:67108864", "--backend-directory --x",
+    "--cuda-memory-pool-byte-size=0:67108864 --cuda-memory-pool-byte-size 1:67108864", "--cache-directory --x",
 ])  # fmt: skip
 def test_an_option_without_effect_is_taken_with_its_value_and_warned_of_once(line: str):
     found = sort_arguments(["--id=a", *shlex.split(line), "--log-info", "--id", "--http-thread-count"], {"--id"})

@@ -37,11 +37,20 @@ class BackendKind:
         name: as `backend:` in the configuration.
         platform: as `platform:` in the configuration; empty where Triton has no such word for it.
         model_file: the model's file name where the configuration gives none.
+        settings: what `--backend-config` can tell it.
+        runtime: as `runtime:` in the configuration, which need not name it.
     """
 
     name: str
     platform: str
     model_file: str
+    settings: tuple[str, ...] = ()
+    runtime: str = ""
+
+    @property
+    def library(self) -> str:
+        """Its `runtime`: a library in Triton, where it is no Python file."""
+        return self.runtime or f"libtriton_{self.name}.so"
 
     @property
     def suffix(self) -> str:
@@ -70,6 +79,7 @@ class Placement:
         name: the instance's name, `<group>_<i>` on CPU and `<group>_<i>_gpu<id>` on a GPU.
         gpu: the GPU's index, None for CPU.
         threads: cores that this instance may fill by default.
+        by_model: the model itself decides on what it runs (KIND_MODEL).
         resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
             limited.
     """
@@ -79,6 +89,7 @@ class Placement:
     threads: int
     resources: tuple[Resource, ...] = ()
     priority: int = 1
+    by_model: bool = False
 
 
 class Complaint(NamedTuple):
@@ -119,12 +130,14 @@ class Surroundings:
         version: the version's number.
         settings: `--backend-config` for this backend.
         host: None where no server runs, as in a check.
+        version_folder: the version's; None where the model file lies in it.
     """
 
     folder: Path
     version: int
     settings: Mapping[str, str] = field(default_factory=dict)
     host: Host | None = None
+    version_folder: Path | None = None
 
 
 class UnservedError(UnavailableError):
@@ -264,10 +277,14 @@ class Backend(Protocol):
     Attributes:
         kind: how it is named.
         default_max_batch_size: what auto-completion gives a model that can batch.
+        code: the file that runs all models of this backend, which have no model file of their own then; None if each has.
+        takes_kind_model: a model may decide by itself on what it runs.
     """
 
     kind: BackendKind
     default_max_batch_size: int
+    code: Path | None
+    takes_kind_model: bool
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do."""

@@ -11,7 +11,7 @@ from tcli_server.backends.onnxruntime.graph import ModelFileError
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.models import missing
 from tcli_server.models.check_ensemble import composition_problem
-from tcli_server.models.draft import Draft
+from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.repository import CONFIG_FILE, ModelFolder, Problem, read_labels
 from tcli_server.repository.entries import entries, is_file, is_folder
 from tcli_server.repository.identifiers import name_of
@@ -19,22 +19,30 @@ from tcli_server.repository.layout import unspeakable
 from tcli_server.repository.repositories import Repositories
 
 
-def check_repository(path: str | os.PathLike[str], model: str | None = None) -> list[Problem]:
+def check_repository(
+    path: str | os.PathLike[str], model: str | None = None, settings: BackendConfig | None = None
+) -> list[Problem]:
     """Everything that is wrong with the models of a repository, or with one of them.
 
     Opens every model as a server would, and closes it again; changes nothing.
 
+    Args:
+        settings: of the backends, as `Draft` takes them.
+
     Raises:
         NotFoundError: the repository is not there, or has no such model.
     """
-    return check_repositories(Repositories([path]), model)
+    return check_repositories(Repositories([path]), model, settings)
 
 
-def check_repositories(repositories: Repositories, model: str | None = None) -> list[Problem]:
+def check_repositories(
+    repositories: Repositories, model: str | None = None, settings: BackendConfig | None = None
+) -> list[Problem]:
     """The same of several repositories that are served together.
 
     Args:
         model: a name, for all models of that name, or what one of them is known by.
+        settings: of the backends, as `Draft` takes them.
 
     Raises:
         NotFoundError: as `check_repository`.
@@ -44,7 +52,7 @@ def check_repositories(repositories: Repositories, model: str | None = None) -> 
     found = [problem for path in repositories.paths for problem in _strays(path)] if model is None else []
     for one in chosen:
         found += [_second_of_a_name(models[one][0], folder) for folder in models[one][1:]]
-        found += [problem for folder in models[one] for problem in check_model(folder, repositories)]
+        found += [problem for folder in models[one] for problem in check_model(folder, repositories, settings)]
     return found
 
 
@@ -63,17 +71,20 @@ def checked_models(repositories: Repositories, model: str | None = None) -> list
     return chosen
 
 
-def check_model(folder: ModelFolder, repositories: Repositories | None = None) -> list[Problem]:
+def check_model(
+    folder: ModelFolder, repositories: Repositories | None = None, settings: BackendConfig | None = None
+) -> list[Problem]:
     """Everything that is wrong with one model, in the order of its configuration's lines.
 
     A server loads the model exactly if none of the problems `blocks`.
 
     Args:
         repositories: where the models of its steps are; None for its own repository alone.
+        settings: of the backends, as `Draft` takes them.
     """
     if repositories is None:
         repositories = Repositories([folder.path.parent], config_name=folder.config_name)
-    draft = Draft(folder)
+    draft = Draft(folder, settings=settings)
     draft.verify()
     problems = list(draft.problems)
     for version in draft.versions if draft.backend is not None else ():
@@ -95,12 +106,17 @@ def _open(draft: Draft, version: int) -> list[Problem]:
     except ModelFileError as error:
         return [Problem(error.path, None, "", error.found, "an ONNX model", error.fix)]
     except ServerError as error:
-        path = draft.folder.version_path(version) / draft.config.default_model_filename
+        path = _model_path(draft, version)
         return [missing.no_model_file(path) or Problem(path, None, "", str(error), "a model that loads", "replace it")]
     except Exception as error:  # as in loading: a backend may raise anything on a strange file
         text = f"{type(error).__name__}: {error}"
         return [Problem(draft.folder.version_path(version), None, "", text, "a model", "export it again")]
     return []
+
+
+def _model_path(draft: Draft, version: int) -> Path:
+    code = draft.backend.code if draft.backend is not None else None
+    return code or draft.folder.version_path(version) / draft.config.default_model_filename
 
 
 # --- what is worth knowing ---

@@ -1,13 +1,13 @@
 """A model's folder on its way to being loaded. Loading and `tcli repo check` judge by this same code."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Complaint, Host, Instance, Placement, Surroundings
-from tcli_server.backends.registry import AVAILABLE, backend
+from tcli_server.backends.registry import AVAILABLE, backend, names
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
@@ -34,6 +34,9 @@ from tcli_server.spec import read_spec, scalars
 
 BackendConfig = Mapping[str, Mapping[str, str]]
 """`--backend-config`: backend name, empty for all -> setting -> value."""
+
+BACKEND_DIRECTORY = "backend-directory"
+"""The setting, for all backends, of the folder in which there are more of them."""
 
 _DEFAULT_MAX_BATCH_SIZE = "default-max-batch-size"
 
@@ -128,18 +131,21 @@ class Draft:
         }
 
     def model_file(self, version: int) -> Path:
-        """The model file of a version.
+        """The model file of a version, or the code that runs it without one.
 
         Raises:
             InvalidArgumentError: it is not there, or is no file.
         """
+        if self.backend is not None and self.backend.code is not None:
+            return self.backend.code
         name: str = self.config.default_model_filename
         path = self.folder.version_path(version) / name
         if is_folder(path):
             path = path / name  # a folder holds the model with its external data
         if not is_there(path):
             raise InvalidArgumentError(
-                f"{path} is missing: version {version} of model '{self.folder.name}' has no file '{name}' "
+                f"{path} is missing (model file not found in '{path}'): version {version} of model '{self.folder.name}' has no "
+                f"file '{name}' "
                 "(default_model_filename sets another name)"
             )
         if not is_file(path):  # opening a FIFO would wait for ever
@@ -152,7 +158,8 @@ class Draft:
         Raises:
             ServerError: the model cannot be opened.
         """
-        if path_fault(self.config.default_model_filename):  # told already
+        has_file = self.backend is not None and self.backend.code is None
+        if has_file and path_fault(self.config.default_model_filename):  # told already
             return
         places = self.placements or [Placement(self.folder.name, None, 1)]
         try:
@@ -172,8 +179,9 @@ class Draft:
         """
         assert self.backend is not None
         file = self.model_file(version)
-        settings = self._settings.get(self.backend.kind.name, {})
-        surroundings = Surroundings(self.folder.path, version, settings, self._host)
+        settings = self._settings.get(self._owner(self.backend), {})
+        where = self.folder.version_path(version)
+        surroundings = Surroundings(self.folder.path, version, settings, self._host, where)
         config = self._completed_by_model(version, file, surroundings)
         instance = self.backend.open(config, file, placement, surroundings)
         try:
@@ -247,10 +255,12 @@ class Draft:
                 else:
                     self._add([missing.no_version(self.folder) or missing.no_model(self.folder, str(error))])
             return False
-        if self.config.backend not in {kind.name for kind in AVAILABLE}:
-            self._unsupported_backend()
+        directory = self._settings.get("", {}).get(BACKEND_DIRECTORY, "")
+        try:
+            self.backend = backend(self.config.backend, self.config.runtime, directory)
+        except InvalidArgumentError:
+            self._unsupported_backend(names(directory))
             return False
-        self.backend = backend(self.config.backend)
         return True
 
     def _judge_fields(self) -> None:
@@ -269,6 +279,7 @@ class Draft:
         assert self.backend is not None
         self._judge_fields()
         self._check_platform(self.backend.kind)
+        self._check_runtime(self.backend.kind)
         if not self.versions:
             self._add([missing.no_version(self.folder) or missing.no_chosen_version(self.folder)])
         self._complain(self.backend.complaints(self.config))
@@ -279,10 +290,9 @@ class Draft:
         if not self.problems:
             self.placements = placements(self.config)
 
-    def _unsupported_backend(self) -> None:
+    def _unsupported_backend(self, there: Sequence[str]) -> None:
         """Say which field or file asks for a backend that this server does not have."""
-        names = " or ".join(kind.name for kind in AVAILABLE)
-        expected = f"{names}: tcli does not support anything else yet"
+        expected = f"{' or '.join(there)}: tcli does not support anything else yet"
         fix = "serve this model with NVIDIA Triton, or export it as {}".format(
             " or ".join(kind.model_file for kind in AVAILABLE)
         )
@@ -306,7 +316,19 @@ class Draft:
                 ]
             )
 
+    def _check_runtime(self, kind: BackendKind) -> None:
+        if self.config.runtime and self.config.runtime != kind.library:
+            expected = f"'{kind.library}', which is what runs models of the backend '{kind.name}' here"
+            self._complain([Complaint("runtime", f"'{self.config.runtime}'", expected, "leave it out")])
+        self.config.runtime = self.config.runtime or kind.runtime
+
     # --- completing ---
+
+    def _owner(self, chosen: Backend) -> str:
+        """Whose settings count for a backend: its own, or those of the one that runs its code."""
+        if chosen.code is None or chosen.kind.name in self._settings:
+            return chosen.kind.name
+        return next(kind.name for kind in AVAILABLE if kind.model_file == chosen.kind.model_file)
 
     def _default_max_batch_size(self, chosen: Backend) -> int:
         for owner in (chosen.kind.name, ""):

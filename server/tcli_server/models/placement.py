@@ -46,8 +46,9 @@ def placements(config: ModelConfig) -> list[Placement]:
             max(1, group.rate_limiter.priority),
         )
         for index in range(group.count):
-            if group.kind == ModelInstanceGroup.KIND_CPU:
-                result.append(Placement(f"{group.name}_{index}", None, threads, *limits))
+            if group.kind != ModelInstanceGroup.KIND_GPU:
+                by_model = group.kind == ModelInstanceGroup.KIND_MODEL
+                result.append(Placement(f"{group.name}_{index}", None, threads, *limits, by_model))
             else:
                 result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads, *limits) for gpu in group.gpus]
     return result
@@ -57,9 +58,16 @@ def placement_complaints(config: ModelConfig, backend: Backend) -> Iterator[Comp
     """What this machine cannot do of what complete instance groups ask for."""
     gpus = gpu_count()
     for index, group in enumerate(config.instance_group):
+        path = f"instance_group[{index}]"
+        if group.kind == ModelInstanceGroup.KIND_MODEL and not backend.takes_kind_model:
+            yield Complaint(
+                f"{path}.kind",
+                "'KIND_MODEL'",
+                "KIND_AUTO or KIND_CPU or KIND_GPU: models of this backend do not choose by themselves",
+                "write KIND_AUTO",
+            )
         if group.kind != ModelInstanceGroup.KIND_GPU:
             continue
-        path = f"instance_group[{index}]"
         absent = [gpu for gpu in group.gpus if not 0 <= gpu < gpus]
         if not gpus:
             yield Complaint(

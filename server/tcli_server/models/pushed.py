@@ -54,10 +54,9 @@ class PushedFiles:
 
 
 def _parts(name: str, path: str) -> tuple[str, ...]:
-    parts = PurePosixPath(path).parts
+    parts = PurePosixPath(path.lstrip("/")).parts  # as in Triton, `file:/1/model.py` means `file:1/model.py`
     bad = (
         not parts
-        or path.startswith("/")
         or any(part == ".." or "\\" in part or "\0" in part for part in parts)
         or max(len(part.encode(errors="surrogatepass")) for part in parts) > _LONGEST_COMPONENT
     )

@@ -321,6 +321,11 @@ class RequestCall:
         if self.on_end is not None:
             self.on_end(self)
 
+    def stop(self) -> None:
+        """As `Work.stop`."""
+        if self.on_end is not None:
+            self.on_end(self)
+
     def _stamp(self) -> None:
         """A response may come before `execute` has returned; the request's times end with it, then."""
         if not self.request.compute_end_ns:

@@ -238,13 +238,6 @@ RULES: list[tuple[str, str, str | None]] = [
         "optimization {  cuda { } }",
     ),
     (
-        'runtime: "x"',
-        "1: runtime: found 'x', "
-        "expected nothing: tcli does not support this field yet; "
-        "fix: remove it, or serve this model with NVIDIA Triton",
-        "",
-    ),
-    (
         "optimization { gather_kernel_buffer_threshold: 5 }",
         "1: optimization.gather_kernel_buffer_threshold: found '5', "
         "expected nothing: tcli does not support this field yet; "
@@ -257,13 +250,6 @@ RULES: list[tuple[str, str, str | None]] = [
         "expected nothing: tcli does not support this field yet; "
         "fix: remove it, or serve this model with NVIDIA Triton",
         "",
-    ),
-    (
-        "instance_group { kind: KIND_MODEL }",
-        "1: instance_group[0].kind: found 'KIND_MODEL', "
-        "expected KIND_AUTO or KIND_CPU or KIND_GPU: tcli does not support anything else yet; "
-        "fix: write KIND_AUTO where that fits, or serve this model with NVIDIA Triton",
-        None,
     ),
     (
         'cc_model_filenames { key: "7.5" value: "x" }',

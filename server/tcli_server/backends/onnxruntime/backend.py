@@ -26,6 +26,8 @@ class OnnxRuntimeBackend:
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME
+    code = None
+    takes_kind_model = False
     default_max_batch_size = 4
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:

@@ -7,30 +7,43 @@ from pathlib import Path
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint, Placement, Surroundings
+from tcli_server.backends import BackendKind, Complaint, Placement, Surroundings
 from tcli_server.backends.python import parameters
 from tcli_server.backends.python.environment import python_environment
 from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.kind import PYTHON
+from tcli_server.backends.python.names import name_complaints
 from tcli_server.backends.python.process import WorkerProcess
 from tcli_server.backends.python.services import Services
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Start
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.messages import to_json
 
+_SHARED_ENVIRONMENT = "pb_exec_env_model.py.tar.gz"
+"""Beside the code that models share: the environment of those that name none."""
+
 
 class PythonBackend:
-    """Makes instances of `model.py` files."""
+    """Makes instances of `model.py` files.
 
-    kind = PYTHON
+    Args:
+        kind: another one where all its models share their code.
+        code: that code, a `model.py` in the backend's folder.
+    """
+
     default_max_batch_size = 0
+    takes_kind_model = True
+
+    def __init__(self, kind: BackendKind = PYTHON, code: Path | None = None) -> None:
+        self.kind = kind
+        self.code = code
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
-        return list(parameters.complaints(config))
+        return [*parameters.complaints(config), *name_complaints(config, self.code)]
 
     def runs_on_gpu(self) -> bool:
         """As `Backend.runs_on_gpu`: the model itself has to use it."""
@@ -42,14 +55,9 @@ class PythonBackend:
 
     def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
         """As `Backend.complete`: `auto_complete_config` runs in a process of its own."""
-        process = _starter(config, config.name, surroundings)(lambda *_: None, lambda _: None)
+        process = self._starter(config, config.name, surroundings)(lambda *_: None, lambda _: None)
         try:
-            order = {
-                "kind": "auto_complete",
-                "path": str(model_file),
-                "version": str(surroundings.version),
-                "config": to_json(config),
-            }
+            order = {"kind": "auto_complete", **self._place(model_file, surroundings), "config": to_json(config)}
             reply = process.order(order)
         finally:
             process.close()
@@ -63,7 +71,7 @@ class PythonBackend:
         """As `Backend.open`."""
         arguments = {
             "model_config": json.dumps(to_json(config)),
-            "model_instance_kind": "CPU" if placement.gpu is None else "GPU",
+            "model_instance_kind": "MODEL" if placement.by_model else "CPU" if placement.gpu is None else "GPU",
             "model_instance_name": placement.name,
             "model_instance_device_id": str(placement.gpu or 0),
             "model_repository": str(surroundings.folder),
@@ -72,40 +80,47 @@ class PythonBackend:
         }
         load = {
             "kind": "load",
-            "path": str(model_file),
-            "version": str(surroundings.version),
+            **self._place(model_file, surroundings),
             "instance": placement.name,
             "decoupled": config.model_transaction_policy.decoupled,
             "arguments": arguments,
         }
-
         limit = parameters.read_parameters(config).time_limit_secs
-        return PythonInstance(placement.name, _starter(config, placement.name, surroundings), load, limit, surroundings)
+        start = self._starter(config, placement.name, surroundings)
+        return PythonInstance(placement.name, start, load, limit, surroundings)
 
+    def _place(self, model_file: Path, surroundings: Surroundings) -> Message:
+        """Where a worker finds the code and the version's files, and what it imports the code as."""
+        version = surroundings.version_folder or model_file.parent
+        package = str(surroundings.version) if self.code is None else ""
+        return {"path": str(model_file), "folder": str(version), "package": package}
 
-def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Start:
-    """What starts a worker for a model, and starts it anew.
+    def _starter(self, config: ModelConfig, name: str, surroundings: Surroundings) -> Start:
+        """What starts a worker for a model, and starts it anew.
 
-    Raises:
-        InvalidArgumentError: the model's environment is none, or a setting is wrong.
-    """
-    limit = parameters.memory_limit(surroundings.settings)
-    path = parameters.read_parameters(config).environment
-    environment = python_environment(path, surroundings.folder)
+        Raises:
+            InvalidArgumentError: the model's environment is none, or a setting is wrong.
+        """
+        limit = parameters.memory_limit(surroundings.settings)
+        path = parameters.read_parameters(config).environment
+        if not path and self.code is not None:
+            packed = self.code.parent / _SHARED_ENVIRONMENT
+            path = str(packed) if packed.is_file() else ""
+        environment = python_environment(path, surroundings.folder)
 
-    def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
-        services = Services(config.name, surroundings.host)
+        def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
+            services = Services(config.name, surroundings.host)
 
-        def handle_any(process: WorkerProcess, message: Message) -> None:
-            services.handlers.get(message["kind"], handle)(process, message)
+            def handle_any(process: WorkerProcess, message: Message) -> None:
+                services.handlers.get(message["kind"], handle)(process, message)
 
-        def gone_for_all(process: WorkerProcess) -> None:
-            services.close()
-            gone(process)
+            def gone_for_all(process: WorkerProcess) -> None:
+                services.close()
+                gone(process)
 
-        return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
+            return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
 
-    return start
+        return start
 
 
 def _take_over(config: ModelConfig, document: dict[str, object]) -> None:
@@ -116,11 +131,17 @@ def _take_over(config: ModelConfig, document: dict[str, object]) -> None:
         raise InvalidArgumentError(
             f"auto_complete_config of model '{config.name}' gave no configuration: {error}"
         ) from None
+    scheduler, chosen = said.WhichOneof("scheduling_choice"), config.WhichOneof("scheduling_choice")
+    if scheduler and chosen and scheduler != chosen:
+        raise InternalError(
+            f"Cannot update scheduling choice from {chosen} to {scheduler} when auto-completing model '{config.name}'; fix: "
+            "choose one, in config.pbtxt or in auto_complete_config"
+        )
     config.max_batch_size = said.max_batch_size
     for field in ("input", "output"):
         config.ClearField(field)
         getattr(config, field).extend(getattr(said, field))
     if said.HasField("model_transaction_policy"):
         config.model_transaction_policy.CopyFrom(said.model_transaction_policy)
-    if said.HasField("dynamic_batching") and not config.WhichOneof("scheduling_choice"):
-        config.dynamic_batching.CopyFrom(said.dynamic_batching)
+    if scheduler and not chosen:
+        getattr(config, scheduler).CopyFrom(getattr(said, scheduler))

@@ -59,9 +59,14 @@ class Inferences:
             inference.answer_next(message["call"])
 
     def _cancel(self, _: WorkerProcess, message: Message) -> None:
-        inference = self._under_way.pop(message["inference"], None)
-        if inference is not None:
+        inference = self._under_way.get(message["inference"])
+        if inference is None:
+            return
+        if message["drop"]:
+            del self._under_way[message["inference"]]
             inference.request.cancel()
+        else:
+            inference.request.stop()
 
 
 class _Inference:

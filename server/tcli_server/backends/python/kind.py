@@ -2,4 +2,16 @@
 
 from tcli_server.backends import BackendKind
 
-PYTHON = BackendKind("python", "", "model.py")
+IGNORED_SETTINGS = (
+    "shm-default-byte-size",
+    "shm-growth-byte-size",
+    "shm-region-prefix-name",
+    "shm_message_queue_size",
+)
+"""Triton's, for memory that it takes beforehand; here it grows and shrinks with what is in it."""
+
+MEMORY_LIMIT = "shm-limit-byte-size"
+
+PYTHON = BackendKind(
+    "python", "", "model.py", ("stub-timeout-seconds", "thread-pool-size", *IGNORED_SETTINGS, MEMORY_LIMIT)
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Complaint
+from tcli_server.backends.python.kind import MEMORY_LIMIT, PYTHON
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.memory import usable_memory
 
@@ -14,14 +15,10 @@ ENVIRONMENT = "EXECUTION_ENV_PATH"
 TIME_LIMIT = "EXECUTION_TIMEOUT_SECS"
 _FORCE_CPU = "FORCE_CPU_ONLY_INPUT_TENSORS"
 
-_MEMORY_LIMIT = "shm-limit-byte-size"
 _MEMORY_SHARE = 4
 _LEAST_MEMORY = 1 << 20
-_IGNORED = ("shm-default-byte-size", "shm-growth-byte-size", "shm-region-prefix-name", "shm_message_queue_size")
-"""Triton's, for memory that it takes beforehand; here it grows and shrinks with what is in it."""
-
-_NUMBERS = ("stub-timeout-seconds", "thread-pool-size", *_IGNORED[:2], _IGNORED[3], _MEMORY_LIMIT)
-_SETTINGS = ("stub-timeout-seconds", "thread-pool-size", *_IGNORED, _MEMORY_LIMIT)
+_TEXTS = ("shm-region-prefix-name",)
+"""Settings that are no numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +67,14 @@ def memory_limit(settings: Mapping[str, str]) -> int:
     """Bytes that each of an instance's two shared memories may have.
 
     Raises:
-        InvalidArgumentError: a setting is unknown, or no number.
+        InvalidArgumentError: a setting is no number.
     """
     for name, value in settings.items():
-        if name not in _SETTINGS and name != "default-max-batch-size":
-            raise InvalidArgumentError(
-                f"--backend-config=python,{name}={value}: no such setting; expected one of {', '.join(_SETTINGS)}"
-            )
-        if name in _NUMBERS and not (value.isascii() and value.isdigit() and int(value) > 0):
+        if name not in PYTHON.settings or name in _TEXTS:
+            continue
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
             raise InvalidArgumentError(f"--backend-config=python,{name}={value}: expected a whole number above 0")
-    limit = int(settings.get(_MEMORY_LIMIT, 0)) or usable_memory() // _MEMORY_SHARE
+    limit = int(settings.get(MEMORY_LIMIT, 0)) or usable_memory() // _MEMORY_SHARE
     return max(limit, _LEAST_MEMORY)
 
 

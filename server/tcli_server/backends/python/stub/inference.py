@@ -49,9 +49,8 @@ class Inference:
         return response
 
     def cancel(self) -> None:
-        """Say that no more responses are wanted."""
-        if not self._over:
-            server().tell("infer_cancel", {"inference": self._number})
+        """Say that no more responses are wanted; the model that is asked decides how it ends, and may go on."""
+        self._cancel(drop=False)
 
     def only(self) -> InferenceResponse:
         """The one response of a model that is not decoupled."""
@@ -59,7 +58,11 @@ class Inference:
 
     def __del__(self) -> None:
         with contextlib.suppress(TritonModelException):  # the server is gone
-            self.cancel()
+            self._cancel(drop=True)
+
+    def _cancel(self, drop: bool) -> None:
+        if not self._over:
+            server().tell("infer_cancel", {"inference": self._number, "drop": drop})
 
 
 def begin_inference(fields: dict[str, Any], inputs: Sequence[Tensor], decoupled: bool) -> Inference:

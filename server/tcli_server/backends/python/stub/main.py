@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from . import failures, pb_utils
@@ -30,6 +29,7 @@ def main(arguments: list[int]) -> None:
             the most bytes of the latter; the server's process id.
     """
     orders, calls, requests, responses, limit, parent = arguments
+    sys.argv[:] = [""]  # as in an interpreter without a program: a model may look for options of its own
     _outlive_nobody(parent)
     faulthandler.enable()
     if hasattr(faulthandler, "register"):
@@ -112,8 +112,8 @@ class _Worker:
             return {"failure": failures.describe(error)}
 
     def _imported(self, order: Message) -> Any:
-        pb_utils.set_model_dir(str(Path(order["path"]).parent))
-        return import_class(order["path"], order["version"])
+        pb_utils.set_model_dir(order["folder"])
+        return import_class(order["path"], order["package"])
 
     def _finalize(self, _: Message) -> Message:
         self._link.can_infer = False

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
 import inspect
 import sys
-import threading
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import failures
+from .coroutines import Coroutines
 from .errors import TritonModelException
 from .link import Link
 from .model_config import ModelConfig
@@ -27,19 +25,21 @@ from .wire import Message
 
 _CLASS = "TritonPythonModel"
 _NOTHING = np.empty(0, np.uint8)
-_THREADS = 32
-"""As many inferences on other models may a coroutine wait for at once; as in Triton."""
 
 
-def import_class(path: str, version: str) -> Any:
-    """The model's class. Its file is imported as `<version>.<stem>`; modules beside it are found by their plain names.
+def import_class(path: str, package: str) -> Any:
+    """The model's class; modules beside its file are found by their plain names.
+
+    Args:
+        package: the version, as the file is imported as `<version>.<stem>`; empty for code that models share, which is
+            imported as `<stem>`.
 
     Raises:
         Exception: whatever importing it raises; AttributeError where it has no such class.
     """
     file = Path(path)
-    sys.path += [str(file.parent), str(file.parent.parent)]
-    name = f"{version}.{file.stem}"
+    sys.path += [str(file.parent), str(file.parent.parent)] if package else [str(file.parent)]
+    name = f"{package}.{file.stem}" if package else file.stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -83,18 +83,12 @@ class Model:
         self._senders: weakref.WeakValueDictionary[int, InferenceResponseSender] = weakref.WeakValueDictionary()
         self._last = 0
         self._early: list[int] = []
-        self._is_async = inspect.iscoroutinefunction(getattr(self._model, "execute", None))
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._coroutines = Coroutines()
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Raises whatever the model raises."""
         if callable(getattr(self._model, "initialize", None)):
             self._model.initialize(arguments)
-        if self._is_async:
-            self._loop = asyncio.new_event_loop()
-            self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, "inference"))
-            if self._decoupled:
-                threading.Thread(target=self._loop.run_forever, name="execute", daemon=True).start()
 
     def finalize(self) -> None:
         """Raises whatever the model raises."""
@@ -121,7 +115,7 @@ class Model:
         try:
             answer = self._model.is_ready()
             if inspect.isawaitable(answer):
-                answer = asyncio.run(_wait_for(answer))
+                answer = self._coroutines.run(_wait_for(answer))
         except Exception as error:
             return [False, failures.describe(error)[0]]
         if not isinstance(answer, bool):
@@ -167,12 +161,11 @@ class Model:
             if not callable(getattr(self._model, "execute", None)):
                 raise TritonModelException(f"Python model {self._path} does not implement `execute` method.")
             result = self._model.execute(requests)
-            if self._is_async:
-                assert self._loop is not None
+            if inspect.iscoroutine(result):
                 if self._decoupled:
-                    asyncio.run_coroutine_threadsafe(self._finish(result, senders), self._loop)
+                    self._coroutines.begin(self._finish(result, senders))
                     return {}, []
-                result = self._loop.run_until_complete(result)
+                result = self._coroutines.run(result)
             self._check(result, len(requests))
             return self._reply(result, requests, senders)
         except Exception as error:
@@ -235,7 +228,7 @@ class Model:
             if request._release_flags == RELEASE_RESCHEDULE:
                 if response is not None:
                     raise TritonModelException(
-                        "Expected a None object in the execute function return list for reschedule request, found "
+                        "Expected a None object in the execute function return list for reschduled request, found "
                         f"type '{type(response).__name__}'."
                     )
                 again.append(index)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import TritonModelException
 from .inference import Inference, begin_inference
-from .preferred_memory import PreferredMemory
+from .preferred_memory import TRITONSERVER_MEMORY_CPU, PreferredMemory
 from .responses import InferenceResponse, InferenceResponseSender, Parameters, checked_parameters
 from .tensor import Tensor
 from .trace import InferenceTrace
@@ -18,6 +18,20 @@ SEQUENCE_START = 1
 SEQUENCE_END = 2
 RELEASE_ALL = 1
 RELEASE_RESCHEDULE = 2
+
+_ANYWHERE = PreferredMemory(TRITONSERVER_MEMORY_CPU)
+_UNTRACED = InferenceTrace()
+
+_KINDS: dict[str, type] = {
+    "request_id": str,
+    "model_name": str,
+    "model_version": int,
+    "flags": int,
+    "timeout": int,
+    "preferred_memory": PreferredMemory,
+    "trace": InferenceTrace,
+}
+_NEVER_NONE = ("inputs", "requested_output_names", "correlation_id", *_KINDS)
 
 
 class InferenceRequest:
@@ -49,27 +63,24 @@ class InferenceRequest:
         model_version: int = -1,
         flags: int = 0,
         timeout: int = 0,
-        preferred_memory: PreferredMemory | None = None,
-        trace: InferenceTrace | None = None,
+        preferred_memory: PreferredMemory = _ANYWHERE,
+        trace: InferenceTrace = _UNTRACED,
         parameters: Parameters | None = None,
     ) -> None:
-        if inputs is None or requested_output_names is None or model_name is None:
-            raise TypeError("InferenceRequest needs inputs, requested_output_names and model_name")
-        if request_id is None or flags is None or timeout is None:
-            raise TypeError("InferenceRequest takes no None but for parameters")
-        if timeout < 0:
-            raise TypeError(f"timeout: expected microseconds, 0 for none, found {timeout}")
-        if not model_name:
-            raise TritonModelException("InferenceRequest needs a model_name")
+        given = locals()
+        for argument in _NEVER_NONE:
+            if given[argument] is None:
+                raise TypeError(f"InferenceRequest: {argument} must not be None")
+        for argument, kind in _KINDS.items():
+            if not isinstance(given[argument], kind):
+                raise TypeError(f"{argument}: expected {kind.__name__}, found {type(given[argument]).__name__}")
+        if timeout < 0 or flags < 0:
+            raise TypeError(f"timeout and flags: expected no negative numbers, found {timeout} and {flags}")
         if isinstance(correlation_id, bool) or not isinstance(correlation_id, (int, str)):
             raise TritonModelException("Correlation ID must be integer or string")
-        self._inputs = list(inputs)
-        if any(tensor is None for tensor in self._inputs):
-            raise TritonModelException("Input tensor should not be empty.")
-        self._outputs = list(requested_output_names)
-        if not all(self._outputs):
-            raise TritonModelException("Requested output name should not be empty.")
-        self._id = str(request_id)
+        self._inputs = _checked_inputs(inputs, request_id, model_name or "")
+        self._outputs = _checked_names(requested_output_names, request_id, model_name or "")
+        self._id = request_id
         self._correlation_id = correlation_id
         self._model_name = model_name
         self._model_version = int(model_version)
@@ -90,6 +101,7 @@ class InferenceRequest:
         request._parameters = parameters
         request._sender = sender
         request._release_flags = RELEASE_ALL
+        request._trace = _UNTRACED
         return request
 
     def inputs(self) -> list[Tensor]:
@@ -126,8 +138,7 @@ class InferenceRequest:
 
     def trace(self) -> InferenceTrace:
         """The trace that it is part of."""
-        trace: InferenceTrace | None = getattr(self, "_trace", None)
-        return InferenceTrace() if trace is None else trace
+        return self._trace
 
     def is_cancelled(self) -> bool:
         """Whether nobody wants the answer any more. The server tells, so asking costs nothing."""
@@ -173,9 +184,13 @@ class InferenceRequest:
         inference = begin_inference(self._fields(), self._inputs, decoupled)
         return inference if decoupled else inference.only()
 
-    async def async_exec(self, decoupled: bool = False) -> InferenceResponse | Inference:
-        """As `exec`, for models whose `execute` is a coroutine; other coroutines run meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
+    def async_exec(self, decoupled: bool = False) -> asyncio.Future[InferenceResponse | Inference]:
+        """As `exec`, for models whose `execute` is a coroutine; it begins at once, other coroutines run meanwhile.
+
+        Raises:
+            RuntimeError: no event loop runs in this thread.
+        """
+        return asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -188,3 +203,34 @@ class InferenceRequest:
             "parameters": self._parameters,
             "outputs": self._outputs,
         }
+
+
+def _checked_inputs(inputs: Any, request_id: str, model_name: str) -> list[Tensor]:
+    inputs = _as_list("inputs", inputs)
+    for tensor in inputs:
+        if tensor is None:
+            raise TritonModelException(
+                f"Input tensor for request with id '{request_id}' and model name '{model_name}' should not be empty."
+            )
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"inputs: expected a list of Tensor, found {type(tensor).__name__} in it")
+    return inputs
+
+
+def _checked_names(names: Any, request_id: str, model_name: str) -> list[str]:
+    names = _as_list("requested_output_names", names)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"requested_output_names: expected a list of str, found {type(name).__name__} in it")
+        if not name:
+            raise TritonModelException(
+                f"Requested output name for request with id '{request_id}' and model name '{model_name}' should not be "
+                "empty."
+            )
+    return list(dict.fromkeys(names))
+
+
+def _as_list(argument: str, values: Any) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{argument}: expected a list, found {type(values).__name__}")
+    return list(values)

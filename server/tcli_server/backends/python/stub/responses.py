@@ -43,7 +43,7 @@ class InferenceResponse:
         if error is not None and not isinstance(error, TritonError):
             raise TypeError(f"error: expected a TritonError, found {type(error).__name__}")
         self._error = error
-        self._parameters = checked_parameters(parameters) if parameters else {}
+        self._parameters = checked_parameters(parameters)
 
     def output_tensors(self) -> list[Tensor]:
         """The outputs."""
@@ -138,10 +138,12 @@ class InferenceResponseSender:
             self._check_order(response, final)
             self._closed = final
             self._responded = True
-            body: dict[str, Any] = {"request": self.number, "final": final}
+            # Only one response may come of a model that is not decoupled: it is the last one for the server.
+            body: dict[str, Any] = {"request": self.number, "final": final or not self._decoupled}
             link = server()
             if response is None:
-                link.tell("respond", body)
+                if self._decoupled:
+                    link.tell("respond", body)
                 return
             block, answers = encode([(response, self._wanted)], link.responses)
             body["answer"] = answers[0]
@@ -186,11 +188,14 @@ def checked_parameters(parameters: Parameters | None) -> Parameters:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise TritonModelException(f"Expect parameters to be a dict, found {type(parameters).__name__}")
+        raise TritonModelException(f"Expect parameters to be a dict, got {type(parameters)}")
     for name, value in parameters.items():
-        if not isinstance(name, str) or not isinstance(value, (bool, int, str)):
+        if not isinstance(name, str):
+            raise TritonModelException(f"Expect parameters keys to have type str, found type {type(name)}: {name!r}")
+        if not isinstance(value, (bool, int, str)):
             raise TritonModelException(
-                "Expect parameters keys / values to have type str -> bool / int / str, found "
-                f"{type(name).__name__} -> {type(value).__name__} for {name!r}"
+                f"Expect parameters values to have type bool/int/str, found type {type(value)} for '{name}'"
             )
+        if type(value) is int and not -(2**63) <= value < 2**64:
+            raise TritonModelException(f"Expect parameters values to fit into 64 bits, found {value} for '{name}'")
     return parameters
