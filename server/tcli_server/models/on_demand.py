@@ -319,7 +319,9 @@ class OnDemand(Demand, LoadWatch):
     # --- loading ---
 
     def _begin(self, name: str) -> None:
-        self._control.load(name, None, {}).add_done_callback(lambda done: self._over(name, done.exception()))
+        self._control.load(name, None, {}, demanded=True).add_done_callback(
+            lambda done: self._over(name, done.exception())
+        )
 
     def _over(self, name: str, error: BaseException | None) -> None:
         """A load that requests asked for is over."""
@@ -376,7 +378,7 @@ class OnDemand(Demand, LoadWatch):
 
     # --- what is told of loads ---
 
-    def before(self, name: str, family: Sequence[str], pushed_bytes: int) -> None:
+    def before(self, name: str, family: Sequence[str], pushed_bytes: int, demanded: bool) -> None:
         """As `LoadWatch.before`: make room.
 
         Raises:
@@ -385,15 +387,14 @@ class OnDemand(Demand, LoadWatch):
         """
         with self._lock:
             awaited = self._waiting.get(name)
-            by_request = awaited is None or not awaited.loading
 
         def wanted() -> bool:
-            return by_request or awaited is None or len(awaited) > 0
+            return not demanded or awaited is None or len(awaited) > 0
 
         if not wanted():
             raise UnwantedError(f"nobody waits for model '{name}' any more")
         for step in family[:-1]:
-            if by_request:
+            if not demanded:
                 self._catalog.turn_on(step)
             elif (refusal := self._catalog.refusal(step)) is not None:
                 raise refusal
