@@ -216,10 +216,10 @@ class ModelControl:
                 f"load failed for model '{name}': circular dependency between ensembles: {found}"
             )
         needed = innermost_first(name, steps)
-        with self._lock:
+        self.watch.before(name, [*needed, name], pushed_bytes, demanded)
+        with self._lock:  # not before there is room: others may need that of its steps
             if needed:
                 self._needing[name] = needed
-        self.watch.before(name, [*needed, name], pushed_bytes, demanded)
         for model in needed:
             if not self.registry.ready(model):
                 self._await_load(name, model)

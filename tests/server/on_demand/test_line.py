@@ -39,3 +39,21 @@ def test_a_step_that_waits_in_line_does_not_hold_up_the_ensemble_that_has_room_f
         assert [one.answer().error for one in asked] == [None] * 3
         assert time.monotonic() < began + WAIT_SECS
         assert "m0" not in loaded(engine)
+
+
+def test_an_ensemble_that_waits_in_line_keeps_nobody_from_the_room_of_its_step(tmp_path: Path):
+    write_weights(tmp_path, "m0", "m1")
+    write_pipe(tmp_path, "m1")
+    with Engine(tmp_path, options=options(memory_budget=30 * MIB, load_wait_secs=WAIT_SECS)) as engine:
+        ask_weights(engine, "m1")
+        lease = engine.model("m1")
+        assert lease.lease()
+        room = on_demand(engine).room
+        asked = []
+        for name in ("m0", "pipe"):
+            asked.append(Asked(engine, name, ONE))
+            until(lambda: len(room._line) == len(asked))
+        began = time.monotonic()
+        lease.give_back()
+        assert [one.answer().error for one in asked] == [None] * 2
+        assert time.monotonic() < began + WAIT_SECS
