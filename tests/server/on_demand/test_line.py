@@ -57,3 +57,22 @@ def test_an_ensemble_that_waits_in_line_keeps_nobody_from_the_room_of_its_step(t
         lease.give_back()
         assert [one.answer().error for one in asked] == [None] * 2
         assert time.monotonic() < began + WAIT_SECS
+
+
+def test_a_loaded_model_whose_reload_waits_in_line_makes_room_for_those_before_it(tmp_path: Path):
+    write_weights(tmp_path, "m0", "m1")
+    with Engine(tmp_path, options=options(memory_budget=30 * MIB, load_wait_secs=WAIT_SECS)) as engine:
+        ask_weights(engine, "m1")
+        lease = engine.model("m1")
+        assert lease.lease()
+        room = on_demand(engine).room
+        before_it = Asked(engine, "m0", ONE)
+        until(lambda: len(room._line) == 1)
+        reload = engine.begin_load("m1")
+        until(lambda: len(room._line) == 2)
+        began = time.monotonic()
+        lease.give_back()
+        assert before_it.answer().error is None
+        assert reload.exception(60) is None
+        assert time.monotonic() < began + WAIT_SECS
+        assert loaded(engine) == {"m1"}
