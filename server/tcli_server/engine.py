@@ -230,7 +230,7 @@ class Engine:
         future: Future[None]
         try:
             self._check_orphaned()
-            self._check_control(config, files)
+            self.options.check_pushed(config, files)
             override = parse_config_json(name, config) if isinstance(config, str) else config
             self.demand.turn_on(name)
         except ServerError as error:
@@ -244,14 +244,6 @@ class Engine:
     def _check_orphaned(self) -> None:
         if self._orphaned:
             raise UnavailableError(self._orphaned)
-
-    def _check_control(self, config: object, files: object) -> None:
-        if config is not None and not self.options.allow_model_control_config:
-            raise UnavailableError(
-                "this server takes no configuration with a load request (--allow-model-control-config)"
-            )
-        if files and not self.options.allow_model_control_files:
-            raise UnavailableError("this server takes no model files with a load request (--allow-model-control-files)")
 
     def check_model_control(self) -> None:
         """Whether clients and models may load and unload models here.
@@ -343,12 +335,19 @@ class Engine:
 
     def model_metadata(self, name: str, version: str = "") -> service_pb2.ModelMetadataResponse:
         """Inputs and outputs as clients see them: batch dimension as -1, without `reshape`. Raises as `model`."""
-        model = self.model(name, version)
+        return self.metadata_of(self.model(name, version), version)
+
+    def metadata_of(self, model: Model, version: str = "") -> service_pb2.ModelMetadataResponse:
+        """Like `model_metadata`, of a model that is there."""
         return description.metadata(model, [model] if version else self._registry.ready(model.identifier))
 
     def model_config(self, name: str, version: str = "") -> ModelConfig:
         """The complete configuration that the model runs with; read only. Raises as `model`."""
-        return self._registry.config(self.model(name, version))
+        return self.config_of(self.model(name, version))
+
+    def config_of(self, model: Model) -> ModelConfig:
+        """Like `model_config`, of a model that is there."""
+        return self._registry.config(model)
 
     def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
         """Statistics of one model (all its ready versions unless one is named) or of all.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.errors import InvalidArgumentError, UnavailableError
 from tcli_server.models.draft import BackendConfig
 from tcli_server.models.on_demand_options import OnDemandOptions
 from tcli_server.scheduling.limits.amounts import parse_amounts
@@ -79,6 +79,19 @@ class EngineOptions:
         contradiction = self._contradiction()
         if contradiction:
             raise InvalidArgumentError(contradiction)
+
+    def check_pushed(self, config: object, files: object) -> None:
+        """Whether what comes with a load request may be taken.
+
+        Raises:
+            UnavailableError: it may not.
+        """
+        if config is not None and not self.allow_model_control_config:
+            raise UnavailableError(
+                "this server takes no configuration with a load request (--allow-model-control-config)"
+            )
+        if files and not self.allow_model_control_files:
+            raise UnavailableError("this server takes no model files with a load request (--allow-model-control-files)")
 
     def _contradiction(self) -> str:
         """What of the options does not go together, empty if all does."""

@@ -3,6 +3,7 @@
 Inside, a model is called by its identifier, which without namespaces is its name.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,8 +162,14 @@ class ModelControl:
             return refused(ambiguous(name, there))
         return together([self.load(one, override, files) for one in there])
 
-    def load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> "Future[None]":
-        """Load one model in its turn; the future raises as `Engine.load`."""
+    def load(
+        self,
+        name: str,
+        override: ModelConfig | None,
+        files: Mapping[str, bytes | memoryview],
+        demanded: bool = False,
+    ) -> "Future[None]":
+        """Load one model in its turn; the future raises as `Engine.load`. Demanded: as `LoadWatch.before`."""
 
         def asked() -> None:
             try:
@@ -175,7 +182,7 @@ class ModelControl:
         def first() -> None:
             try:
                 self._check_name(name)
-                self._load_steps(name, override, sum(map(len, files.values())))
+                self._load_steps(name, override, sum(map(len, files.values())), demanded)
             except BaseException as error:
                 over()
                 if isinstance(error, ServerError):
@@ -189,7 +196,7 @@ class ModelControl:
 
         return self.operations.load(name, asked, first)
 
-    def _load_steps(self, name: str, override: ModelConfig | None, pushed_bytes: int) -> None:
+    def _load_steps(self, name: str, override: ModelConfig | None, pushed_bytes: int, demanded: bool) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
 
         What is there and cannot be loaded is told when the ensemble is.
@@ -209,10 +216,10 @@ class ModelControl:
                 f"load failed for model '{name}': circular dependency between ensembles: {found}"
             )
         needed = innermost_first(name, steps)
-        with self._lock:
+        self.watch.before(name, [*needed, name], pushed_bytes, demanded)
+        with self._lock:  # not before there is room: others may need that of its steps
             if needed:
                 self._needing[name] = needed
-        self.watch.before(name, [*needed, name], pushed_bytes)
         for model in needed:
             if not self.registry.ready(model):
                 self._await_load(name, model)
@@ -246,15 +253,11 @@ class ModelControl:
 
     def config(self, name: str) -> ModelConfig:
         """A model's configuration on disk as it is given; empty if there is none, or several."""
-        try:
+        with contextlib.suppress(ServerError, OSError, ValueError):
             found = self._repositories.find(name)
-            return (
-                read_config_file(found[0].config_path).config
-                if len(found) == 1 and found[0].has_config
-                else ModelConfig()
-            )
-        except (ServerError, OSError, ValueError):
-            return ModelConfig()
+            if len(found) == 1 and found[0].has_config:
+                return read_config_file(found[0].config_path).config
+        return ModelConfig()
 
     def _step(self, wanted: str, namespace: str) -> str:
         """The model that an ensemble means by a step; what is not there, or ambiguous, as it is called."""
@@ -297,10 +300,8 @@ class ModelControl:
             self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
         except BaseException:
             pushed.discard()
-            if not self._repositories.find(name):
-                self.registry.forget(
-                    name
-                )  # whoever pushed it was told; the index is not for names that anybody makes up
+            if not self._repositories.find(name):  # the index is not for names that anybody makes up
+                self.registry.forget(name)
             raise
 
     def _load_folder(self, name: str, folder: ModelFolder, override: ModelConfig | None) -> None:

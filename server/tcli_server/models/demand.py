@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from tcli_server.errors import ServerError
 from tcli_server.models.description import Counted
+from tcli_server.models.model import Model
 from tcli_server.models.registry import Registry
 from tcli_server.request import FailureReason, InferenceRequest
 
@@ -56,13 +57,16 @@ class Demand:
             ServerError: it could not be loaded, or not soon enough.
         """
 
-    def when_loaded(self, name: str, version: str, tell: Callable[[], Told]) -> "Told | Future[Told]":  # noqa: ARG002
-        """What `tell` says of a model: at once if it is there or not to be had, else when it is loaded.
+    def when_loaded(self, name: str, version: str, tell: Callable[[Model], Told]) -> "Told | Future[Told]":
+        """What `tell` says of a model: at once if it is there, else when it is loaded; does not wait itself.
+
+        Args:
+            tell: must not wait for models, as it may be called by whoever loads this one.
 
         Raises:
-            ServerError: as `tell`, or the model cannot be waited for.
+            ServerError: as `tell` and `Registry.find`, or the model cannot be waited for.
         """
-        return tell()
+        return tell(self._registry.find(name, version))
 
     def counted(self, name: str) -> Sequence[Counted] | None:  # noqa: ARG002
         """What has counters, in the order of names and versions; None if the model of this name was never loaded but may be."""

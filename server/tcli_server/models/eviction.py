@@ -154,6 +154,11 @@ class Room:
         with self._changed:
             if self._stopped:
                 raise UnavailableError("Server exiting")
+            if self._coming.keys() >= set(
+                place.family
+            ):  # what they are a part of has room for them, and waits for them
+                self._reserve(place)
+                return True
             if self._line[0] is not place:
                 self._changed.wait(_PATIENCE_SECS)
                 return False
@@ -176,9 +181,12 @@ class Room:
                     self._changed.wait(_POLL_SECS)
                 return False
         with self._changed:
-            self._coming.update(place.family)
-            self._passing += place.passing
+            self._reserve(place)
         return True
+
+    def _reserve(self, place: Place) -> None:
+        self._coming.update(place.family)
+        self._passing += place.passing
 
     def _sum(self, family: Collection[str]) -> int:
         with self._changed:

@@ -10,12 +10,13 @@ from tcli_server.models.model import Model
 class LoadWatch:
     """Does nothing; `OnDemand` is one that does."""
 
-    def before(self, name: str, family: Sequence[str], pushed_bytes: int) -> None:
+    def before(self, name: str, family: Sequence[str], pushed_bytes: int, demanded: bool) -> None:
         """A load begins; may wait.
 
         Args:
             family: the model, and the models that it is made of and that are loaded with it.
             pushed_bytes: of files that came with the load request.
+            demanded: it is for requests that wait for the model, and of no use once they have given up.
 
         Raises:
             ServerError: it must not.

@@ -208,20 +208,19 @@ class OnDemand(Demand, LoadWatch):
     def await_load(self, name: str, version: str) -> None:
         """As `Demand.await_load`."""
         waiting = self._want(name, version, NotFoundError(f"Request for unknown model: '{name}' is not found"))
-        if waiting is not None:
+        if isinstance(waiting, Future):
             waiting.result()
 
-    def when_loaded(self, name: str, version: str, tell: Callable[[], Told]) -> "Told | Future[Told]":
+    def when_loaded(self, name: str, version: str, tell: Callable[[Model], Told]) -> "Told | Future[Told]":
         """As `Demand.when_loaded`."""
+        waiting: Model | Future[None]
         try:
-            self._registry.find(name, version)
+            waiting = self._registry.find(name, version)
         except (NotFoundError, UnavailableError) as error:
             self.check(name, version, error)
             waiting = self._want(name, version, error)
-        else:
-            waiting = None
-        if waiting is None:
-            return tell()
+        if isinstance(waiting, Model):
+            return tell(waiting)
         told: Future[Told] = Future()
 
         def answer(done: "Future[None]") -> None:
@@ -229,7 +228,7 @@ class OnDemand(Demand, LoadWatch):
                 return
             try:
                 done.result()  # cancelled is only what nobody waits for
-                told.set_result(tell())
+                told.set_result(tell(self._registry.find(name, version)))
             except Exception as failure:
                 told.set_exception(failure)
 
@@ -245,11 +244,12 @@ class OnDemand(Demand, LoadWatch):
             if awaited is not None and awaited.forget(waiting):
                 self._count -= 1
 
-    def _want(self, name: str, version: str, error: ServerError) -> "Future[None] | None":
-        """Have a model loaded; None if it is there. The future's error says why it is not there."""
+    def _want(self, name: str, version: str, error: ServerError) -> "Model | Future[None]":
+        """The model if it is there, else have it loaded; the future's error says why it is not there."""
         with self._lock:
-            if self._there(name, version, error) is not None:
-                return None
+            model = self._there(name, version, error)
+            if model is not None:
+                return model
             awaited, begin = self._join(name, held=False)
             deadline_ns, future = awaited.add_caller(self._wait_ns)
         if begin:
@@ -319,7 +319,9 @@ class OnDemand(Demand, LoadWatch):
     # --- loading ---
 
     def _begin(self, name: str) -> None:
-        self._control.load(name, None, {}).add_done_callback(lambda done: self._over(name, done.exception()))
+        self._control.load(name, None, {}, demanded=True).add_done_callback(
+            lambda done: self._over(name, done.exception())
+        )
 
     def _over(self, name: str, error: BaseException | None) -> None:
         """A load that requests asked for is over."""
@@ -376,7 +378,7 @@ class OnDemand(Demand, LoadWatch):
 
     # --- what is told of loads ---
 
-    def before(self, name: str, family: Sequence[str], pushed_bytes: int) -> None:
+    def before(self, name: str, family: Sequence[str], pushed_bytes: int, demanded: bool) -> None:
         """As `LoadWatch.before`: make room.
 
         Raises:
@@ -385,15 +387,14 @@ class OnDemand(Demand, LoadWatch):
         """
         with self._lock:
             awaited = self._waiting.get(name)
-            by_request = awaited is None or not awaited.loading
 
         def wanted() -> bool:
-            return by_request or awaited is None or len(awaited) > 0
+            return not demanded or awaited is None or len(awaited) > 0
 
         if not wanted():
             raise UnwantedError(f"nobody waits for model '{name}' any more")
         for step in family[:-1]:
-            if by_request:
+            if not demanded:
                 self._catalog.turn_on(step)
             elif (refusal := self._catalog.refusal(step)) is not None:
                 raise refusal

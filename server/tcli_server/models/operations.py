@@ -25,9 +25,12 @@ class Operations:
 
     def __init__(self, loads: int) -> None:
         self._lock = threading.Lock()
+        self._unloaded = threading.Condition(self._lock)
         self._load_permits = threading.Semaphore(loads)
         self._queues: dict[str, deque[tuple[Work, Work | None, Future[None]]]] = {}
         self._running: set[Future[None]] = set()
+        self._preparing: set[str] = set()  # names whose load is at what comes first
+        self._unloading: set[str] = set()  # names of which something is unloaded meanwhile
         self._waiting = 0
         self._stopped = False
 
@@ -50,11 +53,20 @@ class Operations:
         return self._submit(name, (work, None))
 
     def unload_now(self, name: str, work: Callable[[], bool]) -> bool:
-        """Run an unload in this thread, unless something of that name is under way; what it gives, or False."""
+        """Run an unload in this thread, unless something of that name is under way; what it gives, or False.
+
+        A load that is still at what comes first is not in the way, as it may wait for just this unload; it waits for its end.
+        """
         with self._lock:
-            if self._stopped or name in self._queues:
+            meanwhile = name in self._preparing
+            if self._stopped or name in self._unloading or (name in self._queues and not meanwhile):
                 return False
-            self._queues[name] = deque()
+            if meanwhile:
+                self._unloading.add(name)
+            else:
+                self._queues[name] = deque()
+        if meanwhile:
+            return self._unload_meanwhile(name, work)
         try:
             return work()
         finally:
@@ -64,6 +76,14 @@ class Operations:
                     del self._queues[name]
             if waiting:
                 self._start(name)
+
+    def _unload_meanwhile(self, name: str, work: Callable[[], bool]) -> bool:
+        try:
+            return work()
+        finally:
+            with self._unloaded:
+                self._unloading.discard(name)
+                self._unloaded.notify_all()
 
     def stop(self) -> None:
         """Begin nothing more; whoever waits is told so, also for what is under way, which may never end."""
@@ -116,7 +136,7 @@ class Operations:
             try:
                 if stopped:
                     raise _exiting()
-                first()
+                self._prepare(name, first, loading is not None)
                 if loading is not None:
                     with self._load_permits:
                         loading()
@@ -127,6 +147,19 @@ class Operations:
             with self._lock:
                 self._running.discard(future)
                 self._waiting -= 1
+
+    def _prepare(self, name: str, first: Work, of_load: bool) -> None:
+        if not of_load:
+            first()
+            return
+        with self._lock:
+            self._preparing.add(name)
+        try:
+            first()
+        finally:
+            with self._unloaded:
+                self._preparing.discard(name)
+                self._unloaded.wait_for(lambda: name not in self._unloading)
 
 
 def together(futures: "Sequence[Future[None]]") -> "Future[None]":

@@ -67,13 +67,14 @@ def test_health_of_an_engine_that_is_not_ready_or_stops(server: Server, http: ht
     ("method", "path", "where"),
     [
         ("GET", "/v2/health/ready", "ready"),
-        ("GET", "/v2/models/identity", "model_metadata"),
-        ("GET", "/v2/models/identity/config", "model_config"),
+        ("GET", "/v2/models/identity", "metadata_of"),
+        ("GET", "/v2/models/identity/config", "config_of"),
         ("GET", "/v2/models/stats", "statistics"),
         ("POST", "/v2/repository/index", "repository_index"),
         ("POST", "/v2/repository/models/identity/load", "begin_load"),
         ("POST", "/v2/repository/models/identity/unload", "begin_unload"),
         ("POST", "/v2/models/identity/infer", "submit"),
+        ("POST", "/v2/models/identity/infer", "check_model"),
     ],
 )
 def test_a_defect_is_answered_and_logged_once_and_the_connection_lives_on(

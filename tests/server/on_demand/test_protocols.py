@@ -2,12 +2,14 @@
 
 import json
 import queue
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
@@ -250,3 +252,22 @@ def test_metrics_tell_of_loads_and_of_waiting(server: Server, over_http: httpcli
     assert float(lines['tcli_on_demand_eviction_count{reason="memory"}']) == 0
     assert float(lines["tcli_on_demand_waiting_request_count"]) == 0
     assert 'tcli_model_memory_bytes{model="one"}' in lines
+
+
+def test_a_version_that_is_not_served_holds_up_nobody(tmp_path: Path, loopback: ServeOptions):
+    """Whoever loads the model also answers those that asked about it, so none of these may wait for it once more."""
+    write_identities(tmp_path, "one")
+    shutil.copytree(tmp_path / "one" / "1", tmp_path / "one" / "2")  # the latest one is served
+    with Server(Engine(tmp_path, options=options()), loopback) as server:
+        url = f"http://127.0.0.1:{server.http_port}/v2/models/one/versions/1"
+        for path in ("", "/config", "/generate", "/generate_stream"):
+            wanted = httpx.post if "generate" in path else httpx.get
+            answer = wanted(url + path, **({"json": {"INPUT0": 1}} if "generate" in path else {}), timeout=30)
+            assert (answer.status_code, "version 1 is not found" in answer.text) == (404, True)
+            server.engine._control.evict("one")
+        with grpcclient.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+            for ask in (client.get_model_metadata, client.get_model_config):
+                with pytest.raises(InferenceServerException, match="version 1 is not found"):
+                    ask("one", "1", client_timeout=30)
+                server.engine._control.evict("one")
+        assert server.engine.infer("one", ROW).outputs["OUTPUT0"].tolist() == [[1] * 4]

@@ -286,3 +286,14 @@ def test_models_that_come_and_go_on_disk_are_noticed(repository: Path):
         assert engine.infer("four", ROW).error is None
         (repository / "one").rename(repository / ".away")
         until(lambda: not engine.model_ready("one"))
+
+
+def test_a_load_request_goes_on_when_the_requests_give_up_that_came_after_it(tmp_path: Path):
+    write_identities(tmp_path, "one")
+    with Engine(tmp_path, options=options()) as engine:
+        with held_up(engine, "one"):
+            by_request = engine.begin_load("one")
+            asked = Asked(engine, "one", timeout_us=1000)
+            assert "timeout expired" in asked.error()
+        assert by_request.exception(60) is None
+        assert loaded(engine) == {"one"}

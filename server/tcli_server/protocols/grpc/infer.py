@@ -176,8 +176,8 @@ class Inference:
 
     async def _decoupled(self, request: InferenceRequest) -> bool:
         """Have a request's model loaded, which tells whether it is decoupled."""
-        engine, name, version = self._engine, request.model_name, request.model_version
-        told = engine.demand.when_loaded(name, version, lambda: engine.model(name, version).spec.decoupled)
+        name, version = request.model_name, request.model_version
+        told = self._engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
     async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None = None) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import message_factory
@@ -18,6 +18,9 @@ from tcli_server.protocols.grpc.errors import as_server_error, status_and_detail
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.wire import split_load
 from tcli_server.protocols.texts import short
+
+if TYPE_CHECKING:
+    from tcli_server.models.model import Model
 
 Method = Callable[[Any], Any]
 """Answers one request message with another, or with a future of it; may raise ServerError."""
@@ -199,16 +202,14 @@ class Service:
         return pb.ModelReadyResponse(ready=ready and not self._admission.closed)
 
     def _model_config(self, request: pb.ModelConfigRequest) -> Any:
-        name, version = request.name, request.version
+        def tell(model: "Model") -> pb.ModelConfigResponse:
+            return pb.ModelConfigResponse(config=self._engine.config_of(model))
 
-        def tell() -> pb.ModelConfigResponse:
-            return pb.ModelConfigResponse(config=self._engine.model_config(name, version))
-
-        return self._engine.demand.when_loaded(name, version, tell)
+        return self._engine.demand.when_loaded(request.name, request.version, tell)
 
     def _model_metadata(self, request: pb.ModelMetadataRequest) -> Any:
         name, version = request.name, request.version
-        return self._engine.demand.when_loaded(name, version, lambda: self._engine.model_metadata(name, version))
+        return self._engine.demand.when_loaded(name, version, lambda model: self._engine.metadata_of(model, version))
 
     # --- repository ---
 

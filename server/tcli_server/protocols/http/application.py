@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import orjson
 from google.protobuf.message import Message
@@ -23,6 +24,9 @@ from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
+
+if TYPE_CHECKING:
+    from tcli_server.models.model import Model
 
 _EMPTY = b""
 
@@ -109,17 +113,17 @@ class HttpApplication:
             answer.add_done_callback(lambda done: self._later(_tell_ready, exchange, done.result()))
 
     def _model_metadata(self, exchange: Exchange, name: str, version: str) -> None:
-        self._tell(exchange, name, version, self._engine.model_metadata)
+        self._tell(exchange, name, version, lambda model: self._engine.metadata_of(model, version))
 
     def _model_config(self, exchange: Exchange, name: str, version: str) -> None:
-        self._tell(exchange, name, version, self._engine.model_config)
+        self._tell(exchange, name, version, self._engine.config_of)
 
-    def _tell(self, exchange: Exchange, name: str, version: str, read: Callable[[str, str], Message]) -> None:
+    def _tell(self, exchange: Exchange, name: str, version: str, read: "Callable[[Model], Message]") -> None:
         """Answer with what is read of a model, once it is loaded."""
         engine = self._engine
 
-        def tell() -> bytes:
-            return _dump(read(name, version))
+        def tell(model: "Model") -> bytes:
+            return _dump(read(model))
 
         def work() -> bytes | Future[bytes]:
             return engine.demand.when_loaded(name, version, tell)

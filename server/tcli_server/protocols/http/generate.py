@@ -104,7 +104,7 @@ class GenerateHandler:
                 self._shared.mailbox.post(loaded, done)
 
         try:
-            waiting = engine.demand.when_loaded(name, version, lambda: engine.model(name, version).spec)
+            waiting = engine.demand.when_loaded(name, version, lambda model: model.spec)
         except ServerError as error:
             exchange.respond(*status_and_body(error))
             return
