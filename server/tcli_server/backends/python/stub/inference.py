@@ -58,8 +58,9 @@ class Inference:
         return next(self)
 
     def __del__(self) -> None:
-        with contextlib.suppress(TritonModelException):  # the server is gone
-            self.cancel()
+        if not self._over:
+            with contextlib.suppress(TritonModelException):  # no server
+                server().tell_later("infer_cancel", {"inference": self._number})
 
 
 def begin_inference(fields: dict[str, Any], inputs: Sequence[Tensor], decoupled: bool) -> Inference:

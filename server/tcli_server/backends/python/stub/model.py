@@ -6,8 +6,10 @@ import asyncio
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +96,7 @@ class Model:
             self._loop = asyncio.new_event_loop()
             self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, "inference"))
             if self._decoupled:
-                threading.Thread(target=self._loop.run_forever, name="execute", daemon=True).start()
+                threading.Thread(target=_run, args=(self._loop,), name="execute", daemon=True).start()
 
     def finalize(self) -> None:
         """Raises whatever the model raises."""
@@ -258,12 +260,28 @@ class Model:
         """See a decoupled coroutine to its end; an exception in it ends what it has not answered."""
         try:
             self._check(await coroutine, len(senders))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             failure = failures.describe(error)
             for sender in senders:
                 if not sender.closed:
                     sender.close()
                     self._link.tell("failed", {"request": sender.number, "failure": failure})
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run coroutines; one that means to end the process does so, as in the main thread, and not only this thread."""
+    try:
+        loop.run_forever()
+    except SystemExit as error:
+        if not isinstance(error.code, (int, type(None))):
+            print(error.code, file=sys.stderr)
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 async def _wait_for(awaitable: Any) -> Any:
