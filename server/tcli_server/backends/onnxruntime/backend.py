@@ -26,7 +26,7 @@ class OnnxRuntimeBackend:
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME
-    code = None
+    code: Path | None = None
     takes_kind_model = False
     default_max_batch_size = 4
 

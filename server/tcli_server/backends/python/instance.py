@@ -3,7 +3,7 @@
 import itertools
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +61,8 @@ class PythonInstance:
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
         self._ordered: frozenset[int] = frozenset()  # those of the present order, or the last one
+        self._loss: tuple[WorkerProcess, WorkerGoneError] | None = None
+        self._decoupled: bool = load["decoupled"]
         self._none_open = threading.Condition()
         self._handlers: dict[str, Handle] = {
             "respond": self._respond,
@@ -161,18 +163,28 @@ class PythonInstance:
                 self._close(number)
             raise
         self._ordered = frozenset()
-        return self._answers(reply, numbers, process)
+        answers = self._answers(reply, numbers, process)
+        if (
+            self._loss is not None and self._loss[0] is process
+        ):  # it died after its reply: these were not looked at then
+            self._lose(numbers, self._loss[1])
+        return answers
 
     def _rest(
         self, process: WorkerProcess, error: WorkerGoneError, numbers: Sequence[int], alone: bool
     ) -> list[Answer | None]:
-        """What becomes of requests whose worker is gone: all but those that it was running are for the next one."""
-        for number in numbers:
-            self._close(number)
+        """What becomes of requests whose worker is gone: all but those that it was running are for the next one.
+
+        Nor are those that its senders have answered. What a decoupled model has begun it may still have been running.
+        """
+        calls = [self._close(number) for number in numbers]
         begun = process.begun
-        first = begun - 1 if alone else 0
+        first = begun - 1 if alone and not self._decoupled else 0
         spared = UnservedError(str(error))
-        return [Answer({}, {}, error if first <= place < begun else spared) for place in range(len(numbers))]
+        return [
+            Answer({}, {}, error if call is None or first <= place < begun else spared)
+            for place, call in enumerate(calls)
+        ]
 
     def close(self) -> None:
         """As `Instance.close`: waits for what is answered later, and lets the model finalize."""
@@ -219,7 +231,11 @@ class PythonInstance:
         """The worker is gone, and with it whatever it would have answered later."""
         self._inferences.close()
         self._readiness.lost()
-        for number in self._open.keys() - self._ordered:
+        self._loss = self._supervisor.process, error
+        self._lose(self._open.keys() - self._ordered, error)
+
+    def _lose(self, numbers: Iterable[int], error: WorkerGoneError) -> None:
+        for number in numbers:
             call = self._close(number)
             if call is not None:
                 call.respond(Answer({}, {}, error), True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tcli_server.backends.python.outbox import Outbox
 from tcli_server.backends.python.spawning import spawn
 from tcli_server.backends.python.stub.memory import LEAST, PROGRESS, ReadMemory, WrittenMemory
 from tcli_server.backends.python.stub.wire import Channel, Message
@@ -43,6 +44,9 @@ class WorkerProcess:
         handle: gets what the worker says, in a thread of its own; must not block.
         gone: told in that thread when the process has ended, however that came.
 
+    Attributes:
+        over: the process has ended, or is about to; set before `gone` is told.
+
     Raises:
         UnavailableError: the process cannot be started.
     """
@@ -63,28 +67,38 @@ class WorkerProcess:
         self._closed = False
         self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES)
-        requests, responses = _memory("requests"), _memory("responses")
-        self.requests = WrittenMemory(requests, limit)
-        self.responses = ReadMemory(responses)
-        self._descriptors = (requests, responses)
-        orders, theirs = socket.socketpair()
-        calls, their_calls = socket.socketpair()
-        self._orders, self._calls = Channel(orders), Channel(calls)
-        self._order_socket = orders
-        passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
-        command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
-        try:
-            self._process = spawn(command, passed, environment)
-        except OSError as error:
-            self._close()
-            raise UnavailableError(f"instance {name}: '{interpreter}' cannot be started: {error.strerror}") from None
-        finally:
-            theirs.close()
-            their_calls.close()
+        self.over = False
+        with contextlib.ExitStack() as opened:  # closed again if there is no process for it
+            try:
+                self._open(interpreter, environment, limit, opened)
+            except OSError as error:
+                raise UnavailableError(
+                    f"instance {name}: '{interpreter}' cannot be started: {error.strerror or error}"
+                ) from None
+            opened.pop_all()
         self._listener = threading.Thread(target=self._listen, name=f"{name} calls", daemon=True)
         self._reader = threading.Thread(target=self._read_output, name=f"{name} output", daemon=True)
         self._listener.start()
         self._reader.start()
+
+    def _open(self, interpreter: str, environment: Mapping[str, str], limit: int, opened: contextlib.ExitStack) -> None:
+        self._descriptors = []
+        for name in ("requests", "responses"):
+            self._descriptors.append(_memory(name))
+            opened.callback(os.close, self._descriptors[-1])
+        requests, responses = self._descriptors
+        self.requests = WrittenMemory(requests, limit)
+        self.responses = ReadMemory(responses)
+        self._order_socket, theirs = socket.socketpair()
+        with theirs:
+            self._orders = Channel(opened.enter_context(self._order_socket))
+            calls, their_calls = socket.socketpair()
+            with their_calls:
+                self._calls = Channel(opened.enter_context(calls))
+                self._order_outbox, self._call_outbox = Outbox(self._order_socket), Outbox(calls)
+                passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
+                command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
+                self._process = spawn(command, passed, environment)
 
     @property
     def alive(self) -> bool:
@@ -117,8 +131,7 @@ class WorkerProcess:
     def begin_order(self, message: Message) -> None:
         """Give an order. One that is gone does not take it, which its end tells."""
         with contextlib.suppress(OSError):
-            self._order_socket.settimeout(None)
-            self._orders.send(message)
+            self._order_outbox.post(message)
 
     def end_order(self, timeout: float | None = None) -> Message:
         """Wait until the order is done. Raises as `order`."""
@@ -148,7 +161,7 @@ class WorkerProcess:
     def tell(self, message: Message) -> None:
         """Tell it something, without waiting; what is gone hears nothing."""
         with contextlib.suppress(OSError):
-            self._calls.send(message)
+            self._call_outbox.post(message)
 
     def kill(self) -> None:
         """End it at once."""
@@ -162,6 +175,7 @@ class WorkerProcess:
             self._process.wait(_LAST_WORDS_SECS)
         self.kill()
         self._process.wait()
+        self._end_children()
         self._calls.close()
         for thread in (self._listener, self._reader):
             if thread is not threading.current_thread():
@@ -203,6 +217,7 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:  # it closed the socket, but lives
             self.kill()
             status = self._process.wait()
+        self._end_children()
         self._reader.join(_LAST_WORDS_SECS)
         if status < 0:
             with contextlib.suppress(ValueError):
@@ -210,6 +225,12 @@ class WorkerProcess:
                     f"the process of instance {self.name} was ended by {signal.Signals(-status).name}{self._last_words()}"
                 )
         return WorkerGoneError(f"the process of instance {self.name} ended with status {status}{self._last_words()}")
+
+    def _end_children(self) -> None:
+        """What the model started ends with it, and does not keep the pipe of its output open. They are of its group, whose
+        number the system gives to nobody else while there are any."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         return "; its last words: " + " | ".join(self._lines) if self._lines else ""
@@ -229,6 +250,7 @@ class WorkerProcess:
                 self._handle(self, message)
             except Exception:
                 LOG.exception("instance '%s': what the model said could not be handled", self.name)
+        self.over = True
         self._on_gone(self)
 
     def _give_back(self, message: Message) -> None:

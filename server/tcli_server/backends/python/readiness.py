@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
@@ -25,21 +27,20 @@ class ReadinessCheck:
         self._tell = tell
         self._numbers = itertools.count(1)
         self._number = 0
-        self._waiting: list[Future[bool]] = []
+        self._waiting: deque[tuple[float, Future[bool]]] = deque()
+        self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
 
     def ask(self) -> "Future[bool]":
         """Whether the model says that it is ready; done within `PATIENCE_SECS`."""
         answer: Future[bool] = Future()
-        timer = threading.Timer(PATIENCE_SECS, self._too_late, (answer,))
-        timer.daemon = True
-        answer.add_done_callback(lambda _: timer.cancel())
         with self._lock:
-            self._waiting.append(answer)
+            self._waiting.append((time.monotonic() + PATIENCE_SECS, answer))
+            if self._timer is None:  # one for all: thousands may ask while a model thinks
+                self._watch(PATIENCE_SECS)
             is_asked = len(self._waiting) > 1 or self._number > 0
             if not is_asked:
                 self._number = next(self._numbers)
-        timer.start()
         if not is_asked:
             self._tell({"kind": "ready", "check": self._number})
         return answer
@@ -60,16 +61,32 @@ class ReadinessCheck:
     def _settle(self, ready: bool) -> None:
         with self._lock:
             self._number = 0
-            waiting, self._waiting = self._waiting, []
-        for answer in waiting:
+            waiting, self._waiting = self._waiting, deque()
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        for _, answer in waiting:
             _set(answer, ready)
 
-    def _too_late(self, answer: "Future[bool]") -> None:
+    def _watch(self, secs: float) -> None:
+        self._timer = threading.Timer(secs, self._too_late)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _too_late(self) -> None:
+        late = []
         with self._lock:
-            if answer in self._waiting:
-                self._waiting.remove(answer)
+            if self._timer is not threading.current_thread():  # settled in this moment
+                return
+            self._timer = None
+            now = time.monotonic()
+            while self._waiting and self._waiting[0][0] <= now:
+                late.append(self._waiting.popleft()[1])
+            if self._waiting:
+                self._watch(self._waiting[0][0] - now)
         LOG.debug("instance '%s': Timed out waiting for user-defined is_ready() response", self._name)
-        _set(answer, False)
+        for answer in late:
+            _set(answer, False)
 
 
 def _set(answer: "Future[bool]", ready: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tcli_server.backends.python.failures import failure
 from tcli_server.backends.python.process import WorkerGoneError, WorkerProcess
 from tcli_server.backends.python.stub.wire import Message
-from tcli_server.errors import ServerError
+from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.log import LOG
 
 _STEADY_SECS = 10.0
@@ -65,6 +65,7 @@ class Supervisor:
         self._change = threading.Condition()
         self._since = 0.0
         self._series = 0
+        self._loading: WorkerProcess | None = None
         self.process = self._begin()
 
     def await_fit(self, secs: float) -> None:
@@ -78,6 +79,9 @@ class Supervisor:
             self._closed.set()
             was_fit, self.fit = self.fit, False
             self._change.notify_all()
+            loading = self._loading
+        if loading is not None:
+            loading.kill()  # whoever waits for it hears that it is gone
         if was_fit and self.process.alive:
             try:
                 failure(self.process.order({"kind": "finalize"}), f"instance '{self._name}': finalize failed")
@@ -88,17 +92,24 @@ class Supervisor:
     def _begin(self) -> WorkerProcess:
         process = self._start(self._handle, self._gone)
         try:
+            with self._change:
+                self._loading = process
+                if self._closed.is_set():
+                    raise UnavailableError(f"instance '{self._name}' is unloaded")
             reply = process.order(self._load)
             failure(reply, f"load failed for instance '{self._name}'")
+            with self._change:
+                if process.over:  # it has died since, and nobody was told, as it was not the present one yet
+                    raise process.ended()
+                self.process, self._loading = process, None
+                self.checks = bool(reply.get("checks"))
+                self.fit, self.failing = not self._closed.is_set(), ""
+                self._since = time.monotonic()
+                self._change.notify_all()
         except BaseException:
+            self._loading = None
             process.close()
             raise
-        with self._change:
-            self.process = process
-            self.checks = bool(reply.get("checks"))
-            self.fit, self.failing = not self._closed.is_set(), ""
-            self._since = time.monotonic()
-            self._change.notify_all()
         return process
 
     def _gone(self, process: WorkerProcess) -> None:
@@ -129,15 +140,15 @@ class Supervisor:
             self.restarts += 1
             try:
                 fresh = self._begin()
-            except ServerError as error:
+            except Exception as error:  # whatever it is, there must be another try
+                if self._closed.is_set():
+                    return
                 reason = str(error)
-                LOG.error("%s", reason)
+                LOG.error("%s", reason, exc_info=None if isinstance(error, ServerError) else error)
                 self._series = max(2, self._series + 1)
                 is_loadable = False
                 continue
             LOG.info("instance '%s' runs again", self._name)
             if self._closed.is_set():
                 fresh.close()
-            elif not fresh.alive:  # its end may have come before it was the present one
-                self._gone(fresh)
             return

@@ -50,19 +50,17 @@ class Inference:
 
     def cancel(self) -> None:
         """Say that no more responses are wanted; the model that is asked decides how it ends, and may go on."""
-        self._cancel(drop=False)
+        if not self._over:
+            server().tell("infer_cancel", {"inference": self._number, "drop": False})
 
     def only(self) -> InferenceResponse:
         """The one response of a model that is not decoupled."""
         return next(self)
 
     def __del__(self) -> None:
-        with contextlib.suppress(TritonModelException):  # the server is gone
-            self._cancel(drop=True)
-
-    def _cancel(self, drop: bool) -> None:
         if not self._over:
-            server().tell("infer_cancel", {"inference": self._number, "drop": drop})
+            with contextlib.suppress(TritonModelException):  # no server
+                server().tell_later("infer_cancel", {"inference": self._number, "drop": True})
 
 
 def begin_inference(fields: dict[str, Any], inputs: Sequence[Tensor], decoupled: bool) -> Inference:

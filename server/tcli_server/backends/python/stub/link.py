@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -67,6 +68,11 @@ class Link:
     def tell(self, kind: str, body: Message) -> None:
         """Tell the server, without an answer; from any thread."""
         self._send({**body, "kind": kind})
+
+    def tell_later(self, kind: str, body: Message) -> None:
+        """As `tell`, for `__del__`; raises nothing, as nobody hears it there."""
+        with contextlib.suppress(OSError):
+            self._channel.send_later({**body, "kind": kind})
 
     def _send(self, message: Message) -> None:
         gone = self.requests.gone()

@@ -28,18 +28,24 @@ def main(arguments: list[int]) -> None:
         arguments: descriptors of the sockets for orders and for calls, of the memories for requests and for responses;
             the most bytes of the latter; the server's process id.
     """
-    orders, calls, requests, responses, limit, parent = arguments
+    *descriptors, limit, parent = arguments
+    orders, calls, requests, responses = descriptors
     sys.argv[:] = [""]  # as in an interpreter without a program: a model may look for options of its own
+    for descriptor in descriptors:  # they would keep the server from seeing this process' end
+        os.set_inheritable(descriptor, False)
     _outlive_nobody(parent)
     faulthandler.enable()
     if hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1)
     for number in (signal.SIGINT, signal.SIGTERM):  # the server says when to end
         signal.signal(number, signal.SIG_IGN)
-    link = Link(Channel(socket.socket(fileno=calls)), ReadMemory(requests), WrittenMemory(responses, limit))
+    channels = Channel(socket.socket(fileno=orders)), Channel(socket.socket(fileno=calls))
+    for channel in channels:  # likewise; and what a child lets go of, or fails at, is not this one's
+        os.register_at_fork(after_in_child=channel.forsake)
+    link = Link(channels[1], ReadMemory(requests), WrittenMemory(responses, limit))
     connect(link)
     sys.modules["triton_python_backend_utils"] = sys.modules["c_python_backend_utils"] = pb_utils
-    _Worker(Channel(socket.socket(fileno=orders)), link).run()
+    _Worker(channels[0], link).run()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads of the model may never end

@@ -32,24 +32,33 @@ class FullError(Exception):
 
 
 class _Map:
-    """A file in memory, mapped as far as it was ever needed."""
+    """A file in memory, mapped as far as it was ever needed. Any thread may ask."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, LEAST)
+        self._lock = threading.Lock()
 
     def array(self, offset: int, size: int) -> np.ndarray:
         """A view of a part: uint8 [size]."""
-        end = offset + size
-        if end > len(self._map):  # older views keep the older map alive
-            self._map = mmap.mmap(self.descriptor, max(end, os.fstat(self.descriptor).st_size))
-        return np.frombuffer(self._map, np.uint8, size, offset)
+        mapped = self._map
+        return np.frombuffer(
+            mapped if offset + size <= len(mapped) else self._grown(offset + size), np.uint8, size, offset
+        )
 
     def shaped(self, offset: int, size: int, dtype: np.dtype[Any], shape: Sequence[int]) -> np.ndarray:
         """A view of a part as an array that takes `size` bytes."""
-        if offset + size > len(self._map):
-            self.array(offset, size)
-        return np.ndarray(shape, dtype, self._map, offset)
+        mapped = self._map
+        return np.ndarray(shape, dtype, mapped if offset + size <= len(mapped) else self._grown(offset + size), offset)
+
+    def _grown(self, end: int) -> mmap.mmap:
+        with self._lock:
+            if end > len(self._map):  # older views keep the older map alive
+                try:
+                    self._map = mmap.mmap(self.descriptor, max(end, os.fstat(self.descriptor).st_size))
+                except ValueError:  # the writer has cut off more than is in use in this moment
+                    self._map = mmap.mmap(self.descriptor, end)
+            return self._map
 
 
 class WrittenMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -251,7 +252,7 @@ class Model:
         """See a decoupled coroutine to its end; an exception in it ends what it has not answered."""
         try:
             self._check(await coroutine, len(senders))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             failure = failures.describe(error)
             for sender in senders:
                 if not sender.closed:

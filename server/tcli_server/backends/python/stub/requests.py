@@ -205,8 +205,8 @@ class InferenceRequest:
         }
 
 
-def _checked_inputs(inputs: Any, request_id: str, model_name: str) -> list[Tensor]:
-    inputs = _as_list("inputs", inputs)
+def _checked_inputs(given: Any, request_id: str, model_name: str) -> list[Tensor]:
+    inputs: list[Tensor] = _as_list("inputs", given)
     for tensor in inputs:
         if tensor is None:
             raise TritonModelException(

@@ -122,8 +122,8 @@ class InferenceResponseSender:
 
     def __del__(self) -> None:
         if not self._closed and (self._decoupled or not self._responded):  # nobody is left who could answer
-            with contextlib.suppress(TritonModelException):  # the server is gone
-                server().tell("abandoned", {"request": self.number})
+            with contextlib.suppress(TritonModelException):  # no server
+                server().tell_later("abandoned", {"request": self.number})
 
     def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None:
         """Send a response, or with COMPLETE_FINAL alone say that there are no more; waits until the client has room for it.

@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import threading
+from collections import deque
 from typing import Any
 
 Message = dict[str, Any]
@@ -23,6 +24,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._lock = threading.Lock()
+        self._later: deque[bytes] = deque()
         self._received = b""
 
     def fileno(self) -> int:
@@ -34,9 +36,34 @@ class Channel:
         Raises:
             OSError: the other end is gone.
         """
-        data = _encode(message)
+        data = packed(message)
         with self._lock:
-            self._socket.sendall(_LENGTH.pack(len(data)) + data)
+            self._socket.sendall(data)
+        if self._later:
+            self._send_later()
+
+    def send_later(self, message: Message) -> None:
+        """Send one message soon, for `__del__`: the garbage collector may call that in the middle of a `send`, in its thread.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        self._later.append(packed(message))
+        self._send_later()
+
+    def _send_later(self) -> None:
+        while self._later and self._lock.acquire(blocking=False):  # else whoever has it looks again afterwards
+            try:
+                if self._later:
+                    self._socket.sendall(self._later.popleft())
+            finally:
+                self._lock.release()
+
+    def forsake(self) -> None:
+        """For a forked child: leave the socket to the parent. What is sent from now on raises OSError."""
+        self._lock = threading.Lock()  # nobody is left here who could release the other
+        self._later = deque()
+        self._socket.close()
 
     def receive(self) -> Message | None:
         """The next message; None once the other end is gone.
@@ -74,6 +101,9 @@ class Channel:
                 more = self._socket.recv(min(missing, 1 << 20))
             except ConnectionError:
                 more = b""
+            except OSError:
+                self._received = b"".join(parts)
+                raise
             if not more:
                 return b""
             parts.append(more)
@@ -87,5 +117,7 @@ class Channel:
         self._socket.close()
 
 
-def _encode(message: Message) -> bytes:
-    return _encoder(message).encode()
+def packed(message: Message) -> bytes:
+    """A message as it travels."""
+    data = _encoder(message).encode()
+    return _LENGTH.pack(len(data)) + data
