@@ -72,6 +72,7 @@ class Placement:
         threads: cores that this instance may fill by default.
         resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
             limited.
+        model_places: the model itself decides where it runs (KIND_MODEL), on several devices perhaps; `gpu` is None.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Placement:
     threads: int
     resources: tuple[Resource, ...] = ()
     priority: int = 1
+    model_places: bool = False
 
 
 class Complaint(NamedTuple):

@@ -32,7 +32,7 @@ def complete_instance_groups(config: ModelConfig, backend: Backend) -> None:
 
 def placements(config: ModelConfig) -> list[Placement]:
     """Where each instance runs, by complete instance groups; CPU cores are divided between the CPU instances."""
-    on_cpu = sum(group.count for group in config.instance_group if group.kind == ModelInstanceGroup.KIND_CPU)
+    on_cpu = sum(group.count for group in config.instance_group if group.kind != ModelInstanceGroup.KIND_GPU)
     threads = max(1, usable_cores() // max(1, on_cpu))
     result = []
     for group in config.instance_group:
@@ -46,10 +46,11 @@ def placements(config: ModelConfig) -> list[Placement]:
             max(1, group.rate_limiter.priority),
         )
         for index in range(group.count):
-            if group.kind == ModelInstanceGroup.KIND_CPU:
-                result.append(Placement(f"{group.name}_{index}", None, threads, *limits))
-            else:
+            if group.kind == ModelInstanceGroup.KIND_GPU:
                 result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads, *limits) for gpu in group.gpus]
+            else:
+                own = group.kind == ModelInstanceGroup.KIND_MODEL
+                result.append(Placement(f"{group.name}_{index}", None, threads, *limits, model_places=own))
     return result
 
 

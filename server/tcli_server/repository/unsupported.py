@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.positions import Positions
@@ -73,14 +73,6 @@ def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Po
     report = Report(folder.config_path, positions)
     for path, value in _set_fields(config, "", ""):
         _no_such_field(path, value, report)
-    for index, group in enumerate(config.instance_group):
-        if group.kind == ModelInstanceGroup.KIND_MODEL:
-            report.add(
-                f"instance_group[{index}].kind",
-                "'KIND_MODEL'",
-                "KIND_AUTO or KIND_CPU or KIND_GPU: tcli does not support anything else yet",
-                "write KIND_AUTO where that fits, or serve this model with NVIDIA Triton",
-            )
     if _BATCH_STRATEGY in config.parameters:
         _no_such_field(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", report)
     return report.problems

@@ -111,7 +111,6 @@ UNSUPPORTED = [
         "optimization.execution_accelerators.cpu_execution_accelerator",
     ),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
-    ("instance_group { kind: KIND_MODEL }", "instance_group[0].kind"),
     ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),

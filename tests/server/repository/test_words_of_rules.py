@@ -259,13 +259,6 @@ RULES: list[tuple[str, str, str | None]] = [
         "",
     ),
     (
-        "instance_group { kind: KIND_MODEL }",
-        "1: instance_group[0].kind: found 'KIND_MODEL', "
-        "expected KIND_AUTO or KIND_CPU or KIND_GPU: tcli does not support anything else yet; "
-        "fix: write KIND_AUTO where that fits, or serve this model with NVIDIA Triton",
-        None,
-    ),
-    (
         'cc_model_filenames { key: "7.5" value: "x" }',
         "1: cc_model_filenames: found a setting, "
         "expected nothing: tcli does not support this field yet; "

@@ -63,7 +63,7 @@ class PythonBackend:
         """As `Backend.open`."""
         arguments = {
             "model_config": json.dumps(to_json(config)),
-            "model_instance_kind": "CPU" if placement.gpu is None else "GPU",
+            "model_instance_kind": _kind(placement),
             "model_instance_name": placement.name,
             "model_instance_device_id": str(placement.gpu or 0),
             "model_repository": str(surroundings.folder),
@@ -106,6 +106,12 @@ def _starter(config: ModelConfig, name: str, surroundings: Surroundings) -> Star
         return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
 
     return start
+
+
+def _kind(placement: Placement) -> str:
+    if placement.model_places:
+        return "MODEL"
+    return "CPU" if placement.gpu is None else "GPU"
 
 
 def _take_over(config: ModelConfig, document: dict[str, object]) -> None:
