@@ -1,5 +1,6 @@
 """What changes without a reload: instances and versions; everything else of a model goes on as it is."""
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
-from python_models import IDENTITY_CONFIG, write_python_model
+from python_models import IDENTITY, IDENTITY_CONFIG, write_python_model
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import InvalidArgumentError
@@ -262,3 +264,24 @@ def test_instances_of_other_names_and_in_another_order_are_the_same(folder: Path
         assert len(model.instances) == 4
         names = [placed.placement.name for placed in model.instances]
         assert len(set(names)) == 4, names
+
+
+@pytest.mark.parametrize("kind", ["onnx", "python"])
+def test_what_the_server_says_of_a_model_with_other_instances_is_a_change_in_place(folder: Path, kind: str):
+    if kind == "python":
+        write_python_model(folder.parent, "python", IDENTITY, IDENTITY_CONFIG)
+    name, question = ("m", PAIR) if kind == "onnx" else ("python", {"INPUT0": np.ones(4, np.float32)})
+    with Engine(folder.parent, options=EngineOptions(model_control_mode="explicit", load_models=("*",))) as engine:
+        model = engine.model(name)
+        (first,) = model.instances
+        said = json_format.MessageToDict(engine.model_config(name), preserving_proto_field_name=True)
+        said["instance_group"][0]["count"] += 1
+        engine.load(name, json.dumps(said))
+        assert engine.model(name) is model
+        assert len(model.instances) == 2
+        assert first in model.instances
+        engine.infer(name, question)
+        said["max_batch_size"] = 16 if kind == "onnx" else 0
+        said["parameters"] = {"another": {"string_value": "1"}}
+        engine.load(name, json.dumps(said))
+        assert engine.model(name) is not model
