@@ -200,7 +200,7 @@ def _load_ensemble(
         raise InvalidArgumentError(problem)
     limit = config.ensemble_scheduling.max_inflight_requests
     if limit:
-        LOG.info("ensemble model '%s' configured with max_inflight_requests: %d", config.name, limit)
+        LOG.info("Ensemble model '%s' configured with max_inflight_requests: %d", config.name, limit)
     namespace = draft.folder.namespace
     return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache, namespace=namespace)
 
