@@ -148,7 +148,9 @@ def cache_size(configs: list[str], byte_size: int) -> int:
         BadParameter, Exit: not `local,size=BYTES`, or both ways of saying it.
     """
     if configs and byte_size:
-        fail("--cache-config and --response-cache-byte-size say the same", "leave the second out")
+        fail("incompatible flags: --cache-config and --response-cache-byte-size say the same", "leave the second out")
+    if len({config.partition(",")[0] for config in configs}) > 1:
+        fail("multiple cache configurations: there is one cache", "use --cache-config=local,size=BYTES")
     size = byte_size
     for config in configs:
         name, _, setting = config.partition(",")
@@ -158,8 +160,10 @@ def cache_size(configs: list[str], byte_size: int) -> int:
         if (name, key) != ("local", "size") or not (value.isascii() and value.isdigit() and len(value) < 19):
             raise typer.BadParameter(f"'{config}': expected local,size=BYTES", param_hint="--cache-config")
         size = int(value)
-    if (size and size < _SMALLEST_CACHE) or (configs and not size):
+    if configs and not size:
         fail(f"a response cache of {size} bytes holds nothing", f"give it {_SMALLEST_CACHE} bytes or more")
+    if size and size < _SMALLEST_CACHE:
+        warn(f"a response cache of {size} bytes holds nothing: give it {_SMALLEST_CACHE} bytes or more")
     return size
 
 

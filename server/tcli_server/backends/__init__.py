@@ -278,13 +278,11 @@ class Backend(Protocol):
         kind: how it is named.
         default_max_batch_size: what auto-completion gives a model that can batch.
         code: the file that runs all models of this backend, which have no model file of their own then; None if each has.
-        takes_kind_model: a model may decide by itself on what it runs.
     """
 
     kind: BackendKind
     default_max_batch_size: int
     code: Path | None
-    takes_kind_model: bool
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do."""

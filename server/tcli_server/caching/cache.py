@@ -59,12 +59,12 @@ class ResponseCache:
             self._lookup_ns += time.monotonic_ns() - start_ns
         return None if found is None else found[0]
 
-    def put(self, key: bytes, outputs: Outputs) -> None:
-        """Keep a copy of outputs; what is larger than the whole cache is not kept."""
+    def put(self, key: bytes, outputs: Outputs) -> bool:
+        """Keep a copy of outputs; False if they are larger than the whole cache, which keeps none then."""
         start_ns = time.monotonic_ns()
         size = ENTRY_BYTES + sum(map(_bytes_of, outputs.values()))
         if size > self.size:
-            return
+            return False
         kept = {name: _copy(array) for name, array in outputs.items()}
         with self._lock:
             before = self._entries.pop(key, None)
@@ -75,6 +75,7 @@ class ResponseCache:
                 self._used -= freed
                 self._evictions += 1
             self._insertion_ns += time.monotonic_ns() - start_ns
+        return True
 
     def use(self) -> CacheUse:
         """What it holds and has done."""

@@ -33,6 +33,7 @@ class CachedScheduler:
         self._statistics = statistics
         self._lock = threading.Lock()
         self._stopped = False
+        self._told = False  # that an answer was too large; once is enough
         self._looking = 0  # requests that are looked up in the pool
         # A model that is loaded anew may answer otherwise, so nothing of its older copies is found.
         self._model = f"{next(_COPIES)} {spec.version} {spec.name}".encode(errors="surrogatepass")
@@ -109,7 +110,10 @@ class CachedScheduler:
         try:
             if response.error is None:
                 start_ns = time.monotonic_ns()
-                self._cache.put(key, response.outputs)
+                if not self._cache.put(key, response.outputs) and not self._told:
+                    self._told = True
+                    text = "Failed to insert key into response cache: an answer of '%s' is larger than all its %d bytes"
+                    LOG.warning(text, self._spec.name, self._cache.size)
                 self._statistics.cache_miss(lookup_ns + time.monotonic_ns() - start_ns)
         except Exception:  # whoever asked gets an answer all the same
             LOG.exception("an answer of '%s' could not be kept", self._spec.name)

@@ -344,12 +344,13 @@ class ModelControl:
             known.snapshot, draft.folder
         ):
             return {}
-        if of_each_version(draft.given) != of_each_version(known.given):
-            return {}
+        given = of_each_version(draft.given)
+        as_before = given == of_each_version(known.given)
         return {
             model.version: model
             for model in self.registry.ready(name)
-            if model.version in draft.versions
+            if (as_before or given == of_each_version(model.config))  # as the server itself describes it, perhaps
+            and model.version in draft.versions
             and snapshot.versions.get(model.version) == known.snapshot.versions.get(model.version)
         }
 

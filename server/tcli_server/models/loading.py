@@ -1,9 +1,12 @@
 """From a judged configuration to loaded models: open the instances of each version."""
 
+import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -24,6 +27,9 @@ Find = Callable[[str, str], Model]
 _LARGEST_CONFIG = 1 << 20
 """Characters of a configuration. Python's JSON parser lets nobody else run meanwhile, for 20 s with 45 MB of `[],`."""
 
+_BARE_NAME = re.compile(r'("(?:[^"\\]|\\.?)*"?)|([{,]\s*)([A-Za-z_]\w*)(?=\s*:)', re.DOTALL)
+"""A string, closed or not, or a name without quotes that stands where a member's name does."""
+
 
 def parse_config_json(name: str, text: str) -> ModelConfig:
     """A model configuration from the JSON form that the load API takes.
@@ -37,12 +43,23 @@ def parse_config_json(name: str, text: str) -> ModelConfig:
             f"characters, expected at most {_LARGEST_CONFIG}"
         )
     try:
-        return json_format.ParseDict(json.loads(text), ModelConfig())
+        return json_format.ParseDict(_read_json(text), ModelConfig())
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise InternalError(
             f"failed to load '{name}', failed to poll from model repository: the 'config' parameter is not a model "
             f"configuration in JSON: {error}"
         ) from None
+
+
+def _read_json(text: str) -> Any:
+    """As `json.loads`, but names of members may also come without quotes: Triton's parser, protobuf's, takes them."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        quoted = _BARE_NAME.sub(lambda found: found[1] or f'{found[2]}"{found[3]}"', text)
+        if quoted == text:
+            raise
+        return json.loads(quoted)
 
 
 def load_versions(
@@ -85,9 +102,7 @@ def resize(model: Model, draft: Draft) -> None:
     if model.placements == draft.placements:
         model.config = _described(model.config, draft)
         return
-    there = {place(placed.placement): placed for placed in model.instances}
-    kept = [there[place(placement)] for placement in draft.placements if place(placement) in there]
-    fresh = [placement for placement in draft.placements if place(placement) not in there]
+    kept, fresh = _matched(model.instances, draft.placements, place)
     opened, config = _open(draft, model.version, fresh)
     try:
         draft.confirm()
@@ -96,6 +111,35 @@ def resize(model: Model, draft: Draft) -> None:
             _close(placed.instance)
         raise
     model.resize(_described(config or model.config, draft), [*kept, *opened])
+
+
+def _matched(
+    instances: Sequence[PlacedInstance], wanted: Sequence[Placement], place: Callable[[Placement], Placement]
+) -> tuple[list[PlacedInstance], list[Placement]]:
+    """The instances that serve as wanted ones, best by the same name and else by any, and what is to be opened.
+
+    Names that stay in use are not given a second time: metrics go by them.
+    """
+    kept: list[PlacedInstance] = []
+    left, missing = list(instances), list(wanted)
+    for alike in (place, lambda placement: replace(place(placement), name="")):
+        pool: dict[Placement, list[PlacedInstance]] = {}
+        for placed in reversed(left):
+            pool.setdefault(alike(placed.placement), []).append(placed)
+        unmatched = []
+        for placement in missing:
+            if same := pool.get(alike(placement)):
+                kept.append(same.pop())
+            else:
+                unmatched.append(placement)
+        left, missing = [placed for same in pool.values() for placed in reversed(same)], unmatched
+    names = {placed.placement.name for placed in kept}
+    fresh = []
+    for placement in missing:
+        tries = itertools.chain([placement.name], (f"{placement.name}_{number}" for number in itertools.count(1)))
+        fresh.append(replace(placement, name=next(name for name in tries if name not in names)))
+        names.add(fresh[-1].name)
+    return kept, fresh
 
 
 def _described(config: ModelConfig, draft: Draft) -> ModelConfig:
@@ -156,7 +200,7 @@ def _load_ensemble(
         raise InvalidArgumentError(problem)
     limit = config.ensemble_scheduling.max_inflight_requests
     if limit:
-        LOG.info("ensemble model '%s' configured with max_inflight_requests: %d", config.name, limit)
+        LOG.info("Ensemble model '%s' configured with max_inflight_requests: %d", config.name, limit)
     namespace = draft.folder.namespace
     return Model(config, spec, draft.folder.path, [], time.monotonic() - start, find, cache, namespace=namespace)
 

@@ -59,13 +59,6 @@ def placement_complaints(config: ModelConfig, backend: Backend) -> Iterator[Comp
     gpus = gpu_count()
     for index, group in enumerate(config.instance_group):
         path = f"instance_group[{index}]"
-        if group.kind == ModelInstanceGroup.KIND_MODEL and not backend.takes_kind_model:
-            yield Complaint(
-                f"{path}.kind",
-                "'KIND_MODEL'",
-                "KIND_AUTO or KIND_CPU or KIND_GPU: models of this backend do not choose by themselves",
-                "write KIND_AUTO",
-            )
         if group.kind != ModelInstanceGroup.KIND_GPU:
             continue
         absent = [gpu for gpu in group.gpus if not 0 <= gpu < gpus]

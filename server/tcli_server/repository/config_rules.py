@@ -162,7 +162,7 @@ def _cache(config: ModelConfig, report: Report) -> None:
     for with_what, is_set in (
         ("sequence_batching", config.HasField("sequence_batching")),
         ("dynamic_batching.preserve_ordering", config.dynamic_batching.preserve_ordering),
-        ("decoupled models", config.model_transaction_policy.decoupled and not config.HasField("ensemble_scheduling")),
+        ("decoupled models", config.model_transaction_policy.decoupled),
     ):
         if is_set:
             field = "response_cache.enable"

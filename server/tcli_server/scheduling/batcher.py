@@ -25,6 +25,9 @@ from tcli_server.scheduling.worker import Worker
 
 Batch = list[InferenceRequest]
 
+_LONGEST_FAREWELL_SECS = 10.0
+"""How long a change of instances waits for those that go: they finish what they run and are closed."""
+
 
 class Batcher:
     """A queue and the workers that empty it.
@@ -116,6 +119,10 @@ class Batcher:
                 worker.retired = all(worker.placed is not placed for placed in instances)
             self._sharing = Sharing([placed.placement for placed in instances])
             self._wake_all()
+            retired = [worker for worker in self._workers if worker.retired]
+        deadline = time.monotonic() + _LONGEST_FAREWELL_SECS
+        for worker in retired:  # so that what they held is free when the change is said to be made
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, workers: Sequence[Worker]) -> None:
         """Start all or none.

@@ -131,6 +131,25 @@ def test_without_a_cache_the_model_loads_with_a_warning(repository: Path, caplog
     assert "'kept' wants its responses cached" in caplog.text
 
 
+def test_an_answer_larger_than_the_cache_is_told_of_once(repository: Path, caplog: pytest.LogCaptureFixture):
+    options = EngineOptions(response_cache_byte_size=200)
+    with Engine(repository, options=options) as engine:
+        for _ in range(3):
+            assert engine.infer("kept", PAIR).outputs["OUTPUT0"][0, 0] == 2
+        assert (engine.model("kept").statistics.hit_count, engine.model("kept").statistics.miss_count) == (0, 3)
+    assert (
+        caplog.text.count("Failed to insert key into response cache: an answer of 'kept' is larger than all its 200")
+        == 1
+    )
+
+
+def test_an_ensemble_said_to_be_decoupled_does_not_go_with_a_cache(repository: Path):
+    steps = [("plain", {"INPUT0": "A", "INPUT1": "B"}, {"OUTPUT0": "S"})]
+    more = "response_cache { enable: true } model_transaction_policy { decoupled: true }"
+    write_ensemble(repository, "pipe", ensemble(["A", "B"], ["S"], steps, more=more))
+    assert [problem.field for problem in check_repository(repository)] == ["response_cache.enable"]
+
+
 @pytest.mark.parametrize("more", ["sequence_batching { }", "dynamic_batching { preserve_ordering: true }"])
 def test_what_does_not_go_with_a_cache_is_refused(tmp_path: Path, more: str):
     write_model(tmp_path, "kept", onnx_models.add_sub(), CONFIG.replace("dynamic_batching { }", more))

@@ -162,7 +162,11 @@ WRONG = {
     "duplicate input": ({"inputs": [add_sub()["inputs"][0]] * 2}, 400, "input 'INPUT0' already exists in request"),
     "unknown output": (add_sub(outputs=[{"name": "X"}]), 400, "unexpected inference output 'X' for model 'add_sub'"),
     "duplicate output": (add_sub(outputs=[{"name": "OUTPUT0"}] * 2), 400, "output 'OUTPUT0' already exists"),
-    "reserved parameter": (add_sub(parameters={"triton_x": 1}), 400, "'triton_x' is reserved"),
+    "reserved parameter": (
+        add_sub(parameters={"triton_x": 1}),
+        400,
+        "'triton_x': keys starting with 'triton_' are reserved for Triton usage",
+    ),
     "object as parameter": (add_sub(parameters={"x": {}}), 400, "invalid type for request parameter 'x'"),
     "shared memory": (
         {

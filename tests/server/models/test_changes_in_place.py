@@ -1,15 +1,18 @@
 """What changes without a reload: instances and versions; everything else of a model goes on as it is."""
 
+import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
-from python_models import IDENTITY_CONFIG, write_python_model
+from python_models import IDENTITY, IDENTITY_CONFIG, write_python_model
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import InvalidArgumentError
@@ -182,3 +185,103 @@ def test_an_ensemble_keeps_its_versions_too(folder: Path):
         engine.load("pipe")
         assert engine.model("pipe") is second
         assert engine.model("pipe", "1") is not second
+
+
+def test_an_instance_that_goes_has_finalized_when_the_load_has_answered(tmp_path: Path):
+    code = """
+    import pathlib, time
+
+
+    class TritonPythonModel:
+        def initialize(self, arguments):
+            self.mark = pathlib.Path(pb_utils.get_model_dir()).parent / ("gone " + arguments["model_instance_name"])
+
+        def execute(self, requests):
+            time.sleep(0.1)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", r.inputs()[0].as_numpy())]) for r in requests]
+
+        def finalize(self):
+            self.mark.touch()
+    """
+    group = "instance_group {{ kind: KIND_CPU count: {} }}"
+    folder = write_python_model(tmp_path, "m", code, IDENTITY_CONFIG + group.format(3))
+    options = EngineOptions(model_control_mode="explicit", load_models=("m",))
+    with ThreadPoolExecutor(6) as clients, Engine(tmp_path, options=options) as engine:
+        running = [clients.submit(engine.infer, "m", {"INPUT0": np.ones(4, np.float32)}) for _ in range(6)]
+        (folder / "config.pbtxt").write_text(IDENTITY_CONFIG + group.format(1))
+        engine.load("m")
+        assert {path.name for path in folder.glob("gone *")} == {"gone m_0_1", "gone m_0_2"}
+        for answer in running:
+            assert answer.result(60).outputs["OUTPUT0"].tolist() == [1, 1, 1, 1]
+
+
+def test_a_model_that_places_itself_is_told_so(tmp_path: Path):
+    code = """
+    class TritonPythonModel:
+        def initialize(self, arguments):
+            self.told = [arguments["model_instance_" + name] for name in ("kind", "device_id", "name")]
+
+        def execute(self, requests):
+            told = np.array(self.told, np.object_)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("TOLD", told)]) for _ in requests]
+    """
+    config = """
+    backend: "python"
+    input { name: "INPUT0" data_type: TYPE_FP32 dims: [-1] }
+    output { name: "TOLD" data_type: TYPE_STRING dims: [-1] }
+    """
+    folder = write_python_model(tmp_path, "m", code, config + "instance_group { kind: KIND_MODEL }")
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit", load_models=("m",))) as engine:
+        question = {"INPUT0": np.ones(1, np.float32)}
+        assert engine.infer("m", question).outputs["TOLD"].tolist() == [b"MODEL", b"0", b"m_0_0"]
+        (folder / "config.pbtxt").write_text(config + "instance_group { kind: KIND_CPU }")
+        engine.load("m")  # another kind is another instance
+        assert engine.infer("m", question).outputs["TOLD"].tolist() == [b"CPU", b"0", b"m_0_0"]
+
+
+def test_instances_of_other_names_and_in_another_order_are_the_same(folder: Path):
+    def groups(*given: tuple[str, str, int]) -> str:
+        made = [f'{{ name: "{name}" kind: {kind} count: {count} }}' for name, kind, count in given]
+        return config("", 1).replace("{ kind: KIND_CPU count: 1 }", f"[ {', '.join(made)} ]")
+
+    first = [("a", "KIND_CPU", 2), ("b", "KIND_MODEL", 1)]
+    (folder / "config.pbtxt").write_text(groups(*first))
+    with serving(folder, "explicit") as (engine, _):
+        model = engine.model("m")
+        before = list(model.instances)
+        for given in (
+            [("b", "KIND_MODEL", 1), ("a", "KIND_CPU", 2)],
+            [("x", "KIND_CPU", 1), ("y", "KIND_MODEL", 1), ("z", "KIND_CPU", 1)],
+        ):
+            (folder / "config.pbtxt").write_text(groups(*given))
+            engine.load("m")
+            assert engine.model("m") is model
+            assert set(map(id, model.instances)) == set(map(id, before))
+            assert [group.name for group in model.config.instance_group] == [name for name, _, _ in given]
+        (folder / "config.pbtxt").write_text(groups(("a", "KIND_MODEL", 3), ("b", "KIND_CPU", 1)))
+        engine.load("m")
+        assert len(set(map(id, model.instances)) & set(map(id, before))) == 2  # one of each kind
+        assert len(model.instances) == 4
+        names = [placed.placement.name for placed in model.instances]
+        assert len(set(names)) == 4, names
+
+
+@pytest.mark.parametrize("kind", ["onnx", "python"])
+def test_what_the_server_says_of_a_model_with_other_instances_is_a_change_in_place(folder: Path, kind: str):
+    if kind == "python":
+        write_python_model(folder.parent, "python", IDENTITY, IDENTITY_CONFIG)
+    name, question = ("m", PAIR) if kind == "onnx" else ("python", {"INPUT0": np.ones(4, np.float32)})
+    with Engine(folder.parent, options=EngineOptions(model_control_mode="explicit", load_models=("*",))) as engine:
+        model = engine.model(name)
+        (first,) = model.instances
+        said = json_format.MessageToDict(engine.model_config(name), preserving_proto_field_name=True)
+        said["instance_group"][0]["count"] += 1
+        engine.load(name, json.dumps(said))
+        assert engine.model(name) is model
+        assert len(model.instances) == 2
+        assert first in model.instances
+        engine.infer(name, question)
+        said["max_batch_size"] = 16 if kind == "onnx" else 0
+        said["parameters"] = {"another": {"string_value": "1"}}
+        engine.load(name, json.dumps(said))
+        assert engine.model(name) is not model

@@ -215,6 +215,25 @@ def test_a_mistake_in_the_parameter_is_not_blamed_on_the_file(engine: Engine, co
         engine.load("add_sub", json.dumps({"backend": "onnxruntime", **config}))
 
 
+@pytest.mark.parametrize(("text", "takes"), [
+    ('{backend: "onnxruntime", max_batch_size: 4}', True),
+    ('{"backend": "onnxruntime", "max_batch_size": 4, instance_group : [ {kind: "KIND_CPU", count: 1} ]}', True),
+    ('{"backend": "onnxruntime", max_batch_size: 4, parameters: {"a, b: c": {string_value: "{d: \\"e, f: g"}}}', True),
+    ('{"backend": "onnxruntime", max-batch-size: 4}', False),
+    ('{backend: onnxruntime}', False),
+    ('{backend: "onnxruntime', False),
+])  # fmt: skip
+def test_names_in_the_parameter_may_come_without_quotes_as_protobuf_takes_them(engine: Engine, text: str, takes: bool):
+    if not takes:
+        with pytest.raises(InternalError, match="is not a model configuration in JSON"):
+            engine.load("add_sub", text)
+        return
+    engine.load("add_sub", text)
+    config = engine.model_config("add_sub")
+    assert config.max_batch_size == 4
+    assert {name: value.string_value for name, value in config.parameters.items()} in ({}, {"a, b: c": '{d: "e, f: g'})
+
+
 def test_pushed_files_live_as_long_as_they_are_served(engine: Engine):
     before = pushed_folders()
     engine.load("add_sub", CONFIG, {"7/model.onnx": MODEL})

@@ -27,7 +27,6 @@ class OnnxRuntimeBackend:
 
     kind = ONNXRUNTIME
     code: Path | None = None
-    takes_kind_model = False
     default_max_batch_size = 4
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:

@@ -35,7 +35,6 @@ class PythonBackend:
     """
 
     default_max_batch_size = 0
-    takes_kind_model = True
 
     def __init__(self, kind: BackendKind = PYTHON, code: Path | None = None) -> None:
         self.kind = kind

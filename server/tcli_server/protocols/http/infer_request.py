@@ -130,7 +130,7 @@ def _read_parameters(parameters: Any, request: InferenceRequest) -> bool:
         else:
             if key.startswith(_RESERVED_PREFIX):
                 raise InvalidArgumentError(
-                    f"request parameter '{short(key)}' is reserved: names that begin with 'triton_' are"
+                    f"request parameter '{short(key)}': keys starting with 'triton_' are reserved for Triton usage"
                 )
             if not isinstance(value, bool | int | float | str):
                 raise InvalidArgumentError(
