@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from dataclasses import replace
 
 from google.protobuf import json_format
@@ -49,7 +50,7 @@ def parse_config_json(name: str, text: str) -> ModelConfig:
         ) from None
 
 
-def _read_json(text: str) -> object:
+def _read_json(text: str) -> Any:
     """JSON; as for Triton's parser, names that stand before a colon need no quotes. Raises ValueError, RecursionError."""
     try:
         return json.loads(text)
