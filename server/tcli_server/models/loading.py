@@ -4,8 +4,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 from dataclasses import replace
+from typing import Any
 
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
