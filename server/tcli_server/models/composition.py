@@ -109,7 +109,7 @@ def _decoupled(config: ModelConfig, find: Find) -> dict[int, str]:
     for index, step in enumerate(config.ensemble_scheduling.step):
         model = find(wanted_model(step), "")
         if model is not None and model.spec.decoupled:
-            found[index] = step.model_name
+            found[index] = wanted_model(step)
     return found
 
 
@@ -131,7 +131,7 @@ def _decoupling(config: ModelConfig, spec: ModelSpec, find: Find) -> str:
         )
     found = Graph(config.ensemble_scheduling).lineages(frozenset(decoupled))
     if found.clash is not None:
-        name = config.ensemble_scheduling.step[found.clash].model_name
+        name = wanted_model(config.ensemble_scheduling.step[found.clash])
         return (
             f"in ensemble '{config.name}', step of model '{name}' receives inputs originated from different decoupled models: "
             "nothing says which response of one goes with which of the other"

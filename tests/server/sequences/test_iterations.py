@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
 from python_models import HEADER, write_python_model
 from scheduled import Answers
@@ -305,3 +306,13 @@ def test_a_sequence_goes_on_after_a_response_sender_has_answered(tmp_path: Path)
             response = answers.wait(1)[0]
             assert response.error is None, response.error
             assert response.outputs["OUT"].tolist() == [2 * index + 2]
+
+
+def test_a_configuration_in_json_needs_no_quotes_around_names(countdown: Serve):
+    """As Triton's parser has it, and its tests of iterative sequences write it."""
+    engine = countdown()
+    given = json_format.MessageToJson(engine.model_config("countdown"), preserving_proto_field_name=True)
+    engine.load("countdown", given.replace('"sequence_batching":', "sequence_batching :"))
+    assert left(ask(engine, 2)[1], 2) == [1, 0]
+    with pytest.raises(InternalError, match="not a model configuration in JSON"):
+        engine.load("countdown", '{name: "' + '\\"' * 200_000)

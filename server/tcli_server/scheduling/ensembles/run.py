@@ -281,7 +281,7 @@ class Run:
             scope.drained = True
         if response.empty or self._error is not None or self._given_up:
             return
-        size = max(_LEAST_SIZE, sum([array.nbytes for array in response.outputs.values()]))
+        size = max(_LEAST_SIZE, response.size)
         if inner.window is not None:
             inner.window.add(size)
         child = Scope(self._plan, scope, inner.window, size)
