@@ -27,7 +27,7 @@ def test_nothing_but_parameters_may_be_none(argument: str):
         ("inputs", [None], pb_utils.TritonModelException, "should not be empty"),
         ("inputs", [np.zeros(2)], TypeError, "list of Tensor"),
         ("inputs", TENSOR, TypeError, "expected a list, found Tensor"),
-        ("requested_output_names", [None], TypeError, "list of str"),
+        ("requested_output_names", [None], TypeError, "expected a str"),
         ("requested_output_names", [""], pb_utils.TritonModelException, "should not be empty"),
         ("requested_output_names", "OUTPUT0", TypeError, "expected a list, found str"),
         ("correlation_id", 1.5, pb_utils.TritonModelException, "Correlation ID must be integer or string"),
@@ -63,3 +63,14 @@ def test_what_it_was_made_of_comes_back():
 def test_parameters_of_a_response_are_a_dict(parameters: object):
     with pytest.raises(pb_utils.TritonModelException, match="Expect parameters to be a dict"):
         pb_utils.InferenceResponse(parameters=parameters)  # type: ignore[arg-type]
+
+
+def test_texts_may_be_bytes_as_they_come_out_of_a_tensor_and_numbers_numpy_s():
+    request = pb_utils.InferenceRequest(
+        b"7", inputs=[TENSOR], requested_output_names=[b"OUT"], model_name=b"m", timeout=np.int64(5)
+    )
+    assert (request.request_id(), request.requested_output_names(), request.timeout()) == ("7", {"OUT"}, 5)
+    assert pb_utils.Tensor(b"IN", np.zeros(1)).name() == "IN"
+    assert pb_utils.TritonError("caf\u00e9".encode()).message() == "caf\u00e9"
+    with pytest.raises(TypeError, match="no UTF-8"):
+        pb_utils.Tensor(b"\xff", np.zeros(1))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from .errors import TritonModelException
 from .link import server
+from .texts import text_of
 
 _FILE_PREFIX = "file:"
 _PIECE = 1 << 20
@@ -27,7 +28,7 @@ def load_model(model_name: str, config: str = "", files: dict[str, bytes] | None
         TypeError: the name or the configuration is no text.
         TritonModelException: the files are not such, or what the server says.
     """
-    _check_texts(model_name=model_name, config=config)
+    model_name, config = text_of("model_name", model_name), text_of("config", config)
     contents = _checked(model_name, files)
     body: dict[str, object] = {"name": model_name, "config": config or None, "upload": None}
     link = server()
@@ -51,8 +52,7 @@ def unload_model(model_name: str, unload_dependents: bool = False) -> None:
         TypeError: the name is no text.
         TritonModelException: what the server says against it.
     """
-    _check_texts(model_name=model_name)
-    body = {"name": model_name, "unload_dependents": bool(unload_dependents)}
+    body = {"name": text_of("model_name", model_name), "unload_dependents": bool(unload_dependents)}
     _ask("unload_model", body, "Failed to unload model")
 
 
@@ -63,8 +63,7 @@ def is_model_ready(model_name: str, model_version: str = "") -> bool:
         TypeError: an argument is no text.
         TritonModelException: the version is no number.
     """
-    _check_texts(model_name=model_name, model_version=model_version)
-    body = {"name": model_name, "version": model_version}
+    body = {"name": text_of("model_name", model_name), "version": text_of("model_version", model_version)}
     return bool(_ask("model_ready", body, "Failed to check model readiness")["ready"])
 
 
@@ -73,12 +72,6 @@ def _ask(kind: str, body: Mapping[str, object], failure: str) -> dict[str, objec
         return server().ask(kind, dict(body))
     except TritonModelException as error:
         raise TritonModelException(f"{failure}: {error}") from None
-
-
-def _check_texts(**texts: object) -> None:
-    for argument, text in texts.items():
-        if not isinstance(text, str):
-            raise TypeError(f"{argument}: expected a str, found {type(text).__name__}")
 
 
 def _checked(model_name: str, files: dict[str, bytes] | None) -> dict[str, memoryview]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from .texts import text_of
+
 
 class ErrorCode(IntEnum):
     """The constants of `TritonError`; they have a name, and print as Triton's do."""
@@ -47,13 +49,11 @@ class TritonError:
     __slots__ = ("_code", "_message")
 
     def __init__(self, message: str, code: int = INTERNAL) -> None:
-        if not isinstance(message, str):
-            raise TypeError(f"message: expected a str, found {type(message).__name__}")
         if isinstance(code, bool) or code not in _CODES:
             raise TypeError(
                 f"code: expected one of TritonError's constants such as TritonError.INTERNAL, found {code!r}"
             )
-        self._message = message
+        self._message = text_of("message", message)
         self._code = ErrorCode(code)
 
     def message(self) -> str:

@@ -109,12 +109,19 @@ def checked(answer: Message) -> Message:
 
 
 _link: Link | None = None
+_forked = False
 
 
 def connect(link: Link) -> None:
-    """Make `server` answer."""
+    """Make `server` answer, in this process alone."""
     global _link
     _link = link
+
+
+def disconnect() -> None:
+    """In a process that the model forked: the wire is its parent's, and nobody here listens to answers."""
+    global _link, _forked
+    _link, _forked = None, True
 
 
 def server() -> Link:
@@ -123,6 +130,10 @@ def server() -> Link:
     Raises:
         TritonModelException: none does; for example, the module was imported by hand.
     """
+    if _forked:
+        raise TritonModelException(
+            "a process that the model has forked cannot ask the server: ask in the model's own process, from any thread of it"
+        )
     if _link is None:
         raise TritonModelException("this needs a server: the model is not run by one")
     return _link

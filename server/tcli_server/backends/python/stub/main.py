@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import failures, pb_utils
-from .link import Link, connect
+from .link import Link, connect, disconnect
 from .memory import FullError, ReadMemory, WrittenMemory
 from .model import Model, auto_complete, import_class
 from .wire import Channel, Message
@@ -44,6 +44,7 @@ def main(arguments: list[int]) -> None:
         os.register_at_fork(after_in_child=channel.forsake)
     link = Link(channels[1], ReadMemory(requests), WrittenMemory(responses, limit))
     connect(link)
+    os.register_at_fork(after_in_child=lambda: _leave_to_parent(orders, calls))
     sys.modules["triton_python_backend_utils"] = sys.modules["c_python_backend_utils"] = pb_utils
     _Worker(channels[0], link).run()
     sys.stdout.flush()
@@ -57,6 +58,13 @@ def _outlive_nobody(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
+
+
+def _leave_to_parent(*sockets: int) -> None:
+    """In a process that the model forked: an open socket would keep the server from seeing that its parent has ended."""
+    disconnect()
+    for descriptor in sockets:
+        os.close(descriptor)
 
 
 class _Worker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from .inference import Inference, begin_inference
 from .preferred_memory import TRITONSERVER_MEMORY_CPU, PreferredMemory
 from .responses import InferenceResponse, InferenceResponseSender, Parameters, checked_parameters
 from .tensor import Tensor
+from .texts import text_of
 from .trace import InferenceTrace
 
 SEQUENCE_START = 1
@@ -23,15 +25,11 @@ _ANYWHERE = PreferredMemory(TRITONSERVER_MEMORY_CPU)
 _UNTRACED = InferenceTrace()
 
 _KINDS: dict[str, type] = {
-    "request_id": str,
-    "model_name": str,
-    "model_version": int,
-    "flags": int,
-    "timeout": int,
     "preferred_memory": PreferredMemory,
     "trace": InferenceTrace,
 }
-_NEVER_NONE = ("inputs", "requested_output_names", "correlation_id", *_KINDS)
+_NUMBERS = ("model_version", "flags", "timeout")
+_NEVER_NONE = ("request_id", "correlation_id", "inputs", "requested_output_names", "model_name", *_NUMBERS, *_KINDS)
 
 
 class InferenceRequest:
@@ -74,18 +72,20 @@ class InferenceRequest:
         for argument, kind in _KINDS.items():
             if not isinstance(given[argument], kind):
                 raise TypeError(f"{argument}: expected {kind.__name__}, found {type(given[argument]).__name__}")
+        request_id, model_name = text_of("request_id", request_id), text_of("model_name", model_name)
+        version, flags, timeout = (_whole(argument, given[argument]) for argument in _NUMBERS)
         if timeout < 0 or flags < 0:
             raise TypeError(f"timeout and flags: expected no negative numbers, found {timeout} and {flags}")
         if isinstance(correlation_id, bool) or not isinstance(correlation_id, (int, str)):
             raise TritonModelException("Correlation ID must be integer or string")
-        self._inputs = _checked_inputs(inputs, request_id, model_name or "")
-        self._outputs = _checked_names(requested_output_names, request_id, model_name or "")
+        self._inputs = _checked_inputs(inputs, request_id, model_name)
+        self._outputs = _checked_names(requested_output_names, request_id, model_name)
         self._id = request_id
         self._correlation_id = correlation_id
         self._model_name = model_name
-        self._model_version = int(model_version)
-        self._flags = int(flags)
-        self._timeout = int(timeout)
+        self._model_version = version
+        self._flags = flags
+        self._timeout = timeout
         self._preferred_memory = preferred_memory
         self._trace = trace
         self._parameters = json.dumps(checked_parameters(parameters))
@@ -218,16 +218,21 @@ def _checked_inputs(given: Any, request_id: str, model_name: str) -> list[Tensor
 
 
 def _checked_names(names: Any, request_id: str, model_name: str) -> list[str]:
-    names = _as_list("requested_output_names", names)
+    names = [text_of("requested_output_names", name) for name in _as_list("requested_output_names", names)]
     for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"requested_output_names: expected a list of str, found {type(name).__name__} in it")
         if not name:
             raise TritonModelException(
                 f"Requested output name for request with id '{request_id}' and model name '{model_name}' should not be "
                 "empty."
             )
     return list(dict.fromkeys(names))
+
+
+def _whole(argument: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{argument}: expected int, found {type(value).__name__}") from None
 
 
 def _as_list(argument: str, values: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from .cuda import copy_to_host
 from .datatypes import CODES, DTYPES, NAME_OF_DTYPE, name_of_dtype
 from .errors import TritonModelException
 from .strings import deserialized, serialized
+from .texts import text_of
 
 _UINT16 = np.dtype(np.uint16)
 _QUICKLY_COPIED = 4096
@@ -50,7 +51,7 @@ class Tensor:
         if type(numpy_array) is not np.ndarray:
             numpy_array = _plain(numpy_array)
         if not name or type(name) is not str:
-            _check_name(name)
+            name = _checked_name(name)
         self._name = name
         self._shape = None
         datatype = NAME_OF_DTYPE.get(numpy_array.dtype)
@@ -182,8 +183,7 @@ class Tensor:
         Raises:
             TritonModelException: it is none, its memory is not in C order, or the server has no such data type.
         """
-        _check_name(name)
-        return Tensor._imported(name, dlpack.imported(tensor))
+        return Tensor._imported(_checked_name(name), dlpack.imported(tensor))
 
     def __dlpack__(
         self,
@@ -206,11 +206,11 @@ class Tensor:
         return f"Tensor({self._name!r}, {self.datatype}, shape {self.shape()})"
 
 
-def _check_name(name: object) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a str, found {type(name).__name__}")
+def _checked_name(name: object) -> str:
+    name = text_of("name", name)
     if not name:
         raise TritonModelException(_EMPTY_NAME)
+    return name
 
 
 def _plain(array: object) -> np.ndarray:
