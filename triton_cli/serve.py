@@ -56,13 +56,13 @@ def serve(
         list[str] | None, _choice(_MODELS, "Model to load at the start (repeatable); '*' for all.", metavar="NAME")
     ] = None,
     memory_budget: Annotated[
-        str,
+        str | None,
         _choice(
             _MODELS,
             "With on-demand: memory that loaded models may take together, like 2GiB; those that are longest unused go first.",
             metavar="BYTES",
         ),
-    ] = "",
+    ] = None,
     idle_unload_secs: Annotated[
         float,
         _choice(
@@ -314,7 +314,7 @@ def serve(
         load_models=load_models,
         model_namespacing=bool(model_namespacing),
         on_demand=OnDemandOptions(
-            settings.byte_count("--memory-budget", memory_budget) if memory_budget else None,
+            settings.byte_count("--memory-budget", memory_budget) if memory_budget is not None else None,
             idle_unload_secs,
             tuple(dict.fromkeys(pin_model or [])),
             load_wait_secs,

@@ -76,3 +76,9 @@ def test_byte_counts(text: str, size: int):
 def test_what_is_no_byte_count(text: str):
     with pytest.raises(typer.BadParameter, match="expected"):
         byte_count("--memory-budget", text)
+
+
+def test_an_empty_budget_is_none(repository: Path):
+    """As a launch script gives it whose variable is not set: the user believes in a limit."""
+    done = serve(*FREE_PORTS, "--model-repository", repository, "--model-control-mode=on-demand", "--memory-budget=")
+    assert (done.returncode, "--memory-budget: '': expected bytes" in done.stderr) == (2, True)

@@ -27,6 +27,8 @@ from tcli_server.request import FailureReason, InferenceRequest
 from tcli_server.scheduling.deadlines import DeadlineWatch
 
 _TICK_SECS = 1.0
+_SHORTEST_TICK_SECS = 0.02
+_LONGEST_WAIT_SECS = 100 * 365 * 86400.0
 _EXITING = "Server exiting"
 
 Submit = Callable[[InferenceRequest], None]
@@ -93,7 +95,7 @@ class OnDemand(Demand, LoadWatch):
         self._counted: dict[tuple[str, int], InferenceStatistics] = {}  # of models that were evicted
         self._control = control
         self._submit = submit
-        self._wait_ns = int(options.load_wait_secs * 1e9)
+        self._wait_ns = int(min(options.load_wait_secs, _LONGEST_WAIT_SECS) * 1e9)
         self._most_waiting = options.load_wait_requests
         self._idle_secs = options.idle_unload_secs
         self._look_secs = look_secs
@@ -461,7 +463,7 @@ class OnDemand(Demand, LoadWatch):
     # --- looking after what is there ---
 
     def _keep(self) -> None:
-        pause = min(_TICK_SECS, self._idle_secs / 4 or _TICK_SECS)
+        pause = max(_SHORTEST_TICK_SECS, min(_TICK_SECS, self._idle_secs / 4 or _TICK_SECS))
         next_look = time.monotonic() + self._look_secs
         while not self._ended.wait(pause):
             try:

@@ -297,3 +297,13 @@ def test_a_load_request_goes_on_when_the_requests_give_up_that_came_after_it(tmp
             assert "timeout expired" in asked.error()
         assert by_request.exception(60) is None
         assert loaded(engine) == {"one"}
+
+
+@pytest.mark.parametrize("secs", [1e300, float("inf")])
+def test_whoever_waits_for_ever_is_still_told(tmp_path: Path, secs: float):
+    write_identities(tmp_path, "one")
+    with Engine(tmp_path, options=options(load_wait_secs=secs, idle_unload_secs=secs)) as engine:
+        with held_up(engine, "one"):
+            asked = Asked(engine, "one")
+            assert "timeout expired" in Asked(engine, "one", timeout_us=1000).error()
+        assert asked.answer().error is None
