@@ -49,6 +49,7 @@ class Cursor:
         self.token = next(self._rest)
         self.after = next(self._rest, self.token)
         self.end = 0
+        self._swallows = False  # what was taken last is a string that nothing closes: what is put behind it belongs to it
         self.open: list[Token] = []
         self.around: list[Any] = []  # of two unrelated classes, one of each protobuf implementation
         self._unclosed: _Unclosed | None = None
@@ -61,6 +62,7 @@ class Cursor:
         token = self.token
         self.token, self.after = self.after, next(self._rest, self.after)
         self.end = token.end
+        self._swallows = token.is_unclosed
         return token
 
     def take_raw(self, pattern: "re.Pattern[str]") -> str:
@@ -87,6 +89,7 @@ class Cursor:
         self.token = next(self._rest)
         self.after = next(self._rest, self.token)
         self.end = end
+        self._swallows = False
 
     def edit(self, start: int, end: int, new: str) -> Edit:
         """The edit that replaces the text between two offsets."""
@@ -150,7 +153,8 @@ class Cursor:
         around = " and what is open around it" if len(closing) > 1 else ""
         fix = f"close the '{opening.text}' of line {opening.line}{around} with '{' '.join(closing)}' first"
         found = f"'{token.text}' (column {token.column})"
-        self.tell(path, found, expected, fix, token.line, self.edit(start, end, f" {' '.join(closing)}"))
+        edits = () if self._swallows else (self.edit(start, end, f" {' '.join(closing)}"),)
+        self.tell(path, found, expected, fix, token.line, *edits)
 
     @property
     def behind_separator(self) -> int:

@@ -26,6 +26,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
     cursor.open.append(cursor.take())
     inner: list[Edit] = []  # brackets inside the list that do not belong there
     depth, elements, comma = 0, list[Element](), None
+    last = 0  # end of the last separator
     line = cursor.token.line
     while True:
         token = cursor.token
@@ -39,6 +40,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
             cursor.take()
             continue
         if token.text in (",", ";"):
+            last = token.end
             _stray_separator(cursor, path)
             continue
         if _ends_without_bracket(cursor, takes_messages):
@@ -51,7 +53,7 @@ def read_list(cursor: Cursor, path: str, takes_messages: bool, element: Callable
         elements.append(element())
         comma = _separator(cursor, path)
     if comma is not None:
-        edit = cursor.edit(comma.start, comma.end, "")
+        edit = cursor.edit(comma.start, max(comma.end, last), "")
         cursor.tell(path, "',' before ']'", "a value after ','", "remove this ','", comma.line, edit)
     _tell_inner(cursor, path, line, inner)
     cursor.take()
