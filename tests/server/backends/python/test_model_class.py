@@ -80,7 +80,9 @@ def test_a_model_may_choose_by_itself_on_what_it_runs(tmp_path: Path):
 def test_models_of_other_backends_do_not(tmp_path: Path):
     folder = write_python_model(tmp_path, "m", "", 'backend: "onnxruntime" instance_group { kind: KIND_MODEL }')
     (folder / "1" / "model.py").rename(folder / "1" / "model.onnx")
-    assert "instance_group[0].kind" in {problem.field for problem in check_repository(tmp_path)}, check_repository(tmp_path)
+    assert "instance_group[0].kind" in {problem.field for problem in check_repository(tmp_path)}, check_repository(
+        tmp_path
+    )
 
 
 def test_versions_have_modules_of_their_own(tmp_path: Path):
