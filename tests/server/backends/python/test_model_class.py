@@ -77,14 +77,6 @@ def test_a_model_may_choose_by_itself_on_what_it_runs(tmp_path: Path):
         assert (args["model_instance_kind"], args["model_instance_device_id"]) == ("MODEL", "0")
 
 
-def test_models_of_other_backends_do_not(tmp_path: Path):
-    folder = write_python_model(tmp_path, "m", "", 'backend: "onnxruntime" instance_group { kind: KIND_MODEL }')
-    (folder / "1" / "model.py").rename(folder / "1" / "model.onnx")
-    assert "instance_group[0].kind" in {problem.field for problem in check_repository(tmp_path)}, check_repository(
-        tmp_path
-    )
-
-
 def test_versions_have_modules_of_their_own(tmp_path: Path):
     folder = write(tmp_path, CONFIG + "version_policy { all { } }\n")
     (folder / "3").mkdir()
