@@ -282,7 +282,9 @@ class Backend(Protocol):
 
     kind: BackendKind
     default_max_batch_size: int
-    code: Path | None
+
+    @property
+    def code(self) -> Path | None: ...
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do."""

@@ -269,10 +269,10 @@ class PythonInstance:
 
     def _failed(self, _: WorkerProcess, message: Message) -> None:
         call = self._close(message["request"])
-        if call is not None:
-            try:
-                failure(message, *self._failing)
-            except ServerError as error:
+        try:
+            failure(message, *self._failing)
+        except ServerError as error:
+            if call is not None:
                 call.respond(Answer({}, {}, error), True)
 
 

@@ -11,6 +11,7 @@ from python_models import IDENTITY, IDENTITY_CONFIG, write_python_model
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, UnavailableError
 from tcli_server.request import InferenceRequest, InferenceResponse
+from waiting import until
 
 ONE = np.ones(1, np.float32)
 DECOUPLED = IDENTITY_CONFIG + "model_transaction_policy { decoupled: true }\n"
@@ -178,3 +179,16 @@ def test_an_exception_in_a_decoupled_one_ends_what_it_has_not_ended(tmp_path: Pa
         stream = Stream(engine)
         assert stream.values() == [5]
         assert "ValueError: no such thing" in str(stream.responses[-1].error)
+
+
+def test_one_after_the_last_response_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    body = """
+    async def execute(self, requests):
+        for request in requests:
+            request.get_response_sender().send(response(5), flags=FINAL)
+        raise ValueError("too late to tell")
+    """
+    write(tmp_path, body, DECOUPLED)
+    with Engine(tmp_path) as engine:
+        assert Stream(engine).values() == [5]
+        until(lambda: "ValueError: too late to tell" in caplog.text)

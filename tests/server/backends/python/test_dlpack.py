@@ -1,6 +1,7 @@
 """Tensors to and from other libraries by DLPack: ONNX Runtime's and numpy's stand for all."""
 
 import gc
+import sys
 import weakref
 
 import ml_dtypes
@@ -181,3 +182,12 @@ def test_a_consumer_cannot_ask_for_another_device_or_a_copy():
         tensor.__dlpack__(dl_device=(2, 0))
     with pytest.raises(BufferError, match="without a copy only"):
         tensor.__dlpack__(copy=True)
+
+
+def test_a_capsule_keeps_the_tensor_alive():
+    tensor = Tensor("X", np.zeros(3, np.float32))
+    before = sys.getrefcount(tensor)
+    capsule = tensor.to_dlpack()
+    assert sys.getrefcount(tensor) == before + 1
+    del capsule
+    assert sys.getrefcount(tensor) == before

@@ -188,15 +188,21 @@ class _Memory:
         self._owner = owner
 
 
-def exported(data: np.ndarray | Imported, shape: Sequence[int], datatype: str, device: tuple[int, int]) -> Any:
-    """A capsule of memory in C order, which keeps `data` alive; as in Triton, it does not say whether that is read only.
+def exported(
+    data: np.ndarray | Imported,
+    shape: Sequence[int],
+    datatype: str,
+    device: tuple[int, int],
+    owner: object = None,
+) -> Any:
+    """A capsule of memory in C order, which keeps its owner alive, the data itself where there is none; as in Triton, it does not say whether that is read only.
 
     Raises:
         TritonModelException: numpy is too old.
     """
     code, bits = _TYPES[datatype]
     address = data.address if isinstance(data, Imported) else data.__array_interface__["data"][0]
-    seen = np.asarray(_Memory(address, tuple(shape), f"=u{bits // 8}", data))
+    seen = np.asarray(_Memory(address, tuple(shape), f"=u{bits // 8}", data if owner is None else owner))
     give: Any | None = getattr(seen, "__dlpack__", None)
     if give is None:
         raise _too_old()

@@ -78,6 +78,11 @@ class WrittenMemory:
         """Bytes that the file has now."""
         return self._size
 
+    @property
+    def free(self) -> int:
+        """Bytes by which it may still grow."""
+        return self._limit - self._size
+
     def take(self, size: int) -> int:
         """The offset of a free block.
 

@@ -254,10 +254,11 @@ class Model:
             self._check(await coroutine, len(senders))
         except (Exception, asyncio.CancelledError) as error:
             failure = failures.describe(error)
-            for sender in senders:
-                if not sender.closed:
-                    sender.close()
-                    self._link.tell("failed", {"request": sender.number, "failure": failure})
+            left = [sender for sender in senders if not sender.closed]
+            for sender in left:
+                sender.close()
+            for sender in left or senders[:1]:  # who has all responses hears nothing of it, but the log does
+                self._link.tell("failed", {"request": sender.number, "failure": failure})
 
 
 async def _wait_for(awaitable: Any) -> Any:

@@ -26,6 +26,7 @@ from .model_dir import get_model_dir, set_model_dir
 from .preferred_memory import TRITONSERVER_MEMORY_CPU, TRITONSERVER_MEMORY_GPU, MemoryType, PreferredMemory
 from .requests import InferenceRequest
 from .responses import InferenceResponse, InferenceResponseSender
+from .shared_memory import shared_memory
 from .strings import deserialize_bytes_tensor, serialize_byte_tensor
 from .tensor import Tensor
 from .trace import InferenceTrace
@@ -64,6 +65,7 @@ __all__ = [
     "numpy_to_triton_type",
     "serialize_byte_tensor",
     "set_model_dir",
+    "shared_memory",
     "triton_string_to_numpy",
     "triton_to_numpy_type",
     "unload_model",

@@ -171,7 +171,7 @@ class Tensor:
         """
         if self.datatype == "BYTES":
             raise TritonModelException("DLPack does not have support for string tensors.")
-        return dlpack.exported(self._data, self.shape(), self.datatype, self.__dlpack_device__())  # type: ignore[arg-type]
+        return dlpack.exported(self._data, self.shape(), self.datatype, self.__dlpack_device__(), self)  # type: ignore[arg-type]
 
     @staticmethod
     def from_dlpack(name: str, tensor: Any) -> Tensor:
