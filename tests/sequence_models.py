@@ -49,3 +49,14 @@ def sums(batches: bool = True) -> bytes:
 def sums_config(more: str = "", max_batch_size: int = 4, count: int = 1, initial: str = "", dims: str = "1") -> str:
     """The configuration of `sums`; `more` goes into sequence_batching, `initial` into the state."""
     return SUM_CONFIG.format(more=more, max_batch_size=max_batch_size, count=count, initial=initial, dims=dims)
+
+
+def delayed_strings() -> bytes:
+    """OUTPUT = OLD, the state; NEW, the next state, = INPUT; all of 2 strings."""
+    nodes = [helper.make_node("Identity", ["OLD"], ["OUTPUT"]), helper.make_node("Identity", ["INPUT"], ["NEW"])]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.STRING, [2]) for name in names]
+        for names in (("INPUT", "OLD"), ("OUTPUT", "NEW"))
+    )
+    graph = helper.make_graph(nodes, "delayed_strings", inputs, outputs)
+    return helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()

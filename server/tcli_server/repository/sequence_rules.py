@@ -5,8 +5,10 @@ Source: `ValidateModelConfig`'s part about sequences and `GetBooleanSequenceCont
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelSequenceBatching
+from tritonclient.utils import deserialize_bytes_tensor
 
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.repository.entries import is_file
@@ -181,9 +183,21 @@ def _data_file(field: str, initial: ModelSequenceBatching.InitialState, folder: 
     if not is_file(path):
         report.add(field, f"{path}, which is no file", "the file of the initial state", "put it there")
     elif not kind.size:
-        report.add(field, f"{path} for strings", "a state of numbers, or zero_data", "write zero_data: true")
+        found, count = _strings(path), math.prod(initial.dims)
+        if found != count:
+            expected = f"{count} strings for {list(initial.dims)}, each after its length in 4 bytes"
+            told = f"{found} strings" if found else f"{path}, which holds no serialised strings"
+            report.add(field, told, expected, "write them so, or zero_data: true")
     elif path.stat().st_size < (needed := math.prod(initial.dims) * kind.size):
         report.add(field, f"{path.stat().st_size} bytes", f"{needed} bytes for {list(initial.dims)}", "write them all")
+
+
+def _strings(path: Path) -> int:
+    """How many strings a file holds, 0 if anything in it is none."""
+    try:
+        return len(deserialize_bytes_tensor(path.read_bytes())) if path.stat().st_size <= _LARGEST_STATE else 0
+    except Exception:  # whatever the file holds instead, or it cannot be read
+        return 0
 
 
 def _strategy(config: ModelConfig, report: Report) -> None:

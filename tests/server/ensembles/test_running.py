@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 import onnx_models
 from ensemble_models import ensemble, tensor, write_ensemble
+from python_models import IDENTITY, IDENTITY_CONFIG, write_python_model
 from repositories import write_model
 from sequence_models import sums, sums_config
 from tcli_server import Engine, InferenceRequest
@@ -258,3 +259,16 @@ def test_a_client_that_is_gone_before_the_step_with_the_state_ends_its_sequence(
         assert list(engine.model("sums")._scheduler._runs) == [10]
         held.gate.set()
         assert engine.infer("stateful", given, sequence_id=10).outputs["SUM"].item() == 10
+
+
+def test_outputs_that_no_step_gave_are_told_of_in_the_verbose_log(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config = IDENTITY_CONFIG + 'output { name: "OUTPUT1" data_type: TYPE_FP32 dims: [-1] }'
+    write_python_model(tmp_path, "half", IDENTITY, config)
+    steps = [("half", {"INPUT0": "A"}, {"OUTPUT0": "X", "OUTPUT1": "Y"})]
+    write_ensemble(tmp_path, "pipe", ensemble(["A"], ["X", "Y"], steps, max_batch_size=0))
+    with caplog.at_level("DEBUG", "tcli_server"), Engine(tmp_path) as engine:
+        assert list(engine.infer("pipe", {"A": np.ones(16, np.float32)}).outputs) == ["X"]
+        assert "in ensemble 'pipe': Composing models did not output tensor Y" in caplog.text
+        caplog.clear()
+        engine.infer("pipe", {"A": np.ones(16, np.float32)}, outputs=["X"])
+        assert "did not output" not in caplog.text

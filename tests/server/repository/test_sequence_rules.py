@@ -12,6 +12,10 @@ from tcli_server.signature import ModelSignature, TensorSignature
 START = 'control_input { name: "S" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }'
 STATE = 'input_name: "I" output_name: "O" data_type: TYPE_FP32 dims: [ 2 ]'
 INITIAL = 'name: "first" data_type: TYPE_FP32 dims: [ 2 ]'
+STRINGS = (
+    'state {{ input_name: "I" output_name: "O" data_type: TYPE_STRING dims: [ 2 ] initial_state '
+    '{{ name: "first" data_type: TYPE_STRING dims: [ 2 ] data_file: "{}" }} }}'
+)
 
 
 def control(text: str) -> str:
@@ -41,6 +45,7 @@ RIGHT = [
     state(),
     initial("zero_data: true"),
     initial('data_file: "eight"'),
+    STRINGS.format("words"),
     state("use_same_buffer_for_input_output: true"),
 ]
 WRONG = [
@@ -81,6 +86,7 @@ WRONG = [
     (initial(""), "state[0].initial_state[0]"),
     (initial('data_file: "absent"'), "state[0].initial_state[0].data_file"),
     (initial('data_file: "seven"'), "state[0].initial_state[0].data_file"),
+    *((STRINGS.format(name), "state[0].initial_state[0].data_file") for name in ("absent", "seven", "one", "longer")),
     (
         state(f"initial_state {{ {INITIAL} zero_data: true }} initial_state {{ {INITIAL} zero_data: true }}"),
         "state[0].initial_state[1]",
@@ -94,6 +100,9 @@ def folder(tmp_path: Path) -> ModelFolder:
     files.mkdir(parents=True)
     for name, size in (("seven", 7), ("eight", 8)):
         (files / name).write_bytes(bytes(size))
+    (files / "words").write_bytes(b"\x03\0\0\0one\0\0\0\0")
+    (files / "one").write_bytes(b"\x03\0\0\0one")
+    (files / "longer").write_bytes(b"\x64\0\0\0\x01\0\0\0a")
     return ModelFolder("m", tmp_path / "m")
 
 

@@ -51,6 +51,9 @@ class Answers:
                 sequence = owner.sequences.get(name, sequence)
         if not outputs and self._wants and not self._spec.decoupled:
             raise InvalidArgumentError(_DEADLOCK)
+        if len(outputs) < len(self._wants):
+            missing = ", ".join(sorted(self._wants - outputs.keys()))
+            LOG.debug("in ensemble '%s': Composing models did not output tensor %s", self._spec.name, missing)
         parameters: dict[str, Parameter] = dict(zip(NAMES, sequence, strict=True))  # as Triton's, in sequences or not
         request = self._request
         return InferenceResponse(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelSequenceBatching
+from tritonclient.utils import deserialize_bytes_tensor
 
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.request import Inputs
@@ -54,8 +55,11 @@ def _read(entry: ModelSequenceBatching.State, folder: Path, batches: bool) -> St
     initial = entry.initial_state[0] if entry.initial_state else None
     dims = [max(dim, 1) for dim in (initial.dims if initial is not None else entry.dims)]
     if initial is not None and initial.data_file:
-        array = np.fromfile(folder / initial.data_file, dtype, count=int(np.prod(dims)))
-        array = array.reshape(dims)
+        path = folder / initial.data_file
+        if dtype.hasobject:
+            array = deserialize_bytes_tensor(path.read_bytes()).reshape(dims)
+        else:
+            array = np.fromfile(path, dtype, count=int(np.prod(dims))).reshape(dims)
     elif dtype.hasobject:
         array = np.full(dims, b"", np.object_)
     else:
