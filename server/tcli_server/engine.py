@@ -133,6 +133,8 @@ class Engine:
         options = self.options
         names: Sequence[str] = ()
         try:
+            if options.model_control_mode == "poll":
+                self._polling = Polling(self._control, options.repository_poll_secs)
             if not options.takes_control or options.load_models == ("*",):
                 names = self._control.names_on_disk()
             else:
@@ -144,8 +146,7 @@ class Engine:
             LOG.error("%s", error)
             self._refusal = _NOT_READY
         self._control.load_all(names)
-        if options.model_control_mode == "poll" and not self._refusal:
-            self._polling = Polling(self._control, options.repository_poll_secs)
+        if self._polling is not None and not self._refusal:
             self._polling.start()
         self._started = True
 

@@ -17,6 +17,9 @@ from tcli_server.observability.log import LOG
 _PATIENCE_SECS = 2.0
 """How long a load waits for others that are under way before more is unloaded so that it can go on beside them."""
 
+_ALONE_SECS = 5.0
+"""How long others wait for the first load, which shows best what the server itself takes; it may hang."""
+
 _POLL_SECS = 0.01
 """How often a load that has no room looks whether a model is used no more."""
 
@@ -84,6 +87,7 @@ class Room:
         self._line: deque[Place] = deque()  # loads that wait to be let in, first come, first served
         self._coming: Counter[str] = Counter()
         self._passing = 0  # bytes that loads under way need only for as long as they are
+        self._first_in = 0.0  # when the first load of all was let in (time.monotonic())
         self._stopped = False
 
     def sizes(self) -> list[tuple[str, int]]:
@@ -162,12 +166,13 @@ class Room:
             if self._line[0] is not place:
                 self._changed.wait(_PATIENCE_SECS)
                 return False
-            if self._coming and not self.footprints.calibrated:  # the first one alone tells what is not the models'
-                self._changed.wait(_PATIENCE_SECS)
+            now = time.monotonic()
+            place.first_since = place.first_since or now
+            alone = self._first_in + _ALONE_SECS - now
+            if self._coming and self._uncounted and alone > 0:
+                self._changed.wait(alone)
                 return False
             others, passing = bool(self._coming), self._passing
-        now = time.monotonic()
-        place.first_since = place.first_since or now
         if self.budget is not None:
             lasting = self._lasting(place.family)
             full = lasting > self.budget
@@ -185,8 +190,14 @@ class Room:
         return True
 
     def _reserve(self, place: Place) -> None:
+        self._first_in = self._first_in or time.monotonic()
         self._coming.update(place.family)
         self._passing += place.passing
+
+    @property
+    def _uncounted(self) -> bool:
+        """Whether only a first load, alone, will tell what is not the models'."""
+        return self.budget is not None and not self.footprints.calibrated
 
     def _sum(self, family: Collection[str]) -> int:
         with self._changed:

@@ -13,23 +13,27 @@ from tcli_server.repository import ModelFolder
 class Polling:
     """Looks at the repositories in a thread.
 
+    To be made before the models are loaded that are there at first, so that no change is missed that comes meanwhile.
+
     A folder that could not be loaded is tried again when something in it changes, not each time; an ensemble also when
     another model changes, which may be what it waits for.
 
     Args:
         interval_secs: between two looks.
+
+    Raises:
+        NotFoundError, UnsupportedError: as `ModelControl.folders_on_disk`.
     """
 
     def __init__(self, control: ModelControl, interval_secs: float) -> None:
         self._control = control
         self._interval_secs = interval_secs
-        self._seen: dict[str, list[Snapshot]] = {}
+        self._seen = self._look()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="repository poll", daemon=True)
 
     def start(self) -> None:
-        """Remember what is there now, which is loaded already, and begin."""
-        self._seen = self._look()
+        """Begin; what was there when this was made is loaded."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
+from python_models import write_python_model
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
 from waiting import until
@@ -104,3 +105,26 @@ def test_looking_ends_with_the_engine(repository: Path):
     with Engine(repository, options=POLL):
         assert any(thread.name == "repository poll" for thread in threading.enumerate())
     until(lambda: not any(thread.name == "repository poll" for thread in set(threading.enumerate()) - before))
+
+
+def test_what_changes_while_the_first_models_load_is_followed(repository: Path, tmp_path: Path):
+    waits = """
+    import pathlib, time
+    class TritonPythonModel:
+        def initialize(self, args):
+            pathlib.Path({0!r}, "loading").touch()
+            while not pathlib.Path({0!r}, "go_on").exists():
+                time.sleep(0.01)
+        def execute(self, requests):
+            return []
+    """
+    write_python_model(repository, "waits", waits.format(str(tmp_path)))
+    engine = Engine(repository, options=POLL)
+    starting = threading.Thread(target=engine.start)
+    starting.start()
+    until((tmp_path / "loading").exists)
+    write_model(repository, "other", onnx_models.add_sub())
+    (tmp_path / "go_on").touch()
+    starting.join()
+    until(lambda: states(engine).get("other/1") == "READY")
+    assert engine.shutdown()

@@ -4,14 +4,26 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ensemble_models import ensemble, tensor, write_ensemble
 from on_demand_models import MIB, Asked, ask_weights, loaded, on_demand, options, write_weights
+from python_models import IDENTITY, write_python_model
 from tcli_server import Engine
 from waiting import until
 
 ONE = {"INPUT0": np.ones(1, np.float32)}
 WAIT_SECS = 20
+HANGS = (
+    IDENTITY
+    + """
+    def initialize(self, args):
+        import pathlib, time
+        pathlib.Path({0!r}, "loading").touch()
+        while not pathlib.Path({0!r}, "go_on").exists():
+            time.sleep(0.01)
+"""
+)
 
 
 def write_pipe(repository: Path, step: str) -> None:
@@ -76,3 +88,16 @@ def test_a_loaded_model_whose_reload_waits_in_line_makes_room_for_those_before_i
         assert reload.exception(60) is None
         assert time.monotonic() < began + WAIT_SECS
         assert loaded(engine) == {"m1"}
+
+
+@pytest.mark.parametrize("budget", [None, 1 << 30])
+def test_a_first_load_that_hangs_keeps_nobody_else_waiting(tmp_path: Path, budget: int | None):
+    write_weights(tmp_path, "m0")
+    write_python_model(tmp_path, "hangs", HANGS.format(str(tmp_path)))
+    with Engine(tmp_path, options=options(memory_budget=budget, load_wait_secs=WAIT_SECS)) as engine:
+        waits = Asked(engine, "hangs", ONE)
+        until((tmp_path / "loading").exists)
+        ask_weights(engine, "m0")
+        assert not waits.answered
+        (tmp_path / "go_on").touch()
+        assert waits.answer().error is None
