@@ -1,6 +1,7 @@
 """What models do to their processes that nobody planned for: none of it may reach beyond the model."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,8 @@ import pytest
 from python_models import IDENTITY, REPEAT_CONFIG, write_python_model
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.stub.errors import TritonModelException
+from tcli_server.backends.python.stub.responses import checked_parameters
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.supervisor import Handle, Supervisor
 from tcli_server.engine import Engine
@@ -299,3 +302,65 @@ def test_many_may_ask_at_once_whether_a_model_is_ready_that_does_not_say(tmp_pat
         time.sleep(0.1)
         answers.append(engine.begin_model_ready("m"))
         assert not any(answer.result(PATIENCE) for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("raise SystemExit('bye')", "ended with status 1; its last words: bye"),
+        ("raise SystemExit", "ended with status 0"),
+        ("raise KeyboardInterrupt", "ended with status 1; .*KeyboardInterrupt"),
+    ],
+)
+def test_a_model_that_exits_says_so_and_costs_those_behind_it_nothing(tmp_path: Path, statement: str, words: str):
+    code = f"""
+    class TritonPythonModel:
+        def execute(self, requests):
+            if requests[0].request_id() == "exit":
+                {statement}
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", np.zeros(1, np.float32))]) for _ in requests]
+    """
+    write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path) as engine:
+        warm = [InferenceRequest("m", X) for _ in range(1000)]  # they learn to go together
+        for request in warm:
+            engine.submit(request)
+        until(lambda: all(request.ended for request in warm))
+        got: list[InferenceResponse] = []
+        for what in ("exit", "", "", ""):
+            engine.submit(InferenceRequest("m", X, id=what, reply=got.append))
+        until(lambda: len(got) == 4)
+        assert sorted(response.error is None for response in got) == [False, True, True, True]
+        (error,) = [response.error for response in got if response.error is not None]
+        assert re.search(words, str(error))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"a": 2**64}, r"fit into 64 bits, found 18446744073709551616 for 'a'"),
+        ({"a": "\ud800"}, "'a' is no text that UTF-8 has"),
+        ({"\ud800": 1}, "is no text that UTF-8 has"),
+    ],
+)
+def test_parameters_that_cannot_travel_are_refused_where_the_model_says_them(given: dict, words: str):
+    with pytest.raises(TritonModelException, match=words):
+        checked_parameters(given)
+
+
+def test_an_exception_without_a_text_is_told_of_by_its_name(tmp_path: Path):
+    code = """
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no")
+
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            raise Mute
+    """
+    write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path) as engine:
+        with pytest.raises(InternalError, match=r"Mute: <its __str__ failed>, at .*model[.]py"):
+            engine.infer("m", X)
+        assert instance_of(engine).restarts == 0
