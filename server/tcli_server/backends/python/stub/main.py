@@ -112,13 +112,14 @@ class _Worker:
         return reply
 
     def _load(self, order: Message) -> Message:
+        self._link.loading = order["arguments"]["model_name"]
         try:
             model_class = self._imported(order)
             self._model = Model(model_class, order["instance"], order["path"], order["decoupled"], self._link)
             self._model.initialize(order["arguments"])
         except BaseException as error:  # SystemExit, too: the server says whether to go on
             return {"failure": failures.describe(error)}
-        self._link.can_infer = True
+        self._link.can_infer, self._link.loading = True, ""
         return {"checks": self._model.checks_readiness}
 
     def _auto_complete(self, order: Message) -> Message:
