@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,15 +12,14 @@ import numpy as np
 import pytest
 
 from python_models import IDENTITY, REPEAT_CONFIG, write_python_model
-from tcli_server.backends import Answer, Surroundings
+from tcli_server.backends.python import backend
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.process import WorkerProcess
 from tcli_server.backends.python.stub.errors import TritonModelException
 from tcli_server.backends.python.stub.responses import checked_parameters
 from tcli_server.backends.python.stub.wire import Message
-from tcli_server.backends.python.supervisor import Handle, Supervisor
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 from waiting import PATIENCE, until
@@ -242,13 +240,6 @@ def test_a_replacement_that_hangs_while_it_loads_ends_with_the_model(tmp_path: P
         until(lambda: is_gone(int(marker.read_text())))
 
 
-def load_order(folder: Path, decoupled: bool) -> Message:
-    return {
-        "kind": "load", "path": str(folder / "1" / "model.py"), "version": "1", "instance": "m_0_0", "decoupled": decoupled,
-        "arguments": {"model_name": "m"},
-    }  # fmt: skip
-
-
 class Brief(WorkerProcess):
     """A worker that is gone before anybody knows that it has loaded its model."""
 
@@ -259,14 +250,15 @@ class Brief(WorkerProcess):
         return reply
 
 
-def test_a_worker_that_dies_as_soon_as_it_has_loaded_is_not_taken_for_a_living_one(tmp_path: Path):
-    folder = write_python_model(tmp_path, "m", IDENTITY)
-
-    def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
-        return Brief("m_0_0", sys.executable, os.environ, 1 << 20, handle, gone)
-
-    with pytest.raises(UnavailableError, match="ended by SIGKILL"):
-        Supervisor("m_0_0", start, load_order(folder, False), lambda *_: None, lambda _: None)
+def test_a_worker_that_dies_as_soon_as_it_has_loaded_is_not_taken_for_a_living_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backend, "WorkerProcess", Brief)
+    write_python_model(tmp_path, "m", IDENTITY)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
+        loading = engine.begin_load("m")
+        with pytest.raises(ServerError, match="ended by SIGKILL"):
+            loading.result(PATIENCE)
 
 
 def test_a_worker_is_replaced_even_if_that_fails_at_first_for_want_of_descriptors(tmp_path: Path):
@@ -398,35 +390,18 @@ class Dying(WorkerProcess):
         return reply
 
 
-class Heard:
-    """A `Call` that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.request = InferenceRequest("m", ONE, takes_many=True)
-        self.inputs, self.outputs, self.number, self.again, self.on_end = ONE, ["OUT"], 0, False, None
-        self.answers: list[tuple[Answer, bool]] = []
-
-    def respond(self, answer: Answer, final: bool) -> None:
-        self.answers.append((answer, final))
-
-
-def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_later(tmp_path: Path):
+def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     code = """
     class TritonPythonModel:
         def execute(self, requests):
             self.senders = [request.get_response_sender() for request in requests]
     """
-    folder = write_python_model(tmp_path, "m", code, REPEAT_CONFIG)
-
-    def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
-        return Dying("m_0_0", sys.executable, os.environ, 1 << 20, handle, gone)
-
-    instance = PythonInstance("m_0_0", start, load_order(folder, True), None, Surroundings(tmp_path, 1, {}))
-    try:
-        heard = Heard()
-        assert instance.end(instance.begin([heard], alone=True)) == [None]
-        ((answer, final),) = heard.answers
-        assert final
-        assert isinstance(answer.error, UnavailableError)
-    finally:
-        instance.close()
+    monkeypatch.setattr(backend, "WorkerProcess", Dying)
+    write_python_model(tmp_path, "m", code, REPEAT_CONFIG)
+    with Engine(tmp_path) as engine:
+        got: list[InferenceResponse] = []
+        engine.submit(InferenceRequest("m", ONE, takes_many=True, reply=got.append))
+        until(lambda: bool(got))
+        assert isinstance(got[0].error, UnavailableError)
