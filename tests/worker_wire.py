@@ -14,6 +14,8 @@ Message = dict[str, Any]
 class Wire:
     """Stands where a worker has its sockets: messages are JSON on their way, both ways."""
 
+    loading = ""
+
     def __init__(self, services: Services) -> None:
         self.services = services
         self._answers: dict[int, Message] = {}

@@ -1,8 +1,8 @@
 """What models do to their processes that nobody planned for: none of it may reach beyond the model."""
 
 import os
+import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from python_models import IDENTITY, REPEAT_CONFIG, write_python_model
+from tcli_server.backends.python import backend
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.process import WorkerProcess
+from tcli_server.backends.python.stub.errors import TritonModelException
+from tcli_server.backends.python.stub.responses import checked_parameters
 from tcli_server.backends.python.stub.wire import Message
-from tcli_server.backends.python.supervisor import Handle, Supervisor
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, UnavailableError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 from waiting import PATIENCE, until
@@ -248,18 +250,15 @@ class Brief(WorkerProcess):
         return reply
 
 
-def test_a_worker_that_dies_as_soon_as_it_has_loaded_is_not_taken_for_a_living_one(tmp_path: Path):
-    folder = write_python_model(tmp_path, "m", IDENTITY)
-    load = {
-        "kind": "load", "path": str(folder / "1" / "model.py"), "version": "1", "instance": "m_0_0", "decoupled": False,
-        "arguments": {},
-    }  # fmt: skip
-
-    def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
-        return Brief("m_0_0", sys.executable, os.environ, 1 << 20, handle, gone)
-
-    with pytest.raises(UnavailableError, match="ended by SIGKILL"):
-        Supervisor("m_0_0", start, load, lambda *_: None, lambda _: None)
+def test_a_worker_that_dies_as_soon_as_it_has_loaded_is_not_taken_for_a_living_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backend, "WorkerProcess", Brief)
+    write_python_model(tmp_path, "m", IDENTITY)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
+        loading = engine.begin_load("m")
+        with pytest.raises(ServerError, match="ended by SIGKILL"):
+            loading.result(PATIENCE)
 
 
 def test_a_worker_is_replaced_even_if_that_fails_at_first_for_want_of_descriptors(tmp_path: Path):
@@ -299,3 +298,110 @@ def test_many_may_ask_at_once_whether_a_model_is_ready_that_does_not_say(tmp_pat
         time.sleep(0.1)
         answers.append(engine.begin_model_ready("m"))
         assert not any(answer.result(PATIENCE) for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("raise SystemExit('bye')", "ended with status 1; its last words: bye"),
+        ("raise SystemExit", "ended with status 0"),
+        ("raise KeyboardInterrupt", "ended with status 1; .*KeyboardInterrupt"),
+    ],
+)
+def test_a_model_that_exits_says_so_and_costs_those_behind_it_nothing(tmp_path: Path, statement: str, words: str):
+    code = f"""
+    class TritonPythonModel:
+        def execute(self, requests):
+            if requests[0].request_id() == "exit":
+                {statement}
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", np.zeros(1, np.float32))]) for _ in requests]
+    """
+    write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path) as engine:
+        warm = [InferenceRequest("m", X) for _ in range(1000)]  # they learn to go together
+        for request in warm:
+            engine.submit(request)
+        until(lambda: all(request.ended for request in warm))
+        got: list[InferenceResponse] = []
+        for what in ("exit", "", "", ""):
+            engine.submit(InferenceRequest("m", X, id=what, reply=got.append))
+        until(lambda: len(got) == 4)
+        assert sorted(response.error is None for response in got) == [False, True, True, True]
+        (error,) = [response.error for response in got if response.error is not None]
+        assert re.search(words, str(error))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"a": 2**64}, r"fit into 64 bits, found 18446744073709551616 for 'a'"),
+        ({"a": "\ud800"}, "'a' is no text that UTF-8 has"),
+        ({"\ud800": 1}, "is no text that UTF-8 has"),
+    ],
+)
+def test_parameters_that_cannot_travel_are_refused_where_the_model_says_them(given: dict, words: str):
+    with pytest.raises(TritonModelException, match=words):
+        checked_parameters(given)
+
+
+def test_an_exception_without_a_text_is_told_of_by_its_name(tmp_path: Path):
+    code = """
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no")
+
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            raise Mute
+    """
+    write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path) as engine:
+        with pytest.raises(InternalError, match=r"Mute: <its __str__ failed>, at .*model[.]py"):
+            engine.infer("m", X)
+        assert instance_of(engine).restarts == 0
+
+
+def test_a_model_does_not_wait_for_itself_to_be_loaded(tmp_path: Path):
+    code = """
+    class TritonPythonModel:
+        def initialize(self, args):
+            pb_utils.load_model("m")
+
+        def execute(self, requests):
+            return []
+    """
+    write_python_model(tmp_path, "m", code)
+    with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
+        loading = engine.begin_load("m")
+        with pytest.raises(InvalidArgumentError, match="'m' is being loaded, and would wait for itself"):
+            loading.result(PATIENCE)
+
+
+class Dying(WorkerProcess):
+    """A worker that ends when it has answered an order, and whose end is known before the answer is looked at."""
+
+    def end_order(self, timeout: float | None = None) -> Message:
+        reply = super().end_order(timeout)
+        if "answers" in reply:
+            self.kill()
+            until(lambda: self.over and not self.alive)
+            self._listener.join(PATIENCE)
+        return reply
+
+
+def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    code = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            self.senders = [request.get_response_sender() for request in requests]
+    """
+    monkeypatch.setattr(backend, "WorkerProcess", Dying)
+    write_python_model(tmp_path, "m", code, REPEAT_CONFIG)
+    with Engine(tmp_path) as engine:
+        got: list[InferenceResponse] = []
+        engine.submit(InferenceRequest("m", ONE, takes_many=True, reply=got.append))
+        until(lambda: bool(got))
+        assert isinstance(got[0].error, UnavailableError)

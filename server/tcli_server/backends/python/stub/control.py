@@ -32,6 +32,11 @@ def load_model(model_name: str, config: str = "", files: dict[str, bytes] | None
     contents = _checked(model_name, files)
     body: dict[str, object] = {"name": model_name, "config": config or None, "upload": None}
     link = server()
+    if model_name == link.loading:
+        raise TritonModelException(
+            f"Failed to load model: '{model_name}' is being loaded, and would wait for itself for ever. A model can load itself "
+            "in 'execute', not before"
+        )
     if contents:
         upload = body["upload"] = next(_uploads)
         try:

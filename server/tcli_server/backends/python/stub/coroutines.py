@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
-import traceback
 from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+from .ending import end_process
 
 _THREADS = 32
 """As many inferences on other models may coroutines wait for at once; as in Triton."""
@@ -40,14 +39,5 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-    except SystemExit as error:  # a coroutine wants the process to end, as any other code may
-        _end(error.code if isinstance(error.code, int) else 1)
-    except BaseException:
-        traceback.print_exc()
-        _end(1)
-
-
-def _end(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    except BaseException as error:  # a coroutine wants the process to end, as any other code may
+        end_process(error)

@@ -10,7 +10,10 @@ _FOLDER = __file__.rpartition("/")[0]
 def describe(error: BaseException) -> list[str]:
     """[`Type: text, at file(line): function`, traceback]; the place is where the model's own code failed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_FOLDER)]
-    text = f"{type(error).__name__}: {error}"
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        text = f"{type(error).__name__}: <its __str__ failed>"
     if frames:
         text += f", at {frames[-1].filename}({frames[-1].lineno}): {frames[-1].name}"
     return [text, "".join(traceback.format_exception(type(error), error, error.__traceback__))]

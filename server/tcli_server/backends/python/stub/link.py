@@ -27,6 +27,7 @@ class Link:
         requests: what the server writes.
         responses: what this worker writes.
         can_infer: whether other models may be asked now.
+        loading: name of the model while it is being loaded, empty afterwards.
         progress: requests of the present order that were begun, uint64 [1]; see `memory.PROGRESS`.
     """
 
@@ -34,6 +35,7 @@ class Link:
         self.requests = requests
         self.responses = responses
         self.can_infer = False
+        self.loading = ""
         responses.take(_PROGRESS_BYTES)  # the first block is at PROGRESS
         self.progress = responses.array(PROGRESS, _PROGRESS_BYTES).view(np.uint64)
         self._channel = channel

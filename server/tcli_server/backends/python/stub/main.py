@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import failures, pb_utils
+from .ending import end_process
 from .link import Link, connect, disconnect
 from .memory import FullError, ReadMemory, WrittenMemory
 from .model import Model, auto_complete, import_class
@@ -40,13 +41,14 @@ def main(arguments: list[int]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the server says when to end
         signal.signal(number, signal.SIG_IGN)
     channels = Channel(socket.socket(fileno=orders)), Channel(socket.socket(fileno=calls))
-    for channel in channels:  # likewise; and what a child lets go of, or fails at, is not this one's
-        os.register_at_fork(after_in_child=channel.forsake)
     link = Link(channels[1], ReadMemory(requests), WrittenMemory(responses, limit))
     connect(link)
-    os.register_at_fork(after_in_child=lambda: _leave_to_parent(orders, calls))
+    os.register_at_fork(after_in_child=lambda: _leave_to_parent(*channels))
     sys.modules["triton_python_backend_utils"] = sys.modules["c_python_backend_utils"] = pb_utils
-    _Worker(channels[0], link).run()
+    try:
+        _Worker(channels[0], link).run()
+    except BaseException as error:
+        end_process(error)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads of the model may never end
@@ -60,11 +62,11 @@ def _outlive_nobody(parent: int) -> None:
             os._exit(0)
 
 
-def _leave_to_parent(*sockets: int) -> None:
+def _leave_to_parent(*channels: Channel) -> None:
     """In a process that the model forked: an open socket would keep the server from seeing that its parent has ended."""
     disconnect()
-    for descriptor in sockets:
-        os.close(descriptor)
+    for channel in channels:
+        channel.forsake()
 
 
 class _Worker:
@@ -110,13 +112,14 @@ class _Worker:
         return reply
 
     def _load(self, order: Message) -> Message:
+        self._link.loading = order["arguments"]["model_name"]
         try:
             model_class = self._imported(order)
             self._model = Model(model_class, order["instance"], order["path"], order["decoupled"], self._link)
             self._model.initialize(order["arguments"])
         except BaseException as error:  # SystemExit, too: the server says whether to go on
             return {"failure": failures.describe(error)}
-        self._link.can_infer = True
+        self._link.can_infer, self._link.loading = True, ""
         return {"checks": self._model.checks_readiness}
 
     def _auto_complete(self, order: Message) -> Message:

@@ -198,4 +198,14 @@ def checked_parameters(parameters: Parameters | None) -> Parameters:
             )
         if type(value) is int and not -(2**63) <= value < 2**64:
             raise TritonModelException(f"Expect parameters values to fit into 64 bits, found {value} for '{name}'")
+        for text in (name, value):
+            if isinstance(text, str) and not text.isascii():
+                _check_text(text, name)
     return parameters
+
+
+def _check_text(text: str, name: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TritonModelException(f"Parameter {name!r} is no text that UTF-8 has: {error}") from None
