@@ -20,15 +20,6 @@ _TOGETHER_NS = 1_000_000
 
 _MOST_TOGETHER = 32
 
-_PASSING_NS = 500_000
-"""How long a caller may be held up who runs requests in passing, as it seems beforehand."""
-
-_PATIENCE_SECS = 0.001
-"""How long it waits if they take longer; the instance's own thread waits for the rest."""
-
-_DOUBT_NS = 10**9
-"""How long nobody runs any in passing after that."""
-
 _TRIES = 2
 """How often requests that are not the reason of its end are given to a model again if none was the reason."""
 
@@ -52,7 +43,6 @@ class AnsweringExecutor:
 
     Attributes:
         together: requests that may be handed over together.
-        in_passing: requests of a few bytes that take so little time that any thread may run them.
         open: what the instance was given and nobody has the answer of yet.
     """
 
@@ -68,10 +58,6 @@ class AnsweringExecutor:
         limited: bool = False,
     ) -> None:
         self.together = 1
-        self.in_passing = 0
-        self._most_in_passing = 0 if limited else _MOST_TOGETHER
-        self._doubt_until_ns = 0
-        self._unfinished: tuple[list[RequestCall], object] | None = None
         self._most_together = 1 if limited else _MOST_TOGETHER
         self._alone = alone
         self.version = spec.version
@@ -101,35 +87,13 @@ class AnsweringExecutor:
 
     def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """What became of each request that is answered now; raises nothing."""
-        calls, order = self._unfinished or (self._calls(batch), None)
-        self._unfinished = None
-        return self._outcomes(calls, self._execute(calls, order)) if calls else []
-
-    def run_in_passing(self, batch: Sequence[InferenceRequest]) -> list[Outcome] | None:
-        """As `run`, if the model is as quick as it was before; None if it is not, and `run` has to go on."""
-        calls = self._calls(batch)
-        if not calls:
-            return []
-        try:
-            order = self._instance.begin(calls, self._alone)
-            answers = self._instance.done_within(order, _PATIENCE_SECS)
-        except BaseException as error:
-            return self._outcomes(calls, [Answer({}, {}, self._as_error(error))] * len(calls))
-        if answers is not None:
-            return self._outcomes(calls, answers)
-        self.in_passing = 0
-        self._doubt_until_ns = time.monotonic_ns() + _DOUBT_NS
-        self._unfinished = calls, order
-        return None
-
-    def _calls(self, batch: Sequence[InferenceRequest]) -> "list[RequestCall]":
         start_ns = time.monotonic_ns()
         calls = [call for request in batch if (call := self._call(request)) is not None]
+        if not calls:
+            return []
         for call in calls:
             call.request.compute_start_ns = call.request.compute_input_end_ns = start_ns
-        return calls
-
-    def _outcomes(self, calls: "Sequence[RequestCall]", answers: Sequence[Answer | None]) -> list[Outcome]:
+        answers = self._execute(calls)
         ran_ns = time.monotonic_ns()
         outcomes = [
             (call.request, self.result(call, answer))
@@ -141,43 +105,41 @@ class AnsweringExecutor:
             call.request.compute_output_start_ns, call.request.compute_end_ns = ran_ns, end_ns
             if call.again and (refused := self._again(call.request)) is not None:
                 outcomes.append(refused)
-        self._record(calls, ran_ns - calls[0].request.compute_start_ns, end_ns - ran_ns)
+        self._record(calls, ran_ns - start_ns, end_ns - ran_ns)
         return outcomes
 
-    def _execute(self, calls: "Sequence[RequestCall]", order: object) -> list[Answer | None]:
+    def _execute(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
         answers: list[Answer | None] = [None] * len(calls)
         places = list(range(len(calls)))
         if calls[0].request.step is not None:  # what it goes on from is gone
-            return self._try(calls, order)
+            return self._try(calls)
         for _ in range(_TRIES + len(calls)):
             left = []
-            for place, answer in zip(places, self._try([calls[place] for place in places], order), strict=True):
+            for place, answer in zip(places, self._try([calls[place] for place in places]), strict=True):
                 answers[place] = answer
                 if answer is not None and isinstance(answer.error, UnservedError):
                     left.append(place)
             if not left or not (self._instance.await_fit(_LONGEST_REST_SECS) and self._instance.fit):
                 break
-            places, order = left, None
+            places = left
         return answers
 
-    def _try(self, calls: "Sequence[RequestCall]", order: object) -> list[Answer | None]:
+    def _try(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
         try:
-            return self._instance.end(self._instance.begin(calls, self._alone) if order is None else order)
+            return self._instance.execute(calls, self._alone)
         except BaseException as error:  # whatever it is, it must not take the instance's thread down
             return [Answer({}, {}, self._as_error(error))] * len(calls)
 
     def _record(self, calls: "Sequence[RequestCall]", infer_ns: int, output_ns: int) -> None:
-        count, sizes = len(calls), [call.request.batch_size for call in calls]
-        if self._alone:
-            for size, alike in Counter(sizes).items():
-                self._statistics.record_execution(size, 0, infer_ns // count, output_ns // count, alike)
-        else:
-            self._statistics.record_execution(sum(sizes), 0, infer_ns, output_ns)
+        if not self._alone:
+            size = sum([call.request.batch_size for call in calls])
+            self._statistics.record_execution(size, 0, infer_ns, output_ns)
+            return
+        count = len(calls)
+        for size, alike in Counter([call.request.batch_size for call in calls]).items():
+            self._statistics.record_execution(size, 0, infer_ns // count, output_ns // count, alike)
         fitting = min(self._most_together, max(1, _TOGETHER_NS * count // infer_ns))
         self.together = min(fitting, 2 * self.together)
-        if time.monotonic_ns() >= self._doubt_until_ns:
-            quick = min(self._most_in_passing, _PASSING_NS * count // infer_ns)
-            self.in_passing = min(quick, 2 * max(1, self.in_passing))
 
     def result(self, call: "RequestCall", answer: Answer) -> InferenceResponse | ServerError:
         """What the client gets of an answer."""

@@ -7,7 +7,6 @@ A batch is formed at the last moment, from all that has arrived until then. This
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from tcli_server.errors import UnavailableError
 from tcli_server.request import FailureReason, InferenceRequest
@@ -15,7 +14,6 @@ from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.answering import AnyExecutor
 from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
-from tcli_server.scheduling.execution import Outcome
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
@@ -169,7 +167,7 @@ class Batcher:
 
     # --- what workers ask ---
 
-    def take(self, worker: Worker) -> tuple[int, Sequence[InferenceRequest]] | None:
+    def take(self, worker: Worker) -> tuple[int, Batch] | None:
         """Wait for the next batch.
 
         Returns:
@@ -177,9 +175,6 @@ class Batcher:
             retired, or the scheduler is stopped and everything queued was given out.
         """
         while True:
-            begun = worker.begun()
-            if begun is not None:
-                return begun
             if not worker.fit and self._rests(worker):
                 continue
             taken: tuple[int, Batch] | None = None
@@ -229,7 +224,7 @@ class Batcher:
         waiting = len(self._queue)
         if waiting == 1:
             return 1, 0
-        if rules.limit == 1 and worker.together > 1 and len(self._parked) <= (worker in self._parked):
+        if rules.limit == 1 and worker.together > 1 and not self._parked:
             return min(waiting, worker.together), 0
         limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy + blocked)
         return plan_batch(self._queue, rules, limit, now_ns, self._stopped)
@@ -272,26 +267,18 @@ class Batcher:
             now_ns = time.monotonic_ns()
             expired = self._queue.expire(now_ns) if self._watch is not None else ()
             count, wait_ns = self._plan(now_ns, lender)
-            if count and not lender.may_run_here(islice(queue, count)):
-                count = 0
-                self._wake_one()
-            elif count:
+            if count:
                 self._parked.pop()
                 number, batch = self._pop(count)
             elif wait_ns >= 0:  # somebody has to lead
                 self._wake_one()
         reject(expired)
         if count:
-            outcomes: Sequence[Outcome] | None = ()
             try:
                 outcomes = lender.run_here(batch)
             finally:
-                if outcomes is not None:
-                    self._give_back(lender)
-            if outcomes is None:
-                lender.take_over(number, batch)
-            else:
-                lender.send(number, outcomes)
+                self._give_back(lender)
+            lender.send(number, outcomes)
 
     def _give_back(self, lender: Worker) -> None:
         with self._lock:

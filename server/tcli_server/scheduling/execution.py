@@ -38,9 +38,6 @@ class Executor:
         open: as `AnsweringExecutor.open`: nothing, as every answer is there when a batch has run.
     """
 
-    in_passing = 0
-    """As `AnsweringExecutor.in_passing`."""
-
     together = 1
     """As `AnsweringExecutor.together`."""
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tcli_server.observability.log import LOG
@@ -14,9 +14,6 @@ from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.quickness import Quickness
 
 _REST_SECS = 0.2
-
-_LIGHT = 1 << 18
-"""Bytes of inputs that are copied in next to no time."""
 
 Take = Callable[["Worker"], tuple[int, Sequence[InferenceRequest]] | None]
 
@@ -44,7 +41,6 @@ class Worker:
         self.placed = placed
         self.parking = ParkingSpace()
         self.retired = False
-        self._begun: tuple[int, Sequence[InferenceRequest]] | None = None
         self._executor = executor
         self._quickness = Quickness(executor.steady_limit)
         self._take = take
@@ -70,11 +66,7 @@ class Worker:
     @property
     def quick_limit(self) -> int:
         """Inferences that are sure to take so little time that any thread may run them."""
-        return self._quickness.limit or self._executor.in_passing
-
-    def may_run_here(self, batch: Iterable[InferenceRequest]) -> bool:
-        """Whether requests that are few enough for `quick_limit` are small enough as well."""
-        return isinstance(self._executor, Executor) or sum(request.byte_size for request in batch) <= _LIGHT
+        return self._quickness.limit
 
     @property
     def fit(self) -> bool:
@@ -99,29 +91,13 @@ class Worker:
         is_certain = executor.await_fit(_REST_SECS)
         return not executor.fit and (not is_certain or any(worker.fit for worker in workers))
 
-    def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome] | None:
-        """Run a batch in the calling thread while this worker's own is parked; raises nothing.
-
-        Returns:
-            None if that takes longer than it seemed: the worker has to `take_over`.
-        """
-        if not isinstance(self._executor, Executor):
-            return self._executor.run_in_passing(batch)
+    def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
+        """Run a batch in the calling thread while this worker's own is parked; raises nothing."""
         began_ns, processor_ns = time.monotonic_ns(), time.thread_time_ns()
         outcomes = self._executor.run(batch)
         took_ns = time.monotonic_ns() - began_ns
         self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, time.thread_time_ns() - processor_ns)
         return outcomes
-
-    def take_over(self, number: int, batch: Sequence[InferenceRequest]) -> None:
-        """Have this worker's own thread go on with a batch that the caller began."""
-        self._begun = number, batch
-        self.parking.leave()
-
-    def begun(self) -> tuple[int, Sequence[InferenceRequest]] | None:
-        """The batch that this worker has to go on with, once."""
-        begun, self._begun = self._begun, None
-        return begun
 
     def send(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Give out what became of the batch of that number, when its turn has come."""

@@ -125,16 +125,8 @@ class WorkerProcess:
         Raises:
             WorkerGoneError: it ended meanwhile; says how, and its last words.
         """
-        self.begin_order(message)
-        return self.end_order(timeout)
-
-    def begin_order(self, message: Message) -> None:
-        """Give an order. One that is gone does not take it, which its end tells."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # one that is gone does not take it, which its end tells
             self._order_outbox.post(message)
-
-    def end_order(self, timeout: float | None = None) -> Message:
-        """Wait until the order is done. Raises as `order`."""
         try:
             self._order_socket.settimeout(timeout)
             reply = self._orders.receive()
@@ -145,17 +137,6 @@ class WorkerProcess:
         if reply is None:
             raise self.ended()
         self._give_back(reply)
-        return reply
-
-    def done_within(self, secs: float) -> Message | None:
-        """The answer to the order if it comes so soon, None if it does not; `end_order` has to wait for it, then."""
-        try:
-            self._order_socket.settimeout(secs)
-            reply = self._orders.receive()
-        except OSError:
-            return None
-        if reply is not None:
-            self._give_back(reply)
         return reply
 
     def tell(self, message: Message) -> None:

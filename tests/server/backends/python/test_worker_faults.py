@@ -381,8 +381,8 @@ def test_a_model_does_not_wait_for_itself_to_be_loaded(tmp_path: Path):
 class Dying(WorkerProcess):
     """A worker that ends when it has answered an order, and whose end is known before the answer is looked at."""
 
-    def end_order(self, timeout: float | None = None) -> Message:
-        reply = super().end_order(timeout)
+    def order(self, message: Message, timeout: float | None = None) -> Message:
+        reply = super().order(message, timeout)
         if "answers" in reply:
             self.kill()
             until(lambda: self.over and not self.alive)
