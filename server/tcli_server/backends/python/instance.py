@@ -59,6 +59,7 @@ class PythonInstance:
         self._ordered: frozenset[int] = frozenset()  # those of the present order, or the last one
         self._loss: tuple[WorkerProcess, WorkerGoneError] | None = None
         self._decoupled: bool = load["decoupled"]
+        self._dead: WorkerProcess | None = None
         self._none_open = threading.Condition()
         self._handlers: dict[str, Handle] = {
             "respond": self._respond,
@@ -159,7 +160,8 @@ class PythonInstance:
         Nor are those that its senders have answered. What a decoupled model has begun it may still have been running.
         """
         calls = [self._close(number) for number in numbers]
-        begun = process.begun
+        begun = 0 if process is self._dead else process.begun  # what it had begun before it ended is told already
+        self._dead = process
         first = begun - 1 if alone and not self._decoupled else 0
         spared = UnservedError(str(error))
         return [

@@ -139,7 +139,8 @@ class Tensor:
             array = deserialized(data).reshape(self._shape)
         else:
             raise TritonModelException(
-                f"tensor '{self._name}' is BF16, which NumPy has not. Take it by DLPack, for example torch.from_dlpack(tensor)"
+                f"Tensor dtype is BF16 and cannot be converted to NumPy: tensor '{self._name}'. Take it by DLPack, for example "
+                "torch.from_dlpack(tensor)"
             )
         self._array = array
         return array
