@@ -220,7 +220,13 @@ class Instance(Protocol):
 
 @runtime_checkable
 class AnsweringInstance(Instance, Protocol):
-    """One copy of a model that answers its requests one by one."""
+    """One copy of a model that answers its requests one by one.
+
+    Attributes:
+        took_ns: how long the model itself took for the last batch of requests that are `alone`; 0 if that is not known.
+    """
+
+    took_ns: int
 
     @property
     def fit(self) -> bool:

@@ -138,8 +138,8 @@ class AnsweringExecutor:
         count = len(calls)
         for size, alike in Counter([call.request.batch_size for call in calls]).items():
             self._statistics.record_execution(size, 0, infer_ns // count, output_ns // count, alike)
-        fitting = min(self._most_together, max(1, _TOGETHER_NS * count // infer_ns))
-        self.together = min(fitting, 2 * self.together)
+        took_ns = self._instance.took_ns or infer_ns
+        self.together = max(1, min(self._most_together, 2 * self.together, _TOGETHER_NS * count // took_ns))
 
     def result(self, call: "RequestCall", answer: Answer) -> InferenceResponse | ServerError:
         """What the client gets of an answer."""

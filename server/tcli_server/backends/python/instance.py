@@ -35,6 +35,7 @@ class PythonInstance:
 
     Attributes:
         signature: None, as only the configuration tells.
+        took_ns: as `AnsweringInstance.took_ns`.
 
     Raises:
         ServerError: the process cannot be started, or the model does not load.
@@ -53,6 +54,7 @@ class PythonInstance:
     ) -> None:
         self._name = name
         self._failing = f"Failed to process the request(s) for model '{name}'", ", message: "
+        self.took_ns = 0
         self._limit_secs = limit_secs
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
@@ -179,6 +181,7 @@ class PythonInstance:
     # --- what becomes of requests ---
 
     def _answers(self, reply: Message, numbers: Sequence[int], process: WorkerProcess) -> list[Answer | None]:
+        self.took_ns = reply.get("took_ns", 0)
         answers: list[Answer | None] = [None] * len(numbers)
         given = reply.get("answers", ())
         places = reply.get("places") or range(len(given))

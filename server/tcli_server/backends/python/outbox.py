@@ -1,11 +1,40 @@
 """Sends to a worker without ever waiting for it: whoever tells it something has others to serve as well."""
 
+import ctypes
+import os
 import select
 import socket
+import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from tcli_server.backends.python.stub.wire import Message, packed
+
+
+def _sender() -> Callable[[socket.socket, bytes], int]:
+    """`socket.send` without waiting, and where that is possible without letting go of the interpreter either.
+
+    Python's own lets others run during the call, which takes microseconds; but then the caller has to wait until they let go
+    in turn, and an event loop that has much to do does not for a long time.
+    """
+    if sys.platform != "linux":
+        return lambda sock, data: sock.send(data, socket.MSG_DONTWAIT)
+    send = ctypes.PyDLL(None, use_errno=True).send
+    send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+    send.restype = ctypes.c_ssize_t
+
+    def send_at_once(sock: socket.socket, data: bytes) -> int:
+        sent: int = send(sock.fileno(), data, len(data), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        if sent < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return sent
+
+    return send_at_once
+
+
+_send_at_once = _sender()
 
 
 class Outbox:
@@ -32,7 +61,7 @@ class Outbox:
                 self._waiting.append(data)
                 return
             try:
-                sent = self._socket.send(data, socket.MSG_DONTWAIT)
+                sent = _send_at_once(self._socket, data)
             except BlockingIOError:
                 sent = 0
             if sent == len(data):

@@ -68,6 +68,7 @@ class WorkerProcess:
         self._lock = threading.Lock()
         self._lines: deque[str] = deque(maxlen=_LINES)
         self.over = False
+        self._timeout: float | None = None
         with contextlib.ExitStack() as opened:  # closed again if there is no process for it
             try:
                 self._open(interpreter, environment, limit, opened)
@@ -128,7 +129,9 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # one that is gone does not take it, which its end tells
             self._order_outbox.post(message)
         try:
-            self._order_socket.settimeout(timeout)
+            if timeout != self._timeout:  # it lets others run meanwhile
+                self._order_socket.settimeout(timeout)
+                self._timeout = timeout
             reply = self._orders.receive()
         except TimeoutError:
             raise self._hung(timeout or 0) from None

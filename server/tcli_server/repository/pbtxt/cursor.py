@@ -49,7 +49,9 @@ class Cursor:
         self.token = next(self._rest)
         self.after = next(self._rest, self.token)
         self.end = 0
-        self._swallows = False  # what was taken last is a string that nothing closes: what is put behind it belongs to it
+        self._swallows = (
+            False  # what was taken last is a string that nothing closes: what is put behind it belongs to it
+        )
         self.open: list[Token] = []
         self.around: list[Any] = []  # of two unrelated classes, one of each protobuf implementation
         self._unclosed: _Unclosed | None = None

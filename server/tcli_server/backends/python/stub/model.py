@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,6 +142,7 @@ class Model:
         places: list[int] = []
         failed: list[list[Any]] = []
         again: list[int] = []
+        began_ns = time.monotonic_ns()
         for index in range(len(requests)):
             self._link.progress[0] = index + 1
             reply, answer = self._run(requests[index : index + 1], senders[index : index + 1])
@@ -152,7 +154,8 @@ class Model:
             elif "again" in reply:
                 again.append(index)
         block, answers = encode(answered, self._link.responses)
-        return {"answers": answers, "places": places, "failed": failed, "again": again}, block
+        took_ns = time.monotonic_ns() - began_ns
+        return {"answers": answers, "places": places, "failed": failed, "again": again, "took_ns": took_ns}, block
 
     def _run(
         self, requests: list[InferenceRequest], senders: list[InferenceResponseSender]
