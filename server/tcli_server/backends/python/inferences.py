@@ -129,7 +129,7 @@ class _Inference:
         if error is None:
             try:
                 block, descriptions = write([response.outputs], self._process.requests)
-            except FullError as full:
+            except (FullError, OSError) as full:  # or the worker is gone, and nobody hears this
                 error = InternalError(str(full))
         refusal = None if error is None else [_CODES[error.kind], str(error)]
         answer = [descriptions[0], refusal, response.parameters]

@@ -118,9 +118,8 @@ class PythonInstance:
         """As `AnsweringInstance.execute`."""
         process = self._supervisor.process
         if not self.fit:
-            raise UnavailableError(
-                self._supervisor.failing or f"the process of instance {self._name} is being replaced"
-            )
+            failing = self._supervisor.failing
+            raise UnavailableError(failing) if failing else self._replaced()
         numbers = [next(self._numbers) for _ in calls]
         self._ordered = frozenset(numbers)
         for number, call in zip(numbers, calls, strict=True):
@@ -129,14 +128,7 @@ class PythonInstance:
             if call.request.ended:
                 self._ended(call)
         try:
-            try:
-                block, inputs = write([call.inputs for call in calls], process.requests)
-            except FullError as error:
-                raise UnavailableError(f"instance '{self._name}': {error}") from None
-            described = [
-                _fields(number, call, tensors) for number, call, tensors in zip(numbers, calls, inputs, strict=True)
-            ]
-            order = {"kind": "execute", "block": block, "requests": described, "alone": alone}
+            order = self._order(process, numbers, calls, alone)
             try:
                 reply = process.order(order, self._limit_secs)
             except WorkerGoneError as error:
@@ -153,6 +145,28 @@ class PythonInstance:
         ):  # it died after its reply: these were not looked at then
             self._lose(numbers, self._loss[1])
         return answers
+
+    def _order(self, process: WorkerProcess, numbers: Sequence[int], calls: Sequence[Call], alone: bool) -> Message:
+        try:
+            block, inputs = write([call.inputs for call in calls], process.requests)
+        except FullError as error:
+            raise UnavailableError(f"instance '{self._name}': {error}") from None
+        except OSError:
+            if process.over:  # its memory was closed meanwhile
+                raise self._replaced() from None
+            raise
+        try:
+            described = [
+                _fields(number, call, tensors) for number, call, tensors in zip(numbers, calls, inputs, strict=True)
+            ]
+        except BaseException:  # parameters that are no JSON
+            if block[1]:
+                process.requests.give_back(block[0])
+            raise
+        return {"kind": "execute", "block": block, "requests": described, "alone": alone}
+
+    def _replaced(self) -> UnservedError:
+        return UnservedError(f"the process of instance {self._name} is being replaced")
 
     def _rest(
         self, process: WorkerProcess, error: WorkerGoneError, numbers: Sequence[int], alone: bool

@@ -173,6 +173,8 @@ class WorkerProcess:
             self._closed = True
         self._orders.close()
         self._calls.close()
+        self.requests.forget()
+        self.responses.forget()
         for descriptor in self._descriptors:
             os.close(descriptor)
 

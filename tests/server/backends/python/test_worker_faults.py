@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from python_models import IDENTITY, REPEAT_CONFIG, write_python_model
+from decoupled_python_models import FLOOD, FLOOD_CONFIG
+from python_models import IDENTITY, IDENTITY_CONFIG, REPEAT_CONFIG, write_python_model
 from tcli_server.backends.python import backend
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.process import WorkerProcess
 from tcli_server.backends.python.stub.errors import TritonModelException
+from tcli_server.backends.python.stub.memory import WrittenMemory
 from tcli_server.backends.python.stub.responses import checked_parameters
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.engine import Engine
@@ -405,3 +407,48 @@ def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_la
         engine.submit(InferenceRequest("m", ONE, takes_many=True, reply=got.append))
         until(lambda: bool(got))
         assert isinstance(got[0].error, UnavailableError)
+
+
+def test_responses_of_other_models_that_nobody_looks_at_keep_no_memory(tmp_path: Path):
+    code = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            tensor = pb_utils.Tensor("IN", np.array([1, 250_000], np.int32))
+            for _ in range(40):
+                pb_utils.InferenceRequest(model_name="flood", inputs=[tensor], requested_output_names=["OUT"]).exec(
+                    decoupled=True
+                )
+            return [pb_utils.InferenceResponse([pb_utils.get_input_tensor_by_name(r, "INPUT0")]) for r in requests]
+    """
+    write_python_model(tmp_path, "m", code, IDENTITY_CONFIG.replace("OUTPUT0", "INPUT0"))
+    write_python_model(tmp_path, "flood", FLOOD, FLOOD_CONFIG)
+    with Engine(tmp_path) as engine:
+        for _ in range(3):
+            engine.infer("m", X)
+        assert instance_of(engine)._supervisor.process.requests.size <= 8 << 20  # of 120 MB that came
+
+
+def test_memory_is_not_looked_for_behind_a_number_that_is_another_file_s():
+    descriptor = os.memfd_create("first")
+    memory = WrittenMemory(descriptor, 1 << 30)
+    memory.forget()
+    os.close(descriptor)
+    other = os.memfd_create("other")
+    try:
+        assert other == descriptor
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            memory.take(10 << 20)
+        assert os.fstat(other).st_size == 0
+    finally:
+        os.close(other)
+
+
+def test_a_request_that_cannot_be_told_of_leaves_nothing_in_the_memory(tmp_path: Path):
+    write_python_model(tmp_path, "m", IDENTITY)
+    large = {"INPUT0": np.zeros(500_000, np.float32)}
+    with Engine(tmp_path) as engine:
+        for _ in range(10):
+            with pytest.raises(InternalError, match="not JSON serializable"):
+                engine.infer("m", large, parameters={"a": object()})
+        assert instance_of(engine)._supervisor.process.requests.size <= 8 << 20
+        assert engine.infer("m", X).outputs["OUTPUT0"].tolist() == [0, 1, 2, 3]

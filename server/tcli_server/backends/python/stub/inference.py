@@ -25,10 +25,9 @@ class Inference:
 
     def __init__(self, number: int, first: Message) -> None:
         self._number = number
-        self._answer = first
-        self._past: list[InferenceResponse] = []
+        self._over = bool(first["final"])
+        self._past = [_response(first)]  # at once: it knows when its memory is not needed any more, asked for or not
         self._next = 0
-        self._over = False
 
     def __iter__(self) -> Inference:
         self._next = 0
@@ -40,8 +39,7 @@ class Inference:
             return self._past[self._next - 1]
         if self._over:
             raise StopIteration
-        answer = self._answer or checked(server().ask("infer_next", {"inference": self._number}))
-        self._answer = {}
+        answer = checked(server().ask("infer_next", {"inference": self._number}))
         self._over = bool(answer["final"])
         response = _response(answer)
         self._past.append(response)

@@ -51,6 +51,16 @@ class _Map:
         mapped = self._map
         return np.ndarray(shape, dtype, mapped if offset + size <= len(mapped) else self._grown(offset + size), offset)
 
+    def resize(self, size: int) -> None:
+        """Let the file have so many bytes. Raises OSError once it is forgotten."""
+        with self._lock:
+            os.ftruncate(self.descriptor, size)
+
+    def forget(self) -> None:
+        """The descriptor is about to be closed, and its number may soon be that of another file."""
+        with self._lock:
+            self.descriptor = -1
+
     def _grown(self, end: int) -> mmap.mmap:
         with self._lock:
             if end > len(self._map):  # older views keep the older map alive
@@ -109,7 +119,7 @@ class WrittenMemory:
         if end > self._limit:
             raise FullError(f"{end} bytes of shared memory are needed, and the limit is {self._limit}")
         size = min(self._limit, max(end, 2 * self._size))
-        os.ftruncate(self._map.descriptor, size)
+        self._map.resize(size)
         self._size = size
 
     def give_back(self, offset: int) -> None:
@@ -124,10 +134,14 @@ class WrittenMemory:
         in_use = self._blocks[-1][1] if self._blocks else 0
         size = max(LEAST, 2 * max(self._peak, in_use))
         if size < self._size:
-            os.ftruncate(self._map.descriptor, size)
+            self._map.resize(size)
             self._size = size
         self._given_back = 0
         self._peak = in_use
+
+    def forget(self) -> None:
+        """Its descriptor is about to be closed: what is there can be used, what needs more raises OSError."""
+        self._map.forget()
 
     def array(self, offset: int, size: int) -> np.ndarray:
         """The bytes of a block, to be written: uint8 [size]."""
@@ -145,6 +159,10 @@ class ReadMemory:
         self._map = _Map(descriptor)
         self._alive: dict[int, weakref.ref[np.ndarray]] = {}
         self._gone: deque[int] = deque()  # filled from any thread
+
+    def forget(self) -> None:
+        """As `WrittenMemory.forget`."""
+        self._map.forget()
 
     def array(self, offset: int, size: int) -> np.ndarray:
         """The bytes of a block, for a moment: uint8 [size]."""
