@@ -9,7 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from tcli_server.backends.python.stub.wire import Message, packed
+from tcli_server.backends.python.messages import packed
+from tcli_server.backends.python.stub.wire import Message
 
 
 def _sender() -> Callable[[socket.socket, bytes], int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tcli_server.backends.python.messages import loads
 from tcli_server.backends.python.outbox import Outbox
 from tcli_server.backends.python.spawning import spawn
 from tcli_server.backends.python.stub.memory import LEAST, PROGRESS, ReadMemory, WrittenMemory
@@ -92,10 +93,10 @@ class WorkerProcess:
         self.responses = ReadMemory(responses)
         self._order_socket, theirs = socket.socketpair()
         with theirs:
-            self._orders = Channel(opened.enter_context(self._order_socket))
+            self._orders = Channel(opened.enter_context(self._order_socket), loads)
             calls, their_calls = socket.socketpair()
             with their_calls:
-                self._calls = Channel(opened.enter_context(calls))
+                self._calls = Channel(opened.enter_context(calls), loads)
                 self._order_outbox, self._call_outbox = Outbox(self._order_socket), Outbox(calls)
                 passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
                 command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]

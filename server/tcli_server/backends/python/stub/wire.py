@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 Message = dict[str, Any]
@@ -19,10 +20,15 @@ _CHUNK = 1 << 16
 
 
 class Channel:
-    """One end of a socket. Any thread may send, one at a time may receive."""
+    """One end of a socket. Any thread may send, one at a time may receive.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        loads: reads JSON.
+    """
+
+    def __init__(self, sock: socket.socket, loads: Callable[[bytes], Any] = json.loads) -> None:
         self._socket = sock
+        self._loads = loads
         self._lock = threading.Lock()
         self._later: deque[bytes] = deque()
         self._received = b""
@@ -77,7 +83,7 @@ class Channel:
                 end = 4 + _LENGTH.unpack_from(data)[0]
                 if len(data) >= end:
                     self._received = data[end:]
-                    message: Message = json.loads(data[4:end])
+                    message: Message = self._loads(data[4:end])
                     return message
                 if end > 2 * _CHUNK:
                     data = self._receive_long(data, end)
