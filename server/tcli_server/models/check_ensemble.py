@@ -6,7 +6,7 @@ from functools import cache, partial
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.models.composition import circle, obstacle, settle_decoupled, steps_of
+from tcli_server.models.composition import DEEPEST, misnesting, obstacle, settle_decoupled, steps_of
 from tcli_server.models.draft import Draft
 from tcli_server.repository import Problem
 from tcli_server.repository.identifiers import candidates, namespace_of
@@ -46,11 +46,9 @@ def composition_problem(draft: Draft, repositories: Repositories) -> Problem | N
         inner = draft if name == draft.folder.identifier else drafted(name)
         return [meant(step, name) for step in steps_of(inner.config)] if inner is not None else []
 
-    found = circle(draft.folder.identifier, steps)
+    found = misnesting(draft.folder.identifier, steps)
     if found:
-        return _problem(
-            draft, f"circular dependency between ensembles: {found}", "ensembles that do not contain themselves"
-        )
+        return _problem(draft, found, f"ensembles that do not contain themselves, nested at most {DEEPEST} deep")
 
     @cache
     def loaded(name: str) -> dict[int, _OnDisk]:

@@ -26,6 +26,9 @@ class Known(Protocol):
     def spec(self) -> ModelSpec: ...
 
 
+DEEPEST = 64
+"""So many models may be one in the other, as each level costs a part of the stack for every request."""
+
 Find = Callable[[str, str], Known | None]
 """The ready model of a name and a version, empty for the highest; None if there is none."""
 
@@ -56,16 +59,18 @@ def settle_decoupled(config: ModelConfig, find: Find) -> None:
     config.model_transaction_policy.decoupled = bool(_decoupled(config, find))
 
 
-def circle(name: str, steps: Callable[[str], Sequence[str]]) -> str:
-    """How an ensemble contains itself, `a -> b -> a`; empty if it does not."""
+def misnesting(name: str, steps: Callable[[str], Sequence[str]]) -> str:
+    """How an ensemble contains itself, `a -> b -> a`, or too many others one in the other; empty if it does not."""
     path: list[str] = []
     done: set[str] = set()
 
     def visit(current: str) -> str:
         if current in path:
-            return " -> ".join([*path[path.index(current) :], current])
+            return f"circular dependency between ensembles: {' -> '.join([*path[path.index(current) :], current])}"
         if current in done:
             return ""
+        if len(path) > DEEPEST:
+            return f"ensembles nested more than {DEEPEST} deep: {' -> '.join(path[:3])} -> ... -> {current}"
         path.append(current)
         found = next((found for step in steps(current) if (found := visit(step))), "")
         path.pop()

@@ -24,7 +24,7 @@ from tcli_server.errors import (
 )
 from tcli_server.hardware.memory import return_freed_memory, trim_heap
 from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
-from tcli_server.models.composition import circle, innermost_first, steps_of
+from tcli_server.models.composition import innermost_first, misnesting, steps_of
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.draining import Draining
 from tcli_server.models.load_watch import LoadWatch
@@ -210,11 +210,9 @@ class ModelControl:
             config = override if override is not None and model == name else self.config(model)
             return [self._step(step, namespace_of(model)) for step in steps_of(config)]
 
-        found = circle(name, steps)
+        found = misnesting(name, steps)
         if found:
-            raise InvalidArgumentError(
-                f"load failed for model '{name}': circular dependency between ensembles: {found}"
-            )
+            raise InvalidArgumentError(f"load failed for model '{name}': {found}")
         needed = innermost_first(name, steps)
         self.watch.before(name, [*needed, name], pushed_bytes, demanded)
         with self._lock:  # not before there is room: others may need that of its steps

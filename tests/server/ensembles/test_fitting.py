@@ -165,6 +165,23 @@ def test_reshape_is_between_clients_and_steps(repository: Path, batch: int):
         assert engine.infer("reshaped", {"IN": given}).outputs["OUT"].tolist() == given.tolist()
 
 
+def test_how_deep_ensembles_may_be_nested(tmp_path: Path):
+    write_model(tmp_path, "e0", onnx_models.identity())
+    outer = tensor("INPUT0", "4"), tensor("OUTPUT0", "4")
+    for level in range(1, 601):
+        steps = [(f"e{level - 1}", {"INPUT0": "INPUT0"}, {"OUTPUT0": "OUTPUT0"})]
+        write_ensemble(tmp_path, f"e{level}", ensemble([outer[0]], [outer[1]], steps, 4))
+    row = {"INPUT0": np.ones((1, 4), np.float32)}
+    with Engine(tmp_path, options=EXPLICIT) as engine:
+        engine.load("e64")
+        assert engine.infer("e64", row).outputs["OUTPUT0"].tolist() == [[1] * 4]
+        for level in (65, 600):
+            with pytest.raises(InvalidArgumentError, match=f"nested more than 64 deep: e{level} -> e{level - 1} -> "):
+                engine.load(f"e{level}")
+    (problem,) = check_repository(tmp_path, "e600")
+    assert "nested more than 64 deep" in problem.found
+
+
 def test_a_circle_is_told_and_holds_up_nobody(repository: Path):
     for name, other in (("one", "two"), ("two", "three"), ("three", "one")):
         steps = [(other, {"A": "A", "B": "B"}, {"S": "S"})]
