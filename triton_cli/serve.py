@@ -50,7 +50,8 @@ def serve(
         ),
     ] = "none",
     repository_poll_secs: Annotated[
-        int, _choice(_MODELS, "How often poll and on-demand look at the repository.", min=1, metavar="SECONDS")
+        int,
+        _choice(_MODELS, "How often poll and on-demand look at the repository; 0 for never.", min=0, metavar="SECONDS"),
     ] = 15,
     load_model: Annotated[
         list[str] | None, _choice(_MODELS, "Model to load at the start (repeatable); '*' for all.", metavar="NAME")

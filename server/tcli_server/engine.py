@@ -133,7 +133,7 @@ class Engine:
         options = self.options
         names: Sequence[str] = ()
         try:
-            if options.model_control_mode == "poll":
+            if options.model_control_mode == "poll" and options.repository_poll_secs:
                 self._polling = Polling(self._control, options.repository_poll_secs)
             if not options.takes_control or options.load_models == ("*",):
                 names = self._control.names_on_disk()

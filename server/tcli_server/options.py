@@ -17,7 +17,7 @@ class EngineOptions:
     Attributes:
         model_control_mode: `none` loads every model at the start, `explicit` those of `load_models`; `poll` is `none`, and
             what changes in the repositories is followed; `on-demand` loads a model when the first request for it comes.
-        repository_poll_secs: how often `poll` and `on-demand` look at the repositories.
+        repository_poll_secs: how often `poll` and `on-demand` look at the repositories; 0 for never.
         load_models: models to load at the start in explicit and on-demand mode; `("*",)` for all, in explicit mode.
         model_namespacing: several repositories may have models of the same name: each is known by `REPOSITORY/NAME`, and by
             its name while no other of that name is loaded.

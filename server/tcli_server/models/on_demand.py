@@ -1,6 +1,7 @@
 """`on-demand`: every model is known and none is loaded, until the first request for it, which waits for the load."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ class OnDemand(Demand, LoadWatch):
 
     Args:
         submit: takes a request once more from the beginning.
-        look_secs: how often the repositories are looked at for models that came or went.
+        look_secs: how often the repositories are looked at for models that came or went; 0 for never.
         budget: bytes of inputs that may wait.
         cache: the responses that are kept, which like these are not the models' memory.
 
@@ -98,7 +99,7 @@ class OnDemand(Demand, LoadWatch):
         self._wait_ns = int(min(options.load_wait_secs, _LONGEST_WAIT_SECS) * 1e9)
         self._most_waiting = options.load_wait_requests
         self._idle_secs = options.idle_unload_secs
-        self._look_secs = look_secs
+        self._look_secs = look_secs or math.inf
         self._pinned = options.pin_models
         self._lock = threading.Lock()
         self._catalog = Catalog()

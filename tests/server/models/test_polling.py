@@ -13,6 +13,7 @@ from ensemble_models import ensemble, write_ensemble
 from python_models import write_python_model
 from repositories import states, write_model
 from tcli_server import Engine, EngineOptions
+from tcli_server.errors import UnavailableError
 from waiting import until
 
 PAIR = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
@@ -128,3 +129,12 @@ def test_what_changes_while_the_first_models_load_is_followed(repository: Path, 
     starting.join()
     until(lambda: states(engine).get("other/1") == "READY")
     assert engine.shutdown()
+
+
+def test_with_no_interval_nothing_is_followed_and_control_is_refused_all_the_same(repository: Path):
+    with Engine(repository, options=EngineOptions(model_control_mode="poll", repository_poll_secs=0)) as engine:
+        assert states(engine) == {"add_sub/1": "READY"}
+        assert engine._polling is None
+        with pytest.raises(UnavailableError, match="explicit model load / unload is not allowed"):
+            engine.check_model_control()
+        engine.infer("add_sub", PAIR)
