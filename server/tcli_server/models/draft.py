@@ -144,7 +144,7 @@ class Draft:
             path = path / name  # a folder holds the model with its external data
         if not is_there(path):
             raise InvalidArgumentError(
-                f"{path} is missing (model file not found in '{path}'): version {version} of model '{self.folder.name}' has no "
+                f"model file not found in '{path}': version {version} of model '{self.folder.name}' has no "
                 f"file '{name}' "
                 "(default_model_filename sets another name)"
             )
