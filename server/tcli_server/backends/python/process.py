@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tcli_server.backends.python.ending import Ending
 from tcli_server.backends.python.messages import loads
 from tcli_server.backends.python.outbox import Outbox
 from tcli_server.backends.python.spawning import spawn
@@ -101,11 +101,12 @@ class WorkerProcess:
                 passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
                 command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
                 self._process = spawn(command, passed, environment)
+                self._ending = Ending(self._process)
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return self._ending.status() is None
 
     @property
     def begun(self) -> int:
@@ -150,17 +151,14 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        self._ending.signal(signal.SIGKILL)
 
     def close(self) -> None:
         """End it if it has not ended, and free what is held for it."""
         self._orders.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LAST_WORDS_SECS)
-        self.kill()
-        self._process.wait()
-        self._end_children()
+        if self._ending.wait(_LAST_WORDS_SECS) is None:
+            self.kill()
+            self._ending.wait()
         self._calls.close()
         for thread in (self._listener, self._reader):
             if thread is not threading.current_thread():
@@ -187,24 +185,21 @@ class WorkerProcess:
             return self._error
 
     def _hung(self, timeout: float) -> WorkerGoneError:
-        with contextlib.suppress(OSError):
-            self._process.send_signal(signal.SIGUSR1)  # prints where every thread of it is
+        self._ending.signal(signal.SIGUSR1)  # prints where every thread of it is
         self._reader.join(_LAST_WORDS_SECS / 4)
         with self._lock:
             self._error = WorkerGoneError(
                 f"instance {self.name} did not answer within {timeout:g} s and was ended{self._last_words()}"
             )
         self.kill()
-        self._process.wait()
+        self._ending.wait()
         return self._error
 
     def _gone(self) -> WorkerGoneError:
-        try:
-            status = self._process.wait(_LAST_WORDS_SECS)
-        except subprocess.TimeoutExpired:  # it closed the socket, but lives
+        status = self._ending.wait(_LAST_WORDS_SECS)
+        if status is None:  # it closed the socket, but lives
             self.kill()
-            status = self._process.wait()
-        self._end_children()
+            status = self._ending.wait() or 0
         self._reader.join(_LAST_WORDS_SECS)
         if status < 0:
             with contextlib.suppress(ValueError):
@@ -212,12 +207,6 @@ class WorkerProcess:
                     f"the process of instance {self.name} was ended by {signal.Signals(-status).name}{self._last_words()}"
                 )
         return WorkerGoneError(f"the process of instance {self.name} ended with status {status}{self._last_words()}")
-
-    def _end_children(self) -> None:
-        """What the model started ends with it, and does not keep the pipe of its output open. They are of its group, whose
-        number the system gives to nobody else while there are any."""
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         return "; its last words: " + " | ".join(self._lines) if self._lines else ""
