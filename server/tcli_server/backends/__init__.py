@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -250,14 +250,30 @@ class AnsweringInstance(Instance, Protocol):
     def check_ready(self) -> "Future[bool] | None":
         """Ask the model itself whether it is ready; None if it is as ready as it is fit."""
 
-    def execute(self, calls: Sequence[Call], alone: bool = False) -> "list[Answer | None]":
-        """Run one batch of requests.
+    def begin(self, calls: Sequence[Call], alone: bool = False) -> Any:
+        """Give one batch of requests to the model.
 
         Args:
             alone: each request is a batch of its own; they only go to the model together.
 
         Returns:
-            An answer for each, None for one that is answered through its `Call`, now or later, or that comes again.
+            What `end` takes; nothing else may begin before.
+
+        Raises:
+            ServerError: the model cannot take it.
+        """
+
+    def descriptor(self, order: Any) -> int | None:
+        """Can be read when something of the answer has come, or never will; None where only `end` may wait for it."""
+
+    def is_done(self, order: Any) -> bool | None:
+        """Whether `end` does not have to wait; None if it takes long all the same."""
+
+    def end(self, order: Any) -> "list[Answer | None]":
+        """Wait until the model has run the batch.
+
+        Returns:
+            An answer for each request, None for one that is answered through its `Call`, now or later, or that comes again.
 
         Raises:
             ServerError: the model failed; those that are not answered yet never will be.

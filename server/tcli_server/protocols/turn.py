@@ -30,7 +30,7 @@ class TurnEnd:
         self._many = False
 
     def __call__(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` once, soon, however often it is given."""
+        """As `Later`."""
         if not self._many:
             last_ns, now_ns = self._last_ns, time.monotonic_ns()
             self._last_ns = now_ns
@@ -43,6 +43,14 @@ class TurnEnd:
             self._loop.call_soon(self._end)
         self._count += 1
         self._waiting[callback] = None
+
+    def when_readable(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """As `Later.when_readable`."""
+        self._loop.add_reader(descriptor, callback)
+
+    def no_longer(self, descriptor: int) -> None:
+        """As `Later.no_longer`."""
+        self._loop.remove_reader(descriptor)
 
     def _spend(self, duration_ns: int) -> None:
         self._spent_ns += duration_ns

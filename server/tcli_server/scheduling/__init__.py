@@ -15,8 +15,18 @@ from typing import Protocol
 from tcli_server.backends import Instance, Placement
 from tcli_server.request import InferenceRequest
 
-Later = Callable[[Callable[[], None]], None]
-"""Calls what it is given, soon: how a caller that submits many requests puts off the waking of workers."""
+
+class Later(Protocol):
+    """How a caller that submits many requests puts off the waking of workers, and hears of what comes later."""
+
+    def __call__(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, soon, however often it is given."""
+
+    def when_readable(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever the descriptor can be read, until `no_longer`; in the same thread."""
+
+    def no_longer(self, descriptor: int) -> None:
+        """Watch the descriptor no longer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,7 @@ class AnsweringExecutor:
 
     Attributes:
         together: requests that may be handed over together.
+        answers_later: any thread may `begin` and `finish` a small batch, and need not wait in between.
         open: what the instance was given and nobody has the answer of yet.
     """
 
@@ -58,6 +59,8 @@ class AnsweringExecutor:
         limited: bool = False,
     ) -> None:
         self.together = 1
+        self.answers_later = not limited
+        self._unfinished: tuple[list[RequestCall], object] | None = None
         self._most_together = 1 if limited else _MOST_TOGETHER
         self._alone = alone
         self.version = spec.version
@@ -87,13 +90,45 @@ class AnsweringExecutor:
 
     def run(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """What became of each request that is answered now; raises nothing."""
-        start_ns = time.monotonic_ns()
-        calls = [call for request in batch if (call := self._call(request)) is not None]
+        calls, order = self._unfinished or (self._calls(batch), None)
+        self._unfinished = None
+        return self._outcomes(calls, self._execute(calls, order)) if calls else []
+
+    def begin(self, batch: Sequence[InferenceRequest]) -> int | list[Outcome] | None:
+        """Give a batch to the model without waiting for it.
+
+        Returns:
+            A descriptor that can be read when something of the answer has come, for `finish`; what became of the batch if
+            that is known already; None if only `run` can go on.
+        """
+        calls = self._calls(batch)
         if not calls:
             return []
+        try:
+            order = self._instance.begin(calls, self._alone)
+        except BaseException as error:  # as in `run`
+            return self._outcomes(calls, [Answer({}, {}, self._as_error(error))] * len(calls))
+        self._unfinished = calls, order
+        return self._instance.descriptor(order)
+
+    def finish(self) -> list[Outcome] | bool:
+        """What became of the batch that was begun; False if that is still to come, True if `run` has to go on."""
+        assert self._unfinished is not None
+        calls, order = self._unfinished
+        done = self._instance.is_done(order)
+        if not done:
+            return done is None
+        self._unfinished = None
+        return self._outcomes(calls, self._try(calls, order))
+
+    def _calls(self, batch: Sequence[InferenceRequest]) -> "list[RequestCall]":
+        start_ns = time.monotonic_ns()
+        calls = [call for request in batch if (call := self._call(request)) is not None]
         for call in calls:
             call.request.compute_start_ns = call.request.compute_input_end_ns = start_ns
-        answers = self._execute(calls)
+        return calls
+
+    def _outcomes(self, calls: "Sequence[RequestCall]", answers: Sequence[Answer | None]) -> list[Outcome]:
         ran_ns = time.monotonic_ns()
         outcomes = [
             (call.request, self.result(call, answer))
@@ -105,28 +140,28 @@ class AnsweringExecutor:
             call.request.compute_output_start_ns, call.request.compute_end_ns = ran_ns, end_ns
             if call.again and (refused := self._again(call.request)) is not None:
                 outcomes.append(refused)
-        self._record(calls, ran_ns - start_ns, end_ns - ran_ns)
+        self._record(calls, ran_ns - calls[0].request.compute_start_ns, end_ns - ran_ns)
         return outcomes
 
-    def _execute(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
+    def _execute(self, calls: "Sequence[RequestCall]", order: object) -> list[Answer | None]:
         answers: list[Answer | None] = [None] * len(calls)
         places = list(range(len(calls)))
         if calls[0].request.step is not None:  # what it goes on from is gone
-            return self._try(calls)
+            return self._try(calls, order)
         for _ in range(_TRIES + len(calls)):
             left = []
-            for place, answer in zip(places, self._try([calls[place] for place in places]), strict=True):
+            for place, answer in zip(places, self._try([calls[place] for place in places], order), strict=True):
                 answers[place] = answer
                 if answer is not None and isinstance(answer.error, UnservedError):
                     left.append(place)
             if not left or not (self._instance.await_fit(_LONGEST_REST_SECS) and self._instance.fit):
                 break
-            places = left
+            places, order = left, None
         return answers
 
-    def _try(self, calls: "Sequence[RequestCall]") -> list[Answer | None]:
+    def _try(self, calls: "Sequence[RequestCall]", order: object) -> list[Answer | None]:
         try:
-            return self._instance.execute(calls, self._alone)
+            return self._instance.end(self._instance.begin(calls, self._alone) if order is None else order)
         except BaseException as error:  # whatever it is, it must not take the instance's thread down
             return [Answer({}, {}, self._as_error(error))] * len(calls)
 

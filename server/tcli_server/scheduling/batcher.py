@@ -7,6 +7,8 @@ A batch is formed at the last moment, from all that has arrived until then. This
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 
 from tcli_server.errors import UnavailableError
 from tcli_server.request import FailureReason, InferenceRequest
@@ -19,7 +21,7 @@ from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
 from tcli_server.scheduling.quickness import MOST_REQUESTS
 from tcli_server.scheduling.sharing import Sharing
-from tcli_server.scheduling.worker import Worker
+from tcli_server.scheduling.worker import Worker, is_light
 
 Batch = list[InferenceRequest]
 
@@ -54,6 +56,7 @@ class Batcher:
         self._queue = RequestQueue(levels, self._lock, self._removed)
         self._workers: list[Worker] = []
         self._parked: list[Worker] = []
+        self._wakers: dict[Later, Callable[[], None]] = {}
         self._leader: Worker | None = None
         self._sharing = Sharing([])
         self._busy = 0
@@ -95,7 +98,7 @@ class Batcher:
             request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
             return True
         if wake and later is not None:
-            later(self._run_or_wake)
+            later(self._waker(later))
         if self._watch is not None and request.deadline_ns:
             self._watch.notice(request.deadline_ns)
         queue = request.queue
@@ -167,7 +170,7 @@ class Batcher:
 
     # --- what workers ask ---
 
-    def take(self, worker: Worker) -> tuple[int, Batch] | None:
+    def take(self, worker: Worker) -> tuple[int, Sequence[InferenceRequest]] | None:
         """Wait for the next batch.
 
         Returns:
@@ -175,6 +178,9 @@ class Batcher:
             retired, or the scheduler is stopped and everything queued was given out.
         """
         while True:
+            begun = worker.begun()
+            if begun is not None:
+                return begun
             if not worker.fit and self._rests(worker):
                 continue
             taken: tuple[int, Batch] | None = None
@@ -224,7 +230,7 @@ class Batcher:
         waiting = len(self._queue)
         if waiting == 1:
             return 1, 0
-        if rules.limit == 1 and worker.together > 1 and not self._parked:
+        if rules.limit == 1 and worker.together > 1 and len(self._parked) <= (worker in self._parked):
             return min(waiting, worker.together), 0
         limit = self._sharing.limit(rules.limit, self._queue.inferences, self._busy + blocked)
         return plan_batch(self._queue, rules, limit, now_ns, self._stopped)
@@ -250,35 +256,79 @@ class Batcher:
 
     # --- running without a worker ---
 
-    def _run_or_wake(self) -> None:
+    def _waker(self, later: Later) -> Callable[[], None]:
+        """What `later` is to call: always the same, so that it is called once."""
+        waker = self._wakers.get(later)
+        if waker is None:
+            waker = self._wakers[later] = partial(self._run_or_wake, later)
+        return waker
+
+    def _run_or_wake(self, later: Later) -> None:
         """Run what waits in the calling thread where that is sure to be quick, else have a worker look at it.
 
         Waking a worker and hearing from it again costs more than a tiny model does. The worker whose instance this
-        borrows stays parked meanwhile, and nobody can wake it.
+        borrows stays parked meanwhile, and nobody can wake it. What answers later is given its batch here, and its answer is
+        taken here: nobody waits, however long that takes.
         """
         with self._lock:
             if not self._queue:
                 return
             lender = self._parked[-1] if self._parked and self._leader is None else None
             queue = self._queue
-            if lender is None or queue.inferences > lender.quick_limit or len(queue) > MOST_REQUESTS:
+            answers_later = lender is not None and lender.answers_later
+            if lender is None or not (
+                answers_later or (queue.inferences <= lender.quick_limit and len(queue) <= MOST_REQUESTS)
+            ):
                 self._wake_one()
                 return
             now_ns = time.monotonic_ns()
             expired = self._queue.expire(now_ns) if self._watch is not None else ()
             count, wait_ns = self._plan(now_ns, lender)
-            if count:
+            if count and answers_later and not is_light(islice(queue, count)):
+                count = 0
+                self._wake_one()
+            elif count:
                 self._parked.pop()
                 number, batch = self._pop(count)
             elif wait_ns >= 0:  # somebody has to lead
                 self._wake_one()
         reject(expired)
-        if count:
+        if count and answers_later:
+            self._begin_here(lender, number, batch, later)
+        elif count:
             try:
                 outcomes = lender.run_here(batch)
             finally:
                 self._give_back(lender)
             lender.send(number, outcomes)
+
+    def _begin_here(self, lender: Worker, number: int, batch: Batch, later: Later) -> None:
+        begun = lender.begin_here(batch)
+        if begun is None:
+            lender.take_over(number, batch)
+        elif isinstance(begun, int):
+            later.when_readable(begun, partial(self._finish_here, lender, number, batch, begun, later))
+        else:
+            self._give_back(lender)
+            lender.send(number, begun)
+
+    def _finish_here(self, lender: Worker, number: int, batch: Batch, descriptor: int, later: Later) -> None:
+        outcomes = lender.finish_here()
+        if outcomes is False:  # a part of the answer has come
+            return
+        later.no_longer(descriptor)
+        if outcomes is True:
+            lender.take_over(number, batch)
+            return
+        with self._lock:
+            self._busy -= 1
+            if self._stopped or lender.retired:
+                lender.parking.leave()
+            else:
+                self._parked.append(lender)
+        lender.send(number, outcomes)
+        if self._queue:
+            self._run_or_wake(later)
 
     def _give_back(self, lender: Worker) -> None:
         with self._lock:

@@ -38,6 +38,9 @@ class Executor:
         open: as `AnsweringExecutor.open`: nothing, as every answer is there when a batch has run.
     """
 
+    answers_later = False
+    """As `AnsweringExecutor.answers_later`."""
+
     together = 1
     """As `AnsweringExecutor.together`."""
 

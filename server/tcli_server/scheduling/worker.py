@@ -2,18 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from tcli_server.observability.log import LOG
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse
 from tcli_server.scheduling import PlacedInstance
-from tcli_server.scheduling.answering import AnyExecutor
+from tcli_server.scheduling.answering import AnsweringExecutor, AnyExecutor
 from tcli_server.scheduling.execution import Executor, Outcome
 from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.quickness import Quickness
 
 _REST_SECS = 0.2
+
+_LIGHT = 1 << 18
+"""Bytes of inputs that are copied in next to no time."""
 
 Take = Callable[["Worker"], tuple[int, Sequence[InferenceRequest]] | None]
 
@@ -41,6 +44,7 @@ class Worker:
         self.placed = placed
         self.parking = ParkingSpace()
         self.retired = False
+        self._begun: tuple[int, Sequence[InferenceRequest]] | None = None
         self._executor = executor
         self._quickness = Quickness(executor.steady_limit)
         self._take = take
@@ -67,6 +71,11 @@ class Worker:
     def quick_limit(self) -> int:
         """Inferences that are sure to take so little time that any thread may run them."""
         return self._quickness.limit
+
+    @property
+    def answers_later(self) -> bool:
+        """Whether any thread may `begin_here` a batch that is `light`."""
+        return self._executor.answers_later and self._executor.fit
 
     @property
     def fit(self) -> bool:
@@ -99,6 +108,26 @@ class Worker:
         self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, time.thread_time_ns() - processor_ns)
         return outcomes
 
+    def begin_here(self, batch: Sequence[InferenceRequest]) -> int | list[Outcome] | None:
+        """As `AnsweringExecutor.begin`, while this worker's own thread is parked."""
+        assert isinstance(self._executor, AnsweringExecutor)
+        return self._executor.begin(batch)
+
+    def finish_here(self) -> list[Outcome] | bool:
+        """As `AnsweringExecutor.finish`."""
+        assert isinstance(self._executor, AnsweringExecutor)
+        return self._executor.finish()
+
+    def take_over(self, number: int, batch: Sequence[InferenceRequest]) -> None:
+        """Have this worker's own thread go on with a batch that the caller began."""
+        self._begun = number, batch
+        self.parking.leave()
+
+    def begun(self) -> tuple[int, Sequence[InferenceRequest]] | None:
+        """The batch that this worker has to go on with, once."""
+        begun, self._begun = self._begun, None
+        return begun
+
     def send(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Give out what became of the batch of that number, when its turn has come."""
         if self._send is None:
@@ -119,6 +148,11 @@ class Worker:
             self.placed.instance.close()
         except Exception:
             LOG.exception("instance '%s' could not be closed", self.placed.placement.name)
+
+
+def is_light(batch: Iterable[InferenceRequest]) -> bool:
+    """Whether the inputs are copied in so little time that any thread may do it."""
+    return sum([request.byte_size for request in batch]) <= _LIGHT
 
 
 def _all_answered(batch: Sequence[InferenceRequest], outcomes: Sequence[Outcome]) -> bool:

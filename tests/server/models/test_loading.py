@@ -204,7 +204,9 @@ def test_why_a_model_cannot_be_loaded_stays_in_the_index(tmp_path: Path, engine:
 def test_a_version_without_its_file_names_the_file(tmp_path: Path, engine: Engine):
     write_model(tmp_path, "m", MODEL, 'backend: "onnxruntime" version_policy { all { } }')
     (tmp_path / "m" / "2").mkdir()
-    with pytest.raises(InvalidArgumentError, match=r"model file not found in '.*2/model\.onnx': version 2 of model 'm' has no file"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"model file not found in '.*2/model\.onnx': version 2 of model 'm' has no file"
+    ):
         engine.load("m")
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from tcli_server.backends.python.supervisor import Handle, Start, Supervisor
 from tcli_server.backends.python.tensors import read, write
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
+
+_LIGHT = 1 << 18
+"""Bytes of outputs that are copied in next to no time."""
 
 KINDS = tuple(ErrorKind)
 """By Triton's numbers of its error codes."""
@@ -114,8 +118,8 @@ class PythonInstance:
         """Bytes of shared memory that its worker has."""
         return self._supervisor.process.memory_size
 
-    def execute(self, calls: Sequence[Call], alone: bool = False) -> list[Answer | None]:
-        """As `AnsweringInstance.execute`."""
+    def begin(self, calls: Sequence[Call], alone: bool = False) -> "_Order":
+        """As `AnsweringInstance.begin`."""
         process = self._supervisor.process
         if not self.fit:
             failing = self._supervisor.failing
@@ -128,12 +132,36 @@ class PythonInstance:
             if call.request.ended:
                 self._ended(call)
         try:
-            order = self._order(process, numbers, calls, alone)
-            try:
-                reply = process.order(order, self._limit_secs)
-            except WorkerGoneError as error:
-                return self._rest(process, error, numbers, alone)
+            process.begin_order(self._order(process, numbers, calls, alone))
+        except BaseException:
+            for number in numbers:
+                self._close(number)
+            raise
+        return _Order(process, numbers, alone)
+
+    def descriptor(self, order: "_Order") -> int | None:
+        """As `AnsweringInstance.descriptor`."""
+        return order.process.order_descriptor if self._limit_secs is None else None
+
+    def is_done(self, order: "_Order") -> bool | None:
+        """As `AnsweringInstance.is_done`."""
+        try:
+            order.reply = order.process.order_answer()
+        except OSError:
+            return None
+        if order.reply is None:
+            return False
+        return True if _is_light(order.reply) else None
+
+    def end(self, order: "_Order") -> list[Answer | None]:
+        """As `AnsweringInstance.end`."""
+        process, numbers, reply = order.process, order.numbers, order.reply
+        try:
+            if reply is None:
+                reply = process.end_order(self._limit_secs)
             failure(reply, *self._failing)
+        except WorkerGoneError as error:
+            return self._rest(process, error, numbers, order.alone)
         except BaseException:
             for number in numbers:
                 self._close(number)
@@ -274,6 +302,26 @@ class PythonInstance:
         except ServerError as error:
             if call is not None:
                 call.respond(Answer({}, {}, error), True)
+
+
+@dataclass(slots=True)
+class _Order:
+    """A batch that a worker has.
+
+    Attributes:
+        reply: the worker's, once it has come.
+    """
+
+    process: WorkerProcess
+    numbers: Sequence[int]
+    alone: bool
+    reply: Message | None = None
+
+
+def _is_light(reply: Message) -> bool:
+    """Whether taking the outputs takes so little time that any thread may do it."""
+    size: int = sum(description[4] for answer in reply.get("answers", ()) for description in answer[0])
+    return size <= _LIGHT
 
 
 def _answer(answer: list[Any], process: WorkerProcess) -> Answer:

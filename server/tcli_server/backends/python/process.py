@@ -128,8 +128,16 @@ class WorkerProcess:
         Raises:
             WorkerGoneError: it ended meanwhile; says how, and its last words.
         """
-        with contextlib.suppress(OSError):  # one that is gone does not take it, which its end tells
+        self.begin_order(message)
+        return self.end_order(timeout)
+
+    def begin_order(self, message: Message) -> None:
+        """Give an order. One that is gone does not take it, which its end tells."""
+        with contextlib.suppress(OSError):
             self._order_outbox.post(message)
+
+    def end_order(self, timeout: float | None = None) -> Message:
+        """Wait until the order is done. Raises as `order`."""
         try:
             if timeout != self._timeout:  # it lets others run meanwhile
                 self._order_socket.settimeout(timeout)
@@ -142,6 +150,22 @@ class WorkerProcess:
         if reply is None:
             raise self.ended()
         self._give_back(reply)
+        return reply
+
+    @property
+    def order_descriptor(self) -> int:
+        """Can be read when something of the answer to an order has come, or never will."""
+        return self._order_socket.fileno()
+
+    def order_answer(self) -> Message | None:
+        """The answer to the order if it has come, without waiting; `end_order` has to wait for it otherwise.
+
+        Raises:
+            OSError: it is gone.
+        """
+        reply = self._orders.receive_now()
+        if reply is not None:
+            self._give_back(reply)
         return reply
 
     def tell(self, message: Message) -> None:

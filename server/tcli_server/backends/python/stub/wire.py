@@ -99,6 +99,23 @@ class Channel:
                 return None
             data = data + more if data else more
 
+    def receive_now(self) -> Message | None:
+        """The next message if it is there, without waiting.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        try:
+            while True:
+                more = self._socket.recv(1 << 20, socket.MSG_DONTWAIT)
+                if not more:
+                    raise ConnectionResetError
+                data = self._received = self._received + more
+                if len(data) >= 4 and len(data) >= 4 + _LENGTH.unpack_from(data)[0]:
+                    return self.receive()
+        except BlockingIOError:
+            return None
+
     def _receive_long(self, data: bytes, end: int) -> bytes:
         parts = [data]
         missing = end - len(data)
