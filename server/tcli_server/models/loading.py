@@ -1,8 +1,10 @@
 """From a judged configuration to loaded models: open the instances of each version."""
 
+import contextlib
 import itertools
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +28,9 @@ Find = Callable[[str, str], Model]
 
 _LARGEST_CONFIG = 1 << 20
 """Characters of a configuration. Python's JSON parser lets nobody else run meanwhile, for 20 s with 45 MB of `[],`."""
+
+_OPENED_AT_ONCE = 8
+"""Instances of a version that are opened side by side: the load of a Python model is mostly waiting."""
 
 _BARE_NAME = re.compile(r'("(?:[^"\\]|\\.?)*"?)|([{,]\s*)([A-Za-z_]\w*)(?=\s*:)', re.DOTALL)
 """A string, closed or not, or a name without quotes that stands where a member's name does."""
@@ -208,19 +213,41 @@ def _load_ensemble(
 def _open(
     draft: Draft, version: int, placements: Sequence[Placement]
 ) -> tuple[list[PlacedInstance], ModelConfig | None]:
-    """Open an instance at each place, or none; the completed configuration comes with the first."""
-    instances: list[PlacedInstance] = []
-    config: ModelConfig | None = None
-    try:
-        for placement in placements:
-            instance, completed = draft.open(version, placement)
-            instances.append(PlacedInstance(placement, instance))
-            config = config or completed
-    except BaseException:
-        for placed in instances:
-            _close(placed.instance)
-        raise
-    return instances, config
+    """Open an instance at each place, or none, several at a time; the completed configuration comes with the first."""
+    opened: list[tuple[Instance, ModelConfig] | None] = [None] * len(placements)
+    errors: list[tuple[int, BaseException]] = []
+    waiting, lock = iter(range(len(placements))), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                index = next(waiting, None)
+                if index is None or errors:
+                    return
+            try:
+                opened[index] = draft.open(version, placements[index])
+            except BaseException as error:
+                errors.append((index, error))
+
+    helpers = [
+        threading.Thread(target=work, name=f"open {index}", daemon=True)
+        for index in range(1, min(_OPENED_AT_ONCE, len(placements)))
+    ]
+    for helper in helpers:
+        with contextlib.suppress(RuntimeError):  # no more threads: fewer do it
+            helper.start()
+    work()
+    for helper in helpers:
+        if helper.ident is not None:
+            helper.join()
+    if errors:
+        for each in opened:
+            if each is not None:
+                _close(each[0])
+        raise min(errors, key=lambda each: each[0])[1]
+    done = [each for each in opened if each is not None]
+    instances = [PlacedInstance(placement, each[0]) for placement, each in zip(placements, done, strict=True)]
+    return instances, done[0][1] if done else None
 
 
 def _close(instance: Instance) -> None:

@@ -90,7 +90,8 @@ def test_instances_are_freed_when_a_later_one_fails(tmp_path: Path, engine: Engi
     opening.fails, opening.after = error, 2
     with pytest.raises(InvalidArgumentError, match=r"load failed for model 'm'.*version 1 .*no more"):
         engine.load("m")
-    assert opening.opened == opening.closed == ["m_0_0", "m_0_1"]
+    assert sorted(opening.opened) == sorted(opening.closed)  # they are opened side by side
+    assert len(opening.opened) == 2
     ((name, version, state, reason),) = rows(engine)
     assert (name, version, state) == ("m", "1", "UNAVAILABLE")
     assert "no more" in reason
