@@ -27,10 +27,10 @@ from tcli_server.errors import NotFoundError, ServerError, UnavailableError
 from tcli_server.forks import watch_forks
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
+from tcli_server.models.config_json import parse_config_json
 from tcli_server.models.control import ModelControl
 from tcli_server.models.demand import Demand
 from tcli_server.models.draft import check_settings
-from tcli_server.models.loading import parse_config_json
 from tcli_server.models.model import Model
 from tcli_server.models.on_demand import OnDemand
 from tcli_server.models.polling import Polling

@@ -1,5 +1,6 @@
 """A model's folder on its way to being loaded. Loading and `tcli repo check` judge by this same code."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,7 @@ class Draft:
         self._settings = settings or {}
         self._host = host
         self._by_model: dict[int, ModelConfig] = {}
+        self._completing = threading.Lock()
         self._positions: Positions | None = None
         self._verified = Verified([], {})
         self._read(override)
@@ -182,7 +184,8 @@ class Draft:
         settings = self._settings.get(self._owner(self.backend), {})
         where = self.folder.version_path(version)
         surroundings = Surroundings(self.folder.path, version, settings, self._host, where)
-        config = self._completed_by_model(version, file, surroundings)
+        with self._completing:  # instances are opened side by side
+            config = self._completed_by_model(version, file, surroundings)
         instance = self.backend.open(config, file, placement, surroundings)
         try:
             config = self._complete(config, instance)

@@ -1,19 +1,17 @@
 """From a judged configuration to loaded models: open the instances of each version."""
 
+import contextlib
 import itertools
-import json
-import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Instance, Placement
 from tcli_server.caching.cache import ResponseCache
-from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
+from tcli_server.errors import InvalidArgumentError, ServerError
 from tcli_server.models import composition
 from tcli_server.models.draft import Draft
 from tcli_server.models.model import Model
@@ -24,42 +22,8 @@ from tcli_server.spec import read_spec, scalars
 
 Find = Callable[[str, str], Model]
 
-_LARGEST_CONFIG = 1 << 20
-"""Characters of a configuration. Python's JSON parser lets nobody else run meanwhile, for 20 s with 45 MB of `[],`."""
-
-_BARE_NAME = re.compile(r'("(?:[^"\\]|\\.?)*"?)|([{,]\s*)([A-Za-z_]\w*)(?=\s*:)', re.DOTALL)
-"""A string, closed or not, or a name without quotes that stands where a member's name does."""
-
-
-def parse_config_json(name: str, text: str) -> ModelConfig:
-    """A model configuration from the JSON form that the load API takes.
-
-    Raises:
-        InternalError: not JSON, or not a ModelConfig (the kind and the first words are Triton's); or far too large.
-    """
-    if len(text) > _LARGEST_CONFIG:
-        raise InternalError(
-            f"failed to load '{name}', failed to poll from model repository: the 'config' parameter has {len(text)} "
-            f"characters, expected at most {_LARGEST_CONFIG}"
-        )
-    try:
-        return json_format.ParseDict(_read_json(text), ModelConfig())
-    except (ValueError, RecursionError, json_format.ParseError) as error:
-        raise InternalError(
-            f"failed to load '{name}', failed to poll from model repository: the 'config' parameter is not a model "
-            f"configuration in JSON: {error}"
-        ) from None
-
-
-def _read_json(text: str) -> Any:
-    """As `json.loads`, but names of members may also come without quotes: Triton's parser, protobuf's, takes them."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        quoted = _BARE_NAME.sub(lambda found: found[1] or f'{found[2]}"{found[3]}"', text)
-        if quoted == text:
-            raise
-        return json.loads(quoted)
+_OPENED_AT_ONCE = 8
+"""Instances of a version that are opened side by side: the load of a Python model is mostly waiting."""
 
 
 def load_versions(
@@ -208,19 +172,41 @@ def _load_ensemble(
 def _open(
     draft: Draft, version: int, placements: Sequence[Placement]
 ) -> tuple[list[PlacedInstance], ModelConfig | None]:
-    """Open an instance at each place, or none; the completed configuration comes with the first."""
-    instances: list[PlacedInstance] = []
-    config: ModelConfig | None = None
-    try:
-        for placement in placements:
-            instance, completed = draft.open(version, placement)
-            instances.append(PlacedInstance(placement, instance))
-            config = config or completed
-    except BaseException:
-        for placed in instances:
-            _close(placed.instance)
-        raise
-    return instances, config
+    """Open an instance at each place, or none, several at a time; the completed configuration comes with the first."""
+    opened: list[tuple[Instance, ModelConfig] | None] = [None] * len(placements)
+    errors: list[tuple[int, BaseException]] = []
+    waiting, lock = iter(range(len(placements))), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                index = next(waiting, None)
+                if index is None or errors:
+                    return
+            try:
+                opened[index] = draft.open(version, placements[index])
+            except BaseException as error:
+                errors.append((index, error))
+
+    helpers = [
+        threading.Thread(target=work, name=f"open {index}", daemon=True)
+        for index in range(1, min(_OPENED_AT_ONCE, len(placements)))
+    ]
+    for helper in helpers:
+        with contextlib.suppress(RuntimeError):  # no more threads: fewer do it
+            helper.start()
+    work()
+    for helper in helpers:
+        if helper.ident is not None:
+            helper.join()
+    if errors:
+        for each in opened:
+            if each is not None:
+                _close(each[0])
+        raise min(errors, key=lambda each: each[0])[1]
+    done = [each for each in opened if each is not None]
+    instances = [PlacedInstance(placement, each[0]) for placement, each in zip(placements, done, strict=True)]
+    return instances, done[0][1] if done else None
 
 
 def _close(instance: Instance) -> None:
