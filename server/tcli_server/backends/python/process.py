@@ -70,6 +70,7 @@ class WorkerProcess:
         self._lines: deque[str] = deque(maxlen=_LINES)
         self.over = False
         self._timeout: float | None = None
+        self._watched = False
         with contextlib.ExitStack() as opened:  # closed again if there is no process for it
             try:
                 self._open(interpreter, environment, limit, opened)
@@ -139,9 +140,9 @@ class WorkerProcess:
     def end_order(self, timeout: float | None = None) -> Message:
         """Wait until the order is done. Raises as `order`."""
         try:
-            if timeout != self._timeout:  # it lets others run meanwhile
+            if timeout != self._timeout or self._watched:  # it lets others run meanwhile
                 self._order_socket.settimeout(timeout)
-                self._timeout = timeout
+                self._timeout, self._watched = timeout, False
             reply = self._orders.receive()
         except TimeoutError:
             raise self._hung(timeout or 0) from None
@@ -155,6 +156,7 @@ class WorkerProcess:
     @property
     def order_descriptor(self) -> int:
         """Can be read when something of the answer to an order has come, or never will."""
+        self._watched = True  # libuv makes a descriptor that it watches one that does not block
         return self._order_socket.fileno()
 
     def order_answer(self) -> Message | None:

@@ -1,5 +1,6 @@
 """Small requests to Python models over the network: the event loop itself gives them to the process, and waits for none."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -110,3 +111,18 @@ def test_the_server_ends_with_a_request_on_its_way(client: Client):
         assert answer.result().json()["outputs"][0]["data"] == [1]
         ending.join(60)
         assert not ending.is_alive()
+
+
+def test_large_requests_between_small_ones(client: Client):
+    """Those are for the instance's own thread, whatever the loop did to the socket."""
+    for _ in range(20):
+        assert client.ask(1).status_code == 200
+        array = np.full(200_000, 2, np.float32)
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [200_000], "parameters": {"binary_data_size": 800_000}}
+        head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        answer = client.http.post("/v2/models/m/infer", content=head + array.tobytes(), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.content.endswith(array.tobytes())
+    assert client.counts() == (40, 0)
+    assert client.engine.model("m").instances[0].instance.restarts == 0
