@@ -245,8 +245,8 @@ def test_a_replacement_that_hangs_while_it_loads_ends_with_the_model(tmp_path: P
 class Brief(WorkerProcess):
     """A worker that is gone before anybody knows that it has loaded its model."""
 
-    def order(self, message: Message, timeout: float | None = None) -> Message:
-        reply = super().order(message, timeout)
+    def end_order(self, timeout: float | None = None) -> Message:
+        reply = super().end_order(timeout)
         self.kill()
         until(lambda: not self._listener.is_alive())
         return reply
