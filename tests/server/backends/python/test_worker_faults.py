@@ -392,6 +392,7 @@ class Dying(WorkerProcess):
         return reply
 
 
+@pytest.mark.xfail(run=False, reason="open since orders are begun and ended apart: its requests are not told")
 def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
