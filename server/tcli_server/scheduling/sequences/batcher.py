@@ -15,6 +15,7 @@ from tcli_server.scheduling.deadlines import DeadlineWatch
 from tcli_server.scheduling.sequences.controls import Controls
 from tcli_server.scheduling.sequences.forming import Strategy
 from tcli_server.scheduling.sequences.iterations import Iterations
+from tcli_server.scheduling.sequences.losses import Losses
 from tcli_server.scheduling.sequences.run import NoStep, Run, SequenceStep
 from tcli_server.scheduling.sequences.seat import Seat
 from tcli_server.scheduling.sequences.states import States
@@ -27,10 +28,6 @@ _COMPACT = 64
 
 
 _WARNING_SECS = 10
-
-
-_MOST_LOST = 10_000
-"""Sequences whose instance lost them that are remembered, so that their clients are told."""
 
 
 class SequenceBatcher:
@@ -69,7 +66,7 @@ class SequenceBatcher:
         self._iterations = iterations
         self._lock = threading.Lock()
         self._runs: dict[int | str, Run] = {}  # those that may go on, by id
-        self._lost: OrderedDict[int | str, bool] = OrderedDict()  # those whose client has not been told yet
+        self._losses = Losses(model)
         self._resting: OrderedDict[Run, None] = OrderedDict()  # those whose client is to speak, longest first
         self._backlog: deque[Run] = deque()
         self._seats: list[Seat] = []
@@ -121,8 +118,7 @@ class SequenceBatcher:
                 return False
             run = self._runs.get(request.sequence_id)
             if run is None and not request.sequence_start:
-                if self._lost.pop(request.sequence_id, None):
-                    raise _loss(request.sequence_id, self._model)
+                self._losses.check(request.sequence_id)
                 raise InvalidArgumentError(
                     f"inference request for sequence {request.sequence_id} to model '{self._model}' must specify the START flag "
                     "on the first request of the sequence"
@@ -301,12 +297,10 @@ class SequenceBatcher:
             for run in seat.rows:
                 if run is not None and -1 < run.generation != worker.generation and run.running is None:
                     if not run.requests:
-                        self._lost[run.id] = True
+                        self._losses.remember(run.id)
                     waiting += self._end(run)
-            while len(self._lost) > _MOST_LOST:
-                self._lost.popitem(last=False)
         for request in waiting:
-            request.fail(_loss(request.sequence_id, self._model), FailureReason.OTHER)
+            request.fail(self._losses.error(request.sequence_id), FailureReason.OTHER)
         return not (worker.fit or worker.retired or self._stopped) and worker.rests(())
 
     def _wait(self, seat: Seat, wait_ns: int) -> None:
@@ -490,12 +484,6 @@ class SequenceBatcher:
     def _wake_all(self) -> None:
         for seat in self._seats:
             seat.wake()
-
-
-def _loss(sequence_id: int | str, model: str) -> UnavailableError:
-    return UnavailableError(
-        f"the process of model '{model}' ended, and with it the state of sequence {sequence_id}; fix: start the sequence anew"
-    )
 
 
 def cancel(requests: Iterable[InferenceRequest]) -> None:
