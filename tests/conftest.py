@@ -9,7 +9,6 @@ import pytest
 from colour_models import write_colour_models
 from repositories import write_standard_models
 from tcli_server import Engine
-from tcli_server.observability.log import LOG
 from tcli_server.serving import ServeOptions, Server
 
 # Programs that tests start find the helpers here as the tests do.
@@ -17,15 +16,6 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).pare
 
 LOOPBACK = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
 """A server for tests: free ports, loopback only."""
-
-
-@pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
-    """A command that runs in the process of the tests sets the log up as its own; the next test wants to read it."""
-    handlers, level, propagate = list(LOG.handlers), LOG.level, LOG.propagate
-    yield
-    LOG.handlers[:], LOG.propagate = handlers, propagate
-    LOG.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,23 @@
 """`tcli serve --rate-limit`: what it takes, what it refuses, and models that could never run."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 
 from limited import resource, write_limited
 from serve_command import FREE_PORTS, serving
-from triton_cli.app import app
 
 
 def refused(*options: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["serve", *FREE_PORTS, *options], env={"COLUMNS": "300"})
-    return result.exit_code, " ".join(result.output.replace("│", " ").split())
+    """Status and output; in a process of its own, as `serve` takes over signals and the log."""
+    command = [sys.executable, "-m", "triton_cli", "serve", *FREE_PORTS, *options]
+    environment = {**os.environ, "COLUMNS": "300"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    return result.returncode, " ".join((result.stdout + result.stderr).replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
