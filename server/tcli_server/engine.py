@@ -25,6 +25,7 @@ from tcli_server.caching.cache import ResponseCache
 from tcli_server.calls import InferOptions, all_true, call, call_async, request_for, settled, stream, stream_async
 from tcli_server.errors import NotFoundError, ServerError, UnavailableError
 from tcli_server.forks import watch_forks
+from tcli_server.hardware.allocator import reuse_freed_blocks
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models import description
 from tcli_server.models.config_json import parse_config_json
@@ -74,6 +75,7 @@ class Engine:
 
     def __init__(self, *model_repositories: str | os.PathLike[str], options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
+        reuse_freed_blocks()
         self.repositories = [Path(path) for path in model_repositories]
         # Not Path.is_dir, which raises where a folder on the way cannot be searched.
         missing = [path for path in self.repositories if not os.path.isdir(path)]  # noqa: PTH112

@@ -1,10 +1,7 @@
-"""How much memory this process may use, and giving back what it no longer needs."""
+"""How much memory this process may use, and how much it has."""
 
 import contextlib
-import ctypes
-import gc
 import os
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +11,6 @@ _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),  # v2
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # v1
 )
-
-_M_MMAP_THRESHOLD = -3
-"""mallopt's name for the size from which a block is mapped by itself."""
-
-_LARGE_BLOCK = 1 << 20
 
 
 def _cgroup_limit(file: Path) -> float:
@@ -59,32 +51,3 @@ def _started_processes() -> list[int]:
         found += children
         waiting += children
     return found
-
-
-def keep_large_blocks_apart() -> None:
-    """Have the C library's allocator give each large block back as soon as it is free, for the rest of the process.
-
-    glibc takes blocks of a size from its heap once such a block was freed. Weights of models that come and go then lie
-    among small blocks that stay, and the process grows by what lies between.
-    """
-    if sys.platform == "linux":
-        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none, and does so anyway
-        if set_option is not None:
-            set_option(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-
-
-def return_freed_memory() -> None:
-    """Collect what is unreachable and have the C library's allocator let go of free pages.
-
-    glibc keeps them otherwise, so that a process looks as large after unloading its models as before.
-    """
-    gc.collect()
-    trim_heap()
-
-
-def trim_heap() -> None:
-    """Have the C library's allocator let go of free pages, without looking for unreachable objects first."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own; musl has none
-        if trim is not None:
-            trim(0)

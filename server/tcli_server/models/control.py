@@ -22,7 +22,7 @@ from tcli_server.errors import (
     ServerError,
     UnavailableError,
 )
-from tcli_server.hardware.memory import return_freed_memory, trim_heap
+from tcli_server.hardware.allocator import return_freed_memory, trim_heap
 from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
 from tcli_server.models.composition import innermost_first, misnesting, steps_of
 from tcli_server.models.draft import BackendConfig, Draft

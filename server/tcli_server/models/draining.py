@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tcli_server.hardware.memory import return_freed_memory
+from tcli_server.hardware.allocator import return_freed_memory
 from tcli_server.models.model import Model
 
 _PROMPT_SECS = 1.0

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.hardware.memory import resident_memory, trim_heap
+from tcli_server.hardware.allocator import trim_heap
+from tcli_server.hardware.memory import resident_memory
 from tcli_server.models.changes import take_snapshot
 from tcli_server.repository import ModelFolder, choose_versions
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import NotFoundError, ServerError, UnavailableError
-from tcli_server.hardware.memory import keep_large_blocks_apart
+from tcli_server.hardware.allocator import keep_large_blocks_apart
 from tcli_server.models.awaited import Awaited
 from tcli_server.models.catalog import Catalog
 from tcli_server.models.control import ModelControl

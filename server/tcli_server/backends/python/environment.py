@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.hardware.allocator import REUSING_BLOCKS
 from tcli_server.observability.log import LOG
 from tcli_server.temporary import new_folder
 
@@ -36,7 +37,7 @@ def python_environment(path: str, model_folder: Path) -> PythonEnvironment:
     Raises:
         InvalidArgumentError: it is no environment, or an archive that cannot be unpacked safely.
     """
-    variables = dict(os.environ)
+    variables = {**REUSING_BLOCKS, **os.environ}
     if not path:
         return PythonEnvironment(sys.executable, variables)
     folder = model_folder / path.replace(_MODEL_FOLDER, str(model_folder), 1)

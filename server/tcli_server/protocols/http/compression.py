@@ -4,6 +4,7 @@ import gzip
 import zlib
 
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
+from tcli_server.protocols.http.exchange import Body
 
 _ACCEPTED = "gzip, deflate"
 _AUTO_DETECT = 32 + zlib.MAX_WBITS  # zlib's own or gzip's header, whichever the body begins with
@@ -17,7 +18,7 @@ ACCEPT_ENCODING = ("Accept-Encoding", _ACCEPTED)
 """The header that goes with the refusal of any other coding."""
 
 
-def decompress(body: bytes, coding: str, limit: int) -> bytes:
+def decompress(body: Body, coding: str, limit: int) -> Body:
     """Undo a request's Content-Encoding.
 
     Args:
@@ -40,7 +41,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
         raise InvalidArgumentError(f"unable to decompress the {coding} body: {error}") from None
 
 
-def _decompress(body: bytes, coding: str, limit: int) -> bytes:
+def _decompress(body: Body, coding: str, limit: int) -> bytes:
     """Every member of the body: gzip allows several one behind the other, as parallel compressors write them."""
     view = memoryview(body)
     pieces: list[bytes] = []

@@ -23,6 +23,7 @@ HALF_CLOSE_SECS = 0.05
 LINGER_SECS = 5.0
 """How long a client that was refused may go on sending before it is cut off, so that it can read why."""
 
+_ARRIVALS = 1 << 18
 _SURPLUS = 64
 _REQUESTS_PER_TURN = 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -37,6 +38,7 @@ class Shared:
 
     Attributes:
         turned_away: status and message for every request on a new connection, while the server drains.
+        arrivals: what comes is read to here, and taken from here at once.
     """
 
     handler: Handler
@@ -45,9 +47,10 @@ class Shared:
     max_connections: int
     connections: "set[Connection]" = field(default_factory=set)
     turned_away: tuple[int, str] | None = None
+    arrivals: memoryview = field(default_factory=lambda: memoryview(bytearray(_ARRIVALS)))
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Reads requests and hands them to the handler one after the other."""
 
     def __init__(self, shared: Shared) -> None:
@@ -55,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, shared.limits, shared.budget)
         self._reader.turned_away = shared.turned_away
         self._transport: asyncio.Transport | None = None
+        self._arrivals = shared.arrivals
+        self._place: memoryview | None = None
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._unread: bytes | memoryview = b""
@@ -121,14 +126,21 @@ class Connection(asyncio.Protocol):
             self._watch_half_closed(self._current)
         return True
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        self._place = self._reader.place() if self._reader.phase is BODY and not self._unread else None
+        return self._arrivals if self._place is None else self._place
+
+    def buffer_updated(self, count: int) -> None:
         if self._closing or self._refusal is not None:
             return
-        waiting = self._waiting
-        if len(data) <= SLICE and not self._unread and ((self._current is None and not waiting) or self._has_room()):
-            self._feed(data)
+        if self._place is not None:
+            self._place = None
+            self._arrivals = self._shared.arrivals[:SLICE]  # as there may be more of this kind
+            self._reader.placed(count)
+            self._since = time.monotonic()
         else:
-            self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
+            self._take(bytes(self._arrivals[:count]))
+        waiting = self._waiting
         usual = len(waiting) == 1 and self._current is None and self._reader.phase is BETWEEN
         if usual and not (self._something_else or self._unread or self._writing_paused or self._reading_paused):
             self._start(waiting.popleft())  # as nearly always, and then there is nothing else to turn to
@@ -158,6 +170,17 @@ class Connection(asyncio.Protocol):
     def due(self) -> bool:
         """Something is asked, or still to be parsed, that is not answered yet."""
         return bool(self._current is not None or self._waiting or self._unread or self._refusal is not None)
+
+    def _take(self, data: bytes) -> None:
+        """Parse what came, or keep it for when there is room."""
+        if (
+            len(data) <= SLICE
+            and not self._unread
+            and ((self._current is None and not self._waiting) or self._has_room())
+        ):
+            self._feed(data)
+        else:
+            self._unread = memoryview(bytes(self._unread) + data if self._unread else data)
 
     def _feed(self, data: bytes | memoryview) -> None:
         reader = self._reader

@@ -51,7 +51,7 @@ class Exchange:
         self.method = method
         self.path = path
         self.headers = headers
-        self.body = b""
+        self.body: Body = b""
         self.charged = 0
         self.keeps_body = False
         self.keep_alive = True

@@ -6,6 +6,7 @@ from typing import Any
 
 from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
+from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.json_pieces import loads
 from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.http.json_text import parse
@@ -56,7 +57,7 @@ _BINARY_RESPONSE = ResponseForm(_BINARY_FORM)
 
 
 def decode_request(
-    body: bytes, json_length: int | None, name: str, version: str, max_input_size: int, quickly: bool = False
+    body: Body, json_length: int | None, name: str, version: str, max_input_size: int, quickly: bool = False
 ) -> tuple[InferenceRequest, ResponseForm]:
     """Read a request, without looking at the model.
 
@@ -85,7 +86,7 @@ def decode_request(
     if quickly and json_length > QUICK:
         raise TakesLongError
     view = memoryview(body)
-    text = view[:json_length] if json_length < len(body) else body
+    text = view[:json_length] if json_length < len(body) else bytes(body)
     document = parse(text) if json_length <= QUICK else loads(text)
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: expected an object")

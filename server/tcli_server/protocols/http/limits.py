@@ -62,11 +62,13 @@ class ByteBudget:
         size: bytes in all.
     """
 
-    __slots__ = ("_size", "freed", "held")
+    __slots__ = ("_size", "freed", "held", "promised")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self.held = 0
+        self.promised = 0
+        """Bytes for which there is room in one piece, whether they have come or not."""
         self.freed = 0
         """Bytes of large bodies released so far, which tells when there is memory to give back."""
 
@@ -76,6 +78,17 @@ class ByteBudget:
         if held > self._size:
             return False
         self.held = held
+        return True
+
+    def promise(self, count: int) -> bool:
+        """Have room made for `count` bytes that may never come; False if there is too much of that already.
+
+        Who does so takes them from `promised` again once they have come, or will not.
+        """
+        promised = self.promised + count
+        if promised > self._size:
+            return False
+        self.promised = promised
         return True
 
     def release(self, count: int) -> None:

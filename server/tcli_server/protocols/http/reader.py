@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any, Protocol
 
 import httptools
+import numpy as np
 
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.exchange import Answering, Exchange
@@ -18,6 +19,12 @@ SLICE = 1 << 13
 
 BETWEEN, HEAD, BODY = range(3)
 """What the next byte belongs to."""
+
+_WORTH_PLACING = 1 << 16
+"""Bytes of a body that are still to come, from which on it pays to read them straight to their place."""
+
+_PLACED_AT_ONCE = 1 << 20
+"""Bytes read straight to their place before other connections have their turn."""
 
 _HOST = re.compile(rb"[^\x00-\x20\x7f/?#@\\,]*")
 _FRAMING_PER_CHUNK = 32
@@ -50,8 +57,8 @@ class RequestReader:
 
     __slots__ = (
         "__weakref__", "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
-        "_limits", "_parser", "_path", "_pieces", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase", "stopped",
-        "turned_away",
+        "_limits", "_parser", "_path", "_pieces", "_place", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase",
+        "stopped", "turned_away",
     )  # fmt: skip
 
     def __init__(self, receiver: Receiver, limits: HttpLimits, budget: ByteBudget) -> None:
@@ -68,6 +75,7 @@ class RequestReader:
         self._head_fed = 0
         self._body = b""
         self._pieces: BytesIO | None = None
+        self._place: memoryview | None = None
         self._length = 0
         self._chunked = False
         self._chunks = 0
@@ -112,6 +120,21 @@ class RequestReader:
             self._framing += len(data) - (self.body_bytes - body_bytes)
             if self._framing > MAX_HEAD_BYTES + self._chunks * _FRAMING_PER_CHUNK:
                 self._refuse(431, f"chunk extensions and trailers are larger than {MAX_HEAD_BYTES} bytes")
+
+    def place(self) -> memoryview | None:
+        """Where to write what comes next of a large body, instead of feeding it; None where it must be fed.
+
+        What the parser takes is copied three times until it is the body of a request.
+        """
+        if self._place is None and not self._find_place():
+            return None
+        return self._place[self.body_bytes : self.body_bytes + _PLACED_AT_ONCE]  # type: ignore[index]
+
+    def placed(self, count: int) -> None:
+        """So many bytes have come to where `place` said."""
+        if self._place is not None and self._takes(count) and self.body_bytes == self._length:
+            self._parser = self._new_parser()  # the old one waits for the body
+            self.on_message_complete()
 
     def give_up(self, status: int, message: str) -> None:
         """Refuse the request that is coming in."""
@@ -172,24 +195,47 @@ class RequestReader:
     def on_body(self, body: bytes) -> None:
         if self.stopped:
             return
-        count = len(body)
-        before = self.body_bytes
-        total = before + count
         if self._chunks > MAX_CHUNKS:
             self._refuse(400, f"request has more than {MAX_CHUNKS} chunks")
-        elif total > self._limits.max_body_size:
+            return
+        first = not self.body_bytes
+        if not self._takes(len(body)):
+            return
+        if first:
+            self._body = body
+            return
+        if self._pieces is None:
+            self._pieces = BytesIO()
+            self._pieces.write(self._body)
+        self._pieces.write(body)
+
+    def _takes(self, count: int) -> bool:
+        """Count bytes of the body; False if they are too many, and the request is refused then."""
+        total = self.body_bytes + count
+        if total > self._limits.max_body_size:
             self._refuse(413, self._too_large())
         elif not self._budget.reserve(count):
             self._refuse(503, "the requests that the server is receiving take all the memory that they may; try again")
         else:
             self.body_bytes = total
-            if not before:
-                self._body = body
-                return
-            if self._pieces is None:
-                self._pieces = BytesIO()
-                self._pieces.write(self._body)
-            self._pieces.write(body)
+            return True
+        return False
+
+    def _find_place(self) -> bool:
+        """Make room for a body of known length, if that is worth it and within what is not promised to others."""
+        have, exchange = self.body_bytes, self._exchange
+        if self._length - have < _WORTH_PLACING or exchange is None or b"upgrade" in exchange.headers:
+            return False
+        if not self._budget.promise(self._length):
+            return False
+        try:
+            place = memoryview(np.empty(self._length, np.uint8))  # type: ignore[arg-type]  # takes no page before something is written to it
+        except MemoryError:
+            self._budget.promised -= self._length
+            return False
+        place[:have] = self._body if self._pieces is None else self._pieces.getbuffer()
+        self._place, self._pieces, self._body = place, None, b""
+        return True
 
     def on_chunk_header(self) -> None:
         self._chunks += 1  # the empty last one counts too, so the limit is looked at where a chunk's bytes come
@@ -200,7 +246,10 @@ class RequestReader:
             return
         if b"upgrade" in exchange.headers and self._upgrading():
             return
-        if self._pieces is None:
+        if self._place is not None:
+            exchange.body = self._place.toreadonly()
+            self._leave_place()
+        elif self._pieces is None:
             exchange.body = self._body
         else:
             exchange.body = self._pieces.getvalue()  # not a copy
@@ -304,8 +353,14 @@ class RequestReader:
         self.body_bytes = 0
         self._body = b""
         self._pieces = None
+        self._leave_place()
         self._headers = {}
         self._exchange = None
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            self._place = None
+            self._budget.promised -= self._length
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -5,7 +5,8 @@ import time
 from functools import partial
 
 from tcli_server.engine import Engine
-from tcli_server.hardware.memory import trim_heap, usable_memory
+from tcli_server.hardware.allocator import trim_heap
+from tcli_server.hardware.memory import usable_memory
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.connection import Connection, Shared
