@@ -93,6 +93,9 @@ def serve(
     model_load_thread_count: Annotated[
         int, _choice(_MODELS, "Models that load at the same time.", min=1, metavar="N")
     ] = 4,
+    model_load_retry_count: Annotated[
+        int, _choice(_MODELS, "Try a version that cannot be loaded so often again.", min=0, metavar="N")
+    ] = 0,
     model_config_name: Annotated[
         str,
         _choice(
@@ -327,6 +330,7 @@ def serve(
         exit_on_error=bool(exit_on_error),
         strict_readiness=bool(strict_readiness),
         model_load_thread_count=model_load_thread_count,
+        model_load_retry_count=model_load_retry_count,
         response_cache_byte_size=settings.cache_size(cache_config or [], response_cache_byte_size),
         rate_limit=limit,
         rate_limit_resources=limit_resources,

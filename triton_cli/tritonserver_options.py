@@ -21,8 +21,8 @@ class Foreign:
     boolean: bool = False
 
 
-def _ignored(text: str, *harmless: str, boolean: bool = False) -> Foreign:
-    return Foreign(text, False, frozenset(harmless), boolean)
+def _ignored(text: str, boolean: bool = False) -> Foreign:
+    return Foreign(text, boolean=boolean)
 
 
 def _missing(fix: str, *harmless: str) -> Foreign:
@@ -44,7 +44,6 @@ _PARAMETERS = "leave it out and send what the model needs as request parameters 
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
-    "--model-load-retry-count": _ignored("a load from a local folder would fail the same way again", "0"),
     "--model-load-gpu-limit": _missing("leave it out and set the parameter gpu_mem_limit in the models' config.pbtxt"),
     "--enable-peer-access": _ignored("nothing is copied between GPUs", boolean=True),
     "--repoagent-directory": _ignored(_NO_PLUGINS),

@@ -97,6 +97,7 @@ class Engine:
             self,
             self.rate_limiter,
             self.options.model_namespacing,
+            self.options.model_load_retry_count,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes

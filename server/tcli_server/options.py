@@ -29,6 +29,7 @@ class EngineOptions:
             neither live nor ready, as Triton.
         strict_readiness: not ready while a model that was asked for is not.
         model_load_thread_count: models that load at the same time.
+        model_load_retry_count: how often a version that could not be loaded is tried again, at once.
         response_cache_byte_size: bytes of answers to keep, for models whose configuration wants that; 0 for no cache.
         rate_limit: `execution_count` lets models share resources, and `off` ignores what models say of that.
         rate_limit_resources: how much there is, each `NAME:COUNT` or `NAME:COUNT:DEVICE`; only with `execution_count`.
@@ -49,6 +50,7 @@ class EngineOptions:
     exit_on_error: bool = True
     strict_readiness: bool = True
     model_load_thread_count: int = 4
+    model_load_retry_count: int = 0
     response_cache_byte_size: int = 0
     rate_limit: Literal["off", "execution_count"] = "off"
     rate_limit_resources: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ def test_an_option_without_effect_is_taken_with_its_value_and_warned_of_once(lin
 
 @pytest.mark.parametrize("line", [
     "--grpc-use-ssl=false", "--grpc-use-ssl 0", "--allow-client-shm=False", "--trace-level OFF",
-    "--trace-config level=OFF", "--model-load-retry-count=0",
+    "--trace-config level=OFF",
 ])  # fmt: skip
 def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
     found = sort_arguments([*shlex.split(line), "--log-info"], set())

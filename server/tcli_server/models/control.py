@@ -68,6 +68,7 @@ class ModelControl:
         host: Host | None = None,
         limiter: RateLimiter | None = None,
         namespacing: bool = False,
+        load_retries: int = 0,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -78,6 +79,7 @@ class ModelControl:
         self._cache = cache
         self._host = host
         self._limiter = limiter
+        self._load_retries = load_retries
         self._draining = Draining()
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
@@ -355,7 +357,7 @@ class ModelControl:
     def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
         self.registry.loading(name, versions)
         find = partial(self.registry.find_step, draft.folder.namespace)
-        loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter)
+        loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter, self._load_retries)
         if not failed:
             self.watch.loaded(loaded)
             return loaded

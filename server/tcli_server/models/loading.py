@@ -27,7 +27,12 @@ _OPENED_AT_ONCE = 8
 
 
 def load_versions(
-    draft: Draft, versions: Sequence[int], find: Find, cache: ResponseCache | None, limiter: RateLimiter | None
+    draft: Draft,
+    versions: Sequence[int],
+    find: Find,
+    cache: ResponseCache | None,
+    limiter: RateLimiter | None,
+    retries: int = 0,
 ) -> tuple[list[Model], dict[int, str]]:
     """Load versions of a draft without problems.
 
@@ -35,6 +40,7 @@ def load_versions(
         find: the model that answers for a name and a version, for the steps of an ensemble; raises ServerError.
         cache: for the answers of models that want them kept.
         limiter: see `Model`.
+        retries: how often a version that could not be loaded is tried again.
 
     Returns:
         The models, and the reason for each version that could not be loaded.
@@ -42,13 +48,19 @@ def load_versions(
     loaded: list[Model] = []
     failed: dict[int, str] = {}
     for version in versions:
-        try:
-            loaded.append(_confirmed(_load(draft, version, find, cache, limiter), draft))
-        except ServerError as error:
-            failed[version] = str(error)
-        except Exception as error:  # a backend may raise anything on a strange file
-            LOG.exception("version %d of '%s' cannot be loaded", version, draft.folder.name)
-            failed[version] = f"{type(error).__name__}: {error}"
+        for left in range(retries, -1, -1):
+            try:
+                loaded.append(_confirmed(_load(draft, version, find, cache, limiter), draft))
+                break
+            except ServerError as error:
+                reason = str(error)
+            except Exception as error:  # a backend may raise anything on a strange file
+                LOG.exception("version %d of '%s' cannot be loaded", version, draft.folder.name)
+                reason = f"{type(error).__name__}: {error}"
+            if left:
+                LOG.warning("version %d of '%s' is tried again: %s", version, draft.folder.name, reason)
+        else:
+            failed[version] = reason
     return loaded, failed
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import onnx_models
+from python_models import IDENTITY, write_python_model
 from repositories import pushed_folders, write_model
 from tcli_server import Engine, EngineOptions, InferenceRequest
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
@@ -416,3 +417,31 @@ def test_without_auto_completion_a_platform_or_a_backend_must_be_given(tmp_path:
             engine.load("neither")
         with pytest.raises(ServerError, match=r"config\.pbtxt.*as auto-completion is off"):
             engine.load("bare")
+
+
+@pytest.mark.parametrize(("retries", "loads"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_version_that_cannot_be_loaded_is_tried_again(tmp_path: Path, retries: int, loads: bool):
+    tries = tmp_path / "tries"
+    write_python_model(
+        tmp_path / "models",
+        "m",
+        IDENTITY
+        + f"""
+    def initialize(self, args):
+        with open({str(tries)!r}, "a+") as file:
+            file.write("x")
+            file.seek(0)
+            if len(file.read()) < 3:
+                raise RuntimeError("the weights are not there yet")
+""",
+    )
+    options = EngineOptions(model_control_mode="explicit", model_load_retry_count=retries)
+    with Engine(tmp_path / "models", options=options) as engine:
+        if loads:
+            engine.load("m")
+            assert engine.infer("m", {"INPUT0": ROW["INPUT0"][0]}).outputs["OUTPUT0"].shape == (4,)
+            assert len(tries.read_text()) == 3
+        else:
+            with pytest.raises(InvalidArgumentError, match="the weights are not there yet"):
+                engine.load("m")
+            assert len(tries.read_text()) == retries + 1
