@@ -9,8 +9,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import BackendKind, Complaint, Placement, Surroundings
 from tcli_server.backends.python import parameters
+from tcli_server.backends.python.branches import Branch
 from tcli_server.backends.python.environment import python_environment
 from tcli_server.backends.python.failures import failure
+from tcli_server.backends.python.inferences import Inferences
 from tcli_server.backends.python.instance import PythonInstance
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.python.names import name_complaints
@@ -107,17 +109,31 @@ class PythonBackend:
             path = str(packed) if packed.is_file() else ""
         environment = python_environment(path, surroundings.folder)
 
+        def serve_fork() -> tuple[dict[str, Callable[[Branch, Message], None]], Callable[[], None]]:
+            services, inferences = Services(config.name, surroundings.host), Inferences(surroundings.host)
+
+            def let_go() -> None:
+                services.close()
+                inferences.close()
+
+            return {**services.handlers, **inferences.handlers}, let_go
+
         def start(handle: Handle, gone: Callable[[WorkerProcess], None]) -> WorkerProcess:
             services = Services(config.name, surroundings.host)
 
             def handle_any(process: WorkerProcess, message: Message) -> None:
-                services.handlers.get(message["kind"], handle)(process, message)
+                if message["kind"] == "forked":
+                    process.branches.listen()
+                else:
+                    services.handlers.get(message["kind"], handle)(process, message)
 
             def gone_for_all(process: WorkerProcess) -> None:
                 services.close()
                 gone(process)
 
-            return WorkerProcess(name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all)
+            return WorkerProcess(
+                name, environment.interpreter, environment.variables, limit, handle_any, gone_for_all, serve_fork
+            )
 
         return start
 

@@ -4,12 +4,12 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from tcli_server.backends import Host
-from tcli_server.backends.python.process import WorkerProcess
-from tcli_server.backends.python.stub.memory import FullError
+from tcli_server.backends.python.stub.memory import FullError, ReadMemory, WrittenMemory
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.tensors import Description, read, write
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError
@@ -19,8 +19,23 @@ from tcli_server.window import ResponseWindow
 _CODES = {kind: code for code, kind in enumerate(ErrorKind)}
 
 
+class Asking(Protocol):
+    """A process that asks: a worker, or one that its model has forked.
+
+    Attributes:
+        requests: memory that the server writes.
+        responses: memory that the process writes.
+    """
+
+    requests: WrittenMemory
+    responses: ReadMemory
+
+    def tell(self, message: Message) -> None:
+        """Tell it something, without waiting; what is gone hears nothing."""
+
+
 class Inferences:
-    """Those of one worker that are under way, by its numbers.
+    """Those of one process that are under way, by its numbers.
 
     Attributes:
         handlers: by the kinds of the worker's messages.
@@ -29,7 +44,7 @@ class Inferences:
     def __init__(self, host: Host | None) -> None:
         self._host = host
         self._under_way: dict[int, _Inference] = {}
-        self.handlers: dict[str, Callable[[WorkerProcess, Message], None]] = {
+        self.handlers: dict[str, Callable[[Asking, Message], None]] = {
             "infer": self._infer,
             "infer_next": self._next,
             "infer_cancel": self._cancel,
@@ -41,7 +56,7 @@ class Inferences:
             inference.request.cancel()
         self._under_way.clear()
 
-    def _infer(self, process: WorkerProcess, message: Message) -> None:
+    def _infer(self, process: Asking, message: Message) -> None:
         number = message["inference"]
         inference = _Inference(process, message, lambda: self._under_way.pop(number, None))
         self._under_way[number] = inference
@@ -51,14 +66,14 @@ class Inferences:
         else:
             self._host.submit(inference.request)
 
-    def _next(self, process: WorkerProcess, message: Message) -> None:
+    def _next(self, process: Asking, message: Message) -> None:
         inference = self._under_way.get(message["inference"])
         if inference is None:
             process.tell({"call": message["call"], "error": "this inference is over"})
         else:
             inference.answer_next(message["call"])
 
-    def _cancel(self, _: WorkerProcess, message: Message) -> None:
+    def _cancel(self, _: Asking, message: Message) -> None:
         inference = self._under_way.get(message["inference"])
         if inference is None:
             return
@@ -72,7 +87,7 @@ class Inferences:
 class _Inference:
     """One of them: its responses wait until the worker asks for the next."""
 
-    def __init__(self, process: WorkerProcess, message: Message, over: Callable[[], object]) -> None:
+    def __init__(self, process: Asking, message: Message, over: Callable[[], object]) -> None:
         self._process = process
         self._over = over
         self._responses: deque[InferenceResponse] = deque()

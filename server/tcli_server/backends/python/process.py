@@ -4,8 +4,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -13,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tcli_server.backends.python.branches import Branches, Serve
 from tcli_server.backends.python.ending import Ending
 from tcli_server.backends.python.messages import loads
 from tcli_server.backends.python.outbox import Outbox
 from tcli_server.backends.python.spawning import spawn
-from tcli_server.backends.python.stub.memory import LEAST, PROGRESS, ReadMemory, WrittenMemory
+from tcli_server.backends.python.stub.memory import PROGRESS, ReadMemory, WrittenMemory, new_memory
 from tcli_server.backends.python.stub.wire import Channel, Message
 from tcli_server.errors import UnavailableError
 from tcli_server.observability.log import LOG
@@ -44,8 +43,10 @@ class WorkerProcess:
         limit: bytes that each of its two shared memories may have.
         handle: gets what the worker says, in a thread of its own; must not block.
         gone: told in that thread when the process has ended, however that came.
+        serve: see `Branches`.
 
     Attributes:
+        branches: the processes that its model has forked.
         over: the process has ended, or is about to; set before `gone` is told.
 
     Raises:
@@ -60,6 +61,7 @@ class WorkerProcess:
         limit: int,
         handle: "Callable[[WorkerProcess, Message], None]",
         gone: "Callable[[WorkerProcess], None]",
+        serve: Serve,
     ) -> None:
         self.name = name
         self._handle = handle
@@ -73,7 +75,7 @@ class WorkerProcess:
         self._watched = False
         with contextlib.ExitStack() as opened:  # closed again if there is no process for it
             try:
-                self._open(interpreter, environment, limit, opened)
+                self._open(interpreter, environment, limit, serve, opened)
             except OSError as error:
                 raise UnavailableError(
                     f"instance {name}: '{interpreter}' cannot be started: {error.strerror or error}"
@@ -84,10 +86,17 @@ class WorkerProcess:
         self._listener.start()
         self._reader.start()
 
-    def _open(self, interpreter: str, environment: Mapping[str, str], limit: int, opened: contextlib.ExitStack) -> None:
+    def _open(
+        self,
+        interpreter: str,
+        environment: Mapping[str, str],
+        limit: int,
+        serve: Serve,
+        opened: contextlib.ExitStack,
+    ) -> None:
         self._descriptors = []
         for name in ("requests", "responses"):
-            self._descriptors.append(_memory(name))
+            self._descriptors.append(new_memory(name))
             opened.callback(os.close, self._descriptors[-1])
         requests, responses = self._descriptors
         self.requests = WrittenMemory(requests, limit)
@@ -99,9 +108,12 @@ class WorkerProcess:
             with their_calls:
                 self._calls = Channel(opened.enter_context(calls), loads)
                 self._order_outbox, self._call_outbox = Outbox(self._order_socket), Outbox(calls)
-                passed = (theirs.fileno(), their_calls.fileno(), requests, responses)
-                command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
-                self._process = spawn(command, passed, environment)
+                self.branches = Branches(self.name, limit, serve)
+                opened.callback(self.branches.close)
+                with self.branches.door() as door:
+                    passed = (theirs.fileno(), their_calls.fileno(), door.fileno(), requests, responses)
+                    command = [interpreter, "-u", str(_STUB), *map(str, passed), str(limit), str(os.getpid())]
+                    self._process = spawn(command, passed, environment)
                 self._ending = Ending(self._process)
 
     @property
@@ -116,9 +128,12 @@ class WorkerProcess:
 
     @property
     def memory_size(self) -> int:
-        """Bytes of shared memory that it has, both ways."""
+        """Bytes of shared memory that it and what it forked have, both ways."""
         with self._lock:
-            return 0 if self._closed else sum(os.fstat(descriptor).st_size for descriptor in self._descriptors)
+            if self._closed:
+                return 0
+            own = sum(os.fstat(descriptor).st_size for descriptor in self._descriptors)
+        return own + self.branches.memory_size
 
     def order(self, message: Message, timeout: float | None = None) -> Message:
         """Give an order and wait until it is done.
@@ -196,6 +211,7 @@ class WorkerProcess:
             if self._closed:
                 return
             self._closed = True
+        self.branches.close()
         self._orders.close()
         self._calls.close()
         self.requests.forget()
@@ -268,14 +284,3 @@ class WorkerProcess:
                 if text:
                     self._lines.append(text)
                     LOG.info("%s: %s", self.name, text)
-
-
-def _memory(name: str) -> int:
-    """An unnamed file in memory, or where the system has none, an unnamed file."""
-    if sys.platform == "linux":
-        descriptor = os.memfd_create(f"tcli {name}")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, LEAST)
-    return descriptor

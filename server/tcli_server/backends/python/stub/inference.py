@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import TritonError, TritonModelException
-from .link import checked, server
+from .link import checked, present, server
 from .responses import InferenceResponse
 from .tensor import Tensor
 from .tensors import read, write
@@ -57,8 +56,9 @@ class Inference:
 
     def __del__(self) -> None:
         if not self._over:
-            with contextlib.suppress(TritonModelException):  # no server
-                server().tell_later("infer_cancel", {"inference": self._number, "drop": True})
+            link = present()
+            if link is not None:
+                link.tell_later("infer_cancel", {"inference": self._number, "drop": True})
 
 
 def begin_inference(fields: dict[str, Any], inputs: Sequence[Tensor], decoupled: bool) -> Inference:

@@ -76,6 +76,10 @@ class Link:
         with contextlib.suppress(OSError):
             self._channel.send_later({**body, "kind": kind})
 
+    def forsake(self) -> None:
+        """For a forked child: the wire is its parent's."""
+        self._channel.forsake()
+
     def _send(self, message: Message) -> None:
         gone = self.requests.gone()
         if gone:
@@ -111,7 +115,9 @@ def checked(answer: Message) -> Message:
 
 
 _link: Link | None = None
-_forked = False
+_branch: Callable[[], Link] | None = None
+_branching = threading.Lock()
+_could_infer = False
 
 
 def connect(link: Link) -> None:
@@ -120,10 +126,13 @@ def connect(link: Link) -> None:
     _link = link
 
 
-def disconnect() -> None:
-    """In a process that the model forked: the wire is its parent's, and nobody here listens to answers."""
-    global _link, _forked
-    _link, _forked = None, True
+def leave_to_parent(branch: Callable[[], Link]) -> None:
+    """In a process that the model forked: the wire is its parent's, and who asks here gets another one by `branch`."""
+    global _link, _branch, _branching, _could_infer
+    if _link is not None:
+        _could_infer = _link.can_infer
+        _link.forsake()
+    _link, _branch, _branching = None, branch, threading.Lock()
 
 
 def server() -> Link:
@@ -132,10 +141,24 @@ def server() -> Link:
     Raises:
         TritonModelException: none does; for example, the module was imported by hand.
     """
-    if _forked:
-        raise TritonModelException(
-            "a process that the model has forked cannot ask the server: ask in the model's own process, from any thread of it"
-        )
-    if _link is None:
+    link = _link or _connected()
+    if link is None:
         raise TritonModelException("this needs a server: the model is not run by one")
+    return link
+
+
+def present() -> Link | None:
+    """As `server`, if this process has asked it before; for `__del__`."""
     return _link
+
+
+def _connected() -> Link | None:
+    global _link
+    with _branching:
+        if _link is None and _branch is not None:
+            try:
+                _link = _branch()
+            except OSError as error:
+                raise TritonModelException(f"the server cannot be asked by a forked process: {error}") from None
+            _link.can_infer = _could_infer
+        return _link

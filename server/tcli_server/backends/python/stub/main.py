@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import os
@@ -10,11 +11,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import failures, pb_utils
+from .branch import open_branch
 from .ending import end_process
-from .link import Link, connect, disconnect
+from .errors import TritonModelException
+from .link import Link, connect, leave_to_parent
 from .memory import FullError, ReadMemory, WrittenMemory
 from .model import Model, auto_complete, import_class
 from .wire import Channel, Message
@@ -26,11 +30,11 @@ def main(arguments: list[int]) -> None:
     """Serve the server.
 
     Args:
-        arguments: descriptors of the sockets for orders and for calls, of the memories for requests and for responses;
-            the most bytes of the latter; the server's process id.
+        arguments: descriptors of the sockets for orders, for calls and for processes that the model forks, of the memories
+            for requests and for responses; the most bytes of the latter; the server's process id.
     """
     *descriptors, limit, parent = arguments
-    orders, calls, requests, responses = descriptors
+    orders, calls, door, requests, responses = descriptors
     sys.argv[:] = [""]  # as in an interpreter without a program: a model may look for options of its own
     for descriptor in descriptors:  # they would keep the server from seeing this process' end
         os.set_inheritable(descriptor, False)
@@ -43,7 +47,8 @@ def main(arguments: list[int]) -> None:
     channels = Channel(socket.socket(fileno=orders)), Channel(socket.socket(fileno=calls))
     link = Link(channels[1], ReadMemory(requests), WrittenMemory(responses, limit))
     connect(link)
-    os.register_at_fork(after_in_child=lambda: _leave_to_parent(*channels))
+    branch = partial(open_branch, socket.socket(fileno=door), limit)
+    os.register_at_fork(after_in_parent=lambda: _tell_forked(link), after_in_child=lambda: _leave(branch, *channels))
     sys.modules["triton_python_backend_utils"] = sys.modules["c_python_backend_utils"] = pb_utils
     try:
         _Worker(channels[0], link).run()
@@ -62,9 +67,14 @@ def _outlive_nobody(parent: int) -> None:
             os._exit(0)
 
 
-def _leave_to_parent(*channels: Channel) -> None:
+def _tell_forked(link: Link) -> None:
+    with contextlib.suppress(TritonModelException):  # it is gone; or this is itself a forked process
+        link.tell("forked", {})
+
+
+def _leave(branch: Callable[[], Link], *channels: Channel) -> None:
     """In a process that the model forked: an open socket would keep the server from seeing that its parent has ended."""
-    disconnect()
+    leave_to_parent(branch)
     for channel in channels:
         channel.forsake()
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
+import tempfile
 import threading
 import weakref
 from collections import deque
@@ -29,6 +31,21 @@ _WATCHED = 256
 
 class FullError(Exception):
     """What was to be written needs more memory than the limit allows."""
+
+
+def new_memory(name: str) -> int:
+    """A descriptor of an unnamed file in memory, or where the system has none, of an unnamed file.
+
+    Raises:
+        OSError: there are too many.
+    """
+    if sys.platform == "linux":
+        descriptor = os.memfd_create(f"tcli {name}")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, LEAST)
+    return descriptor
 
 
 class _Map:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections.abc import Collection, Sequence
 from typing import Any, Union
 
 from .errors import TritonError, TritonModelException
-from .link import server
+from .link import present, server
 from .memory import WrittenMemory
 from .tensor import Tensor
 from .tensors import write
@@ -122,8 +121,9 @@ class InferenceResponseSender:
 
     def __del__(self) -> None:
         if not self._closed and (self._decoupled or not self._responded):  # nobody is left who could answer
-            with contextlib.suppress(TritonModelException):  # no server
-                server().tell_later("abandoned", {"request": self.number})
+            link = present()
+            if link is not None:
+                link.tell_later("abandoned", {"request": self.number})
 
     def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None:
         """Send a response, or with COMPLETE_FINAL alone say that there are no more; waits until the client has room for it.

@@ -1,8 +1,8 @@
 """Starts a worker: makes a package of this folder, wherever it lies, and hands over.
 
-    python run.py ORDERS CALLS REQUESTS RESPONSES PARENT
+    python run.py ORDERS CALLS DOOR REQUESTS RESPONSES LIMIT PARENT
 
-The first four are inherited descriptors: two sockets and two shared memories, see `main.py`.
+The first five are inherited descriptors: three sockets and two shared memories, see `main.py`.
 """
 
 import importlib.util
