@@ -113,7 +113,11 @@ class TritonPythonModel:
         values = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
         if what == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        if what == "several":
+        if what == "end":
+            child, found = in_child(lambda: ask(values) and "stay")
+            os.kill(child, signal.SIGTERM)
+            found = os.waitpid(child, 0)[1]
+        elif what == "several":
             context = multiprocessing.get_context("fork")
             with context.Pool(4) as pool:
                 found = pool.map(ask, [[i, i + 1] for i in range(20)])
@@ -203,6 +207,10 @@ def test_a_forked_process_logs_measures_and_asks_after_models(engine: Engine, ca
 def test_a_forked_process_does_not_answer_the_models_requests(engine: Engine):
     assert "in the model's own process" in ask(engine, "sender")["error"]  # type: ignore[index,call-overload]
     assert ask(engine, "", 1) == [1]
+
+
+def test_a_forked_process_can_be_ended_by_its_parent(engine: Engine):
+    assert ask(engine, "end") == signal.SIGTERM
 
 
 def test_what_forked_processes_hold_goes_with_them(engine: Engine):

@@ -74,6 +74,9 @@ def _tell_forked(link: Link) -> None:
 
 def _leave(branch: Callable[[], Link], *channels: Channel) -> None:
     """In a process that the model forked: an open socket would keep the server from seeing that its parent has ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # which its parent ends it with, not the server
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     leave_to_parent(branch)
     for channel in channels:
         channel.forsake()
