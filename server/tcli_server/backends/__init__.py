@@ -1,6 +1,9 @@
 """What can run a model file: a folder or file each, behind one small interface; `registry` knows which there are.
 
-A backend declares itself, is told the model's complete configuration and opens instances; an instance runs whole
+A backend declares itself by a `BackendKind`, in a file that is quick to import; `registry` imports the rest when a model
+needs it. A package adds backends of its own by entry points of the group `tcli.backends`, each of which is such a kind.
+
+A backend is told the model's complete configuration and opens instances; an instance runs whole
 batches and knows nothing of requests, queues or the wire:
 
     instance = backend("onnxruntime").open(config, model_file, placement)
@@ -31,14 +34,20 @@ from tcli_server.signature import ModelSignature
 
 @dataclass(frozen=True, slots=True)
 class BackendKind:
-    """How a configuration or a folder names a backend, whether this server has it or not.
+    """How a configuration or a folder names a backend, whether this server has it or not, and where it is.
 
     Attributes:
         name: as `backend:` in the configuration.
         platform: as `platform:` in the configuration; empty where Triton has no such word for it.
-        model_file: the model's file name where the configuration gives none.
+        model_file: the name of the model's file, or folder, where the configuration gives none.
         settings: what `--backend-config` can tell it.
         runtime: as `runtime:` in the configuration, which need not name it.
+        implementation: `package.module:Class` of its `Backend`, which takes no arguments; empty for one that only Triton has.
+        needs: the module that it cannot work without, which may be missing here; empty for none.
+        distribution: what brings that module: its version is the backend's.
+        extra: `pip install "tcli[<extra>]"` brings that; empty where that is for the user to know.
+        other_files: further names of a model's file, or folder, each of which tells that this is the backend.
+        is_folder: its models are folders.
     """
 
     name: str
@@ -46,16 +55,27 @@ class BackendKind:
     model_file: str
     settings: tuple[str, ...] = ()
     runtime: str = ""
+    implementation: str = ""
+    needs: str = ""
+    distribution: str = ""
+    extra: str = ""
+    other_files: tuple[str, ...] = ()
+    is_folder: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every name of a model's file that tells that this is the backend."""
+        return (self.model_file, *self.other_files) if self.model_file else self.other_files
+
+    @property
+    def suffixes(self) -> set[str]:
+        """How these names end: `{".onnx"}`."""
+        return {Path(file).suffix for file in self.files}
 
     @property
     def library(self) -> str:
         """Its `runtime`: a library in Triton, where it is no Python file."""
         return self.runtime or f"libtriton_{self.name}.so"
-
-    @property
-    def suffix(self) -> str:
-        """`.onnx`"""
-        return Path(self.model_file).suffix
 
 
 @dataclass(frozen=True, slots=True)

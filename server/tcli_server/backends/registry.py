@@ -1,5 +1,9 @@
 """Which backends there are: found by the name in a configuration, imported when first needed."""
 
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
 from functools import cache
 from pathlib import Path
 
@@ -7,18 +11,78 @@ from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.observability.log import LOG
 
-KINDS = (
+GROUP = "tcli.backends"
+"""The group of entry points by which packages add backends; each is a `BackendKind`."""
+
+_BUILT_IN = (
     BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
     ONNXRUNTIME,
     BackendKind("openvino", "", "model.xml"),
     BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
     PYTHON,
 )
-"""Every backend that Triton tells by a platform or a file name, in its order: the first that fits decides."""
+"""Those that Triton tells by a platform or a file name, in its order: the first that fits decides."""
 
-AVAILABLE = (ONNXRUNTIME, PYTHON)
-"""Those that this server has."""
+
+@cache
+def kinds() -> tuple[BackendKind, ...]:
+    """Every backend that is known, whether this server has it or not; the first one that fits a model decides.
+
+    One of a package never takes the name, the platform or the file names of one that is built in.
+    """
+    known = list(_BUILT_IN)
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            kind = entry.load()
+            if not isinstance(kind, BackendKind):
+                raise TypeError(f"expected a BackendKind, found {type(kind).__name__}")
+        except Exception as error:  # a package that is broken harms no other
+            LOG.error(
+                "the backend '%s' of %s is left out: %s: %s", entry.name, entry.value, type(error).__name__, error
+            )
+            continue
+        if kind.name in {other.name for other in known if other.implementation}:
+            LOG.error("the backend '%s' of %s is left out: there is one of that name", kind.name, entry.value)
+            continue
+        known = [kind if other.name == kind.name else other for other in known]
+        known += [kind] if kind not in known else []
+    return tuple(known)
+
+
+@cache
+def is_installed(kind: BackendKind) -> bool:
+    """Whether what a backend of this server needs is there. Looks for the module, and imports nothing of it."""
+    if not kind.implementation:
+        return False
+    with contextlib.suppress(ImportError, ValueError):
+        return not kind.needs or importlib.util.find_spec(kind.needs) is not None
+    return False
+
+
+def available() -> tuple[BackendKind, ...]:
+    """Those that this server has, and can run models by."""
+    return tuple(kind for kind in kinds() if is_installed(kind))
+
+
+def installation(kind: BackendKind) -> str:
+    """What brings what a backend of this server lacks; empty where it lacks nothing, or where nothing brings it."""
+    if not kind.implementation or is_installed(kind):
+        return ""
+    return f'pip install "tcli[{kind.extra}]"' if kind.extra else f"install the Python module {kind.needs}"
+
+
+def kind_of(name: str) -> BackendKind | None:
+    """The backend of that name, whether it is here or not."""
+    return next((kind for kind in kinds() if kind.name == name), None)
+
+
+def version_of(kind: BackendKind) -> str:
+    """The version of what a backend runs models by; empty where that is not known."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(kind.distribution) if kind.distribution else ""
+    return ""
 
 
 def backend(name: str, runtime: str = "", directory: str = "") -> Backend:
@@ -29,15 +93,18 @@ def backend(name: str, runtime: str = "", directory: str = "") -> Backend:
         directory: where such folders are; empty for none.
 
     Raises:
-        InvalidArgumentError: there is none.
+        InvalidArgumentError: there is none, or what it needs is not installed; says what brings that.
     """
-    is_built_in = name in {kind.name for kind in AVAILABLE}
-    if directory and name != PYTHON.name and (runtime == PYTHON.model_file or not is_built_in):
+    kind = kind_of(name)
+    is_here = kind is not None and is_installed(kind)
+    if directory and name != PYTHON.name and (runtime == PYTHON.model_file or not is_here):
         code = _code(name, directory)
         if code is not None:
             return _shared(name, code)
-    if is_built_in:
-        return _built_in(name)
+    if kind is not None and is_here:
+        return _implementation(kind)
+    if kind is not None and installation(kind):
+        raise InvalidArgumentError(f"backend '{name}' is not installed: {installation(kind)}")
     raise InvalidArgumentError(f"unable to find backend '{name}': this server has {' and '.join(names(directory))}")
 
 
@@ -51,13 +118,13 @@ def names(directory: str = "") -> list[str]:
         )
     except OSError:
         found = []
-    built_in = [kind.name for kind in AVAILABLE]
-    return [*built_in, *(name for name in found if name not in built_in)]
+    here = [kind.name for kind in available()]
+    return [*here, *(name for name in found if name not in here)]
 
 
 def settings_of(name: str) -> tuple[str, ...]:
     """What `--backend-config` can tell the backend of that name; one that is a folder has the settings of what runs it."""
-    return next((kind.settings for kind in AVAILABLE if kind.name == name), PYTHON.settings if name else ())
+    return next((kind.settings for kind in available() if kind.name == name), PYTHON.settings if name else ())
 
 
 def _code(name: str, directory: str) -> Path | None:
@@ -74,16 +141,12 @@ def _code(name: str, directory: str) -> Path | None:
 def _shared(name: str, code: Path) -> Backend:
     from tcli_server.backends.python.backend import PythonBackend
 
-    platform = next((kind.platform for kind in KINDS if kind.name == name), "")
+    platform = next((kind.platform for kind in kinds() if kind.name == name), "")
     return PythonBackend(BackendKind(name, platform, PYTHON.model_file, PYTHON.settings, PYTHON.model_file), code)
 
 
 @cache
-def _built_in(name: str) -> Backend:
-    if name == ONNXRUNTIME.name:
-        from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
-
-        return OnnxRuntimeBackend()
-    from tcli_server.backends.python.backend import PythonBackend
-
-    return PythonBackend()
+def _implementation(kind: BackendKind) -> Backend:
+    module, _, name = kind.implementation.partition(":")
+    made: Backend = getattr(importlib.import_module(module), name)()
+    return made

@@ -1,9 +1,11 @@
 """Which backend runs a model: by the configuration, else by what its folder holds."""
 
+from pathlib import Path
+
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import AVAILABLE, KINDS
+from tcli_server.backends.registry import available, kinds
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
 
@@ -24,7 +26,7 @@ def infer_backend(config: ModelConfig, folder: ModelFolder) -> None:
         config.name = folder.name
     if not config.backend:
         config.backend = _find(config, folder).name
-    for kind in KINDS:
+    for kind in kinds():
         if kind.name == config.backend:
             config.platform = config.platform or kind.platform
             config.default_model_filename = config.default_model_filename or kind.model_file
@@ -41,17 +43,17 @@ def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
         if not config.platform:
             raise InvalidArgumentError("neither backend nor platform, and auto-completion is off")
         config.backend = _find(config, folder).name
-    for kind in KINDS:
+    for kind in kinds():
         if kind.name == config.backend:
             config.default_model_filename = config.default_model_filename or kind.model_file
 
 
 def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
-    expected = AVAILABLE[0]
+    expected = available()[0]
     if config.platform == _ENSEMBLE.platform:
         return _ENSEMBLE
     if config.platform:
-        for kind in KINDS:
+        for kind in kinds():
             if config.platform == kind.platform:
                 return kind
         raise InvalidArgumentError(
@@ -60,16 +62,16 @@ def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
         )
     name = config.default_model_filename
     if name:
-        for kind in KINDS:
-            if name == kind.model_file:
+        for kind in kinds():
+            if name in kind.files:
                 return kind
-        for kind in AVAILABLE:
-            if name.endswith(kind.suffix):
+        for kind in kinds():
+            if Path(name).suffix in kind.suffixes:
                 return kind
     else:
         content = _first_version_content(folder)
-        for kind in KINDS:
-            if kind.model_file in content:
+        for kind in kinds():
+            if not content.isdisjoint(kind.files):
                 return kind
     found = "the file name does not" if name else f"{folder.path} has no file that tells"
     raise InvalidArgumentError(

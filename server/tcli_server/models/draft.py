@@ -8,7 +8,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Complaint, Host, Instance, Placement, Surroundings
-from tcli_server.backends.registry import AVAILABLE, backend, names
+from tcli_server.backends.registry import available, backend, installation, kind_of, names
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
@@ -143,6 +143,8 @@ class Draft:
         name: str = self.config.default_model_filename
         path = self.folder.version_path(version) / name
         if is_folder(path):
+            if self.backend is not None and self.backend.kind.is_folder:
+                return path
             path = path / name  # a folder holds the model with its external data
         if not is_there(path):
             raise InvalidArgumentError(
@@ -295,9 +297,11 @@ class Draft:
 
     def _unsupported_backend(self, there: Sequence[str]) -> None:
         """Say which field or file asks for a backend that this server does not have."""
-        expected = f"{' or '.join(there)}: tcli does not support anything else yet"
-        fix = "serve this model with NVIDIA Triton, or export it as {}".format(
-            " or ".join(kind.model_file for kind in AVAILABLE)
+        kind = kind_of(self.config.backend)
+        fix = installation(kind) if kind is not None else ""
+        expected = f"{' or '.join(there)}: {'what is installed' if fix else 'tcli does not support anything else yet'}"
+        fix = fix or "serve this model with NVIDIA Triton, or export it as {}".format(
+            " or ".join(kind.model_file for kind in available())
         )
         for field, given in (("backend", self.given.backend), ("platform", self.given.platform)):
             if given:
@@ -331,7 +335,7 @@ class Draft:
         """Whose settings count for a backend: its own, or those of the one that runs its code."""
         if chosen.code is None or chosen.kind.name in self._settings:
             return chosen.kind.name
-        return next(kind.name for kind in AVAILABLE if kind.model_file == chosen.kind.model_file)
+        return next(kind.name for kind in available() if kind.model_file == chosen.kind.model_file)
 
     def _default_max_batch_size(self, chosen: Backend) -> int:
         for owner in (chosen.kind.name, ""):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Complaint
-from tcli_server.backends.registry import AVAILABLE
+from tcli_server.backends.registry import available
 from tcli_server.repository import ModelFolder, Problem
 from tcli_server.repository.entries import entries, is_file, is_folder, is_there
 
@@ -15,7 +15,7 @@ def no_version(folder: ModelFolder) -> Problem | None:
     if folder.versions():
         return None
     path = folder.path
-    expected = path / "1" / AVAILABLE[0].model_file
+    expected = path / "1" / available()[0].model_file
     models = model_files(path)
     others = [entry.name for entry in entries(path) if is_folder(entry) and not entry.name.startswith(".")]
     if models:
@@ -48,7 +48,7 @@ def no_model(folder: ModelFolder, reason: str) -> Problem:
         models = model_files(path)
         if models:
             name = models[0].name
-            usual = next(kind.model_file for kind in AVAILABLE if kind.suffix == models[0].suffix)
+            usual = next(kind.model_file for kind in available() if models[0].suffix in kind.suffixes)
             fix = f'rename it, or write default_model_filename: "{name}" into {folder.config_path}'
             return Problem(path, None, "", name, usual, fix)
     return Problem(folder.path, None, "", "no model file", reason, "put the model file there")
@@ -57,7 +57,7 @@ def no_model(folder: ModelFolder, reason: str) -> Problem:
 def wrong_field(config: ModelConfig, folder: ModelFolder) -> Complaint | None:
     """The field that keeps a file from telling what runs it, although it is called as it should; None without one."""
     names = {file.name for path in folder.version_folders().values() for file in model_files(path)}
-    for kind in AVAILABLE:
+    for kind in available():
         if kind.model_file not in names:
             continue
         for field, given, wanted in (
@@ -87,6 +87,10 @@ def no_model_file(path: Path) -> Problem | None:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a folder that end as some backend's model files do."""
-    suffixes = {kind.suffix for kind in AVAILABLE}
-    return [file for file in entries(folder) if file.suffix in suffixes and is_file(file)]
+    """What is in a folder and ends as some backend's models do: files, or folders where these are such."""
+    suffixes = {suffix: kind.is_folder for kind in available() for suffix in kind.suffixes}
+    return [
+        entry
+        for entry in entries(folder)
+        if entry.suffix in suffixes and (is_folder(entry) if suffixes[entry.suffix] else is_file(entry))
+    ]

@@ -2,4 +2,11 @@
 
 from tcli_server.backends import BackendKind
 
-ONNXRUNTIME = BackendKind("onnxruntime", "onnxruntime_onnx", "model.onnx")
+ONNXRUNTIME = BackendKind(
+    "onnxruntime",
+    "onnxruntime_onnx",
+    "model.onnx",
+    implementation="tcli_server.backends.onnxruntime.backend:OnnxRuntimeBackend",
+    needs="onnxruntime",
+    distribution="onnxruntime-gpu",
+)

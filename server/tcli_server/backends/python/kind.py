@@ -13,5 +13,9 @@ IGNORED_SETTINGS = (
 MEMORY_LIMIT = "shm-limit-byte-size"
 
 PYTHON = BackendKind(
-    "python", "", "model.py", ("stub-timeout-seconds", "thread-pool-size", *IGNORED_SETTINGS, MEMORY_LIMIT)
+    "python",
+    "",
+    "model.py",
+    ("stub-timeout-seconds", "thread-pool-size", *IGNORED_SETTINGS, MEMORY_LIMIT),
+    implementation="tcli_server.backends.python.backend:PythonBackend",
 )
