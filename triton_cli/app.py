@@ -4,6 +4,7 @@ import typer
 
 from triton_cli import model, repo
 from triton_cli.analyze import analyze
+from triton_cli.backends import backends
 from triton_cli.demo import demo
 from triton_cli.infer import infer
 from triton_cli.serve import serve
@@ -24,6 +25,7 @@ def root() -> None:
 
 
 app.command()(analyze)
+app.command()(backends)
 app.command()(demo)
 app.command()(infer)
 app.command(cls=TritonCommand)(serve)

@@ -44,7 +44,7 @@ class BackendKind:
         runtime: as `runtime:` in the configuration, which need not name it.
         implementation: `package.module:Class` of its `Backend`, which takes no arguments; empty for one that only Triton has.
         needs: the module that it cannot work without, which may be missing here; empty for none.
-        distribution: what brings that module: its version is the backend's.
+        distributions: what may bring that module: the version of the first that is there is the backend's.
         extra: `pip install "tcli[<extra>]"` brings that; empty where that is for the user to know.
         other_files: further names of a model's file, or folder, each of which tells that this is the backend.
         is_folder: its models are folders.
@@ -57,7 +57,7 @@ class BackendKind:
     runtime: str = ""
     implementation: str = ""
     needs: str = ""
-    distribution: str = ""
+    distributions: tuple[str, ...] = ()
     extra: str = ""
     other_files: tuple[str, ...] = ()
     is_folder: bool = False

@@ -80,8 +80,9 @@ def kind_of(name: str) -> BackendKind | None:
 
 def version_of(kind: BackendKind) -> str:
     """The version of what a backend runs models by; empty where that is not known."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(kind.distribution) if kind.distribution else ""
+    for distribution in kind.distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
     return ""
 
 

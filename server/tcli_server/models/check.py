@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from tcli_server.backends.onnxruntime.graph import ModelFileError
+from tcli_server.backends.model_file import ModelFileError
 from tcli_server.errors import InvalidArgumentError, NotFoundError, ServerError
 from tcli_server.models import missing
 from tcli_server.models.check_ensemble import composition_problem
@@ -104,7 +104,7 @@ def _open(draft: Draft, version: int) -> list[Problem]:
         draft.try_version(version)
         draft.labels()
     except ModelFileError as error:
-        return [Problem(error.path, None, "", error.found, "an ONNX model", error.fix)]
+        return [Problem(error.path, None, "", error.found, error.expected, error.fix)]
     except ServerError as error:
         path = _model_path(draft, version)
         return [missing.no_model_file(path) or Problem(path, None, "", str(error), "a model that loads", "replace it")]

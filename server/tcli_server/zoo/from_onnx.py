@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 import onnx
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tcli_server.backends.onnxruntime.graph import ModelFileError, external_files, load_graph, model_signature
+from tcli_server.backends.model_file import ModelFileError
+from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.signature import read_session_signature
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError

@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Complaint, Placement, Surroundings
 from tcli_server.backends.onnxruntime import options
-from tcli_server.backends.onnxruntime.graph import ModelFileError, check_external_files, load_graph
+from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
@@ -72,7 +72,7 @@ class OnnxRuntimeBackend:
                 f"remove or correct the parameters {', '.join(keys)}, or export it again" if keys else "export it again"
             )
             found = f"refused by ONNX Runtime {ort.__version__} ({plain(error)})"
-            raise ModelFileError(model_file, found, fix) from error
+            raise not_onnx(model_file, found, fix) from error
         if placement.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
             # ONNX Runtime only logs this and goes on with the CPU.
             raise UnsupportedError(
@@ -82,7 +82,7 @@ class OnnxRuntimeBackend:
         try:
             signature = session_signature(session, graph)
         except UnicodeDecodeError:
-            raise ModelFileError(
+            raise not_onnx(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
             ) from None
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.

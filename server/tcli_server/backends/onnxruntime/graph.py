@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import onnx
 from google.protobuf.message import DecodeError, Message
 
-from tcli_server.errors import InvalidArgumentError
+from tcli_server.backends.model_file import ModelFileError
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
 from tcli_server.signature import ModelSignature, TensorSignature
 
@@ -23,14 +23,9 @@ _MEMORY = "_ORT_MEM_ADDR_"
 """In a location, some versions of ONNX Runtime take the offset for an address in this process' memory."""
 
 
-class ModelFileError(InvalidArgumentError):
-    """A file is not the ONNX model that it should be: `found` says what it is, `fix` what to do."""
-
-    def __init__(self, path: Path, found: str, fix: str) -> None:
-        super().__init__(f"{path} is {found}, expected an ONNX model: {fix}")
-        self.path = path
-        self.found = found
-        self.fix = fix
+def not_onnx(path: Path, found: str, fix: str) -> ModelFileError:
+    """The error for a file that is no ONNX model."""
+    return ModelFileError(path, "an ONNX model", found, fix)
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
@@ -43,16 +38,16 @@ def load_graph(path: Path) -> onnx.ModelProto:
         with path.open("rb") as file:
             mistaken = mistaken_content(file.read(HEAD_BYTES))
     except OSError as error:
-        raise ModelFileError(path, f"unreadable ({error.strerror})", "put a file there that can be read") from None
+        raise not_onnx(path, f"unreadable ({error.strerror})", "put a file there that can be read") from None
     if mistaken is not None:
-        raise ModelFileError(path, mistaken, "fetch the file again")
+        raise not_onnx(path, mistaken, "fetch the file again")
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:
         size = f"{path.stat().st_size:,} bytes"
-        raise ModelFileError(path, f"no ONNX file, or a truncated one ({size})", "export or fetch it again") from None
+        raise not_onnx(path, f"no ONNX file, or a truncated one ({size})", "export or fetch it again") from None
     if not model.opset_import or not model.graph.output:
-        raise ModelFileError(path, "no ONNX file: it has no graph with outputs", "export or fetch it again")
+        raise not_onnx(path, "no ONNX file: it has no graph with outputs", "export or fetch it again")
     return model
 
 
@@ -75,13 +70,13 @@ def check_external_files(model: onnx.ModelProto, path: Path) -> None:
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         leaves = posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts)
         if leaves or "\0" in location or _MEMORY in location:
-            raise ModelFileError(
+            raise not_onnx(
                 path,
                 f"a model with weights in '{location}', outside of its folder",
                 "export it with its weights beside it",
             )
         if not (path.parent / location).is_file():
-            raise ModelFileError(
+            raise not_onnx(
                 path,
                 f"a model without '{location}' beside it, which holds weights",
                 f"copy the file to {path.parent / location} from where the model was exported",

@@ -8,5 +8,5 @@ ONNXRUNTIME = BackendKind(
     "model.onnx",
     implementation="tcli_server.backends.onnxruntime.backend:OnnxRuntimeBackend",
     needs="onnxruntime",
-    distribution="onnxruntime-gpu",
+    distributions=("onnxruntime-gpu", "onnxruntime"),
 )
