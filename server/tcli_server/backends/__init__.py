@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.backends.complaint import Complaint, parameter_complaints
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.request import InferenceRequest, Inputs, Parameter
@@ -110,15 +111,6 @@ class Placement:
     resources: tuple[Resource, ...] = ()
     priority: int = 1
     by_model: bool = False
-
-
-class Complaint(NamedTuple):
-    """Something in a configuration that a backend cannot do: field, what was found and expected, and the fix."""
-
-    field: str
-    found: str
-    expected: str
-    fix: str
 
 
 class Host(Protocol):
@@ -206,11 +198,12 @@ class Instance(Protocol):
             is the calling thread's work. What is steady and quick may run in a server's event loop.
     """
 
-    steady: bool
+    steady: bool = False
 
     @property
     def signature(self) -> ModelSignature | None:
         """What the model takes and gives: completes and checks the configuration. None where that alone tells."""
+        return None
 
     def prepare(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One request's inputs as `run` wants them, before they are joined with those of others.
@@ -218,6 +211,7 @@ class Instance(Protocol):
         Raises:
             InvalidArgumentError: this request cannot be run; nothing else is affected.
         """
+        return inputs
 
     def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """Run one batch.
@@ -301,7 +295,7 @@ class AnsweringInstance(Instance, Protocol):
 
 
 class Backend(Protocol):
-    """Runs one kind of model file.
+    """Runs one kind of model file. Whoever inherits from this says only what is special about a backend.
 
     Attributes:
         kind: how it is named.
@@ -310,19 +304,20 @@ class Backend(Protocol):
     """
 
     kind: BackendKind
-    default_max_batch_size: int
-
-    @property
-    def code(self) -> Path | None: ...
+    default_max_batch_size: int = 4
+    code: Path | None = None
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
-        """What a configuration asks of this backend that it does not know or do."""
+        """What a configuration asks of this backend that it does not know or do; by default every parameter."""
+        return parameter_complaints(config, {}, self.kind.name)
 
     def runs_on_gpu(self) -> bool:
         """Whether GPU instances can work here: there is a GPU and this backend's libraries for it are installed."""
+        return False
 
-    def thread_count(self, config: ModelConfig, placement: Placement) -> int:
+    def thread_count(self, config: ModelConfig, placement: Placement) -> int:  # noqa: ARG002
         """Threads that an instance will start."""
+        return placement.threads
 
     def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
         """Write into the configuration what the model itself says of it, where it can.

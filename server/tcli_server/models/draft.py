@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Backend, BackendKind, Complaint, Host, Instance, Placement, Surroundings
+from tcli_server.backends import Backend, BackendKind, Host, Instance, Placement, Surroundings
+from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.registry import available, backend, installation, kind_of, names
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint
+from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.registry import available
 from tcli_server.repository import ModelFolder, Problem
 from tcli_server.repository.entries import entries, is_file, is_folder, is_there

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tcli_server.backends import Backend, Complaint, Placement, Resource
+from tcli_server.backends import Backend, Placement, Resource
+from tcli_server.backends.complaint import Complaint
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.hardware.gpu import gpu_count
 

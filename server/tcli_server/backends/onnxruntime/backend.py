@@ -8,7 +8,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint, Placement, Surroundings
+from tcli_server.backends import Placement, Surroundings
+from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME

@@ -7,7 +7,8 @@ from typing import Any
 import onnxruntime as ort
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint, Placement
+from tcli_server.backends import Placement
+from tcli_server.backends.complaint import Complaint
 
 # `optimization.graph.level` as Triton's ONNX Runtime backend maps it; every other value means all optimizations.
 _GRAPH_LEVELS = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import BackendKind, Complaint, Placement, Surroundings
+from tcli_server.backends import BackendKind, Placement, Surroundings
+from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.python import parameters
 from tcli_server.backends.python.branches import Branch
 from tcli_server.backends.python.environment import python_environment

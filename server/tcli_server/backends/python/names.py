@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint
+from tcli_server.backends.complaint import Complaint
 
 _NOT_IN_NAMES = frozenset(";|&$`<>()[]{}\\\"'*?~#!")
 """Triton starts its processes by way of a shell."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Complaint
+from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.python.kind import MEMORY_LIMIT, PYTHON
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.memory import usable_memory

@@ -1,0 +1,77 @@
+"""What a backend has against a configuration, the values of parameters above all."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+class Complaint(NamedTuple):
+    """Something in a configuration that a backend cannot do: field, what was found and expected, and the fix."""
+
+    field: str
+    found: str
+    expected: str
+    fix: str
+
+
+class Rule(NamedTuple):
+    """What a parameter takes.
+
+    Attributes:
+        expected: in words.
+        example: a value that fits.
+        fits: whether a value does.
+    """
+
+    expected: str
+    example: str
+    fits: Callable[[str], bool]
+
+
+SWITCH = Rule("true or false", "true", lambda value: value.lower() in ("true", "false", "1", "0"))
+
+
+def count(expected: str, most: int = 1 << 16, least: int = 0) -> Rule:
+    """A whole number from `least` to `most`."""
+
+    def fits(value: str) -> bool:
+        return value.isascii() and value.isdigit() and len(value) < 20 and least <= int(value) <= most
+
+    return Rule(expected, str(max(1, least)), fits)
+
+
+def choice(*values: str) -> Rule:
+    """One of these."""
+    return Rule(" or ".join(values), values[0], lambda value: value in values)
+
+
+def is_on(value: str) -> bool:
+    """What a value of `SWITCH` says."""
+    return value.lower() in ("true", "1")
+
+
+def parameter_complaints(config: ModelConfig, known: Mapping[str, Rule], backend: str) -> list[Complaint]:
+    """Parameters that a backend does not know, or whose values it does not take.
+
+    Args:
+        known: by name.
+        backend: its name, for the texts.
+    """
+    found = []
+    for key, parameter in config.parameters.items():
+        field, value = f'parameters["{key}"]', parameter.string_value
+        rule = known.get(key)
+        if rule is None:
+            expected = f"a parameter of the backend '{backend}'"
+            expected += f": {', '.join(sorted(known))}" if known else ", which has none"
+            near = difflib.get_close_matches(key.lower(), [name.lower() for name in known], 1)
+            name = next((name for name in known if near and name.lower() == near[0]), "")
+            found.append(
+                Complaint(field, f"'{key}'", expected, f'write "{name}", or remove it' if name else "remove it")
+            )
+        elif not rule.fits(value):
+            fix = f'write value {{ string_value: "{rule.example}" }}, or remove it'
+            found.append(Complaint(field, f"'{value}'", rule.expected, fix))
+    return found
