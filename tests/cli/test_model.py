@@ -66,6 +66,13 @@ def test_the_life_of_a_model(server: tuple[Server, str]):
     assert cells(run("list", "--ready", "-u", url)) == [["the", "server's", "repositories", "have", "no", "models"]]
 
 
+def test_a_pipe_gets_no_blanks_behind_what_is_short(server: tuple[Server, str]):
+    run("load", "broken", "-u", server[1])
+    lines = run("list", "-u", server[1]).stdout.splitlines()
+    assert max(map(len, lines)) > 60  # the reason why one is not there
+    assert lines == [line.rstrip() for line in lines]
+
+
 def test_a_configuration_as_text_and_as_json(server: tuple[Server, str], tmp_path: Path):
     running, url = server
     running.engine.load("add_sub")
