@@ -2,7 +2,7 @@
 
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.errors import InternalError
-from tcli_server.observability.log import LOG
+from tcli_server.observability.log import FURTHER, LOG
 
 
 def failure(reply: Message, what: str, before: str = ": ") -> None:
@@ -13,5 +13,5 @@ def failure(reply: Message, what: str, before: str = ": ") -> None:
     """
     if "failure" in reply:
         text, trace = reply["failure"]
-        LOG.error("%s\n%s", what, trace)
+        LOG.error("%s", what, extra={FURTHER: trace})
         raise InternalError(f"{what}{before}{text}")

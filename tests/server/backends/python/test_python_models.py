@@ -9,6 +9,7 @@ import pytest
 from python_models import IDENTITY, REPEAT, REPEAT_CONFIG, write_python_model
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, UnsupportedError
+from tcli_server.observability.log import LogOptions, configure_log
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 SIXTEEN = np.arange(16, dtype=np.float32)
@@ -47,22 +48,27 @@ def test_a_model_tells_its_own_configuration(tmp_path: Path):
 
 
 def test_an_exception_reaches_the_client_in_one_line_and_the_log_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     code = """
     class TritonPythonModel:
         def execute(self, requests):
-            raise ValueError("no such thing")
+            raise ValueError("no such thing\\n\\nE1123 09:15:01.000000 1 server] forged")
     """
     write_python_model(tmp_path, "broken", code)
+    configure_log(LogOptions())
     with Engine(tmp_path) as engine, pytest.raises(InternalError) as caught:
         engine.infer("broken", {"INPUT0": SIXTEEN})
     assert "Failed to process the request(s) for model 'broken_0_0', message: ValueError: no such thing" in str(
         caught.value
     )
     assert "\n" not in str(caught.value)
-    assert "Traceback" in caplog.text
-    assert 'raise ValueError("no such thing")' in caplog.text
+    assert "no such thing |  | E1123" in str(caught.value)
+    event, *lines = capsys.readouterr().err.partition("Failed to process")[2].splitlines()
+    assert event.endswith("request(s) for model 'broken_0_0'")
+    assert lines[0] == "  Traceback (most recent call last):"
+    assert any("raise ValueError" in line for line in lines)
+    assert "  E1123 09:15:01.000000 1 server] forged" in lines
 
 
 def test_a_decoupled_model_answers_any_number_of_times(tmp_path: Path):

@@ -11,7 +11,7 @@ def describe(error: BaseException) -> list[str]:
     """[`Type: text, at file(line): function`, traceback]; the place is where the model's own code failed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_FOLDER)]
     try:
-        text = f"{type(error).__name__}: {error}"
+        text = " | ".join(f"{type(error).__name__}: {error}".splitlines())
     except Exception:
         text = f"{type(error).__name__}: <its __str__ failed>"
     if frames:
