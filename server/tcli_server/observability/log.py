@@ -15,9 +15,6 @@ from typing import Literal
 LOG = logging.getLogger("tcli_server")
 """Where the whole server logs: `info`, `warning`, `error`, and `debug` for what only --log-verbose shows."""
 
-FURTHER = "further"
-"""Key in `extra` of a text whose lines follow the event's, indented: a traceback that another process told of."""
-
 _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "E"}
 
 
@@ -66,9 +63,9 @@ class _TritonFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, UTC)
         stamp = f"{moment:%Y-%m-%dT%H:%M:%SZ} {letter}" if self._iso8601 else f"{letter}{moment:%m%d %H:%M:%S.%f}"
         message = escaped(record.getMessage())
-        further = self.formatException(record.exc_info) if record.exc_info else getattr(record, FURTHER, "")
+        further = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         if further:
-            lines = further.rstrip("\n").split("\n")
+            lines = further.split("\n")
             message += "".join(f"\n  {escaped(line)}" for line in lines)  # indented: no line of it is an event's
         return f"{stamp} {self._pid} {record.module}] {message}"
 
