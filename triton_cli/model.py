@@ -59,7 +59,7 @@ def list_models(
     if json:
         show_json([_document(row, defaults=False) for row in rows])
     else:
-        show_index(rows)
+        show_index(rows, "no model is ready" if ready else "the server's repositories have no models")
 
 
 @app.command()

@@ -66,7 +66,7 @@ def test_the_life_of_a_model(server: tuple[Server, str]):
     documents = json.loads(run("list", "--json", "-u", url).stdout)
     assert documents[0] == {"name": "add_sub", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}
     assert documents[1] == {"name": "broken"}
-    assert cells(run("list", "--ready", "-u", url)) == [["the", "server's", "repositories", "have", "no", "models"]]
+    assert cells(run("list", "--ready", "-u", url)) == [["no", "model", "is", "ready"]]
 
 
 def test_an_unload_says_which_ensembles_stop(server: tuple[Server, str]):
