@@ -126,6 +126,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         self._place = self._reader.place() if self._reader.phase is BODY and not self._unread else None
+        if self._place is not None and self._current is not None:  # as `_has_room` allows
+            self._place = self._place[:MAX_READ_AHEAD]
         return self._arrivals if self._place is None else self._place
 
     def buffer_updated(self, count: int) -> None:
