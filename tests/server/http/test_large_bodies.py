@@ -128,6 +128,27 @@ def test_promises_of_many_that_send_nothing_do_not_keep_others_out():
         assert digests(echo.bodies) == digests([body(600_000)])
 
 
+def test_what_came_before_there_was_room_is_not_moved_when_there_is():
+    echo = Echo()
+    with serving(echo, NEVER, budget=20_000_000) as http, http.connect() as promised, http.connect() as wire:
+        promised.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 19999999\r\n\r\n")
+        until(lambda: [one._reader.phase for one in list(http.server._shared.connections)].count(BODY) == 1)
+        promised.send(b"x")
+        until(lambda: http.budget.promised == 19_999_999)
+        sent = post(body(10_000_000))
+        wire.send(sent[:6_000_000])
+        until(lambda: http.budget.held > 5_900_000)
+        promised.reset()
+        until(lambda: http.budget.promised == 0)
+        wire.send(sent[6_000_000:9_000_000])
+        until(lambda: http.budget.held > 8_900_000)
+        assert http.budget.promised == 0  # to move megabytes would keep all other clients waiting
+        wire.send(sent[9_000_000:])
+        assert wire.read().status == 200
+        assert digests(echo.bodies) == digests([body(10_000_000)])
+        assert http.budget.held == 0
+
+
 def test_they_share_the_budget_of_bytes_that_came():
     hold = Hold()
     with serving(hold, NEVER, budget=1_000_000) as http, http.connect() as one, http.connect() as other:
