@@ -111,6 +111,23 @@ def test_one_that_comes_slowly_is_waited_for():
         assert wire.read().status == 200
 
 
+def test_one_in_chunks_comes_no_slower_behind_one_of_known_length():
+    rooms: list[set[int]] = []
+    for before in (b"", post(body(600_000))):
+        with serving(Echo(), NEVER) as http, http.connect() as wire:
+            wire.send(before)
+            if before:
+                assert wire.read().status == 200
+            wire.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx")
+            until(lambda http=http: http.budget.held == 1)
+            (connection,) = http.server._shared.connections
+            rooms.append(set())
+            http.call(lambda room=rooms[-1], one=connection: room.add(len(one.get_buffer(-1))))
+            wire.send(b"\r\n0\r\n\r\n")
+            assert wire.read().body == b"POST / 1"
+    assert rooms[0] == rooms[1]
+
+
 def test_promises_of_many_that_send_nothing_do_not_keep_others_out():
     echo = Echo()
     with serving(echo, NEVER, budget=20_000_000) as http:

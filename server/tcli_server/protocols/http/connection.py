@@ -125,21 +125,24 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        self._place = self._reader.place() if self._reader.phase is BODY and not self._unread else None
+        self._place = None
+        if self._reader.phase is not BODY or self._unread:
+            return self._arrivals
+        self._place = self._reader.place()
         if self._place is not None and self._current is not None:  # as `_has_room` allows
             self._place = self._place[:MAX_READ_AHEAD]
-        return self._arrivals if self._place is None else self._place
+        return self._shared.arrivals if self._place is None else self._place
 
     def buffer_updated(self, count: int) -> None:
         if self._closing or self._refusal is not None:
             return
         if self._place is not None:
             self._place = None
-            self._arrivals = self._shared.arrivals[:SLICE]  # as there may be more of this kind
+            self._arrivals = self._shared.arrivals[:SLICE]  # for heads, as there may be more of this kind
             self._reader.placed(count)
             self._since = time.monotonic()
         else:
-            self._take(bytes(self._arrivals[:count]))
+            self._take(bytes(self._shared.arrivals[:count]))
         waiting = self._waiting
         usual = len(waiting) == 1 and self._current is None and self._reader.phase is BETWEEN
         if usual and not (self._something_else or self._unread or self._writing_paused or self._reading_paused):
