@@ -1,6 +1,8 @@
 """Models written for Triton's Python backend, run by the engine."""
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, UnsupportedError
 from tcli_server.observability.log import LogOptions, configure_log
 from tcli_server.request import InferenceRequest, InferenceResponse
+from waiting import until
 
 SIXTEEN = np.arange(16, dtype=np.float32)
 
@@ -24,6 +27,24 @@ def test_a_model_gets_requests_and_gives_responses(tmp_path: Path):
             np.testing.assert_array_equal(response.outputs["OUTPUT0"], array)
         statistics = engine.statistics("identity").model_stats[0]
     assert statistics.inference_stats.success.count == statistics.execution_count == 3
+
+
+def test_what_is_answered_does_not_wait_for_the_garbage_collector(tmp_path: Path):
+    write_python_model(tmp_path, "identity", IDENTITY)
+    with Engine(tmp_path) as engine:
+        gone = []
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                array = np.zeros(3_000_000, np.float32)
+                gone.append(weakref.ref(array))
+                engine.infer("identity", {"INPUT0": array})
+                del array
+            engine.infer("identity", {"INPUT0": SIXTEEN})  # in whose place the last one may still lie
+            until(lambda: not any(one() is not None for one in gone))
+        finally:
+            gc.enable()
 
 
 def test_a_model_tells_its_own_configuration(tmp_path: Path):
