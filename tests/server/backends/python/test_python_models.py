@@ -68,6 +68,7 @@ def test_a_model_tells_its_own_configuration(tmp_path: Path):
         np.testing.assert_array_equal(engine.infer("own", {"INPUT0": array}).outputs["OUTPUT0"], array)
 
 
+@pytest.mark.usefixtures("log_of_its_own")
 def test_an_exception_reaches_the_client_in_one_line_and_the_log_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
