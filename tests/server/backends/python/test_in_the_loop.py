@@ -118,6 +118,19 @@ def test_those_who_wait_for_a_process_that_ended_wait_for_the_next_one(client: C
     assert statuses == [200] * 7 + [503]
 
 
+def test_a_process_that_ends_while_the_loop_is_busy(client: Client):
+    loop, leave = client.server._loop, threading.Event()
+    supervisor = client.engine.model("m").instances[0].instance._supervisor
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.ask, 1, "wait")
+        until(lambda: not client.engine.model("m").idle)
+        loop.call_soon_threadsafe(leave.wait, 60)
+        supervisor.process.kill()
+        until(lambda: supervisor.restarts == 1 and supervisor.fit)  # all that was the old one's is cleared away
+        leave.set()
+        assert answer.result().status_code == 503
+
+
 def test_the_server_ends_with_a_request_on_its_way(client: Client):
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.ask, 1, "wait")
