@@ -45,17 +45,23 @@ class Wire:
         with contextlib.suppress(OSError):  # the server may have been first
             self.socket.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        """Leave as a program does that ends: the server gets an end of input, as from one that only half-closes."""
+        self.socket.close()
+
     def reset(self) -> None:
         """Leave without a goodbye: the server gets a reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.socket.close()
 
     def read(self, head: bool = False) -> Response:
-        """The next response; `head` for one to a HEAD request, which has no body."""
+        """The next response behind all that are only interim; `head` for one to a HEAD request, which has no body."""
         while b"\r\n\r\n" not in self._data:
             self._more()
         lines, _, self._data = self._data.partition(b"\r\n\r\n")
         status, *rest = lines.decode().split("\r\n")
+        if status.split()[1] == "100":
+            return self.read(head)
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
         length = 0 if head else int(headers.get("content-length", 0))
         while len(self._data) < length:

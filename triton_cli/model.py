@@ -8,6 +8,7 @@ import typer
 from triton_cli.console import fail, out, printable
 from triton_cli.model_view import show_config, show_index, show_json, show_statistics
 from triton_cli.server_address import Protocol, Url, asked
+from triton_cli.tables import one_line
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -58,7 +59,7 @@ def list_models(
     if json:
         show_json([_document(row, defaults=False) for row in rows])
     else:
-        show_index(rows)
+        show_index(rows, "no model is ready" if ready else "the server's repositories have no models")
 
 
 @app.command()
@@ -97,13 +98,18 @@ def unload(
     protocol: Protocol = None,
     url: Url = "localhost",
 ) -> None:
-    """Take a model out of service; what is queued for it is still answered."""
+    """Take a model out of service; what is queued for it is still answered. Says which ensembles stop with it."""
     with asked(url, protocol, LOAD_SECONDS) as server:
-        known = any(row.name == name for row in server.index())
+        before = server.index()
         server.unload(name, dependents)
-    if not known:  # servers answer that with success
+        after = server.index()
+    if not any(row.name == name for row in before):  # servers answer that with success
         fail(f"the server knows no model '{name}'", "see `tcli model list` for those that it knows")
     out().print(f"unloaded {printable(name)}", markup=False)
+    ready = {(row.name, row.version) for row in before if row.state == "READY"}
+    for row in after:  # ensembles that are made of it, and their models
+        if row.name != name and row.state != "READY" and (row.name, row.version) in ready:
+            out().print(f"not ready any more: {printable(row.name)} ({one_line(row.reason)})", markup=False)
 
 
 @app.command()

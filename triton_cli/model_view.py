@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from tritonclient.grpc.service_pb2 import ModelStatistics, RepositoryIndexResponse
 
 
-def show_index(rows: "Sequence[RepositoryIndexResponse.ModelIndex]") -> None:
-    """One row for each version."""
+def show_index(rows: "Sequence[RepositoryIndexResponse.ModelIndex]", empty: str) -> None:
+    """One row for each version; `empty` says why there are none."""
     show_table(
         ("MODEL", "VERSION", "STATE", "REASON"),
         [(one_line(row.name), row.version, row.state or "not loaded", one_line(row.reason)) for row in rows],
-        "the server's repositories have no models",
+        empty,
     )
 
 

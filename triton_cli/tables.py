@@ -51,7 +51,13 @@ def print_whole(renderable: "Tree | Table") -> bool:
         if isinstance(renderable, Table):
             return False
         width = console.width
-    Console(width=width, highlight=False, emoji=False).print(renderable)
+    whole = Console(width=width, highlight=False, emoji=False)
+    if console.is_terminal:
+        whole.print(renderable)
+    else:  # as wide as its widest line: nobody who reads a file wants the blanks
+        with whole.capture() as printed:
+            whole.print(renderable)
+        console.out("\n".join(line.rstrip() for line in printed.get().splitlines()), highlight=False)
     return True
 
 

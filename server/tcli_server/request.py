@@ -245,8 +245,9 @@ class InferenceRequest:
         """
         if self.cancel(only_waiting=True):
             return
-        if self.work is not None:
-            self.work.stop()
+        work = self.work
+        if work is not None:
+            work.stop()
         elif self.queue is not None:  # it waits for several steps, which have nobody else to tell them
             self.cancel()
 
@@ -300,6 +301,7 @@ class InferenceRequest:
             LOG.exception("the end of a request to '%s' could not be recorded", self.model_name)
         self.inputs = {}
         self.raw_input = None
+        self.work = None  # it holds the request, and the inputs that were there to compute with
         self._reply(response)
         self.reply = _no_reply  # it may hold the caller, who may hold the request
 

@@ -59,11 +59,29 @@ def test_the_life_of_a_model(server: tuple[Server, str]):
     rows = cells(run("stats", "-u", url))
     assert rows[0][:7] == ["MODEL", "VERSION", "REQUESTS", "FAILED", "INFERENCES", "EXECUTIONS", "AVG"]
     assert [row[:7] for row in rows[1:]] == [[name, "1", "1", "0", "2", "1", "2.0"] for name in ("add_sub", "pipe")]
-    assert cells(run("unload", "pipe", "--unload-dependents", "-u", url)) == [["unloaded", "pipe"]]
+    assert cells(run("unload", "pipe", "--unload-dependents", "-u", url)) == [
+        ["unloaded", "pipe"],
+        ["not", "ready", "any", "more:", "add_sub", "(unloaded)"],
+    ]
     documents = json.loads(run("list", "--json", "-u", url).stdout)
     assert documents[0] == {"name": "add_sub", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}
     assert documents[1] == {"name": "broken"}
-    assert cells(run("list", "--ready", "-u", url)) == [["the", "server's", "repositories", "have", "no", "models"]]
+    assert cells(run("list", "--ready", "-u", url)) == [["no", "model", "is", "ready"]]
+
+
+def test_an_unload_says_which_ensembles_stop(server: tuple[Server, str]):
+    run("load", "pipe", "-u", server[1])
+    told = run("unload", "add_sub", "-u", server[1]).stdout.splitlines()
+    why = "ensemble 'pipe' depends on 'add_sub' which has no loaded version"
+    assert told == ["unloaded add_sub", f"not ready any more: pipe ({why})"]
+    assert run("unload", "add_sub", "-u", server[1]).stdout.splitlines() == ["unloaded add_sub"]
+
+
+def test_a_pipe_gets_no_blanks_behind_what_is_short(server: tuple[Server, str]):
+    run("load", "broken", "-u", server[1])
+    lines = run("list", "-u", server[1]).stdout.splitlines()
+    assert max(map(len, lines)) > 60  # the reason why one is not there
+    assert lines == [line.rstrip() for line in lines]
 
 
 def test_a_configuration_as_text_and_as_json(server: tuple[Server, str], tmp_path: Path):

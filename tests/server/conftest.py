@@ -1,7 +1,10 @@
 """Fixtures for tests that start servers of their own."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tcli_server.observability.log import LOG
 from tcli_server.serving import ServeOptions
 
 
@@ -9,3 +12,15 @@ from tcli_server.serving import ServeOptions
 def loopback() -> ServeOptions:
     """Free ports, loopback only, for a server that one test has to itself."""
     return ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
+
+
+@pytest.fixture
+def log_of_its_own() -> Iterator[None]:
+    """For a test that configures the log, which is the process's: as it was again afterwards."""
+    before, level, propagate = list(LOG.handlers), LOG.level, LOG.propagate
+    LOG.handlers.clear()
+    yield
+    for handler in LOG.handlers:
+        handler.close()
+    LOG.handlers[:], LOG.propagate = before, propagate
+    LOG.setLevel(level)

@@ -13,6 +13,7 @@ _M_MMAP_THRESHOLD = -3
 _REUSED = 16 << 20
 _LARGEST_REUSED = 32 << 20  # the most that glibc allows
 _LARGE_BLOCK = 1 << 20
+_NEVER_REUSED = 128 << 10  # glibc's default
 
 REUSING_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(_LARGEST_REUSED), "MALLOC_TRIM_THRESHOLD_": str(_REUSED)}
 """Environment variables that have the allocator of a process do as `reuse_freed_blocks` says."""
@@ -32,9 +33,11 @@ def keep_large_blocks_apart() -> None:
     """Have the C library's allocator give each large block back as soon as it is free, for the rest of the process.
 
     glibc takes blocks of a size from its heap once such a block was freed. Weights of models that come and go then lie
-    among small blocks that stay, and the process grows by what lies between.
+    among small blocks that stay, and the process grows by what lies between. Undoes `reuse_freed_blocks`: who counts memory
+    wants what is free to be gone.
     """
     _set(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    _set(_M_TRIM_THRESHOLD, _NEVER_REUSED)
 
 
 def return_freed_memory() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +22,24 @@ def _cgroup_limit(file: Path) -> float:
         return float("inf")
 
 
+def _process_limit() -> float:
+    """What is left of the process's own limit (`ulimit -v`) in bytes, infinite where there is none.
+
+    Unlike memory, addresses are used up by what is only reserved: for threads, for programs, and for bodies to come.
+    """
+    if sys.platform == "win32":
+        return float("inf")
+    import resource
+
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    limited = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return max(0, min(limited) - psutil.Process().memory_info().vms) if limited else float("inf")
+
+
 @cache
 def usable_memory() -> int:
-    """Bytes that this process may use: the machine's memory or the container's limit, whichever is less."""
-    return int(min(psutil.virtual_memory().total, *map(_cgroup_limit, _CGROUP_LIMITS)))
+    """Bytes that this process may use: the machine's memory, the container's limit or its own, whichever is least."""
+    return int(min(psutil.virtual_memory().total, _process_limit(), *map(_cgroup_limit, _CGROUP_LIMITS)))
 
 
 def resident_memory() -> tuple[int, int]:

@@ -332,6 +332,8 @@ class OnDemand(Demand, LoadWatch):
             self._catalog.works(name)
             self.published(name)
         reason = self._catalog.failed(name, error) if error is not None else ""
+        if error is not None and not isinstance(error, UnwantedError):
+            LOG.warning("%s", error)
         with self._lock:
             awaited = self._waiting.get(name)
             if awaited is None:  # the server ends

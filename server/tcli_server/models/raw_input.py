@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from tcli_server.copying import as_bytes
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.request import InferenceRequest
 from tcli_server.spec import ModelSpec
@@ -29,7 +30,7 @@ def shape_raw_input(request: InferenceRequest, spec: ModelSpec) -> None:
         array = _numbers(raw, tensor.name, tensor.dtype, dims, spec.name)
     elif all(dim == 1 for dim in dims):
         array = np.empty(1, np.object_)
-        array[0] = bytes(raw)
+        array[0] = as_bytes(raw)
         array = array.reshape(dims)
     else:
         raise InvalidArgumentError(f"For BYTE datatype raw input '{tensor.name}', the model must have input shape [1]")

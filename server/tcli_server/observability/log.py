@@ -63,8 +63,9 @@ class _TritonFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, UTC)
         stamp = f"{moment:%Y-%m-%dT%H:%M:%SZ} {letter}" if self._iso8601 else f"{letter}{moment:%m%d %H:%M:%S.%f}"
         message = escaped(record.getMessage())
-        if record.exc_info:
-            lines = self.formatException(record.exc_info).split("\n")
+        further = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        if further:
+            lines = further.split("\n")
             message += "".join(f"\n  {escaped(line)}" for line in lines)  # indented: no line of it is an event's
         return f"{stamp} {self._pid} {record.module}] {message}"
 

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from tcli_server.copying import as_bytes
 from tcli_server.datatypes import BY_NAME, DataType
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.protocols.texts import short
@@ -91,7 +92,7 @@ def decode_raw(data: bytes | memoryview, kind: DataType, shape: Shape, tensor: s
         return np.frombuffer(data, kind.dtype).reshape(shape)
     count = element_count(shape, kind, tensor, model)
     if not kind.size:
-        return _decode_bytes(bytes(data), count, shape, tensor, model)
+        return _decode_bytes(as_bytes(data), count, shape, tensor, model)
     if count * kind.size != size:
         raise InvalidArgumentError(
             f"input byte size mismatch for input '{short(tensor)}' for model '{short(model)}'. Expected "

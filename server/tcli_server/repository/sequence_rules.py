@@ -150,7 +150,7 @@ def _initial(
         report.add(
             field, found, f"{BY_CONFIG_TYPE[state.data_type].name}, as the state's", "write the state's data type"
         )
-    wrong = [dim for dim in initial.dims if dim < 1]
+    wrong = [dim for dim in initial.dims if dim < 0]
     fits = len(initial.dims) == len(state.dims) and all(
         dim in (-1, own) for dim, own in zip(state.dims, initial.dims, strict=True)
     )

@@ -1,5 +1,7 @@
 """How much memory there is to use: the machine's, or a container's limit."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +29,16 @@ def test_a_container_limit(
     files[version].write_text(limit)
     monkeypatch.setattr(memory, "_CGROUP_LIMITS", files)
     assert memory.usable_memory() == (expected or psutil.virtual_memory().total)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nowhere else is the limit kept")
+@pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_the_process_s_own_limit(kind: str):
+    code = f"""
+import resource
+from tcli_server.hardware.memory import usable_memory
+resource.setrlimit(resource.{kind}, (2 << 30, 2 << 30))
+print(usable_memory())
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 0 < int(output) < 2 << 30

@@ -82,6 +82,31 @@ def test_requests_behind_a_slow_one_are_left_in_the_network(framed, size: int):
         until(lambda: http.budget.held == 0)
 
 
+def test_a_large_body_behind_a_slow_request_is_left_there_however_much_comes_at_once():
+    """The system's buffer has grown by what came before, and one read could take a megabyte."""
+    hold = Hold()
+    with serving(hold) as http, http.connect() as wire:
+        for _ in range(5):
+            wire.send(post(b"x" * 30_000_000))
+            assert wire.read().status == 200
+        wire.send(get("/hold"))
+        hold.wait()
+        request, sent = post(b"x" * 10_000_000), []
+        pieces = [request[begin : begin + 65536] for begin in range(0, len(request), 65536)]
+        sender = threading.Thread(target=lambda: [sent.append(wire.send(piece)) for piece in pieces])
+        blocked = threading.Event()
+        http.loop.call_soon_threadsafe(blocked.wait, PATIENCE)  # so that much of it comes at once
+        sender.start()
+        settled(sent)
+        blocked.set()
+        paused: list[bool] = []
+        until(lambda: http.call(lambda: paused.extend(_paused(http))) or paused[-1])
+        assert http.budget.held <= 2 * MAX_READ_AHEAD
+        hold.answer(http)
+        assert [wire.read().body for _ in range(2)] == [b"held", b"/"]
+        sender.join(PATIENCE)
+
+
 def test_a_refusal_behind_answers_that_were_not_read_ends_with_the_client_s_goodbye(monkeypatch: pytest.MonkeyPatch):
     """The server stopped to read meanwhile, and has to begin again to hear of it."""
     monkeypatch.setattr("tcli_server.protocols.http.connection.LINGER_SECS", 3600)

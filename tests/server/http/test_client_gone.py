@@ -37,6 +37,70 @@ def test_an_end_of_input_may_be_a_half_close():
         assert len(hold.gone) == 1
 
 
+class Told:
+    """A handler that answers nothing and wants to hear everything of its client."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.lost: list[bool] = []
+        self.exchanges: list[Exchange] = []
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        exchange.on_gone = self._hear
+        self.arrived.set()
+
+    def _hear(self, lost: bool) -> None:
+        self.lost.append(lost)
+        self.exchanges[0].on_gone = self._hear
+
+
+def test_a_client_that_closed_as_most_do_when_they_end_is_told_to_be_lost_while_its_request_runs():
+    told = Told()
+    with serving(told) as http:
+        with http.connect() as wire:
+            wire.send(get())
+            assert told.arrived.wait(60)
+        until(lambda: http.connections() == 0)
+    assert told.lost == [False, True]
+
+
+def test_a_half_closed_client_is_asked_once_whether_it_is_there_and_stays():
+    told = Told()
+    with serving(told) as http, http.connect() as wire:
+        wire.send(get())
+        wire.half_close()
+        assert wire.read_interim() == b"HTTP/1.1 100 Continue"
+        assert wire.silent(0.5)  # several looks later
+        http.call(lambda: told.exchanges[0].respond(200, b"{}"))
+        assert wire.rest().startswith(b"HTTP/1.1 200 OK")
+    assert told.lost == [False]
+
+
+def test_a_client_of_http_1_0_is_sent_nothing_that_it_does_not_know():
+    told = Told()
+    with serving(told) as http, http.connect() as wire:
+        wire.send(b"GET / HTTP/1.0\r\n\r\n")
+        wire.half_close()
+        until(lambda: told.lost == [False])
+        http.call(lambda: told.exchanges[0].respond(200, b"{}"))
+        assert wire.rest().startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_response_that_has_begun_is_not_interrupted_and_its_reader_is_missed_all_the_same():
+    told = Told()
+    with serving(told) as http:
+        with http.connect() as wire:
+            wire.send(get())
+            assert told.arrived.wait(60)
+            http.call(lambda: told.exchanges[0].begin(200, b""))
+            assert wire.read_interim().startswith(b"HTTP/1.1 200 OK")
+        until(lambda: told.lost == [False])
+        http.call(lambda: told.exchanges[0].write(b"one"))  # what comes back is a reset
+        until(lambda: http.connections() == 0)
+    assert told.lost == [False, True]
+
+
 def test_it_is_told_only_once():
     hold = Hold()
     with serving(hold) as http:

@@ -111,6 +111,23 @@ def test_one_that_comes_slowly_is_waited_for():
         assert wire.read().status == 200
 
 
+def test_one_in_chunks_comes_no_slower_behind_one_of_known_length():
+    rooms: list[set[int]] = []
+    for before in (b"", post(body(600_000))):
+        with serving(Echo(), NEVER) as http, http.connect() as wire:
+            wire.send(before)
+            if before:
+                assert wire.read().status == 200
+            wire.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx")
+            until(lambda http=http: http.budget.held == 1)
+            (connection,) = http.server._shared.connections
+            rooms.append(set())
+            http.call(lambda room=rooms[-1], one=connection: room.add(len(one.get_buffer(-1))))
+            wire.send(b"\r\n0\r\n\r\n")
+            assert wire.read().body == b"POST / 1"
+    assert rooms[0] == rooms[1]
+
+
 def test_promises_of_many_that_send_nothing_do_not_keep_others_out():
     echo = Echo()
     with serving(echo, NEVER, budget=20_000_000) as http:
@@ -126,6 +143,27 @@ def test_promises_of_many_that_send_nothing_do_not_keep_others_out():
         until(lambda: http.connections() == 0)
         assert (http.budget.held, http.budget.promised) == (0, 0)
         assert digests(echo.bodies) == digests([body(600_000)])
+
+
+def test_what_came_before_there_was_room_is_not_moved_when_there_is():
+    echo = Echo()
+    with serving(echo, NEVER, budget=20_000_000) as http, http.connect() as promised, http.connect() as wire:
+        promised.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 19999999\r\n\r\n")
+        until(lambda: [one._reader.phase for one in list(http.server._shared.connections)].count(BODY) == 1)
+        promised.send(b"x")
+        until(lambda: http.budget.promised == 19_999_999)
+        sent = post(body(10_000_000))
+        wire.send(sent[:6_000_000])
+        until(lambda: http.budget.held > 5_900_000)
+        promised.reset()
+        until(lambda: http.budget.promised == 0)
+        wire.send(sent[6_000_000:9_000_000])
+        until(lambda: http.budget.held > 8_900_000)
+        assert http.budget.promised == 0  # to move megabytes would keep all other clients waiting
+        wire.send(sent[9_000_000:])
+        assert wire.read().status == 200
+        assert digests(echo.bodies) == digests([body(10_000_000)])
+        assert http.budget.held == 0
 
 
 def test_they_share_the_budget_of_bytes_that_came():

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +10,7 @@ import pytest
 
 from tcli_server.observability.log import LOG, LogOptions, configure_log
 
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    before, level, propagate = list(LOG.handlers), LOG.level, LOG.propagate
-    LOG.handlers.clear()
-    yield
-    for handler in LOG.handlers:
-        handler.close()
-    LOG.handlers[:], LOG.propagate = before, propagate
-    LOG.setLevel(level)
+pytestmark = pytest.mark.usefixtures("log_of_its_own")
 
 
 def log_all() -> None:

@@ -218,7 +218,9 @@ def test_statistics_load_nothing(repository: Path):
             engine.statistics("four")
 
 
-def test_a_model_that_cannot_be_loaded_answers_all_with_the_reason_and_is_tried_again_later(repository: Path):
+def test_a_model_that_cannot_be_loaded_answers_all_with_the_reason_and_is_tried_again_later(
+    repository: Path, caplog: pytest.LogCaptureFixture
+):
     file = repository / "one" / "1" / "model.onnx"
     right = file.read_bytes()
     file.write_bytes(b"broken")
@@ -229,6 +231,7 @@ def test_a_model_that_cannot_be_loaded_answers_all_with_the_reason_and_is_tried_
             error = each.error()
             assert error.startswith("UNAVAILABLE: model 'one' could not be loaded: load failed for model 'one': ")
             assert str(file) in error
+        assert caplog.text.count("load failed for model 'one'") == 1
         again = Asked(engine, "one").error()
         assert "the next attempt is possible in" in again
         assert tally(engine, "one").failures == 1

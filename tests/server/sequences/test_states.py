@@ -18,7 +18,7 @@ CONFIG = """
 backend: "onnxruntime" max_batch_size: {batch}
 input {{ name: "IN" data_type: TYPE_FP32 dims: [ {dims} ] }}
 output [ {outputs} ]
-sequence_batching {{ {more} state {{ input_name: "PAST" output_name: "NEXT" data_type: TYPE_FP32 dims: [ {state} ] }} }}
+sequence_batching {{ {more} state {{ input_name: "PAST" output_name: "NEXT" data_type: TYPE_FP32 dims: [ {state} ] {initial} }} }}
 """
 
 
@@ -27,7 +27,9 @@ def shown(dims: object, more: str = "") -> str:
     return f'{{ name: "NEXT" data_type: TYPE_FP32 dims: [ {dims} ] {more} }}'
 
 
-def write(repository: Path, node: list, batch: int, dims: str, state: str, outputs: str, more: str) -> None:
+def write(
+    repository: Path, node: list, batch: int, dims: str, state: str, outputs: str, more: str, initial: str = ""
+) -> None:
     """A model whose NEXT is made of IN and PAST."""
     width: int | str = int(dims) if dims != "-1" else "M"
     shape = ["N", width] if batch else [width]
@@ -37,7 +39,7 @@ def write(repository: Path, node: list, batch: int, dims: str, state: str, outpu
             tensor.type.tensor_type.shape.dim[1].dim_param = "M"
     graph = helper.make_graph(node, "states", tensors[:2], tensors[2:])
     model = helper.make_model(graph, ir_version=8, opset_imports=onnx_models.OPSET).SerializeToString()
-    config = CONFIG.format(batch=batch, dims=dims, outputs=outputs, state=state, more=f"{more} {LONG}")
+    config = CONFIG.format(batch=batch, dims=dims, outputs=outputs, state=state, more=f"{more} {LONG}", initial=initial)
     write_model(repository, "states", model, config)
 
 
@@ -88,6 +90,19 @@ def test_a_state_that_grows_against_the_configuration_fails_nobody_else(tmp_path
 
         with ThreadPoolExecutor(4) as clients:
             assert all(clients.map(client, range(1, 5)))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("data", ["zero_data: true", 'data_file: "nothing"'])
+def test_a_state_that_grows_may_start_with_nothing(tmp_path: Path, strategy: str, data: str):
+    initial = f'initial_state {{ name: "none" data_type: TYPE_FP32 dims: [ 0 ] {data} }}'
+    write(tmp_path, JOINED, 4, "1", "-1", shown(-1), STRATEGIES[strategy], initial)
+    (tmp_path / "states" / "initial_state").mkdir()
+    (tmp_path / "states" / "initial_state" / "nothing").touch()
+    with Engine(tmp_path) as engine, ThreadPoolExecutor(4) as clients:
+        list(clients.map(lambda number: ask(engine, number, [number], start=True), range(1, 5)))
+        answers = clients.map(lambda number: ask(engine, number, [0]).tolist(), range(1, 5))
+        assert list(answers) == [[[number, 0]] for number in range(1, 5)]
 
 
 def test_what_a_sequence_keeps_is_no_part_of_a_larger_array(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Which Python runs a model: the server's own, or one that the configuration names (`EXECUTION_ENV_PATH`)."""
 
 import os
+import posixpath
 import sys
 import tarfile
 import threading
@@ -64,6 +65,20 @@ def python_environment(path: str, model_folder: Path) -> PythonEnvironment:
     return PythonEnvironment(str(interpreter), variables)
 
 
+def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Refuse what leads out of the folder, but for the interpreter of a virtual environment, which is such a link itself.
+
+    Raises:
+        tarfile.FilterError: it does; nothing can be written through that one link either.
+    """
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.AbsoluteLinkError:
+        if member.issym() and posixpath.normpath(member.name).startswith("bin/python"):
+            return tarfile.tar_filter(member, folder)
+        raise
+
+
 def _unpack(archive: Path) -> Path:
     """The folder of an archive's content; unpacked once, for all models that name it, and anew when the file changes."""
     with _unpacking:
@@ -76,7 +91,7 @@ def _unpack(archive: Path) -> Path:
         LOG.info("unpacking %s", archive)
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")  # refuses what leads out of the folder
+                tar.extractall(folder, filter=_inside)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise InvalidArgumentError(
                 f"EXECUTION_ENV_PATH: {archive} cannot be unpacked: {type(error).__name__}: {error}"

@@ -1,5 +1,7 @@
 """What a worker says went wrong in its model."""
 
+import logging
+
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.errors import InternalError
 from tcli_server.observability.log import LOG
@@ -13,5 +15,8 @@ def failure(reply: Message, what: str, before: str = ": ") -> None:
     """
     if "failure" in reply:
         text, trace = reply["failure"]
-        LOG.error("%s\n%s", what, trace)
+        record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, "%s", (what,), None)
+        record.exc_text = trace.rstrip("\n")  # of an exception that is not in this process
+        if LOG.isEnabledFor(logging.ERROR):
+            LOG.handle(record)
         raise InternalError(f"{what}{before}{text}")

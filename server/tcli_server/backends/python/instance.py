@@ -203,6 +203,7 @@ class PythonInstance:
 
         Nor are those that its senders have answered. What a decoupled model has begun it may still have been running.
         """
+        self._supervisor.note_end(process)  # or who is spared would be given to it again
         calls = [self._close(number) for number in numbers]
         begun = 0 if process is self._dead else process.begun  # what it had begun before it ended is told already
         self._dead = process

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,6 +82,8 @@ class WorkerProcess:
                     f"instance {name}: '{interpreter}' cannot be started: {error.strerror or error}"
                 ) from None
             opened.pop_all()
+        # An event loop may watch it: one that was closed would never wake that, and its number may soon be another one's.
+        weakref.finalize(self, self._order_socket.close)
         self._listener = threading.Thread(target=self._listen, name=f"{name} calls", daemon=True)
         self._reader = threading.Thread(target=self._read_output, name=f"{name} output", daemon=True)
         self._listener.start()
@@ -196,7 +199,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End it if it has not ended, and free what is held for it."""
-        self._orders.close()
+        self._orders.hang_up()
         if self._ending.wait(_LAST_WORDS_SECS) is None:
             self.kill()
             self._ending.wait()
@@ -212,7 +215,7 @@ class WorkerProcess:
                 return
             self._closed = True
         self.branches.close()
-        self._orders.close()
+        self._orders.hang_up()
         self._calls.close()
         self.requests.forget()
         self.responses.forget()

@@ -73,6 +73,12 @@ class Supervisor:
         with self._change:
             self._change.wait_for(lambda: self.fit or self.failing or self._closed.is_set(), secs)
 
+    def note_end(self, process: WorkerProcess) -> None:
+        """Somebody has seen that it ended, perhaps before the thread that listens to it has."""
+        with self._change:
+            if process is self.process:
+                self.fit = False
+
     def close(self) -> None:
         """Let it end; start no other."""
         with self._change:
@@ -115,7 +121,7 @@ class Supervisor:
     def _gone(self, process: WorkerProcess) -> None:
         """A process has ended; in a thread of its own that ends with this."""
         with self._change:
-            if not self.fit or process is not self.process:
+            if self._closed.is_set() or process is not self.process:
                 return
             self.fit = False
             self.deaths += 1

@@ -146,7 +146,7 @@ class HttpApplication:
 
     def _index(self, exchange: Exchange, *_: str) -> None:
         def index() -> bytes:
-            ready = read_index(bytes(exchange.body), self._max_input_size)
+            ready = read_index(exchange.body, self._max_input_size)
             models = to_json(self._engine.repository_index(ready), defaults=False).get("models", [])
             return orjson.dumps(models)
 
@@ -154,7 +154,7 @@ class HttpApplication:
 
     def _load(self, exchange: Exchange, name: str, _: str) -> None:
         def load() -> "Future[None]":
-            config, files = read_load(bytes(exchange.body), self._max_input_size)
+            config, files = read_load(exchange.body, self._max_input_size)
             exchange.body = _EMPTY
             return self._engine.begin_load(name, config, files)
 
@@ -163,7 +163,7 @@ class HttpApplication:
 
     def _unload(self, exchange: Exchange, name: str, _: str) -> None:
         def unload() -> "Future[None]":
-            return self._engine.begin_unload(name, read_unload(bytes(exchange.body), self._max_input_size))
+            return self._engine.begin_unload(name, read_unload(exchange.body, self._max_input_size))
 
         self._check_explicit()
         self._in_thread(self._control_pool, exchange, unload)

@@ -14,11 +14,9 @@ from typing import cast
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http.errors import error_body
 from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
+from tcli_server.protocols.http.half_close import CONTINUE, WAIT_SECS, next_look, was_reset
 from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, ByteBudget, HttpLimits
 from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
-
-HALF_CLOSE_SECS = 0.05
-"""After an end of input: what is still worked on then is told that the client may be gone."""
 
 LINGER_SECS = 5.0
 """How long a client that was refused may go on sending before it is cut off, so that it can read why."""
@@ -29,7 +27,6 @@ _REQUESTS_PER_TURN = 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -68,6 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pumping = self._pump_scheduled = False
         self._reading_paused = self._writing_paused = False
         self._input_ended = False
+        self._begun = False  # the head of the current response is sent
         self._last_answers = False  # nothing is accepted any more, what is due is answered
         self._something_else = False  # there is more to turn to than requests: see `_when_answered`
         self._closing = False
@@ -127,19 +125,24 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        self._place = self._reader.place() if self._reader.phase is BODY and not self._unread else None
-        return self._arrivals if self._place is None else self._place
+        self._place = None
+        if self._reader.phase is not BODY or self._unread:
+            return self._arrivals
+        self._place = self._reader.place()
+        if self._place is not None and self._current is not None:  # as `_has_room` allows
+            self._place = self._place[:MAX_READ_AHEAD]
+        return self._shared.arrivals if self._place is None else self._place
 
     def buffer_updated(self, count: int) -> None:
         if self._closing or self._refusal is not None:
             return
         if self._place is not None:
             self._place = None
-            self._arrivals = self._shared.arrivals[:SLICE]  # as there may be more of this kind
+            self._arrivals = self._shared.arrivals[:SLICE]  # for heads, as there may be more of this kind
             self._reader.placed(count)
             self._since = time.monotonic()
         else:
-            self._take(bytes(self._arrivals[:count]))
+            self._take(bytes(self._shared.arrivals[:count]))
         waiting = self._waiting
         usual = len(waiting) == 1 and self._current is None and self._reader.phase is BETWEEN
         if usual and not (self._something_else or self._unread or self._writing_paused or self._reading_paused):
@@ -257,7 +260,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self._continue_due:
             self._continue_due = self._something_else = False
             if self._transport is not None and self._reader.phase is BODY and not self._reader.body_bytes:
-                self._transport.write(_CONTINUE)
+                self._transport.write(CONTINUE)
 
     def _pause_or_resume_reading(self) -> None:
         """A client that does not read its answers, or is far ahead of them, gets to send nothing more until it does."""
@@ -310,6 +313,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or exchange is not self._current:
             return
+        self._begun = True
         self.drop_body(exchange)
         if exchange.http_1_0:  # its end is that of the connection
             exchange.keep_alive = False
@@ -334,6 +338,7 @@ class Connection(asyncio.BufferedProtocol):
         if not exchange.http_1_0 and exchange.method != b"HEAD":
             transport.write(b"0\r\n\r\n")
         exchange.on_room = None
+        self._begun = False
         self._answered(exchange, not exchange.keep_alive or (self._last_answers and not self._more_due()))
 
     def _more_due(self) -> bool:
@@ -357,11 +362,25 @@ class Connection(asyncio.BufferedProtocol):
     # --- the end ---
 
     def _watch_half_closed(self, exchange: Exchange) -> None:
-        asyncio.get_running_loop().call_later(HALF_CLOSE_SECS, self._half_closed, exchange)
+        asyncio.get_running_loop().call_later(WAIT_SECS, self._half_closed, exchange)
 
     def _half_closed(self, exchange: Exchange) -> None:
         if exchange is self._current:
             _tell_gone(exchange, False)
+        if exchange is self._current and self._transport is not None:  # it is worked on, and may be for long
+            if not (self._begun or exchange.http_1_0):
+                self._transport.write(CONTINUE)
+            self._look_for_reset(exchange, WAIT_SECS)
+
+    def _look_for_reset(self, exchange: Exchange, seconds: float) -> None:
+        transport = self._transport
+        if transport is None or exchange is not self._current:
+            return
+        if was_reset(transport):
+            transport.abort()
+        else:
+            again = next_look(seconds)
+            asyncio.get_running_loop().call_later(seconds, self._look_for_reset, exchange, again)
 
     def _close(self, linger: bool = False) -> None:
         """Close once everything is sent.

@@ -36,7 +36,8 @@ class Exchange:
         keeps_body: set by a handler that needs the body even if the connection is lost, until it answers.
         on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
             before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
-            its input, which may only mean that it has nothing more to ask. Who sets it anew then is told of the loss, too.
+            its input, which may only mean that it has nothing more to ask. Who sets it anew then is told of the loss, too,
+            soon after it: see `half_close`.
         on_room: set by a handler that sends a body in pieces, and called in the loop whenever the transport has taken all
             that `write` had to leave to it.
     """

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tcli_server.copying import as_bytes
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
+from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.infer_request import QUICK, TakesLongError
 from tcli_server.protocols.http.json_pieces import Pieces, loads_flat, second_place
 from tcli_server.protocols.http.json_tensors import decode_json
@@ -20,7 +22,7 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 def decode_generate(
-    body: bytes, version: str, spec: ModelSpec, max_input_size: int, quickly: bool = False
+    body: Body, version: str, spec: ModelSpec, max_input_size: int, quickly: bool = False
 ) -> InferenceRequest:
     """Read a request.
 
@@ -41,24 +43,25 @@ def decode_generate(
         )
     if quickly and len(body) > QUICK:
         raise TakesLongError
-    document = loads_flat(body, list(spec.inputs))
+    text = as_bytes(body)
+    document = loads_flat(text, list(spec.inputs))
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: attempt to get members for non-object")
     request_id = document.get("id", "")
     if not isinstance(request_id, str):
         raise InternalError("Unable to parse 'id': attempt to access JSON non-string as string")
     request = InferenceRequest(spec.name, {}, (), version, request_id)
-    _Reader(request, spec, body, max_input_size).read(document)
+    _Reader(request, spec, text, max_input_size).read(document)
     return request
 
 
 class _Reader:
     """Fills one request."""
 
-    def __init__(self, request: InferenceRequest, spec: ModelSpec, body: bytes, max_input_size: int) -> None:
+    def __init__(self, request: InferenceRequest, spec: ModelSpec, text: bytes, max_input_size: int) -> None:
         self._request = request
         self._spec = spec
-        self._body = body
+        self._text = text
         self._limit = max_input_size
         self._consumed = 0
 
@@ -119,7 +122,7 @@ class _Reader:
 
     def _check_given_once(self) -> None:
         """A parser keeps the last of two members of one name; the first that is given again is said, as in Triton."""
-        places = {name: second_place(self._body, name) for name in self._request.inputs}
+        places = {name: second_place(self._text, name) for name in self._request.inputs}
         twice = [name for name, place in places.items() if place >= 0]
         if twice:
             raise self._given_twice(min(twice, key=lambda name: places[name]))

@@ -57,7 +57,7 @@ class Generation(ABC):
         if self._gone:  # while this waited for a thread; looked at after the body, which is dropped after this is set
             return
         try:
-            request = decode_generate(bytes(body), version, self._spec, self._shared.max_input_size, in_loop)
+            request = decode_generate(body, version, self._spec, self._shared.max_input_size, in_loop)
             request.reply = self._reply
             request.takes_many, request.window = True, self._window
             self._request = request

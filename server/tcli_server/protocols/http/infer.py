@@ -67,6 +67,8 @@ class Inference:
     def cancel(self, lost: bool) -> None:
         """The client is gone: nobody wants the answer, or perhaps somebody still does where it only ended its input."""
         self._gone = self._gone or lost
+        if not lost:
+            self._exchange.on_gone = self.cancel  # what runs goes on until it is sure that nobody waits for it
         if self._request is not None:
             self._request.cancel(only_waiting=not lost)
 

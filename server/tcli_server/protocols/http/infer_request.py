@@ -17,6 +17,9 @@ from tcli_server.request import InferenceRequest
 QUICK = 1 << 14
 """Bytes that are read within about a millisecond, and so may be in the event loop."""
 
+_QUICKLY_COPIED = 1 << 20
+"""Bytes of a raw input that may be copied in the event loop: a model of strings wants them as one."""
+
 _RESERVED_PREFIX = "triton_"
 _SHARED_MEMORY = "shared_memory_region"
 _MAX_DIM = 2**63 - 1
@@ -76,6 +79,8 @@ def decode_request(
     if json_length == 0:
         if len(body) > max_input_size:
             raise _too_large(len(body), "raw request", max_input_size)
+        if quickly and len(body) > _QUICKLY_COPIED:
+            raise TakesLongError
         return InferenceRequest(name, {}, model_version=version, raw_input=body), _BINARY_RESPONSE
     if json_length is None:
         json_length = len(body)
@@ -86,7 +91,7 @@ def decode_request(
     if quickly and json_length > QUICK:
         raise TakesLongError
     view = memoryview(body)
-    text = view[:json_length] if json_length < len(body) else bytes(body)
+    text = view[:json_length] if json_length < len(body) else body
     document = parse(text) if json_length <= QUICK else loads(text)
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: expected an object")

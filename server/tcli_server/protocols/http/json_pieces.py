@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tcli_server.copying import as_bytes
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.protocols.http.json_leaves import Leaves, leaves_of
 from tcli_server.protocols.http.json_text import (
@@ -69,7 +70,7 @@ def loads(body: bytes | memoryview, piece: int = PIECE) -> Any:
         InternalError: not JSON (Triton answers 500 here).
         InvalidArgumentError: nested too deeply, or too much of what is not `data`.
     """
-    return parse(body) if len(body) <= piece else _LargeText(bytes(body), piece, _DATA).parse(_in_inputs)
+    return parse(body) if len(body) <= piece else _LargeText(as_bytes(body), piece, _DATA).parse(_in_inputs)
 
 
 def loads_flat(body: bytes, names: Sequence[str], piece: int = PIECE) -> Any:

@@ -24,7 +24,7 @@ _WORTH_PLACING = 1 << 16
 """Bytes of a body that are still to come, from which on it pays to read them straight to their place."""
 
 _PLACED_AT_ONCE = 1 << 20
-"""Bytes read straight to their place before other connections have their turn."""
+"""Bytes read, or moved, straight to their place before other connections have their turn."""
 
 _HOST = re.compile(rb"[^\x00-\x20\x7f/?#@\\,]*")
 _FRAMING_PER_CHUNK = 32
@@ -225,6 +225,8 @@ class RequestReader:
         """Make room for a body of known length, if that is worth it and within what is not promised to others."""
         have, exchange = self.body_bytes, self._exchange
         if self._length - have < _WORTH_PLACING or exchange is None or b"upgrade" in exchange.headers:
+            return False
+        if have > _PLACED_AT_ONCE:  # there was no room until now
             return False
         if not self._budget.promise(self._length):
             return False

@@ -4,7 +4,9 @@ import base64
 import binascii
 from typing import Any
 
+from tcli_server.copying import as_bytes
 from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.json_pieces import loads
 from tcli_server.protocols.texts import short
 
@@ -13,7 +15,7 @@ _PIECE = 1 << 18
 """Characters of base64 decoded at a time; a multiple of four."""
 
 
-def read_index(body: bytes, max_size: int) -> bool:
+def read_index(body: Body, max_size: int) -> bool:
     """Whether only models that are ready are asked for.
 
     Raises:
@@ -26,7 +28,7 @@ def read_index(body: bytes, max_size: int) -> bool:
     return ready
 
 
-def read_load(body: bytes, max_size: int) -> tuple[str | None, dict[str, bytes]]:
+def read_load(body: Body, max_size: int) -> tuple[str | None, dict[str, bytes]]:
     """The `config` and the contents of the `file:<path>` parameters of a load request, by path.
 
     Raises:
@@ -50,7 +52,7 @@ def read_load(body: bytes, max_size: int) -> tuple[str | None, dict[str, bytes]]
     return config, files
 
 
-def read_unload(body: bytes, max_size: int) -> bool:
+def read_unload(body: Body, max_size: int) -> bool:
     """Whether models that only this one uses are to be unloaded too; anything but true is false, as in Triton.
 
     Raises:
@@ -61,15 +63,16 @@ def read_unload(body: bytes, max_size: int) -> bool:
     return isinstance(parameters, dict) and parameters.get("unload_dependents") is True
 
 
-def _parse_object(body: bytes, max_size: int) -> dict[str, Any]:
+def _parse_object(body: Body, max_size: int) -> dict[str, Any]:
     if len(body) > max_size:
         raise InvalidArgumentError(
             f"request body of {len(body)} bytes is larger than the limit of {max_size} bytes. Use --http-max-input-size "
             "to allow more"
         )
-    if not body.strip():
+    text = as_bytes(body)
+    if not text.strip():
         return {}
-    document = loads(body)
+    document = loads(text)
     if not isinstance(document, dict):
         raise InternalError("failed to parse the request JSON buffer: expected an object")
     return document

@@ -53,7 +53,7 @@ class States:
 def _read(entry: ModelSequenceBatching.State, folder: Path, batches: bool) -> State:
     dtype = BY_CONFIG_TYPE[entry.data_type].dtype
     initial = entry.initial_state[0] if entry.initial_state else None
-    dims = [max(dim, 1) for dim in (initial.dims if initial is not None else entry.dims)]
+    dims = list(initial.dims) if initial is not None else [max(dim, 1) for dim in entry.dims]
     if initial is not None and initial.data_file:
         path = folder / initial.data_file
         if dtype.hasobject:

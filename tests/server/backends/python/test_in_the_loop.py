@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from python_models import IDENTITY_CONFIG, write_python_model
+from tcli_server.backends.python.supervisor import Supervisor
 from tcli_server.engine import Engine
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
@@ -99,6 +100,35 @@ def test_a_process_that_ends_in_the_middle(client: Client):
     assert failed.status_code == 503
     assert "ended with status 4" in failed.json()["error"]
     assert client.counts() == (39, 1)
+
+
+def test_those_who_wait_for_a_process_that_ended_wait_for_the_next_one(client: Client, monkeypatch: pytest.MonkeyPatch):
+    heard = threading.Event()
+    hear = Supervisor._gone
+    monkeypatch.setattr(Supervisor, "_gone", lambda self, process: heard.wait(60) and hear(self, process))
+    instance = client.engine.model("m").instances[0].instance
+    instance._supervisor.process._on_gone = instance._supervisor._gone
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(client.ask, n, "exit" if n == 4 else "") for n in range(8)]
+        until(lambda: instance._dead is not None)
+        for _ in range(20):  # time to ask the one that is gone again and again
+            client.http.get("/v2/health/live")
+        heard.set()
+        statuses = sorted(answer.result().status_code for answer in answers)
+    assert statuses == [200] * 7 + [503]
+
+
+def test_a_process_that_ends_while_the_loop_is_busy(client: Client):
+    loop, leave = client.server._loop, threading.Event()
+    supervisor = client.engine.model("m").instances[0].instance._supervisor
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.ask, 1, "wait")
+        until(lambda: not client.engine.model("m").idle)
+        loop.call_soon_threadsafe(leave.wait, 60)
+        supervisor.process.kill()
+        until(lambda: supervisor.restarts == 1 and supervisor.fit)  # all that was the old one's is cleared away
+        leave.set()
+        assert answer.result().status_code == 503
 
 
 def test_the_server_ends_with_a_request_on_its_way(client: Client):

@@ -1,6 +1,8 @@
 """Models written for Triton's Python backend, run by the engine."""
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from python_models import IDENTITY, REPEAT, REPEAT_CONFIG, write_python_model
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, UnsupportedError
+from tcli_server.observability.log import LogOptions, configure_log
 from tcli_server.request import InferenceRequest, InferenceResponse
+from waiting import until
 
 SIXTEEN = np.arange(16, dtype=np.float32)
 
@@ -23,6 +27,24 @@ def test_a_model_gets_requests_and_gives_responses(tmp_path: Path):
             np.testing.assert_array_equal(response.outputs["OUTPUT0"], array)
         statistics = engine.statistics("identity").model_stats[0]
     assert statistics.inference_stats.success.count == statistics.execution_count == 3
+
+
+def test_what_is_answered_does_not_wait_for_the_garbage_collector(tmp_path: Path):
+    write_python_model(tmp_path, "identity", IDENTITY)
+    with Engine(tmp_path) as engine:
+        gone = []
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                array = np.zeros(3_000_000, np.float32)
+                gone.append(weakref.ref(array))
+                engine.infer("identity", {"INPUT0": array})
+                del array
+            engine.infer("identity", {"INPUT0": SIXTEEN})  # in whose place the last one may still lie
+            until(lambda: not any(one() is not None for one in gone))
+        finally:
+            gc.enable()
 
 
 def test_a_model_tells_its_own_configuration(tmp_path: Path):
@@ -46,23 +68,29 @@ def test_a_model_tells_its_own_configuration(tmp_path: Path):
         np.testing.assert_array_equal(engine.infer("own", {"INPUT0": array}).outputs["OUTPUT0"], array)
 
 
+@pytest.mark.usefixtures("log_of_its_own")
 def test_an_exception_reaches_the_client_in_one_line_and_the_log_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     code = """
     class TritonPythonModel:
         def execute(self, requests):
-            raise ValueError("no such thing")
+            raise ValueError("no such thing\\n\\nE1123 09:15:01.000000 1 server] forged")
     """
     write_python_model(tmp_path, "broken", code)
+    configure_log(LogOptions())
     with Engine(tmp_path) as engine, pytest.raises(InternalError) as caught:
         engine.infer("broken", {"INPUT0": SIXTEEN})
     assert "Failed to process the request(s) for model 'broken_0_0', message: ValueError: no such thing" in str(
         caught.value
     )
     assert "\n" not in str(caught.value)
-    assert "Traceback" in caplog.text
-    assert 'raise ValueError("no such thing")' in caplog.text
+    assert "no such thing |  | E1123" in str(caught.value)
+    event, *lines = capsys.readouterr().err.partition("Failed to process")[2].splitlines()
+    assert event.endswith("request(s) for model 'broken_0_0'")
+    assert lines[0] == "  Traceback (most recent call last):"
+    assert any("raise ValueError" in line for line in lines)
+    assert "  E1123 09:15:01.000000 1 server] forged" in lines
 
 
 def test_a_decoupled_model_answers_any_number_of_times(tmp_path: Path):

@@ -315,8 +315,11 @@ def test_a_model_runs_in_an_environment_of_its_own(tmp_path: Path, environment: 
         archive.add(environment / "lib", "lib")
         archive.add(os.path.realpath(sys.executable), "bin/python")
         archive.add(environment / "pyvenv.cfg", "pyvenv.cfg")
+    write_python_model(tmp_path, "tarred", USES_IT, with_environment("env.tar"))
+    with tarfile.open(tmp_path / "tarred" / "env.tar", "w") as archive:
+        archive.add(environment, ".")  # as it is: `tar -cf env.tar -C env .`
     with Engine(tmp_path) as engine:
-        for name in ("folder", "packed"):
+        for name in ("folder", "packed", "tarred"):
             assert engine.infer(name, {"INPUT0": SIXTEEN}).outputs["OUTPUT0"][0] == 42
 
 
@@ -337,6 +340,37 @@ def test_a_broken_environment_fails_the_load_and_says_why(tmp_path: Path):
             engine.load(path.split(".")[0])
 
 
+def link(name: str, target: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.SYMTYPE, target
+    return member
+
+
+@pytest.mark.parametrize("name", ["lib/python", "bin/../python", "bin/pythonic/../../bin2", "python"])
+def test_no_other_link_of_an_archive_leads_out_of_its_folder(tmp_path: Path, name: str):
+    repository = tmp_path / "repository"
+    write_python_model(repository, "m", IDENTITY, with_environment("env.tar"))
+    with tarfile.open(repository / "m" / "env.tar", "w") as archive:
+        archive.addfile(link(name, str(tmp_path)))
+    refused = pytest.raises(InvalidArgumentError, match="AbsoluteLinkError")
+    with Engine(repository, options=EXPLICIT) as engine, refused:
+        engine.load("m")
+
+
+def test_nothing_is_written_through_the_link_of_an_interpreter(tmp_path: Path):
+    repository, outside = tmp_path / "repository", tmp_path / "outside"
+    outside.mkdir()
+    write_python_model(repository, "m", IDENTITY, with_environment("env.tar"))
+    (tmp_path / "evil").write_text("x")
+    with tarfile.open(repository / "m" / "env.tar", "w") as archive:
+        archive.addfile(link("bin/python", str(outside)))
+        archive.add(tmp_path / "evil", "bin/python/evil")
+    refused = pytest.raises(InvalidArgumentError, match="OutsideDestinationError")
+    with Engine(repository, options=EXPLICIT) as engine, refused:
+        engine.load("m")
+    assert not list(outside.iterdir())
+
+
 def test_an_archive_must_not_lead_out_of_its_folder(tmp_path: Path):
     repository = tmp_path / "repository"
     write_python_model(repository, "m", IDENTITY, with_environment("$$TRITON_MODEL_DIRECTORY/env.tar.gz"))
@@ -351,7 +385,7 @@ def test_an_archive_must_not_lead_out_of_its_folder(tmp_path: Path):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("def broken(:\n", "SyntaxError"),
+        ("def broken(:\n", r"SyntaxError: invalid syntax \(model.py, line \d\)($|;)"),
         ("import no_such_module\n", "No module named 'no_such_module'"),
         ("class Other:\n    pass\n", "TritonPythonModel"),
         (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import traceback
 
-_FOLDER = __file__.rpartition("/")[0]
+_NOT_THE_MODELS = __file__.rpartition("/")[0], "<frozen importlib"
 
 
 def describe(error: BaseException) -> list[str]:
     """[`Type: text, at file(line): function`, traceback]; the place is where the model's own code failed."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_FOLDER)]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_NOT_THE_MODELS)
+    ]
     try:
-        text = f"{type(error).__name__}: {error}"
+        text = " | ".join(f"{type(error).__name__}: {error}".splitlines())
     except Exception:
         text = f"{type(error).__name__}: <its __str__ failed>"
     if frames:

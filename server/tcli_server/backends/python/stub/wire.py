@@ -133,10 +133,14 @@ class Channel:
             missing -= len(more)
         return b"".join(parts)
 
-    def close(self) -> None:
-        """Wake whoever receives, and close."""
+    def hang_up(self) -> None:
+        """Wake whoever receives, for ever."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Wake whoever receives, and close."""
+        self.hang_up()
         self._socket.close()
 
 
