@@ -242,7 +242,7 @@ def _contradictions(config: ModelConfig) -> Iterator[Complaint]:
         return
     field, text = 'parameters["resize_to"]', values["resize_to"]
     if plan.resize == NONE:
-        yield Complaint(field, f"'{text}' with resize \"{NONE}\"", f"nothing, or another resize", "remove it")
+        yield Complaint(field, f"'{text}' with resize \"{NONE}\"", "nothing, or another resize", "remove it")
     elif plan.resize == SHORTER_SIDE and "x" in text:
         yield Complaint(field, f"'{text}'", "the shorter side alone, as 256", f'write resize: "{EXACT}", or one number')
     elif plan.resize_to[0] < plan.height or plan.resize_to[1] < plan.width:
