@@ -135,6 +135,7 @@ class Executor:
         outputs = [*wanted, *(name for name in self._states if name not in wanted)] if self._states else wanted
         inputs = self._gather(parts)
         gathered_ns = time.monotonic_ns()
+        arrays: Sequence[np.ndarray]
         failed: RowsError | None = None
         try:
             arrays = self._instance.run(inputs, outputs)

@@ -3,10 +3,12 @@
 The same as `tcli infer` makes of the file; a test compares them.
 """
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -15,7 +17,7 @@ from tcli_server.backends.image.formats import JPEG, PNG, WEBP, picture_format, 
 from tcli_server.backends.image.parameters import Plan
 from tcli_server.backends.image.picture_error import PictureError
 
-_OPENERS = {JPEG: JpegImageFile, PNG: PngImageFile, WEBP: WebPImageFile}
+_OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {JPEG: JpegImageFile, PNG: PngImageFile, WEBP: WebPImageFile}
 """Called by themselves: `Image.open` tries other formats, and has one limit of pixels for the whole process."""
 
 _PASSES = 16

@@ -57,6 +57,9 @@ class ImageInstance(Instance):
             raise RowsError(errors, arrays)
         return arrays
 
+    def close(self) -> None:
+        """As `Instance.close`: it holds nothing."""
+
 
 def _bytes(content: bytes | str) -> bytes:
     """What a client in the same process gave as text is no picture either, and is told so."""
