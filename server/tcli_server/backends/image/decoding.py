@@ -3,6 +3,8 @@
 The same as `tcli infer` makes of the file; a test compares them.
 """
 
+import struct
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 
@@ -17,12 +19,17 @@ from tcli_server.backends.image.formats import JPEG, PNG, WEBP, picture_format, 
 from tcli_server.backends.image.parameters import Plan
 from tcli_server.backends.image.picture_error import PictureError
 
+# Of odd metadata: what clients send is not to be told on the server's terminal. A picture that cannot be read is an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {JPEG: JpegImageFile, PNG: PngImageFile, WEBP: WebPImageFile}
 """Called by themselves: `Image.open` tries other formats, and has one limit of pixels for the whole process."""
 
 _PASSES = 16
 """How many times over a JPEG of `max_pixels` may be painted. A progressive one usually is 10 times; any number of passes
 that hold nothing takes only a few bytes each."""
+
+_STRIP_PIXELS = 1 << 20
 
 _START_OF_SCAN = b"\xff\xda"
 
@@ -84,11 +91,20 @@ def _flattened(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):  # grey with 16 bits
         image = Image.fromarray(_grey8(np.asarray(image)))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image)
-        image = white
+        return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """Strip by strip: Pillow lets nobody else run while it puts one picture on another."""
+    result = Image.new(mode, image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        white.alpha_composite(strip)
+        result.paste(white.convert(mode), (0, top))
+    return result
 
 
 def _grey8(samples: np.ndarray) -> np.ndarray:
@@ -102,4 +118,6 @@ def _damage(problem: Exception, kind: str) -> str:
     text = str(problem) or type(problem).__name__
     if "truncated" in text.lower() or isinstance(problem, EOFError):
         return f"the picture is truncated: the {kind} ends before the picture does"
+    if isinstance(problem, (SyntaxError, struct.error)):  # of the header; Pillow's words say less
+        return f"the picture is truncated or damaged: it begins as a {kind}, but has no whole header"
     return f"the picture is damaged: it begins as a {kind}, but {text}"

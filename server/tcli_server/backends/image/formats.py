@@ -34,6 +34,8 @@ def webp_size(content: bytes) -> tuple[int, int]:
     Raises:
         PictureError: it does not begin as a WebP should.
     """
+    if len(content) < 8 + int.from_bytes(content[4:8], "little"):
+        raise PictureError("the picture is truncated: the WebP ends before the picture does")
     kind, body = content[12:16], content[20:30]
     if kind == b"VP8X" and len(body) == 10:
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
@@ -88,7 +90,7 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
     (_starts(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), "JPEG 2000"),
     (_starts(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), "JPEG XL"),
-    (_starts(b"\0\0\1\0", b"\0\0\2\0"), "ICO"),
+    (lambda head: head.startswith((b"\0\0\1\0", b"\0\0\2\0")) and any(head[4:6]), "ICO"),
     (_starts(b"icns"), "ICNS"),
     (_starts(b"8BPS"), "PSD"),
     (_starts(b"DDS "), "DDS"),
