@@ -78,7 +78,13 @@ class _Reading:
     def model(self) -> ImageModel:
         source = self._only("input", self.metadata.inputs)
         target = self._only("output", self.metadata.outputs)
-        if source.datatype == BYTES or source.datatype not in DTYPES or source.datatype == "BOOL":
+        if source.datatype == BYTES:
+            raise NotAClassifierError(
+                f"model '{self.metadata.name}' is not an image classifier: its input '{source.name}' is of type BYTES, not of "
+                "pixel values",
+                "if it takes picture files as they are, use --bytes",
+            )
+        if source.datatype not in DTYPES or source.datatype == "BOOL":
             raise self._unfit(f"its input '{source.name}' is of type {source.datatype}, not of pixel values")
         self._check_scores(target)
         batching, dims = self._batching(list(source.shape))

@@ -9,6 +9,7 @@ from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.image.instance import ImageInstance
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.image.parameters import complaints, read_plan
+from tcli_server.errors import ConfigError
 
 
 class ImageBackend(Backend):
@@ -32,7 +33,13 @@ class ImageBackend(Backend):
         placement: Placement,  # noqa: ARG002
         surroundings: Surroundings,  # noqa: ARG002
     ) -> ImageInstance:
-        """As `Backend.open`."""
+        """As `Backend.open`.
+
+        Raises:
+            ConfigError: the configuration has been complained about; only a check opens it all the same.
+        """
+        if complaints(config):
+            raise ConfigError([])
         # With all of it written and no batches, dims are whole; else they are what completes the configuration.
         batches = config.max_batch_size > 0 or not (config.input and config.output)
         return ImageInstance(read_plan(config), batches)
