@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_server.backends.complaint import SWITCH, Complaint, Rule, choice, count, is_on, parameter_complaints
 from tcli_server.backends.image.kind import IMAGE
@@ -118,7 +118,7 @@ class Plan:
 
 def complaints(config: ModelConfig) -> list[Complaint]:
     """What is wrong with the parameters, or with an output that goes by them."""
-    found = parameter_complaints(config, RULES, IMAGE.name)
+    found = [*parameter_complaints(config, RULES, IMAGE.name), *_needless(config)]
     if found:
         return found
     if len(config.output) == 1:  # any more are told from the signature
@@ -197,6 +197,17 @@ def _color_format(values: dict[str, str], shape: tuple[int, ...] | None) -> str:
 def _size(values: dict[str, str], shape: tuple[int, ...] | None, channels_first: bool) -> tuple[int, int]:
     given = (DEFAULT_SIDE, DEFAULT_SIDE) if shape is None else shape[1:] if channels_first else shape[:2]
     return int(values.get("height", given[0])), int(values.get("width", given[1]))
+
+
+def _needless(config: ModelConfig) -> Iterator[Complaint]:
+    """What other models have, and these have not."""
+    if config.default_model_filename:
+        found = f"'{config.default_model_filename}'"
+        yield Complaint("default_model_filename", found, "nothing, as there is no model file", "remove it")
+    for index, group in enumerate(config.instance_group):
+        if group.kind == ModelInstanceGroup.KIND_GPU:
+            expected = "KIND_CPU, where pictures are decoded"
+            yield Complaint(f"instance_group[{index}].kind", "KIND_GPU", expected, "write kind: KIND_CPU")
 
 
 def _output_complaints(config: ModelConfig) -> Iterator[Complaint]:

@@ -101,6 +101,19 @@ def test_inputs_that_are_no_pictures(tmp_path: Path):
     assert problem.field.startswith("input[0].dims")
 
 
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ("instance_group { kind: KIND_GPU }", "instance_group[0].kind"),
+        ('default_model_filename: "model.onnx"', "default_model_filename"),
+    ],
+)
+def test_what_only_other_models_have(tmp_path: Path, more: str, field: str):
+    (problem,) = problems(tmp_path, image_config(more=more))
+    assert problem.field == field
+    assert problem.fix
+
+
 def test_no_version_is_told(tmp_path: Path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "config.pbtxt").write_text(image_config())
