@@ -7,6 +7,7 @@ from triton_cli.analyze import analyze
 from triton_cli.backends import backends
 from triton_cli.demo import demo
 from triton_cli.infer import infer
+from triton_cli.repo_pictures import add_pictures
 from triton_cli.serve import serve
 from triton_cli.triton_options import TritonCommand
 
@@ -30,4 +31,5 @@ app.command()(demo)
 app.command()(infer)
 app.command(cls=TritonCommand)(serve)
 app.add_typer(model.app, name="model")
+repo.app.command("add-pictures")(add_pictures)
 app.add_typer(repo.app, name="repo")

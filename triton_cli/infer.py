@@ -15,7 +15,7 @@ from triton_cli.infer_view import JsonView, TextView, View
 from triton_cli.server_address import Protocol, Url, asked
 
 if TYPE_CHECKING:
-    from tcli_client import ImageClassifier, ImageResult, Transport
+    from tcli_client import Classifier, ImageResult, Transport
 
 EXIT_INTERRUPTED = 130
 
@@ -69,6 +69,10 @@ def infer(
             help="What becomes of pixel values 0..255. [default: what the model's configuration says, else INCEPTION]",
         ),
     ] = None,
+    as_bytes: Annotated[
+        bool,
+        typer.Option("--bytes", help="Send the files as they are, to a model of 'tcli repo add-pictures'."),
+    ] = False,
     batch_size: Annotated[
         int, typer.Option("-b", "--batch-size", metavar="N", min=1, help="Images in one request.")
     ] = 1,
@@ -91,12 +95,15 @@ def infer(
       tcli infer -m densenet_onnx -c 3 -s INCEPTION ./img1.jpg
       tcli infer photos -b 8 --async --json > classes.json
       tcli infer cup.jpg -i grpc -u gpu-box:8001
+      tcli infer --bytes cup.jpg
     """
+    if as_bytes and scaling:
+        raise typer.BadParameter("with --bytes the server scales the pictures", param_hint="--scaling")
     try:
         view = JsonView() if json else TextView()
         images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
         with asked(url, protocol) as server:
-            _infer(server, images, (model, model_version), (classes, scaling), images_at_once, view)
+            _infer(server, images, (model, model_version, as_bytes), (classes, scaling), images_at_once, view)
     except KeyboardInterrupt:
         err().print("interrupted")
         # A request under way, or a thread that decodes a picture, would keep the process for as long as it takes.
@@ -110,12 +117,12 @@ def infer(
 def _infer(
     server: "Transport",
     images: list[str],
-    model: tuple[str, str],
+    model: tuple[str, str, bool],
     answer: tuple[int, ScalingName | None],
     images_at_once: tuple[int, int],
     view: View,
 ) -> None:
-    from tcli_client import ImageClassifier, Scaling, choose_image_model
+    from tcli_client import EncodedClassifier, choose_encoded_model
 
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
     found = list(_found(images))
@@ -125,15 +132,17 @@ def _infer(
             view.show(entry)
         view.end()
         return
-    name, version = model
+    name, version, as_bytes = model
     if version and not name:
         raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
-    classifier = ImageClassifier(server, name or choose_image_model(server), version)
-    classes, scaling_name = answer
-    scaling = Scaling(scaling_name.value) if scaling_name else classifier.model.scaling
-    results = classifier.classify(files, classes, scaling, *images_at_once)
+    classifier: Classifier
+    if as_bytes:
+        encoded = EncodedClassifier(server, name or choose_encoded_model(server), version)
+        classifier, results, form = encoded, encoded.classify(files, answer[0], *images_at_once), ""
+    else:
+        classifier, results, form = _of_pixels(server, (name, version), files, answer, images_at_once)
     _warn_of(classifier)
-    view.begin(classifier, scaling.value, chosen=not name)
+    view.begin(classifier, form, chosen=classifier.model.name != name)
     try:
         with _progress(len(found)) as advance:
             for entry in found:
@@ -141,6 +150,23 @@ def _infer(
                 advance()
     finally:
         view.end()
+
+
+def _of_pixels(
+    server: "Transport",
+    model: tuple[str, str],
+    files: list[str],
+    answer: tuple[int, ScalingName | None],
+    images_at_once: tuple[int, int],
+) -> "tuple[Classifier, Iterator[ImageResult], str]":
+    """What classifies pictures that are decoded here, what comes of it, and the scaling."""
+    from tcli_client import ImageClassifier, Scaling, choose_image_model
+
+    name, version = model
+    classes, scaling_name = answer
+    classifier = ImageClassifier(server, name or choose_image_model(server), version)
+    scaling = Scaling(scaling_name.value) if scaling_name else classifier.model.scaling
+    return classifier, classifier.classify(files, classes, scaling, *images_at_once), scaling.value
 
 
 def _found(images: list[str]) -> Iterator["ImageResult"]:
@@ -154,7 +180,7 @@ def _found(images: list[str]) -> Iterator["ImageResult"]:
             yield ImageResult(image, error=problem)
 
 
-def _warn_of(classifier: "ImageClassifier") -> None:
+def _warn_of(classifier: "Classifier") -> None:
     model = classifier.model
     for note in model.notes:
         err().print("note:", printable(note), markup=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from triton_cli.console import err, printable
 
 if TYPE_CHECKING:
-    from tcli_client import ClientError, ImageClassifier, ImageResult
+    from tcli_client import Classifier, ClientError, ImageResult
 
 
 class View(ABC):
@@ -21,8 +21,8 @@ class View(ABC):
     failed = False
 
     @abstractmethod
-    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:
-        """Say who answers; `chosen` where the user did not name the model."""
+    def begin(self, classifier: "Classifier", scaling: str, chosen: bool) -> None:
+        """Say who answers; `chosen` where the user did not name the model, an empty scaling where it is the server's matter."""
 
     @abstractmethod
     def show(self, result: "ImageResult") -> None:
@@ -45,11 +45,10 @@ class View(ABC):
 class TextView(View):
     """`Image 'FILE':` and a line for each class: score, index, label."""
 
-    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:
+    def begin(self, classifier: "Classifier", scaling: str, chosen: bool) -> None:
         if chosen:
-            print(
-                f"Model '{_one_line(classifier.model.name)}', version {_one_line(classifier.version)}, {scaling} scaling"
-            )
+            how = f"{scaling} scaling" if scaling else "pictures as they are"
+            print(f"Model '{_one_line(classifier.model.name)}', version {_one_line(classifier.version)}, {how}")
 
     def show(self, result: "ImageResult") -> None:
         if result.error:
@@ -73,7 +72,7 @@ class JsonView(View):
         self._document: dict[str, Any] = {}
         self._images: list[dict[str, Any]] = []
 
-    def begin(self, classifier: "ImageClassifier", scaling: str, chosen: bool) -> None:  # noqa: ARG002  JSON always names it
+    def begin(self, classifier: "Classifier", scaling: str, chosen: bool) -> None:  # noqa: ARG002  JSON always names it
         address = classifier.server.address
         self._document = {
             "model": classifier.model.name,
@@ -81,7 +80,7 @@ class JsonView(View):
             "placeholder": classifier.model.placeholder or None,
             "protocol": address.protocol,
             "url": str(address),
-            "scaling": scaling,
+            "scaling": scaling or None,
         }
 
     def show(self, result: "ImageResult") -> None:

@@ -31,6 +31,7 @@ def repo() -> None:
     Examples:
       tcli repo init
       tcli repo add resnet50.onnx --labels imagenet.txt
+      tcli repo add-pictures resnet50
       tcli repo list
       tcli repo check
     """
@@ -44,6 +45,12 @@ def init(
         str | None,
         typer.Option(metavar="FILE|URL", help="Where to get densenet-7.onnx from, and from nowhere else."),
     ] = None,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble", help="Add an ensemble for each that takes picture files, as 'tcli repo add-pictures'."
+        ),
+    ] = False,
 ) -> None:
     """Scaffold a model repository with two image classifiers.
 
@@ -55,15 +62,18 @@ def init(
     Examples:
       tcli repo init
       tcli repo init /srv/models
+      tcli repo init --ensemble
       tcli repo init --source ~/Downloads/densenet-7.onnx
       tcli repo init --force
     """
-    from tcli_server.zoo import scaffold_densenet_onnx, scaffold_efficientnet_lite0
+    from tcli_server.zoo import scaffold_densenet_onnx, scaffold_efficientnet_lite0, scaffold_pictures
 
-    with _told(path, "write it anew with --force, or choose another PATH"):
+    with told(path, "write it anew with --force, or choose another PATH"):
         scaffolds = [scaffold_efficientnet_lite0(path, force)]
         with _download_progress() as progress:
             scaffolds.append(scaffold_densenet_onnx(path, source, force, progress))
+        if ensemble:
+            scaffolds += [one for model in list(scaffolds) for one in scaffold_pictures(path, model.name, force)]
     show_tree(path, scaffolds)
     for scaffold in scaffolds:
         if scaffold.placeholder is not None:
@@ -71,7 +81,7 @@ def init(
                 f"{scaffold.name} has placeholder weights ({scaffold.placeholder}): its timings are real, its answers "
                 f"mean nothing; with a network: tcli repo init {shlex.quote(str(path))} --force"
             )
-    _suggest("tcli serve", path)
+    suggest("tcli serve", path)
 
 
 @app.command()
@@ -104,14 +114,14 @@ def add(
     """
     from tcli_server.zoo import add_onnx_model
 
-    with _told(model_repository, "replace it with --force, or give another name with --name"):
+    with told(model_repository, "replace it with --force, or give another name with --name"):
         added = add_onnx_model(file, model_repository, name, labels, max_batch_size, force)
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)
     for note in added.notes:
         console.print(printable(f"note: {note}"), markup=False)
-    _suggest("tcli serve", model_repository)
+    suggest("tcli serve", model_repository)
 
 
 @app.command("list")
@@ -128,7 +138,7 @@ def list_models(
     """
     from tcli_server.models.overview import model_overviews
 
-    with _told(model_repository):
+    with told(model_repository):
         models = model_overviews(model_repository)
     if as_json:
         typer.echo(json.dumps([model_document(model) for model in models], indent=2))
@@ -177,7 +187,7 @@ def check(
     paths = model_repository or [DEFAULT_REPOSITORY]
     repositories = Repositories(paths, model_namespacing)
     absent = [path for path in paths if not os.path.lexists(path)]
-    with _told((absent or paths)[0]):
+    with told((absent or paths)[0]):
         checked = checked_models(repositories, model)
         settings = {"": {BACKEND_DIRECTORY: str(backend_directory)}} if backend_directory is not None else None
         problems = check_repositories(repositories, model, settings)
@@ -191,7 +201,7 @@ def check(
 
 
 @contextmanager
-def _told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
+def told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
     """Tell a mistake in one message; end cleanly when interrupted."""
     from tcli_server.errors import AlreadyExistsError, NotFoundError, ServerError
 
@@ -244,6 +254,6 @@ def _download_progress() -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def _suggest(command: str, repository: Path) -> None:
+def suggest(command: str, repository: Path) -> None:
     option = "" if repository == DEFAULT_REPOSITORY else f" --model-repository {shlex.quote(str(repository))}"
     out().print(printable(f"\nnext: {command}{option}"), markup=False)

@@ -1,8 +1,16 @@
 """Asks any server that speaks the V2 inference protocol: transports and image classification."""
 
 from tcli_client.address import Address, parse_address
-from tcli_client.classification import ImageClassifier, ImageResult
-from tcli_client.discovery import choose_image_model, find_image_model, served_models
+from tcli_client.classification import Classifier, ImageClassifier, ImageResult
+from tcli_client.classifier_model import ClassifierModel
+from tcli_client.discovery import (
+    choose_encoded_model,
+    choose_image_model,
+    find_encoded_model,
+    find_image_model,
+    served_models,
+)
+from tcli_client.encoded import EncodedClassifier
 from tcli_client.errors import (
     AnswerError,
     ClientError,
@@ -29,7 +37,10 @@ __all__ = [
     "Answer",
     "AnswerError",
     "Classification",
+    "Classifier",
+    "ClassifierModel",
     "ClientError",
+    "EncodedClassifier",
     "ImageClassifier",
     "ImageError",
     "ImageModel",
@@ -49,8 +60,10 @@ __all__ = [
     "UnsupportedError",
     "UrlError",
     "WrongProtocolError",
+    "choose_encoded_model",
     "choose_image_model",
     "connect",
+    "find_encoded_model",
     "find_image_model",
     "find_pictures",
     "parse_address",

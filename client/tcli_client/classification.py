@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from tcli_client.classifier_model import ClassifierModel
 from tcli_client.discovery import find_image_model
 from tcli_client.errors import (
     AnswerError,
@@ -31,6 +32,9 @@ _EXTENSION_LIMIT = 1_000_000
 _UNRANKED_TYPES = ("FP16", "BF16")
 _T = TypeVar("_T")
 
+Read = Callable[[str], Array]
+"""Makes of a file what a model takes of one picture."""
+
 
 @dataclass(frozen=True)
 class ImageResult:
@@ -45,33 +49,16 @@ class ImageResult:
     error: ClientError | None = None
 
 
-class ImageClassifier:
-    """A served model, ready to be shown pictures.
-
-        from tcli_client import ImageClassifier, connect
-
-        with connect("localhost:8000") as server:
-            classifier = ImageClassifier(server, "efficientnet_lite0")
-            for result in classifier.classify(["cup.jpg", "dog.png"], classes=3):
-                print(result.file, result.error or [(item.label, item.score) for item in result.classes])
+class Classifier:
+    """A served model that classifies pictures, in whatever form it takes them.
 
     Attributes:
         model: what the server says about the model.
     """
 
-    def __init__(self, server: Transport, model: str | ImageModel, version: str = "") -> None:
-        """Ask the server about a model, or take what `choose_image_model` found.
-
-        Args:
-            version: empty for the server's choice, the highest that is ready.
-
-        Raises:
-            NotFoundError: the server has no such model; says which it has.
-            NotAClassifierError: the model is something else.
-            ClientError: no answer.
-        """
+    def __init__(self, server: Transport, model: ClassifierModel, version: str = "") -> None:
         self.server = server
-        self.model = find_image_model(server, model, version) if isinstance(model, str) else model
+        self.model = model
         self._version = version
 
     @property
@@ -88,42 +75,28 @@ class ImageClassifier:
         """
         return self.model.output_datatype not in _UNRANKED_TYPES and _EXTENSION in self.server.metadata().extensions
 
-    def classify(
-        self,
-        files: Iterable[str | os.PathLike[str]],
-        classes: int = 1,
-        scaling: Scaling | None = None,
-        batch_size: int = 1,
-        in_flight: int = 1,
+    def _results(
+        self, files: Iterable[str | os.PathLike[str]], classes: int, batch_size: int, in_flight: int, read: Read
     ) -> Iterator[ImageResult]:
-        """Classify picture files; results come in the order of the files, as soon as they are known.
+        """What `classify` gives.
 
         Args:
-            classes: how many of the highest-scored to give for each picture; fewer where the model has fewer.
-            scaling: None for what fits the model.
-            batch_size: pictures in one request; the last request holds what remains.
-            in_flight: requests under way at the same time, each prepared in a thread of its own.
-
-        Raises:
-            OptionError: scaling, batch size or number of classes do not go with the model.
-            ServerUnreachableError: the server is gone. Other errors concern single files and are in their results.
+            read: makes of a file what the model takes; raises ImageError.
         """
         if classes < 1 or batch_size < 1 or in_flight < 1:
             raise OptionError("classes, batch size and requests in flight are at least 1")
         self.model.check_batch_size(batch_size)
-        scaling = scaling or self.model.scaling
-        check_scaling(scaling, self.model.form)
-        tasks = (partial(self._classify_batch, batch, classes, scaling) for batch in _batches(files, batch_size))
+        tasks = (partial(self._classify_batch, batch, classes, read) for batch in _batches(files, batch_size))
         results = (task() for task in tasks) if in_flight == 1 else _concurrently(tasks, in_flight)
         return (result for batch in results for result in batch)
 
-    def _classify_batch(self, files: Sequence[str], classes: int, scaling: Scaling) -> list[ImageResult]:
+    def _classify_batch(self, files: Sequence[str], classes: int, read: Read) -> list[ImageResult]:
         """One request, with the pictures among `files` that can be read."""
         results: dict[int, ImageResult] = {}
         pictures: dict[int, Array] = {}
         for position, file in enumerate(files):
             try:
-                pictures[position] = preprocess(file, self.model.form, scaling)
+                pictures[position] = read(file)
             except ImageError as problem:
                 results[position] = ImageResult(file, error=problem)
         if pictures:
@@ -158,6 +131,60 @@ class ImageClassifier:
             return [rank(row, classes) for row in rows[:wanted]]
         except (KeyError, ValueError) as problem:
             raise WrongProtocolError(f"the answer of {self.server.address} holds no classes: {problem}") from None
+
+
+class ImageClassifier(Classifier):
+    """A served model, ready to be shown pictures.
+
+        from tcli_client import ImageClassifier, connect
+
+        with connect("localhost:8000") as server:
+            classifier = ImageClassifier(server, "efficientnet_lite0")
+            for result in classifier.classify(["cup.jpg", "dog.png"], classes=3):
+                print(result.file, result.error or [(item.label, item.score) for item in result.classes])
+
+    Attributes:
+        model: what the server says about the model.
+    """
+
+    def __init__(self, server: Transport, model: str | ImageModel, version: str = "") -> None:
+        """Ask the server about a model, or take what `choose_image_model` found.
+
+        Args:
+            version: empty for the server's choice, the highest that is ready.
+
+        Raises:
+            NotFoundError: the server has no such model; says which it has.
+            NotAClassifierError: the model is something else.
+            ClientError: no answer.
+        """
+        found = find_image_model(server, model, version) if isinstance(model, str) else model
+        super().__init__(server, found, version)
+        self.model: ImageModel = found
+
+    def classify(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        classes: int = 1,
+        scaling: Scaling | None = None,
+        batch_size: int = 1,
+        in_flight: int = 1,
+    ) -> Iterator[ImageResult]:
+        """Classify picture files; results come in the order of the files, as soon as they are known.
+
+        Args:
+            classes: how many of the highest-scored to give for each picture; fewer where the model has fewer.
+            scaling: None for what fits the model.
+            batch_size: pictures in one request; the last request holds what remains.
+            in_flight: requests under way at the same time, each prepared in a thread of its own.
+
+        Raises:
+            OptionError: scaling, batch size or number of classes do not go with the model.
+            ServerUnreachableError: the server is gone. Other errors concern single files and are in their results.
+        """
+        form, wanted = self.model.form, scaling or self.model.scaling
+        check_scaling(wanted, form)
+        return self._results(files, classes, batch_size, in_flight, lambda file: preprocess(file, form, wanted))
 
 
 def _batches(files: Iterable[str | os.PathLike[str]], size: int) -> Iterator[list[str]]:

@@ -1,10 +1,17 @@
 """Finds models on a server: one by its name, or the image classifier to take when nobody says which."""
 
 import difflib
+from contextlib import suppress
 
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from tcli_client.classifier_model import ClassifierModel
 from tcli_client.errors import AnswerError, NotAClassifierError, NotFoundError, UnavailableError
-from tcli_client.image_model import ImageModel, image_model
+from tcli_client.image_model import ImageModel, encoded_model, image_model
 from tcli_client.transport import Transport
+
+PICTURES_SUFFIX = "_pictures"
+"""How `tcli repo add-pictures` calls what it puts in front of a model."""
 
 _READY = "READY"
 
@@ -27,15 +34,56 @@ def find_image_model(server: Transport, name: str, version: str = "") -> ImageMo
         UnavailableError: the model is not ready.
         NotAClassifierError: the model is something else.
     """
+    return image_model(*_described(server, name, version))
+
+
+def find_encoded_model(server: Transport, name: str, version: str = "") -> ClassifierModel:
+    """What a server says about a model that takes picture files as they are: of that name, or in front of that one.
+
+    Raises:
+        NotAClassifierError: neither takes picture files; the fix says how one does.
+        NotFoundError, UnavailableError: as `find_image_model`.
+    """
+    try:
+        return encoded_model(*_described(server, name, version))
+    except NotAClassifierError:
+        ahead = name + PICTURES_SUFFIX
+        if ahead not in served_models(server):
+            raise
+        return encoded_model(*_described(server, ahead, ""))
+
+
+def choose_encoded_model(server: Transport) -> ClassifierModel:
+    """The served model that `tcli repo add-pictures` put in front of a trained classifier; by name, if there are several.
+
+    Raises:
+        NotAClassifierError: there is none; the fix says how there is one.
+        AnswerError: the server does not tell which models it has.
+    """
+    names = [name for name in served_models(server) if name.endswith(PICTURES_SUFFIX)]
+    candidates = []
+    for name in names:
+        with suppress(NotAClassifierError, AnswerError):
+            candidates.append(encoded_model(*_described(server, name, "")))
+    if not candidates:
+        raise NotAClassifierError(
+            f"none of the models at {server.address} takes picture files as they are",
+            "put what decodes them before a classifier: tcli repo add-pictures MODEL; or name a model with --model",
+        )
+    return min(candidates, key=lambda model: (bool(model.placeholder), model.name))
+
+
+def _described(
+    server: Transport, name: str, version: str
+) -> tuple[service_pb2.ModelMetadataResponse, model_config_pb2.ModelConfig | None]:
     try:
         metadata = server.model_metadata(name, version)
     except (NotFoundError, UnavailableError) as problem:
         raise _explained(server, name, version, problem) from None
     try:
-        config = server.model_config(name, version)
+        return metadata, server.model_config(name, version)
     except AnswerError:
-        config = None  # a server without Triton's configuration extension: the shapes must do
-    return image_model(metadata, config)
+        return metadata, None  # a server without Triton's configuration extension: the shapes must do
 
 
 def choose_image_model(server: Transport) -> ImageModel:

@@ -1,12 +1,12 @@
 """What a model's metadata and configuration say about classifying pictures with it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from tcli_client.errors import NotAClassifierError, OptionError
+from tcli_client.classifier_model import Batching, ClassifierModel
+from tcli_client.errors import NotAClassifierError
 from tcli_client.preprocess import Layout, PictureFormat, Scaling
 from tcli_client.tensors import BYTES, DTYPES
 
@@ -31,63 +31,15 @@ _LONGEST = 8
 
 
 @dataclass(frozen=True)
-class Batching:
-    """How pictures go together in one request.
+class ImageModel(ClassifierModel):
+    """A model that takes the pixels of one picture and answers with one score per class.
 
     Attributes:
-        kind: "server": the model's max_batch_size is above 0, requests have a batch dimension. "none": a request is one
-            picture, without a batch dimension. "explicit": max_batch_size is 0 and the model's own dims begin with a batch
-            dimension, of which the server does not know.
-        largest: most pictures in a request; None where there is no limit.
-        fixed: the number that every request must have, 0 where it is free.
-    """
-
-    kind: Literal["server", "none", "explicit"]
-    largest: int | None
-    fixed: int = 0
-
-
-@dataclass(frozen=True)
-class ImageModel:
-    """A model that takes one picture and answers with one score per class.
-
-    Attributes:
-        class_count: 0 where the model does not say.
         scaling: what fits the model, as far as its configuration says.
-        placeholder: what its weights are if they are not trained, else empty.
-        labelled: whether the server has names for the classes.
-        notes: what had to be assumed, one sentence each.
     """
 
-    name: str
-    versions: tuple[str, ...]
-    input: str
     form: PictureFormat
-    batching: Batching
-    output: str
-    output_datatype: str
-    class_count: int
     scaling: Scaling
-    placeholder: str
-    labelled: bool
-    notes: tuple[str, ...]
-
-    def check_batch_size(self, batch_size: int) -> None:
-        """Refuse more pictures in a request than the model takes.
-
-        Raises:
-            OptionError: says what the model takes, and how to change that.
-        """
-        largest = self.batching.largest
-        if largest is None or batch_size <= largest:
-            return
-        if self.batching.kind == "server":
-            fix = f"use a batch size of at most {largest}, or raise max_batch_size in the model's config.pbtxt"
-        elif self.batching.kind == "none":
-            fix = "use batch size 1; a model that can batch needs max_batch_size above 0 in its config.pbtxt"
-        else:
-            fix = f"use batch size {largest}"
-        raise OptionError(f"batch size {batch_size}: model '{self.name}' takes at most {largest} in one request", fix)
 
 
 def image_model(metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None) -> ImageModel:
@@ -103,6 +55,17 @@ def image_model(metadata: service_pb2.ModelMetadataResponse, config: model_confi
     return reading.model()
 
 
+def encoded_model(
+    metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None
+) -> ClassifierModel:
+    """The same of a model that takes the bytes of picture files, and decodes them itself.
+
+    Raises:
+        NotAClassifierError: it does not; says why.
+    """
+    return _Reading(metadata, config or model_config_pb2.ModelConfig(), known=config is not None).encoded()
+
+
 class _Reading:
     """One model being understood; notes are collected on the way."""
 
@@ -115,10 +78,15 @@ class _Reading:
     def model(self) -> ImageModel:
         source = self._only("input", self.metadata.inputs)
         target = self._only("output", self.metadata.outputs)
-        if source.datatype == BYTES or source.datatype not in DTYPES or source.datatype == "BOOL":
+        if source.datatype == BYTES:
+            raise NotAClassifierError(
+                f"model '{self.metadata.name}' is not an image classifier: its input '{source.name}' is of type BYTES, not of "
+                "pixel values",
+                "if it takes picture files as they are, use --bytes",
+            )
+        if source.datatype not in DTYPES or source.datatype == "BOOL":
             raise self._unfit(f"its input '{source.name}' is of type {source.datatype}, not of pixel values")
-        if target.datatype in (BYTES, "BOOL") or target.datatype not in DTYPES:
-            raise self._unfit(f"its output '{target.name}' is of type {target.datatype}, not of scores")
+        self._check_scores(target)
         batching, dims = self._batching(list(source.shape))
         form = self._form(source, dims)
         parameters = {key: value.string_value for key, value in self.config.parameters.items()}
@@ -136,6 +104,42 @@ class _Reading:
             labelled=any(output.label_filename for output in self.config.output),
             notes=tuple(self.notes),
         )
+
+    def encoded(self) -> ClassifierModel:
+        name = self.metadata.name
+        if len(self.metadata.inputs) != 1 or self.metadata.inputs[0].datatype != BYTES:
+            taken = ", ".join(f"'{tensor.name}' of type {tensor.datatype}" for tensor in self.metadata.inputs)
+            raise NotAClassifierError(
+                f"model '{name}' does not take picture files: it takes {taken or 'nothing'}, not one tensor of BYTES",
+                f"put what decodes them before it: tcli repo add-pictures {name}",
+            )
+        source, target = self.metadata.inputs[0], self._only("output", self.metadata.outputs)
+        self._check_scores(target)
+        shape = list(source.shape)
+        if shape not in ([1], [-1, 1]):
+            raise NotAClassifierError(
+                f"model '{name}' does not take picture files: its input '{source.name}' has shape {shape}",
+                "one that does has dims [1]",
+            )
+        largest = self.config.max_batch_size or None
+        batching = Batching("none", 1) if shape == [1] else Batching("server", largest)
+        parameters = {key: value.string_value for key, value in self.config.parameters.items()}
+        return ClassifierModel(
+            name=name,
+            versions=tuple(self.metadata.versions),
+            input=source.name,
+            batching=batching,
+            output=target.name,
+            output_datatype=target.datatype,
+            class_count=self._class_count(target, batching),
+            placeholder=parameters.get(PLACEHOLDER_PARAMETER, ""),
+            labelled=False,  # an ensemble has the names of its classifier, and does not say so
+            notes=(),
+        )
+
+    def _check_scores(self, target: service_pb2.ModelMetadataResponse.TensorMetadata) -> None:
+        if target.datatype in (BYTES, "BOOL") or target.datatype not in DTYPES:
+            raise self._unfit(f"its output '{target.name}' is of type {target.datatype}, not of scores")
 
     def _only(
         self, kind: str, tensors: "list[service_pb2.ModelMetadataResponse.TensorMetadata]"

@@ -225,6 +225,7 @@ class Instance(Protocol):
             One array an output, in the order asked.
 
         Raises:
+            RowsError: some rows of the batch failed, and the others did not.
             ServerError: the model could not run on these inputs.
         """
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tcli_server.backends import Backend, BackendKind
+from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.errors import InvalidArgumentError
@@ -22,6 +23,7 @@ _BUILT_IN = (
     BackendKind("openvino", "", "model.xml"),
     BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
     PYTHON,
+    IMAGE,
 )
 """Those that Triton tells by a platform or a file name, in its order: the first that fits decides."""
 

@@ -302,7 +302,7 @@ class Draft:
         fix = installation(kind) if kind is not None else ""
         expected = f"{' or '.join(there)}: {'what is installed' if fix else 'tcli does not support anything else yet'}"
         fix = fix or "serve this model with NVIDIA Triton, or export it as {}".format(
-            " or ".join(kind.model_file for kind in available())
+            " or ".join(kind.model_file for kind in available() if kind.model_file)
         )
         for field, given in (("backend", self.given.backend), ("platform", self.given.platform)):
             if given:

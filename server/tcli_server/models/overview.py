@@ -54,7 +54,7 @@ def model_overviews(repository: str | os.PathLike[str]) -> list[ModelOverview]:
 
 
 def _overview(folder: ModelFolder) -> ModelOverview:
-    config = _completed(folder)
+    config = completed_config(folder)
     return ModelOverview(
         name=folder.name,
         path=folder.path,
@@ -75,7 +75,7 @@ def _versions(folder: ModelFolder) -> tuple[int, ...]:
         return ()
 
 
-def _completed(folder: ModelFolder) -> ModelConfig:
+def completed_config(folder: ModelFolder) -> ModelConfig:
     """The configuration, completed where that works; what does not work is `check_model`'s to tell."""
     draft = Draft(folder)
     if draft.backend is None or not draft.versions or (draft.config.input and draft.config.output):

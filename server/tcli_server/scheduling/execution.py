@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from tcli_server.backends import Instance
+from tcli_server.backends.rows import RowsError
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, error_of_kind, request_prefix
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
@@ -134,9 +135,18 @@ class Executor:
         outputs = [*wanted, *(name for name in self._states if name not in wanted)] if self._states else wanted
         inputs = self._gather(parts)
         gathered_ns = time.monotonic_ns()
-        arrays = self._instance.run(inputs, outputs)
+        arrays: Sequence[np.ndarray]
+        failed: RowsError | None = None
+        try:
+            arrays = self._instance.run(inputs, outputs)
+        except RowsError as error:
+            if parts[0][0].step is not None:  # their states are of no use
+                raise
+            arrays, failed = error.outputs, error
         ran_ns = time.monotonic_ns()
         outcomes = self._scatter(parts, wanted, outputs, self._own(arrays, inputs))
+        if failed is not None:
+            outcomes = self._spoiled(outcomes, failed)
         end_ns = time.monotonic_ns()
         size = 0
         for request, _ in parts:
@@ -145,6 +155,17 @@ class Executor:
             request.compute_output_start_ns, request.compute_end_ns = ran_ns, end_ns
         self._statistics.record_execution(size, gathered_ns - start_ns, ran_ns - gathered_ns, end_ns - ran_ns)
         return outcomes
+
+    def _spoiled(self, outcomes: Sequence[Outcome], failed: RowsError) -> list[Outcome]:
+        """The same, with an error for each request of which a row failed."""
+        result: list[Outcome] = []
+        start = 0
+        for request, response in outcomes:
+            end = start + request.batch_size
+            error = failed.of(start, end)
+            result.append((request, response) if error is None else self._failed(request, error))
+            start = end
+        return result
 
     def _wanted(self, parts: Sequence[Part]) -> Sequence[str]:
         """The outputs that at least one request asks for."""

@@ -2,16 +2,20 @@
 
 from tcli_server.zoo.download import DownloadError, RemoteFile, cache_folder, fetch
 from tcli_server.zoo.from_onnx import AddedModel, add_onnx_model
-from tcli_server.zoo.scaffold import Scaffold, scaffold_densenet_onnx, scaffold_efficientnet_lite0
+from tcli_server.zoo.pictures import AddedPictures, add_pictures
+from tcli_server.zoo.scaffold import Scaffold, scaffold_densenet_onnx, scaffold_efficientnet_lite0, scaffold_pictures
 
 __all__ = [
     "AddedModel",
+    "AddedPictures",
     "DownloadError",
     "RemoteFile",
     "Scaffold",
     "add_onnx_model",
+    "add_pictures",
     "cache_folder",
     "fetch",
     "scaffold_densenet_onnx",
     "scaffold_efficientnet_lite0",
+    "scaffold_pictures",
 ]

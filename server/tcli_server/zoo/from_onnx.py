@@ -20,12 +20,12 @@ from tcli_server.repository.labels import read_labels
 from tcli_server.repository.staging import staged_folder
 from tcli_server.signature import ModelSignature, TensorSignature
 from tcli_server.zoo.batch_choice import choose_max_batch_size
+from tcli_server.zoo.model_name import check_model_name
 from tcli_server.zoo.other_formats import other_format
 from tcli_server.zoo.picture_format import picture_format
 
 LABEL_FILE = "labels.txt"
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NAMES_SHOWN = 5
 _NO_TENSORS = {
     "SEQUENCE": "convert a scikit-learn classifier with options={'zipmap': False}, and make a tensor of any other sequence "
@@ -99,11 +99,7 @@ def add_onnx_model(
 
 def _model_name(file: Path, name: str | None) -> str:
     if name is not None:
-        if not _NAME.fullmatch(name):
-            raise InvalidArgumentError(
-                f"'{name}' cannot name a model: use letters, digits, '_', '-' and '.', not a '.' or '-' in front"
-            )
-        return name
+        return check_model_name(name)
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", file.stem).strip("._-") or "model"
 
 

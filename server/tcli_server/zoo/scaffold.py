@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.repository import CONFIG_FILE, read_config
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.staging import staged_folder
 from tcli_server.zoo import densenet_onnx, efficientnet_lite0
 from tcli_server.zoo.download import DownloadError, Progress, RemoteFile, cache_folder, difference, fetch
 from tcli_server.zoo.imagenet import class_names
+from tcli_server.zoo.pictures import ENSEMBLE_SUFFIX, PREPROCESS_SUFFIX, add_pictures
 
 MODEL_FILE = "model.onnx"
 
@@ -97,6 +99,23 @@ def scaffold_densenet_onnx(
             _write(folder, model, densenet_onnx.PLACEHOLDER_CONFIG, densenet_onnx.LABEL_FILE, labels)
             (folder / densenet_onnx.PLACEHOLDER_FILE).write_text(_placeholder_note(reason, published), "utf-8")
     return Scaffold(name, target, True, "random weights in the published graph", reason)
+
+
+def scaffold_pictures(repository: Path, model: str, force: bool = False) -> list[Scaffold]:
+    """Put the decoding of pictures before a scaffolded model, or leave what is there.
+
+    Raises:
+        ServerError: a folder is in the way, or the repository cannot be written.
+    """
+    ensemble = f"{model}{ENSEMBLE_SUFFIX}"
+    names = [ensemble, f"{ensemble}{PREPROCESS_SUFFIX}"]
+    if not force and all((repository / name / CONFIG_FILE).is_file() for name in names):
+        return [Scaffold(name, repository / name, False, "") for name in names]
+    added = add_pictures(repository, read_config(repository / model / CONFIG_FILE), force=force)
+    return [
+        Scaffold(added.ensemble.name, added.ensemble, True, f"pictures in, the classes of {model} out"),
+        Scaffold(added.preprocess.name, added.preprocess, True, "decodes the pictures"),
+    ]
 
 
 def _weights(
