@@ -10,6 +10,7 @@ from pathlib import Path
 from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.python.kind import PYTHON
+from tcli_server.backends.pytorch.kind import PYTORCH
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 
@@ -20,7 +21,7 @@ _BUILT_IN = (
     BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
     ONNXRUNTIME,
     BackendKind("openvino", "", "model.xml"),
-    BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
+    PYTORCH,
     PYTHON,
 )
 """Those that Triton tells by a platform or a file name, in its order: the first that fits decides."""
