@@ -46,6 +46,8 @@ def read_format(path: Path) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            if min((each.header_offset for each in archive.infolist()), default=0) > 0:
+                raise zipfile.BadZipFile  # the end is that of an archive inside of this one: its own is missing
     except (zipfile.BadZipFile, OSError, ValueError):
         size = f"{path.stat().st_size:,} bytes"
         raise not_torch(

@@ -1,6 +1,5 @@
 """Opens PyTorch's files."""
 
-import os
 import threading
 import weakref
 from functools import cache
@@ -79,7 +78,7 @@ class PyTorchBackend(Backend):
         load = _LOADERS[read_format(model_file)]
         if not parameters.switch(config, parameters.SHARED_WEIGHTS):
             return load(model_file, device)
-        about = os.stat(model_file)
+        about = model_file.stat()
         key = (str(model_file), about.st_ino, about.st_size, about.st_mtime_ns, str(device))
         with self._sharing:
             program = self._shared.get(key)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from tcli_server.signature import TensorSignature
 
 _AGAIN = "export it again with plain tensors, by torch.export.save"
 
+_LOADING = threading.Lock()
+"""PyTorch reads one such file at a time: it keeps what it is at in a variable of the module."""
+
 
 def load_exported(path: Path, device: torch.device | None) -> Program:
     """Load a file to a device; None for where it was exported.
@@ -33,7 +37,7 @@ def load_exported(path: Path, device: torch.device | None) -> Program:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it logs with a stack is raised as well
     try:
         _check_pickles(path)
-        with warnings.catch_warnings():
+        with _LOADING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.load(path)
             if device is not None and device.type != "cpu":
@@ -139,18 +143,18 @@ def _check_pickles(path: Path) -> None:
     Raises:
         _PickleError: it is not.
     """
-    reader = PT2ArchiveReader(str(path))
-    names = reader.get_file_names()
-    for name in [name for name in names if name.endswith("_config.json") and name.startswith("data/")]:
-        for key, payload in _payloads(json.loads(reader.read_string(name))):
-            place = f"{name.rpartition('/')[0]}/{payload.get('path_name')}"
-            if "opaque_obj" in place:
-                raise _PickleError(f"an exported program with the pickled object '{key}', which could run any code")
-            if payload.get("use_pickle") and "custom_obj" not in place:
-                _check_pickle(place, reader.read_bytes(place))
-    for name in names:
-        if name.endswith(".pt"):
-            _check_pickle(name, reader.read_bytes(name))
+    with PT2ArchiveReader(str(path)) as reader:
+        names = reader.get_file_names()
+        for name in [name for name in names if name.endswith("_config.json") and name.startswith("data/")]:
+            for key, payload in _payloads(json.loads(reader.read_string(name))):
+                place = f"{name.rpartition('/')[0]}/{payload.get('path_name')}"
+                if "opaque_obj" in place:
+                    raise _PickleError(f"an exported program with the pickled object '{key}', which could run any code")
+                if payload.get("use_pickle") and "custom_obj" not in place:
+                    _check_pickle(place, reader.read_bytes(place))
+        for name in names:
+            if name.endswith(".pt"):
+                _check_pickle(name, reader.read_bytes(name))
 
 
 def _payloads(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

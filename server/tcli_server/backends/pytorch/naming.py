@@ -46,9 +46,12 @@ def read_names(config: ModelConfig, program: Program) -> Names:
         named = _named(taken, slots, "INPUT" if _indexed(inputs) else "")
         takes = [tensor for key, tensor in named if not slots[key].optional]
         optional = [tensor for key, tensor in named if slots[key].optional]
+        taken = {tensor.name: key for key, tensor in named}
     if program.outputs:
         given = _matched(config.name, "output", outputs, program.outputs)
-        gives = [tensor for _, tensor in _named(given, program.outputs, "OUTPUT")]
+        told = _named(given, program.outputs, "OUTPUT")
+        gives = [tensor for _, tensor in told]
+        given = {tensor.name: key for key, tensor in told}
     else:  # only the answer tells
         given = {
             name: name if program.answers is str else index

@@ -1,5 +1,6 @@
 """Loads TorchScript files. They say what their arguments are called, but neither types of elements nor shapes."""
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ class _Argument(NamedTuple):
 
 
 _TENSOR, _STRINGS, _DICT = "Tensor", "List[str]", "Dict[str, Tensor]"
+
+
+_TOLD = re.compile(r"[\w.]*(?:Error|Exception): (.+)")
 
 
 def load_script(path: Path, device: torch.device | None) -> Program:
@@ -54,8 +58,8 @@ def load_script(path: Path, device: torch.device | None) -> Program:
 def short(error: Exception) -> str:
     """The line of PyTorch's message that says what is wrong, without the stack in C++ and in TorchScript."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("RuntimeError: ", "Error: "))]
-    text = told[-1].partition(": ")[2] if told else next(iter(lines), type(error).__name__)
+    told = [match[1] for line in lines if (match := _TOLD.fullmatch(line))]
+    text = told[-1] if told else next(iter(lines), type(error).__name__)
     return text[:400]
 
 
