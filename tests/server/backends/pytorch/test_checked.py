@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_with_names_at_once(tmp_path: Path):
     io = tensor("input", "INPUT__0", "4") + tensor("input", "INPUT__7", "3")
     found = problems(tmp_path, models.AddSub(), io + tensor("output", "OUTPUT__2", "3"))
     fixes = {problem.field: problem.fix for problem in found}
-    assert fixes == {"input[1].name": 'write name: "INPUT__1"', "output[0].name": 'write name: "OUTPUT__0"'}
+    assert fixes == {"input[1].name": 'write name: "INPUT__1"', "output[0].name": 'write name: "OUTPUT__1"'}
 
 
 def test_a_name_that_only_looks_right_is_not_taken_in_order(tmp_path: Path):
