@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import available, kinds
+from tcli_server.backends.registry import kinds, usual
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
 
@@ -49,7 +49,7 @@ def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
 
 
 def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
-    expected = available()[0]
+    expected = usual()
     if config.platform == _ENSEMBLE.platform:
         return _ENSEMBLE
     if config.platform:

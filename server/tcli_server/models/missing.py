@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint
-from tcli_server.backends.registry import available
+from tcli_server.backends.registry import available, usual
 from tcli_server.repository import ModelFolder, Problem
 from tcli_server.repository.entries import entries, is_file, is_folder, is_there
 
@@ -15,7 +15,7 @@ def no_version(folder: ModelFolder) -> Problem | None:
     if folder.versions():
         return None
     path = folder.path
-    expected = path / "1" / available()[0].model_file
+    expected = path / "1" / usual().model_file
     models = model_files(path)
     others = [entry.name for entry in entries(path) if is_folder(entry) and not entry.name.startswith(".")]
     if models:

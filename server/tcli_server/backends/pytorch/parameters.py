@@ -44,7 +44,7 @@ def switch(config: ModelConfig, key: str, default: bool = False) -> bool:
 
 def thread_count(config: ModelConfig, placement: Placement) -> int:
     """Threads inside of an operator, the calling one among them. In Triton this is one number for all models."""
-    return int(config.parameters[INTRA_OP].string_value) if INTRA_OP in config.parameters else placement.threads
+    return _number(config, INTRA_OP) or placement.threads
 
 
 def apply_to_the_process(config: ModelConfig) -> None:
@@ -56,8 +56,8 @@ def apply_to_the_process(config: ModelConfig) -> None:
         torch.backends.cudnn.enabled = False
     if switch(config, _NVFUSER):
         LOG.warning("model '%s': %s does nothing: PyTorch has no nvFuser any more", config.name, _NVFUSER)
-    if INTER_OP in config.parameters:
-        wanted = int(config.parameters[INTER_OP].string_value)
+    wanted = _number(config, INTER_OP)
+    if wanted:
         if wanted == torch.get_num_interop_threads():
             return
         try:
@@ -70,3 +70,8 @@ def apply_to_the_process(config: ModelConfig) -> None:
                 wanted,
                 torch.get_num_interop_threads(),
             )
+
+
+def _number(config: ModelConfig, key: str) -> int:
+    value = config.parameters[key].string_value if key in config.parameters else ""
+    return int(value) if KNOWN[key].fits(value) else 0  # what does not fit is told, and a check goes on
