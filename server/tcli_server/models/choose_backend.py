@@ -54,7 +54,7 @@ def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
         return _ENSEMBLE
     if config.platform:
         for kind in kinds():
-            if config.platform == kind.platform:
+            if config.platform in kind.platforms:
                 return kind
         raise InvalidArgumentError(
             f"unexpected platform type '{config.platform}' for {folder.name}: expected "

@@ -13,7 +13,8 @@ from tcli_server.backends.complaint import Complaint, parameter_complaints
 from tcli_server.backends.model_file import ModelFileError
 from tcli_server.backends.pytorch import parameters
 from tcli_server.backends.pytorch.archive import Format, read_format
-from tcli_server.backends.pytorch.exported import load_compiled, load_exported
+from tcli_server.backends.pytorch.compiled import load_compiled
+from tcli_server.backends.pytorch.exported import load_exported
 from tcli_server.backends.pytorch.instance import PyTorchInstance, Settings
 from tcli_server.backends.pytorch.kind import PYTORCH
 from tcli_server.backends.pytorch.naming import Names, read_names

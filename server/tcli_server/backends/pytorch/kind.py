@@ -11,4 +11,5 @@ PYTORCH = BackendKind(
     distributions=("torch",),
     extra="torch",
     other_files=("model.pt2",),
+    other_platforms=("torch_aoti",),
 )

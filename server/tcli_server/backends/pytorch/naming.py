@@ -75,7 +75,7 @@ def _states(config: ModelConfig, field: str) -> list[str]:
 
 
 def _matched(model: str, kind: str, names: Sequence[str], slots: Mapping[Key, Slot]) -> dict[str, Key]:
-    own = {alias: key for key, slot in reversed(slots.items()) for alias in reversed(slot.names)}
+    own = {alias: key for key, slot in reversed(list(slots.items())) for alias in reversed(slot.names)}
     if names and all(name in own for name in names):
         return _once({name: own[name] for name in names})
     indexes = _indexes(names)

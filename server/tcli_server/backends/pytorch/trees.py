@@ -20,6 +20,12 @@ def written(path: tuple[str, ...]) -> str:
     return path[0] + "".join(f"[{part}]" for part in path[1:])
 
 
+def output_names(index: int, where: tuple[str, ...]) -> tuple[str, ...]:
+    """What an output is called: by its key in a dictionary first, by its index, and by its path."""
+    key = (where[-1],) if len(where) == 2 and not where[-1].isdigit() else ()
+    return (*key, f"OUTPUT__{index}", written(where))
+
+
 def _paths(spec: pytree.TreeSpec) -> list[tuple[str, ...]]:
     tree = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
     found, _ = pytree.tree_flatten_with_path(tree)
