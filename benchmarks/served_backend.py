@@ -102,7 +102,7 @@ def served(ports: Ports, protocol: str, program: str, data: Path, concurrency: i
     command = [
         *(program, "-m", MODEL, "-u", f"127.0.0.1:{getattr(ports, protocol)}", "-i", protocol),
         *("--concurrency-range", str(concurrency), "--input-data", str(data)),
-        *("-p", str(int(seconds * 1000)), "-s", "50"),
+        *("-p", str(int(seconds * 1000)), "-s", "1000"),
     ]
     subprocess.run([*command, "-r", "1"], capture_output=True, check=False)  # what it compiles for its first batches
     before, used = settled_successes(ports.http, MODEL), ports.cpu_seconds()

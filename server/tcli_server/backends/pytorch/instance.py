@@ -57,6 +57,10 @@ class PyTorchInstance(Instance):
         )
         self._types = {name: DTYPES[datatype] for name, datatype in settings.datatypes.items() if datatype in DTYPES}
         self._mode = torch.inference_mode if settings.inference_mode else torch.no_grad
+        self._optimization = contextlib.nullcontext if settings.optimized else _unoptimized
+        self._scalars = frozenset(
+            tensor.name for tensor in names.signature.outputs if tensor.rank_known and not tensor.shape
+        )
 
     @property
     def signature(self) -> ModelSignature:
@@ -76,30 +80,27 @@ class PyTorchInstance(Instance):
             torch.set_num_threads(settings.threads)  # of this thread and of what it calls, not of other threads
             _HERE.threads = settings.threads
         try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(self._mode())
-                if not settings.optimized:
-                    stack.enter_context(torch.jit.optimized_execution(False))
+            with self._mode(), self._optimization():
                 lent, values = self._values(inputs)
                 answer = self._program.call(values)
                 arrays = [self._array(name, answer, lent) for name in outputs]
-                if settings.cleans:
-                    torch.cuda.empty_cache()
-                return arrays
+            if settings.cleans:
+                torch.cuda.empty_cache()
         except ServerError:
             raise
         except Exception as error:  # RuntimeError mostly, and whatever Python code of a program raises
             LOG.debug("PyTorch execute failure", exc_info=error)
             raise InternalError(f"PyTorch execute failure: {short(error)}") from error
+        return arrays
 
     def close(self) -> None:
         """Free the program."""
         del self._program
 
-    def _values(self, inputs: Mapping[str, np.ndarray]) -> tuple[set[int], Any]:
-        """What the program is called with, and where the memory begins that is not its own to give away."""
+    def _values(self, inputs: Mapping[str, np.ndarray]) -> tuple[list[int], Any]:
+        """What the program is called with, and where the memory of the requests begins in that."""
         program, device = self._program, self._settings.device
-        lent = set(program.weights)
+        lent: list[int] = []
         values: dict[Key, Any] = {}
         for name, array in inputs.items():
             if name in self._strings:
@@ -111,13 +112,13 @@ class PyTorchInstance(Instance):
             elif program.writes:
                 tensor = tensor.clone()
             else:
-                lent.add(storage(tensor))
+                lent.append(storage(tensor))
             values[self._names.inputs[name]] = tensor
         if program.keyed:
             return lent, values
         return lent, [values.get(index) for index in range(len(program.inputs))]
 
-    def _array(self, name: str, answer: Mapping[Key, Any], lent: set[int]) -> np.ndarray:
+    def _array(self, name: str, answer: Mapping[Key, Any], lent: list[int]) -> np.ndarray:
         key = self._names.outputs[name]
         if key not in answer and isinstance(key, str) and not any(isinstance(each, str) for each in answer):
             raise InternalError(f"output '{name}': the model answered a tuple or a tensor, expected a dictionary")
@@ -137,7 +138,8 @@ class PyTorchInstance(Instance):
                 )
             if not value.shape and name not in self._scalars:
                 raise InternalError(f"output '{name}' is a scalar which is not supported: give it a dimension")
-            return to_array(value.clone() if storage(value) in lent else value)
+            begin = storage(value)  # of memory that is not the answer's own: it would change under the client's eyes
+            return to_array(value.clone() if begin in lent or begin in self._program.weights else value)
         return self._string_array(name, value)
 
     def _string_array(self, name: str, value: Any) -> np.ndarray:
@@ -152,12 +154,10 @@ class PyTorchInstance(Instance):
         array[:] = [item.encode() for item in value]
         return array.reshape(-1, 1) if self._settings.batches else array
 
-    @property
-    def _scalars(self) -> frozenset[str]:
-        """Outputs that the file says have no dimension: the server gives them one."""
-        return frozenset(
-            tensor.name for tensor in self._names.signature.outputs if tensor.rank_known and not tensor.shape
-        )
+
+def _unoptimized() -> contextlib.AbstractContextManager[None]:
+    """In which the TorchScript compiler leaves a program as it is."""
+    return torch.jit.optimized_execution(False)  # type: ignore[no-any-return]
 
 
 def _config_word(datatype: str) -> str:

@@ -1,6 +1,6 @@
 """A loaded model, whatever kind of file it came from: values go in by position, and come out by key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,10 @@ def by_key(answer: Any) -> Mapping[Key, Any]:
     """What a model answered, by key: a dictionary's values by their names, others by their index."""
     if isinstance(answer, torch.Tensor):
         return {0: answer}
+    if isinstance(answer, tuple):
+        return dict(enumerate(answer))
     if isinstance(answer, Mapping):
         return answer
-    if isinstance(answer, Sequence) and not isinstance(answer, str):
-        if answer and all(isinstance(item, str) for item in answer):
-            return {0: answer}
+    if isinstance(answer, list) and answer and isinstance(answer[0], torch.Tensor):
         return dict(enumerate(answer))
     return {0: answer}
