@@ -84,6 +84,21 @@ class Drops(torch.nn.Module):
         return self.dropout(x)
 
 
+class Sums(torch.nn.Module):
+    """Adds up what comes, sequence by sequence; `start` begins anew."""
+
+    def forward(self, x: torch.Tensor, start: torch.Tensor, total: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        after = torch.where(start > 0, x, total + x)
+        return after, after
+
+
+class Mean(torch.nn.Module):
+    """Answers a tensor without dimensions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean()
+
+
 class Constant(torch.nn.Module):
     """Answers its own weights."""
 

@@ -18,6 +18,14 @@ X, Y = np.arange(8, dtype=np.float32).reshape(2, 4), np.ones((2, 3), np.float32)
 BATCH = torch.export.Dim("batch")
 ADD_SUB = "max_batch_size: 8\n" + tensor("input", "INPUT__0", "4") + tensor("input", "INPUT__1", "3")
 RESULTS = tensor("output", "OUTPUT__0", "3") + tensor("output", "OUTPUT__1", "3")
+SEQUENCES = """
+input { name: "INPUT__0" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 1 ] }
+sequence_batching {
+  control_input { name: "INPUT__1" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
+  state { input_name: "INPUT__2" output_name: "OUTPUT__1" data_type: TYPE_FP32 dims: [ 1 ] }
+}
+"""
 NAMED = "max_batch_size: 8\n" + tensor("input", "y", "3") + tensor("input", "x", "4")
 
 
@@ -47,6 +55,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AskedServer]:
     models.write_script(folder, "constant", models.Constant(), io)
     optional = tensor("input", "mask", "-1").replace("}", "optional: true }")
     models.write_script(folder, "masked", models.Masked(), io + optional)
+    models.write_script(folder, "mean", models.Mean(), io)
+    models.write_exported(folder, "exported_mean", models.Mean(), (torch.rand(3),))
+    models.write_script(folder, "sums", models.Sums(), f"max_batch_size: 2\n{SEQUENCES}")
     delay = "dynamic_batching { max_queue_delay_microseconds: 200000 preferred_batch_size: [ 8 ] }"
     models.write_script(folder, "fails", models.Fails(), f"max_batch_size: 8\n{io}{delay}")
     models.write_script(folder, "batched", add_sub, ADD_SUB + RESULTS + delay)
@@ -164,6 +175,23 @@ def test_answers_are_the_callers_own(server: AskedServer):
     first = server.engine.infer("constant", {"x": array[0]}).outputs["OUTPUT__0"]
     first[:] = 9
     assert server.engine.infer("constant", {"x": array[0]}).outputs["OUTPUT__0"].tolist() == [0, 1, 2, 3]
+
+
+def test_sequences_with_a_state(server: AskedServer):
+    def told(sequence: int, value: float, **flags: bool) -> float:
+        x = np.full((1, 1), value, np.float32)
+        answer = server.engine.infer("sums", {"INPUT__0": x}, sequence_id=sequence, **flags)
+        return float(answer.outputs["OUTPUT__0"][0, 0])
+
+    assert (told(1, 5, sequence_start=True), told(2, 7, sequence_start=True)) == (5, 7)
+    assert (told(1, 1), told(2, 2), told(1, 1, sequence_end=True), told(2, 2, sequence_end=True)) == (6, 9, 7, 11)
+
+
+def test_a_tensor_without_dimensions(server: AskedServer):
+    x = np.float32([1, 2, 3])
+    assert server.ask("http", "exported_mean", {"x": x})["OUTPUT__0"].tolist() == [2]
+    with pytest.raises(InferenceServerException, match="output 'OUTPUT__0' is a scalar which is not supported"):
+        server.ask("http", "mean", {"x": x})
 
 
 def test_what_is_left_out_has_the_files_own_value(server: AskedServer):
