@@ -8,7 +8,7 @@ class TensorSignature:
     """One input or output of a model file.
 
     Attributes:
-        datatype: V2 name (`FP32`); the file's own word where V2 has none.
+        datatype: V2 name (`FP32`); the file's own word where V2 has none; empty where the file does not say.
         shape: every dimension, the batch dimension included; -1 where it varies or has only a name.
         rank_known: False where the file does not even say how many dimensions there are (`shape` is then empty).
         default: the shape of the value that the file has for an input; None without one.

@@ -49,6 +49,7 @@ class BackendKind:
         extra: `pip install "tcli[<extra>]"` brings that; empty where that is for the user to know.
         other_files: further names of a model's file, or folder, each of which tells that this is the backend.
         is_folder: its models are folders.
+        other_platforms: further words for it as `platform:`.
     """
 
     name: str
@@ -62,6 +63,12 @@ class BackendKind:
     extra: str = ""
     other_files: tuple[str, ...] = ()
     is_folder: bool = False
+    other_platforms: tuple[str, ...] = ()
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Every word for it as `platform:`."""
+        return (self.platform, *self.other_platforms)
 
     @property
     def files(self) -> tuple[str, ...]:

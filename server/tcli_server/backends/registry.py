@@ -11,6 +11,8 @@ from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.python.kind import PYTHON
+from tcli_server.backends.pytorch.kind import PYTORCH
+from tcli_server.backends.tensorflow.kind import TENSORFLOW
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 
@@ -18,10 +20,11 @@ GROUP = "tcli.backends"
 """The group of entry points by which packages add backends; each is a `BackendKind`."""
 
 _BUILT_IN = (
+    TENSORFLOW,
     BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
     ONNXRUNTIME,
     BackendKind("openvino", "", "model.xml"),
-    BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
+    PYTORCH,
     PYTHON,
     IMAGE,
 )
@@ -66,6 +69,11 @@ def is_installed(kind: BackendKind) -> bool:
 def available() -> tuple[BackendKind, ...]:
     """Those that this server has, and can run models by."""
     return tuple(kind for kind in kinds() if is_installed(kind))
+
+
+def usual() -> BackendKind:
+    """The backend that every server has, which advice is about where nothing says which one is meant."""
+    return next(kind for kind in available() if not kind.extra)
 
 
 def installation(kind: BackendKind) -> str:

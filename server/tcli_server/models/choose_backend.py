@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import available, kinds
+from tcli_server.backends.registry import kinds, usual
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.repository.layout import ModelFolder
 
@@ -29,7 +29,7 @@ def infer_backend(config: ModelConfig, folder: ModelFolder) -> None:
     for kind in kinds():
         if kind.name == config.backend:
             config.platform = config.platform or kind.platform
-            config.default_model_filename = config.default_model_filename or kind.model_file
+            config.default_model_filename = config.default_model_filename or _file(kind, folder)
 
 
 def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
@@ -45,16 +45,16 @@ def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
         config.backend = _find(config, folder).name
     for kind in kinds():
         if kind.name == config.backend:
-            config.default_model_filename = config.default_model_filename or kind.model_file
+            config.default_model_filename = config.default_model_filename or _file(kind, folder)
 
 
 def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
-    expected = available()[0]
+    expected = usual()
     if config.platform == _ENSEMBLE.platform:
         return _ENSEMBLE
     if config.platform:
         for kind in kinds():
-            if config.platform == kind.platform:
+            if config.platform in kind.platforms:
                 return kind
         raise InvalidArgumentError(
             f"unexpected platform type '{config.platform}' for {folder.name}: expected "
@@ -79,6 +79,14 @@ def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
         f'(expected {folder.path / "1" / expected.model_file}); put the model there, or write backend: "{expected.name}" '
         "and default_model_filename"
     )
+
+
+def _file(kind: BackendKind, folder: ModelFolder) -> str:
+    """The name of the model's file: what is there, of those that the backend knows, else the usual one."""
+    if not kind.other_files:
+        return kind.model_file
+    content = _first_version_content(folder)
+    return next((name for name in kind.files if name in content), kind.model_file)
 
 
 def _first_version_content(folder: ModelFolder) -> set[str]:

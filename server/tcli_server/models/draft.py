@@ -312,7 +312,7 @@ class Draft:
         self._add([Problem(self.folder.path, None, "", found, expected, fix)])
 
     def _check_platform(self, kind: BackendKind) -> None:
-        if self.given.backend and self.given.platform and self.given.platform != kind.platform:
+        if self.given.backend and self.given.platform and self.given.platform not in kind.platforms:
             self._complain(
                 [
                     Complaint(

@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint
-from tcli_server.backends.registry import available
+from tcli_server.backends.registry import available, usual
 from tcli_server.repository import ModelFolder, Problem
 from tcli_server.repository.entries import entries, is_file, is_folder, is_there
 
@@ -15,7 +15,7 @@ def no_version(folder: ModelFolder) -> Problem | None:
     if folder.versions():
         return None
     path = folder.path
-    expected = path / "1" / available()[0].model_file
+    expected = path / "1" / usual().model_file
     models = model_files(path)
     others = [entry.name for entry in entries(path) if is_folder(entry) and not entry.name.startswith(".")]
     if models:
@@ -48,7 +48,7 @@ def no_model(folder: ModelFolder, reason: str) -> Problem:
         models = model_files(path)
         if models:
             name = models[0].name
-            usual = next(kind.model_file for kind in available() if models[0].suffix in kind.suffixes)
+            usual = next(file for kind in available() for file in kind.files if Path(file).suffix == models[0].suffix)
             fix = f'rename it, or write default_model_filename: "{name}" into {folder.config_path}'
             return Problem(path, None, "", name, usual, fix)
     return Problem(folder.path, None, "", "no model file", reason, "put the model file there")
@@ -58,11 +58,12 @@ def wrong_field(config: ModelConfig, folder: ModelFolder) -> Complaint | None:
     """The field that keeps a file from telling what runs it, although it is called as it should; None without one."""
     names = {file.name for path in folder.version_folders().values() for file in model_files(path)}
     for kind in available():
-        if kind.model_file not in names:
+        file = next((file for file in kind.files if file in names), None)
+        if file is None:
             continue
         for field, given, wanted in (
             ("platform", config.platform, kind.platform),
-            ("default_model_filename", config.default_model_filename, kind.model_file),
+            ("default_model_filename", config.default_model_filename, file),
         ):
             if given:
                 return Complaint(field, f"'{given}'", f"'{wanted}'", f'write {field}: "{wanted}"')
@@ -73,7 +74,7 @@ def wrong_field(config: ModelConfig, folder: ModelFolder) -> Complaint | None:
 
 def no_model_file(path: Path) -> Problem | None:
     """What is wrong with the path of a model file; None if a file is there."""
-    if is_file(path):
+    if is_file(path) or path in model_files(path.parent):
         return None
     if is_there(path) and not is_folder(path):
         return Problem(path, None, "", "no regular file", "the model file", "put the model file there")

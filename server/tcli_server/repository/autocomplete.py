@@ -29,6 +29,7 @@ def complete_config(
     """
     if (config.input or config.batch_input) and config.output:
         return
+    _check_told(config, folder, signature)
     if signature.batchable:
         if config.max_batch_size == 0:
             config.max_batch_size = max(0, default_max_batch_size)
@@ -62,6 +63,46 @@ def complete_config(
             if tensor.name in states:
                 continue
             describe_tensor(config.output.add(), tensor, config.max_batch_size)
+
+
+def _check_told(config: ModelConfig, folder: ModelFolder, signature: ModelSignature) -> None:
+    """Whether a model file says enough of its tensors to complete what is missing.
+
+    Raises:
+        ConfigError: it does not; with what is to be written.
+    """
+    missing = [
+        (side, tensors)
+        for side, listed, tensors in (
+            ("input", config.input, (*signature.inputs, *signature.overridable)),
+            ("output", config.output, signature.outputs),
+        )
+        if not listed and (not tensors or not all(tensor.datatype for tensor in tensors))
+    ]
+    if missing and not all(tensor.datatype for tensor in (*signature.inputs, *signature.outputs)):
+        raise ConfigError(
+            [
+                Problem(
+                    folder.config_path,
+                    None,
+                    side,
+                    f"no {side}",
+                    f"every {side} with its type and dims, as the model file says neither",
+                    "add " + (" ".join(_template(side, tensor) for tensor in tensors) or _template(side, None)),
+                )
+                for side, tensors in missing
+            ]
+        )
+
+
+def _template(side: str, tensor: TensorSignature | None) -> str:
+    name = tensor.name if tensor is not None else "NAME"
+    kind = (
+        f"TYPE_{'STRING' if tensor.datatype == 'BYTES' else tensor.datatype or 'FP32'}"
+        if tensor is not None
+        else "TYPE_FP32"
+    )
+    return f'{side} {{ name: "{name}" data_type: {kind} dims: [ -1 ] }}'
 
 
 def describe_tensor(io: ModelInput | ModelOutput, tensor: TensorSignature, max_batch_size: int) -> None:

@@ -57,7 +57,7 @@ def _compare(
     path: str, item: BatchInput, tensor: TensorSignature, source: ModelInput | None, config: ModelConfig, report: Report
 ) -> None:
     datatype = BY_CONFIG_TYPE.get(item.data_type)
-    if datatype is not None and datatype.name != tensor.datatype and datatype.name in ("INT32", "FP32"):
+    if datatype is not None and tensor.datatype not in ("", datatype.name) and datatype.name in ("INT32", "FP32"):
         right = f"TYPE_{tensor.datatype}" if tensor.datatype in ("INT32", "FP32") else ""
         report.add(
             f"{path}.data_type",

@@ -46,7 +46,7 @@ def _compare(
         if name:
             known = ", ".join(f"'{other}'" for other in tensors) or "none"
             report.add(field, f"'{name}'", f"an {kind} of the model file: {known}", "use one of these names")
-    elif datatype and tensor.datatype != datatype:
+    elif datatype and tensor.datatype not in ("", datatype):
         report.add(
             field,
             f"'{name}' as {datatype}",

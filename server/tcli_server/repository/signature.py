@@ -78,6 +78,12 @@ def _optional(field: str, tensor: TensorSignature, needed: bool, max_batch_size:
 def _missing_input(
     tensor: TensorSignature, signature: ModelSignature, max_batch_size: int | None, report: Report
 ) -> None:
+    if not tensor.datatype:
+        expected = f"every input of the model file: {_names(signature.inputs)}"
+        report.add(
+            "input", f"no input '{tensor.name}'", expected, f"add an input '{tensor.name}' as the model takes it"
+        )
+        return
     datatype = _config_type(tensor)
     dims = _listed_dims(tensor, max_batch_size or 0)
     lines = f"input {{ name: {quoted(tensor.name)} data_type: {datatype} dims: {dims} }}"
@@ -121,7 +127,7 @@ def _compare(
                 edits=report.writing(f"{path}.name", quoted(name)) if name else (),
             )
             continue
-        if io.data_type in BY_CONFIG_TYPE and BY_CONFIG_TYPE[io.data_type].name != tensor.datatype:
+        if tensor.datatype and io.data_type in BY_CONFIG_TYPE and BY_CONFIG_TYPE[io.data_type].name != tensor.datatype:
             right = _config_type(tensor)
             report.add(
                 f"{path}.data_type",

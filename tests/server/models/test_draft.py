@@ -29,7 +29,7 @@ def draft(repository: Path, config: str) -> Draft:
 
 
 @pytest.mark.parametrize(("config", "field", "words"), [
-    ('backend: "pytorch"', "backend", "tcli does not support"),
+    ('backend: "tensorrt"', "backend", "tcli does not support"),
     ('platform: "tensorrt_plan"', "platform", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
     ('platform: "nonsense"', "platform", "'onnxruntime_onnx'"),
@@ -77,10 +77,10 @@ def test_a_configuration_that_came_with_a_request_is_not_blamed_on_the_file(tmp_
 
 def test_a_model_of_another_backend_is_named_by_its_file(tmp_path: Path):
     (tmp_path / "m" / "1").mkdir(parents=True)
-    (tmp_path / "m" / "1" / "model.pt").write_bytes(b"PK")
+    (tmp_path / "m" / "1" / "model.plan").write_bytes(b"PK")
     (problem,) = Draft(ModelFolder("m", tmp_path / "m")).problems
-    assert "model.pt" in problem.found
-    assert "'pytorch'" in problem.found
+    assert "model.plan" in problem.found
+    assert "'tensorrt'" in problem.found
     assert "does not support" in problem.expected
 
 

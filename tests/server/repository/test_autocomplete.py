@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import ConfigError, InvalidArgumentError
-from tcli_server.models.choose_backend import infer_backend
+from tcli_server.models.choose_backend import infer_backend, name_backend
 from tcli_server.repository import ModelFolder, Positions, complete_config, signature_problems
 from tcli_server.signature import ModelSignature, TensorSignature
 
@@ -102,6 +102,9 @@ def test_a_batch_size_for_a_model_that_cannot_batch_is_refused():
         ("", ["model.onnx"], "onnxruntime"),
         ("", ["model.py"], "python"),
         ("", ["model.plan", "model.onnx"], "tensorrt"),
+        ("", ["model.savedmodel", "model.onnx"], "tensorflow"),
+        ("", ["model.pt2", "model.py"], "pytorch"),
+        ('platform: "torch_aoti"', [], "pytorch"),
         ('platform: "onnxruntime_onnx"', [], "onnxruntime"),
         ('default_model_filename: "model.onnx"', ["model.py"], "onnxruntime"),
         ('default_model_filename: "net.onnx"', [], "onnxruntime"),
@@ -119,6 +122,18 @@ def test_the_backend_is_inferred(tmp_path: Path, text: str, files: list[str], ba
     if backend == "onnxruntime":
         assert config.platform == "onnxruntime_onnx"
         assert config.default_model_filename.endswith(".onnx")
+
+
+def test_a_file_of_another_of_the_backends_names_is_found(tmp_path: Path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.pt2").write_text("")
+    for text in ("", 'backend: "pytorch"'):
+        config = parse(text)
+        infer_backend(config, ModelFolder("m", tmp_path))
+        assert config.default_model_filename == "model.pt2"
+    config = parse('platform: "pytorch_libtorch"')
+    name_backend(config, ModelFolder("m", tmp_path))
+    assert config.default_model_filename == "model.pt2"
 
 
 def test_a_backend_that_nothing_tells_is_asked_for(tmp_path: Path):

@@ -1,0 +1,1 @@
+"""Models of PyTorch: TorchScript files and exported programs."""
