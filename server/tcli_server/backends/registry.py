@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
@@ -19,7 +20,7 @@ GROUP = "tcli.backends"
 _BUILT_IN = (
     BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
     ONNXRUNTIME,
-    BackendKind("openvino", "", "model.xml"),
+    OPENVINO,
     BackendKind("pytorch", "pytorch_libtorch", "model.pt"),
     PYTHON,
 )
