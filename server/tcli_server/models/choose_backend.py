@@ -29,7 +29,7 @@ def infer_backend(config: ModelConfig, folder: ModelFolder) -> None:
     for kind in kinds():
         if kind.name == config.backend:
             config.platform = config.platform or kind.platform
-            config.default_model_filename = config.default_model_filename or kind.model_file
+            config.default_model_filename = config.default_model_filename or _found(kind, folder)
 
 
 def name_backend(config: ModelConfig, folder: ModelFolder) -> None:
@@ -79,6 +79,14 @@ def _find(config: ModelConfig, folder: ModelFolder) -> BackendKind:
         f'(expected {folder.path / "1" / expected.model_file}); put the model there, or write backend: "{expected.name}" '
         "and default_model_filename"
     )
+
+
+def _found(kind: BackendKind, folder: ModelFolder) -> str:
+    """The name of the model's file: of those that a backend knows the first that is there."""
+    if not kind.other_files:
+        return kind.model_file
+    content = _first_version_content(folder)
+    return next((file for file in kind.files if file in content), kind.model_file)
 
 
 def _first_version_content(folder: ModelFolder) -> set[str]:

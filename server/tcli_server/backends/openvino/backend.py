@@ -18,6 +18,7 @@ from tcli_server.backends.openvino.reading import plain, read_graph, version
 from tcli_server.backends.openvino.signature import graph_signature
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
+from tcli_server.signature import ModelSignature
 
 
 class OpenVinoBackend(Backend):
@@ -68,7 +69,7 @@ class OpenVinoBackend(Backend):
                 found,
                 "correct the parameters, or export it again",
             ) from error
-        _tell_precision(config, compiled)
+        _tell_precision(config, compiled, signature)
         lanes = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         return OpenVinoInstance(compiled, signature, lanes, narrow=device == "CPU")
 
@@ -126,7 +127,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _tell_precision(config: ModelConfig, compiled: ov.CompiledModel) -> None:
+def _tell_precision(config: ModelConfig, compiled: ov.CompiledModel, signature: ModelSignature) -> None:
     """Say where answers are less exact than the model's data types promise, or than was asked for."""
     try:
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -135,7 +136,7 @@ def _tell_precision(config: ModelConfig, compiled: ov.CompiledModel) -> None:
     asked = parameters.precision(config)
     if asked and asked != used:
         LOG.warning("'%s' asks for %s, but OpenVINO computes it in %s on this machine", config.name, asked, used)
-    elif not asked and used in ("bf16", "f16"):
+    elif not asked and used in ("bf16", "f16") and any(one.datatype in ("FP32", "FP64") for one in signature.outputs):
         LOG.info(
             "'%s' is computed in %s, OpenVINO's choice on this machine; INFERENCE_PRECISION_HINT says otherwise: f32",
             config.name,

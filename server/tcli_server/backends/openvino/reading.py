@@ -83,7 +83,12 @@ def _check_ir(path: Path) -> Path | None:
         found = f"an IR of version {root.get('version', '')[:16] or 'unknown'}"
         raise ModelFileError(path, f"an IR of version {' or '.join(_IR_VERSIONS)}", found, "export it again")
     weights = path.with_suffix(".bin")
-    return weights if weights.is_file() else None
+    if weights.is_file():
+        return weights
+    if weights.exists() or weights.is_symlink():  # OpenVINO would open it, and may never come back
+        found = "no regular file, or a link to none"
+        raise ModelFileError(weights, f"the weights of {path.name}", found, "put the file there")
+    return None
 
 
 def _check_weights(path: Path) -> None:
