@@ -28,7 +28,7 @@ class OpenVinoBackend(Backend):
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
-        return list(parameters.complaints(config, tuple(self._core.available_devices)))
+        return list(parameters.complaints(config, self._core.available_devices))
 
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:
         """As `Backend.thread_count`."""
@@ -54,11 +54,11 @@ class OpenVinoBackend(Backend):
         wanted = {tensor.name for tensor in (*config.input, *config.output)}
         graph = self._shaped(graph, config, wanted)
         signature = graph_signature(graph, wanted)
-        properties = parameters.properties(config, placement)
+        device = parameters.device(config, self._core.available_devices)
+        properties = parameters.properties(config, placement, device)
         cache = parameters.cache_folder(config)
         if cache:
             properties["CACHE_DIR"] = str(_made(surroundings.folder / cache))
-        device = parameters.device(config)
         try:
             compiled = self._core.compile_model(graph, device, properties)
         except Exception as error:  # OpenVINO raises RuntimeErrors that differ in their texts only

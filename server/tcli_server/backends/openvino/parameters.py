@@ -4,7 +4,7 @@ OpenVINO has properties that name files, or that make one model take the cores o
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
@@ -69,7 +69,7 @@ threads that it runs with."""
 _ONLY_CPU = frozenset((*_SWITCHES, "INFERENCE_NUM_THREADS", "SCHEDULING_CORE_TYPE", "MODEL_DISTRIBUTION_POLICY"))
 
 
-def complaints(config: ModelConfig, devices: tuple[str, ...]) -> Iterator[Complaint]:
+def complaints(config: ModelConfig, devices: Sequence[str]) -> Iterator[Complaint]:
     """What a configuration asks of OpenVINO that it does not know or cannot do here.
 
     Args:
@@ -80,8 +80,7 @@ def complaints(config: ModelConfig, devices: tuple[str, ...]) -> Iterator[Compla
         "CPU",
         lambda value: value.upper() in (*devices, "AUTO"),
     )
-    known = {**_WORDS, **_NUMBERS, **_SWITCHES, **_OURS, **_IDLE, "TARGET_DEVICE": target}
-    for complaint in parameter_complaints(config, known, "openvino"):
+    for complaint in parameter_complaints(config, {**_RULES, "TARGET_DEVICE": target}, "openvino"):
         yield complaint._replace(fix="remove it") if complaint.expected == _NO_LIBRARY else complaint
     parameters = config.parameters
     if is_on(config, "HINT_BF16") and _value(config, "INFERENCE_PRECISION_HINT") not in ("", "bf16"):
@@ -102,14 +101,18 @@ def complaints(config: ModelConfig, devices: tuple[str, ...]) -> Iterator[Compla
             )
 
 
+_RULES = {**_WORDS, **_NUMBERS, **_SWITCHES, **_OURS, **_IDLE}
+
+
 def is_on(config: ModelConfig, key: str) -> bool:
-    """Whether a parameter of a valid configuration is switched on."""
+    """Whether a parameter is switched on."""
     return _value(config, key).lower() in _ON
 
 
-def device(config: ModelConfig) -> str:
-    """What the model is compiled for."""
-    return _value(config, "TARGET_DEVICE").upper() or "CPU"
+def device(config: ModelConfig, devices: Sequence[str]) -> str:
+    """What the model is compiled for: one of the devices that OpenVINO finds, or its own choice among them."""
+    value = config.parameters["TARGET_DEVICE"].string_value.upper() if "TARGET_DEVICE" in config.parameters else ""
+    return value if value in (*devices, "AUTO") else "CPU"
 
 
 def thread_count(config: ModelConfig, placement: Placement) -> int:
@@ -127,23 +130,25 @@ def precision(config: ModelConfig) -> str:
     return "bf16" if is_on(config, "HINT_BF16") else _value(config, "INFERENCE_PRECISION_HINT")
 
 
-def properties(config: ModelConfig, placement: Placement) -> dict[str, Any]:
-    """OpenVINO's properties of one instance, `CACHE_DIR` not among them.
+def properties(config: ModelConfig, placement: Placement, on: str) -> dict[str, Any]:
+    """OpenVINO's properties of one instance on a device, `CACHE_DIR` not among them.
 
     Threads are not bound to cores unless the configuration wants that: each compiled model would take the same first ones.
     """
     chosen: dict[str, Any] = {}
     for rules, read in _READERS:
-        chosen.update((key, read(_value(config, key))) for key in rules if key in config.parameters)
+        chosen.update((key, read(_value(config, key))) for key in rules if _value(config, key))
     if precision(config):
         chosen["INFERENCE_PRECISION_HINT"] = precision(config)
-    if device(config) != "CPU":
+    if on != "CPU":
         return {key: value for key, value in chosen.items() if key not in _ONLY_CPU}
     return {"ENABLE_CPU_PINNING": False, **chosen, "INFERENCE_NUM_THREADS": thread_count(config, placement)}
 
 
 def _value(config: ModelConfig, key: str) -> str:
-    return str(config.parameters[key].string_value) if key in config.parameters else ""
+    """A parameter's value; empty where it has none that fits, which is told, and the model is tried all the same."""
+    value = str(config.parameters[key].string_value) if key in config.parameters else ""
+    return value if _RULES[key].fits(value) else ""
 
 
 _READERS: tuple[tuple[dict[str, Rule], Callable[[str], Any]], ...] = (

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tcli_server import Engine, InferenceRequest
+from tcli_server import Engine, EngineOptions
 from tcli_server.models.check import check_repository
 
 pytest.importorskip("openvino")
@@ -14,6 +14,9 @@ pytest.importorskip("openvino")
 import openvino as ov
 
 from openvino_models import own_answers, product, save
+from waiting import until
+
+POLL = EngineOptions(model_control_mode="poll", repository_poll_secs=0.02)
 
 
 def parameters(**values: str) -> str:
@@ -109,7 +112,7 @@ def test_other_kinds_of_instances_are_refused(tmp_path: Path, kind: str):
 
 
 def infer(engine: Engine, x: np.ndarray) -> np.ndarray:
-    return engine.infer(InferenceRequest("m", {"X": x})).outputs["Y"]
+    return engine.infer("m", {"X": x}).outputs["Y"]
 
 
 @pytest.mark.parametrize("asked", [{"INFERENCE_PRECISION_HINT": "f32"}, {"EXECUTION_MODE_HINT": "ACCURACY"}])
@@ -144,10 +147,12 @@ def test_a_compiled_model_is_kept_in_the_models_folder_and_is_no_change_of_it(tm
     x = np.random.default_rng(3).random((4, 16), np.float32)
     answers = []
     for _ in range(2):
-        with Engine(tmp_path) as engine:
+        with Engine(tmp_path, options=POLL) as engine:
             first = engine.model("m")
             answers.append(infer(engine, x))
-            engine.poll()
+            late = f"late{len(answers)}"
+            save(product(), tmp_path, late)
+            until(lambda: engine.model_ready(late))  # so it has looked
             assert engine.model("m") is first
             blobs = list((folder / ".cache").glob("*.blob"))
             assert len(blobs) == 1
