@@ -90,7 +90,9 @@ def own_answers(file: Path, inputs: Mapping[str, np.ndarray], properties: Mappin
     request = compiled.create_infer_request()
     for name, array in inputs.items():
         is_bfloat = array.dtype == ml_dtypes.bfloat16
-        tensor = ov.Tensor(array.view(np.uint16), ov.Shape(array.shape), ov.Type.bf16) if is_bfloat else ov.Tensor(array)
+        tensor = (
+            ov.Tensor(array.view(np.uint16), ov.Shape(array.shape), ov.Type.bf16) if is_bfloat else ov.Tensor(array)
+        )
         request.set_tensor(name, tensor)
     request.infer()
     outputs = [request.get_output_tensor(index) for index in range(len(compiled.outputs))]

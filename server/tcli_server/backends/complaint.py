@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-
 _OURS = "tcli_"
 """How parameters begin that are for this toolkit and not for a backend."""
 

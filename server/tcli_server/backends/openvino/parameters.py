@@ -46,10 +46,9 @@ _NUMBERS = {
     "PERFORMANCE_HINT_NUM_REQUESTS": count("a whole number of requests, 0 for no limit"),
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": count("a whole number of elements, 0 for none"),
 }
-_SWITCHES = {
-    name: _SWITCH
-    for name in ("ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "CPU_DENORMALS_OPTIMIZATION", "ENABLE_TENSOR_PARALLEL")
-}
+_SWITCHES = dict.fromkeys(
+    ("ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "CPU_DENORMALS_OPTIMIZATION", "ENABLE_TENSOR_PARALLEL"), _SWITCH
+)
 _OURS = {
     "CACHE_DIR": Rule(
         "the name of a folder inside of the model's that starts with a dot, so that what is written there is no change of "

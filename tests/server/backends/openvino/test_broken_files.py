@@ -39,7 +39,10 @@ def link_to_a_device(file: Path) -> None:
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda v: (v / "model.xml").write_bytes(b""), r"model\.xml is an empty file, expected an OpenVINO IR"),
-    "no xml": (lambda v: (v / "model.xml").write_bytes(b"\0\1\2"), r"model\.xml is no XML \(.*\), expected an OpenVINO IR"),
+    "no xml": (
+        lambda v: (v / "model.xml").write_bytes(b"\0\1\2"),
+        r"model\.xml is no XML \(.*\), expected an OpenVINO IR",
+    ),
     "a page": (lambda v: (v / "model.xml").write_text("<html><title>Oh</title>"), r"is an HTML page titled 'Oh'"),
     "other xml": (lambda v: (v / "model.xml").write_text("<a/>"), r"is an XML text of another kind \(<a>\)"),
     "cut": (lambda v: cut(v / "model.xml"), r"model\.xml is refused by OpenVINO \d+\.\d+\S* \(\w"),

@@ -1,6 +1,7 @@
 """Parameters of OpenVINO models: Triton's and OpenVINO's own."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ POLL = EngineOptions(model_control_mode="poll", repository_poll_secs=0.02)
 
 
 def parameters(**values: str) -> str:
-    return "".join(f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n' for key, value in values.items())
+    return "".join(
+        f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n' for key, value in values.items()
+    )
 
 
 def check(tmp_path: Path, config: str) -> list:
@@ -152,7 +155,7 @@ def test_a_compiled_model_is_kept_in_the_models_folder_and_is_no_change_of_it(tm
             answers.append(infer(engine, x))
             late = f"late{len(answers)}"
             save(product(), tmp_path, late)
-            until(lambda: engine.model_ready(late))  # so it has looked
+            until(partial(engine.model_ready, late))  # so it has looked
             assert engine.model("m") is first
             blobs = list((folder / ".cache").glob("*.blob"))
             assert len(blobs) == 1

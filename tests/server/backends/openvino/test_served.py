@@ -68,9 +68,7 @@ def server(repository: Path) -> Iterator[Serving]:
 
 @pytest.fixture(params=["http", "grpc"])
 def ask(request: pytest.FixtureRequest, server: Serving) -> Iterator[Ask]:
-    kind, address = (
-        (triton_http, server.url("HTTP")) if request.param == "http" else (triton_grpc, server.url("gRPC"))
-    )
+    kind, address = (triton_http, server.url("HTTP")) if request.param == "http" else (triton_grpc, server.url("gRPC"))
     with kind.InferenceServerClient(address) as client:
 
         def infer(model: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
