@@ -1,6 +1,6 @@
 """Opens the model files that OpenVINO reads."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tcli_server.backends.openvino.batching import batchable, is_batch_marked
 from tcli_server.backends.openvino.instance import OpenVinoInstance
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.openvino.reading import plain, read_graph, version
+from tcli_server.backends.openvino.shapes import ShapeCheck
 from tcli_server.backends.openvino.signature import graph_signature
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
@@ -71,7 +72,8 @@ class OpenVinoBackend(Backend):
             ) from error
         _tell_precision(config, compiled, signature)
         lanes = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        return OpenVinoInstance(compiled, signature, lanes, narrow=device == "CPU")
+        again = partial(self._core.compile_model, graph, device, properties)
+        return OpenVinoInstance(compiled, signature, lanes, device == "CPU", ShapeCheck(graph), again)
 
     @cached_property
     def _core(self) -> Any:

@@ -1,6 +1,7 @@
 """A compiled model as an instance: as many infer requests as it has streams, each of which runs a batch."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import openvino as ov
@@ -9,6 +10,7 @@ from tcli_server.backends import Instance
 from tcli_server.backends.openvino.reading import plain
 from tcli_server.backends.openvino.tensors import from_tensor, to_tensor
 from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.observability.log import LOG
 from tcli_server.signature import ModelSignature
 
 _MOST_TEXT = 1 << 26
@@ -22,13 +24,27 @@ class OpenVinoInstance(Instance):
 
     Args:
         narrow: the device computes 64-bit integers in 32 bits.
+        check_shapes: refuses what the graph does not take, input by input.
+        again: compiles the model once more; raises RuntimeError.
 
     Attributes:
         lanes: as `Instance.lanes`: its streams.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, signature: ModelSignature, lanes: int, narrow: bool) -> None:
+    def __init__(
+        self,
+        compiled: ov.CompiledModel,
+        signature: ModelSignature,
+        lanes: int,
+        narrow: bool,
+        check_shapes: Callable[[Sequence[tuple[int, ...]]], None],
+        again: Callable[[], ov.CompiledModel],
+    ) -> None:
         self.lanes = lanes
+        self._compiled = compiled
+        self._again = again
+        self._check_shapes = check_shapes
+        self._renewing = threading.Lock()
         self._signature = signature
         self._inputs = {tensor.name: index for index, tensor in enumerate(signature.inputs)}
         self._outputs = {tensor.name: index for index, tensor in enumerate(signature.outputs)}
@@ -44,7 +60,7 @@ class OpenVinoInstance(Instance):
             if _is_bounded(port.get_partial_shape())
         }
         self._checked = bool(self._strings or self._narrow or self._bounded)
-        self._free = [compiled.create_infer_request() for _ in range(lanes)]
+        self._free = [(compiled, compiled.create_infer_request()) for _ in range(lanes)]
 
     @property
     def signature(self) -> ModelSignature:
@@ -60,7 +76,11 @@ class OpenVinoInstance(Instance):
 
     def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """As `Instance.run`."""
-        request = self._free.pop()
+        self._check_shapes([inputs[name].shape for name in self._inputs])
+        compiled, request = self._free.pop()
+        if compiled is not self._compiled:
+            compiled = self._compiled
+            request = compiled.create_infer_request()
         try:
             # The tensors are held here while it runs: they lie over the arrays' memory, or own a copy.
             tensors = [(self._inputs[name], to_tensor(array)) for name, array in inputs.items()]
@@ -69,13 +89,25 @@ class OpenVinoInstance(Instance):
             request.infer(share_outputs=True, decode_strings=False)
             return [from_tensor(request.get_output_tensor(self._outputs[name])) for name in outputs]
         except RuntimeError as error:
+            self._renew(compiled)
             raise InternalError(f"openvino error: {plain(error)}") from error
         finally:
-            self._free.append(request)
+            self._free.append((compiled, request))
 
     def close(self) -> None:
-        """Give back the requests, and with the last of them the compiled model."""
+        """Give back the requests, and with them the compiled model."""
         self._free.clear()
+        del self._compiled, self._again, self._check_shapes
+
+    def _renew(self, failed: ov.CompiledModel) -> None:
+        """Go on with another copy: after a failure OpenVINO may fail on all inputs of the shapes that ran well before."""
+        with self._renewing:
+            if failed is not self._compiled:  # another lane was first
+                return
+            try:
+                self._compiled = self._again()
+            except RuntimeError:
+                LOG.exception("a compiled model could not be renewed after a failure")
 
     def _check(self, name: str, array: np.ndarray) -> None:
         if name in self._narrow and array.size:

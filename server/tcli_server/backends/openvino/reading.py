@@ -50,10 +50,9 @@ def version() -> str:
 
 def plain(error: Exception) -> str:
     """OpenVINO's message without the places in its source code."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not line.startswith("Exception from ")]
-    text = " ".join(line for line in kept if not re.match(r"Check '.*' failed at \S+:$", line))
-    return text or "; ".join(kept) or type(error).__name__
+    whole = " ".join(str(error).split())
+    text = re.sub(r"(Exception from|Check '.*?' failed at) \S+?:\d+:? ?", "", whole)
+    return text.strip() or whole or type(error).__name__
 
 
 def _head(path: Path, expected: str) -> bytes:
