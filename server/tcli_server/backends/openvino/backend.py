@@ -1,5 +1,6 @@
 """Opens the model files that OpenVINO reads."""
 
+import threading
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.model_file import ModelFileError
 from tcli_server.backends.openvino import parameters
-from tcli_server.backends.openvino.batching import batchable, is_batch_marked
+from tcli_server.backends.openvino.batching import answers_alike, is_batch_marked, with_any_batch
 from tcli_server.backends.openvino.instance import OpenVinoInstance
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.openvino.reading import plain, read_graph, version
@@ -22,10 +23,17 @@ from tcli_server.observability.log import LOG
 from tcli_server.signature import ModelSignature
 
 
+_MOST_TRIED = 256
+
+
 class OpenVinoBackend(Backend):
     """Makes instances of OpenVINO models, each of which is compiled for its own share of the cores."""
 
     kind = OPENVINO
+
+    def __init__(self) -> None:
+        self._trying = threading.Lock()
+        self._tried: dict[tuple[object, ...], bool] = {}
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
@@ -53,7 +61,7 @@ class OpenVinoBackend(Backend):
                 "export it with its states as inputs and outputs, and write sequence_batching { state { ... } }",
             )
         wanted = {tensor.name for tensor in (*config.input, *config.output)}
-        graph = self._shaped(graph, config, wanted)
+        graph = self._shaped(graph, config, wanted, model_file)
         signature = graph_signature(graph, wanted)
         device = parameters.device(config, self._core.available_devices)
         properties = parameters.properties(config, placement, device)
@@ -79,13 +87,32 @@ class OpenVinoBackend(Backend):
     def _core(self) -> Any:
         return ov.Core()
 
-    def _shaped(self, graph: ov.Model, config: ModelConfig, wanted: set[str]) -> ov.Model:
+    def _shaped(self, graph: ov.Model, config: ModelConfig, wanted: set[str], file: Path) -> ov.Model:
         """The graph with the shapes that are asked for, and with a batch that varies where that is asked for and right."""
         if parameters.is_on(config, "RESHAPE_IO_LAYERS"):
             _reshape(graph, config, wanted)
         if graph_signature(graph).batchable or not (config.max_batch_size > 0 or is_batch_marked(graph)):
             return graph
-        return batchable(self._core, graph) or graph
+        changed = with_any_batch(graph)
+        return changed if changed is not None and self._is_right(graph, changed, file) else graph
+
+    def _is_right(self, graph: ov.Model, changed: ov.Model, file: Path) -> bool:
+        """Whether a graph answers batches right; tried once for all instances of a file."""
+        with self._trying:
+            key = (*_stamp(file), *_stamp(file.with_suffix(".bin")), *map(str, graph.inputs))
+            if key not in self._tried:
+                if len(self._tried) >= _MOST_TRIED:
+                    self._tried.clear()
+                self._tried[key] = answers_alike(self._core, graph, changed)
+            return self._tried[key]
+
+
+def _stamp(file: Path) -> tuple[object, ...]:
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return str(file), status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _reshape(graph: ov.Model, config: ModelConfig, wanted: set[str]) -> None:

@@ -26,11 +26,10 @@ def is_batch_marked(graph: ov.Model) -> bool:
     )
 
 
-def batchable(core: ov.Core, graph: ov.Model) -> ov.Model | None:
-    """The graph with a first dimension that varies everywhere; None if the graph fixes it, or if answers would change.
+def with_any_batch(graph: ov.Model) -> ov.Model | None:
+    """The graph with a first dimension that varies everywhere; None if it cannot be so, whatever the answers.
 
-    Only a batch of 1 is made to vary. Shapes must show that each output keeps the batch, and items that run together must get
-    the answers that they get alone.
+    Only a batch of 1 is made to vary, and the shapes must show that each output keeps the batch.
     """
     before = graph_signature(graph)
     tensors = (*before.inputs, *before.outputs)
@@ -44,13 +43,22 @@ def batchable(core: ov.Core, graph: ov.Model) -> ov.Model | None:
                 for port in changed.inputs
             }
         )
-        after = [port.get_partial_shape() for port in changed.outputs]
-        for old, new in zip(before.outputs, after, strict=True):
-            if new.rank.is_dynamic or sizes(new) != (-1, *old.shape[1:]):
-                return None
-        return changed if _answers_alike(core, graph, changed, before) else None
-    except RuntimeError:  # a node that the batch does not pass, when shapes are made or when it runs
+    except RuntimeError:  # a node that the batch does not pass
         return None
+    after = [port.get_partial_shape() for port in changed.outputs]
+    keeps = [
+        not new.rank.is_dynamic and sizes(new) == (-1, *old.shape[1:])
+        for old, new in zip(before.outputs, after, strict=True)
+    ]
+    return changed if all(keeps) else None
+
+
+def answers_alike(core: ov.Core, alone: ov.Model, together: ov.Model) -> bool:
+    """Whether random items that run together get the answers that they get alone; False too if they do not run."""
+    try:
+        return _answers_alike(core, alone, together, graph_signature(alone))
+    except RuntimeError:
+        return False
 
 
 def _answers_alike(core: ov.Core, alone: ov.Model, together: ov.Model, signature: ModelSignature) -> bool:

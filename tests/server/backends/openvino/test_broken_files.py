@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tcli_server import Engine
 from tcli_server.models.check import check_repository
 
 pytest.importorskip("openvino")
@@ -173,3 +174,14 @@ def test_a_batch_is_not_made_of_what_would_answer_wrong(tmp_path: Path, model: C
         "max_batch_size",
         True,
     )
+
+
+@pytest.mark.parametrize(("layout", "size"), [("NC", 4), ("?C", 0), (None, 0)])
+def test_a_layout_says_that_a_fixed_dimension_is_the_batch(tmp_path: Path, layout: str | None, size: int):
+    model = product((1, 16))
+    if layout:
+        for port in (model.inputs[0], model.outputs[0]):
+            port.get_node().layout = ov.Layout(layout)
+    save(model, tmp_path, "m", "instance_group { count: 2 }")
+    with Engine(tmp_path) as engine:
+        assert engine.model_config("m").max_batch_size == size
