@@ -78,10 +78,9 @@ class OpenVinoInstance(Instance):
         """As `Instance.run`."""
         self._check_shapes([inputs[name].shape for name in self._inputs])
         compiled, request = self._free.pop()
-        if compiled is not self._compiled:
-            compiled = self._compiled
-            request = compiled.create_infer_request()
         try:
+            if compiled is not self._compiled:
+                compiled, request = self._compiled, self._compiled.create_infer_request()
             # The tensors are held here while it runs: they lie over the arrays' memory, or own a copy.
             tensors = [(self._inputs[name], to_tensor(array)) for name, array in inputs.items()]
             for index, tensor in tensors:
