@@ -22,7 +22,6 @@ from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 from tcli_server.signature import ModelSignature
 
-
 _MOST_TRIED = 256
 
 
