@@ -38,6 +38,7 @@ class Recording:
 
     signature = ModelSignature((), ())
     steady = True
+    lanes = 1
 
     def __init__(self) -> None:
         self.batches: list[list[Row]] = []

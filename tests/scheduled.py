@@ -39,6 +39,7 @@ class Doubling:
 
     signature = ModelSignature((), ())
     steady = True
+    lanes = 1
 
     def __init__(self, run: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None) -> None:
         self.batches: list[int] = []

@@ -198,14 +198,16 @@ class Call(Protocol):
 
 
 class Instance(Protocol):
-    """One copy of a model, used by one thread at a time.
+    """One copy of a model, used by one thread at a time, or by one for each of its lanes.
 
     Attributes:
         steady: a run takes about as long as any other on inputs of the same shapes, whatever their values, and all of it
             is the calling thread's work. What is steady and quick may run in a server's event loop.
+        lanes: batches that it can run side by side, each in a thread of its own.
     """
 
     steady: bool = False
+    lanes: int = 1
 
     @property
     def signature(self) -> ModelSignature | None:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+_OURS = "tcli_"
+"""How parameters begin that are for this toolkit and not for a backend."""
+
 
 class Complaint(NamedTuple):
     """Something in a configuration that a backend cannot do: field, what was found and expected, and the fix."""
@@ -61,6 +64,8 @@ def parameter_complaints(config: ModelConfig, known: Mapping[str, Rule], backend
     """
     found = []
     for key, parameter in config.parameters.items():
+        if key.startswith(_OURS):
+            continue
         field, value = f'parameters["{key}"]', parameter.string_value
         rule = known.get(key)
         if rule is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tcli_server.backends import Backend, BackendKind
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.pytorch.kind import PYTORCH
 from tcli_server.backends.tensorflow.kind import TENSORFLOW
@@ -23,7 +24,7 @@ _BUILT_IN = (
     TENSORFLOW,
     BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
     ONNXRUNTIME,
-    BackendKind("openvino", "", "model.xml"),
+    OPENVINO,
     PYTORCH,
     PYTHON,
     IMAGE,

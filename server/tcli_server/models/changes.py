@@ -16,7 +16,8 @@ class Snapshot:
     """A model's folder at one moment.
 
     Attributes:
-        shared: what all versions have in common: the configuration, labels, and folders that are no versions.
+        shared: what all versions have in common: the configuration, labels, and folders that are no versions. Those whose
+            names start with a dot are not the model's: backends write there.
         versions: the files of each version.
     """
 
@@ -48,8 +49,8 @@ def of_each_version(config: ModelConfig) -> ModelConfig:
 def _files(root: str, leave_out: set[str] | None = None) -> Files:
     found: Files = {}
     for path, folders, names in os.walk(root):
-        if path == root and leave_out:
-            folders[:] = [name for name in folders if name not in leave_out]
+        if path == root:
+            folders[:] = [name for name in folders if name not in (leave_out or ()) and not name.startswith(".")]
         for name in names:
             file = os.path.join(path, name)  # noqa: PTH118 - a repository may hold very many files
             try:

@@ -48,6 +48,8 @@ class AnsweringExecutor:
     """
 
     steady_limit = 0
+    lanes = 1
+    """As `Executor.lanes`."""
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from tcli_server.scheduling import Later, PlacedInstance
 from tcli_server.scheduling.answering import AnyExecutor
 from tcli_server.scheduling.batching import BatchRules, plan_batch
 from tcli_server.scheduling.deadlines import DeadlineWatch
+from tcli_server.scheduling.lanes import LastOut
 from tcli_server.scheduling.ordering import InOrder
 from tcli_server.scheduling.policy import Levels
 from tcli_server.scheduling.queue import QueueFullError, RequestQueue
@@ -112,18 +113,25 @@ class Batcher:
     def resize(self, instances: Sequence[PlacedInstance]) -> None:
         """As `Scheduler.resize`."""
         fresh = [placed for placed in instances if all(worker.placed is not placed for worker in self._workers)]
-        workers = [Worker(placed, self._executor(placed), self.take, self._ran, self._sender()) for placed in fresh]
+        workers = [worker for placed in fresh for worker in self._made(placed)]
         self._start(workers)
         with self._lock:
             self._workers = [worker for worker in self._workers if worker.is_alive()] + workers
             for worker in self._workers:
                 worker.retired = all(worker.placed is not placed for placed in instances)
-            self._sharing = Sharing([placed.placement for placed in instances])
+            self._sharing = Sharing([worker.placed.placement for worker in self._workers if not worker.retired])
             self._wake_all()
             retired = [worker for worker in self._workers if worker.retired]
         deadline = time.monotonic() + _LONGEST_FAREWELL_SECS
         for worker in retired:  # so that what they held is free when the change is said to be made
             worker.join(max(0.0, deadline - time.monotonic()))
+
+    def _made(self, placed: PlacedInstance) -> list[Worker]:
+        """A worker for each lane of a new instance."""
+        executors = [self._executor(placed)]
+        executors += [self._executor(placed) for _ in range(executors[0].lanes - 1)]
+        close = LastOut(placed.instance.close, len(executors))
+        return [Worker(placed, executor, self.take, self._ran, self._sender(), close) for executor in executors]
 
     def _start(self, workers: Sequence[Worker]) -> None:
         """Start all or none.
@@ -136,7 +144,7 @@ class Batcher:
                 worker.start()
             except RuntimeError as error:
                 for unstarted in workers[index:]:
-                    unstarted.placed.instance.close()
+                    unstarted.close()
                 with self._lock:
                     for started in workers[:index]:
                         started.retired = True

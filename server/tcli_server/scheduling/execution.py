@@ -33,9 +33,10 @@ class Executor:
 
     Args:
         states: outputs that requests of a sequence hand on to the next one; see `Step.keep`.
-        limited: it may have to wait for resources, so no caller runs a batch in passing.
+        limited: it may have to wait for resources, so no caller runs a batch in passing, nor a second one side by side.
 
     Attributes:
+        lanes: as `Instance.lanes`: each has an executor of its own.
         open: as `AnsweringExecutor.open`: nothing, as every answer is there when a batch has run.
     """
 
@@ -61,6 +62,7 @@ class Executor:
         states: Sequence[str] = (),
         limited: bool = False,
     ) -> None:
+        self.lanes = 1 if limited else instance.lanes
         self._limited = limited
         self._spec = spec
         self._instance = instance

@@ -22,14 +22,16 @@ Take = Callable[["Worker"], tuple[int, Sequence[InferenceRequest]] | None]
 
 
 class Worker:
-    """Feeds one instance.
+    """Feeds one instance, or one lane of it.
 
     Args:
         take: gives the next batch and its number; None ends the thread, which closes the instance.
         ran: told when a batch has run, before its responses are sent.
         send: calls the second argument when the responses of the batch of that number may leave; None if they always may.
+        close: closes the instance; None if this is its only worker.
 
     Attributes:
+        close: to be called once, by the thread at its end or by whoever could not start it.
         retired: set by whoever no longer wants this instance.
     """
 
@@ -40,8 +42,10 @@ class Worker:
         take: Take,
         ran: Callable[["Worker"], None],
         send: Callable[[int, Callable[[], None]], None] | None,
+        close: Callable[[], None] | None = None,
     ) -> None:
         self.placed = placed
+        self.close = close or placed.instance.close
         self.parking = ParkingSpace()
         self.retired = False
         self._begun: tuple[int, Sequence[InferenceRequest]] | None = None
@@ -145,7 +149,7 @@ class Worker:
             self._ran(self)
             self.send(number, outcomes)
         try:
-            self.placed.instance.close()
+            self.close()
         except Exception:
             LOG.exception("instance '%s' could not be closed", self.placed.placement.name)
 

@@ -20,6 +20,8 @@ class OnnxRuntimeInstance:
         steady: as `Instance.steady`; strings never are, as each takes as long as it is.
     """
 
+    lanes = 1
+
     def __init__(
         self, session: ort.InferenceSession, run_options: ort.RunOptions | None, signature: ModelSignature, steady: bool
     ) -> None:

@@ -47,6 +47,7 @@ class PythonInstance:
 
     signature = None
     steady = False
+    lanes = 1
 
     def __init__(
         self,

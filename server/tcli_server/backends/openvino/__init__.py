@@ -1,0 +1,1 @@
+"""OpenVINO IR, ONNX and TensorFlow Lite files with OpenVINO."""
