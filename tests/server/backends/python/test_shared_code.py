@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from python_models import HEADER, IDENTITY, IDENTITY_CONFIG, write_python_model
+from tcli_server.backends.registry import names
 from tcli_server.engine import Engine
 from tcli_server.models.check import check_repository
 from tcli_server.options import EngineOptions
@@ -89,7 +90,7 @@ def test_a_folder_takes_a_backend_s_place_only_where_runtime_says_so(tmp_path: P
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ('backend: "divided"', "backend: found 'divided', expected onnxruntime or python or times"),
+        ('backend: "divided"', f"backend: found 'divided', expected {' or '.join(names())} or times"),
         ('backend: "../backends/times"', "backend: found '../backends/times'"),
         ('backend: "times" runtime: "libtriton_times.so"', "runtime: found 'libtriton_times.so', expected 'model.py'"),
         ('backend: "python" runtime: "model.py"', "runtime: found 'model.py', expected 'libtriton_python.so'"),
