@@ -66,6 +66,7 @@ class Supervisor:
         self._since = 0.0
         self._series = 0
         self._loading: WorkerProcess | None = None
+        self._present: WorkerProcess | None = None
         self.process = self._begin()
 
     def await_fit(self, secs: float) -> None:
@@ -76,7 +77,7 @@ class Supervisor:
     def note_end(self, process: WorkerProcess) -> None:
         """Somebody has seen that it ended, perhaps before the thread that listens to it has."""
         with self._change:
-            if process is self.process:
+            if process is self._present:
                 self.fit = False
 
     def close(self) -> None:
@@ -107,7 +108,8 @@ class Supervisor:
             with self._change:
                 if process.over:  # it has died since, and nobody was told, as it was not the present one yet
                     raise process.ended()
-                self.process, self._loading = process, None
+                self.process = self._present = process
+                self._loading = None
                 self.checks = bool(reply.get("checks"))
                 self.fit, self.failing = not self._closed.is_set(), ""
                 self._since = time.monotonic()
@@ -121,7 +123,7 @@ class Supervisor:
     def _gone(self, process: WorkerProcess) -> None:
         """A process has ended; in a thread of its own that ends with this."""
         with self._change:
-            if self._closed.is_set() or process is not self.process:
+            if self._closed.is_set() or process is not self._present:
                 return
             self.fit = False
             self.deaths += 1
