@@ -207,7 +207,8 @@ def test_priority_two_gets_half_as_much_done(tmp_path: Path, resources: tuple[st
         with Client(engine, "first", exhausted) as first, Client(engine, "second", exhausted) as second:
             pass
         assert first.sent == 160
-        assert 1.7 < first.sent / second.sent < 2.1
+        # Twenty runs of eight against ten, or eleven where the second is the last; it has eight more under way at the end.
+        assert 160 / 96 <= first.sent / second.sent < 2.1
 
 
 def test_with_enough_for_both_the_two_run_side_by_side(tmp_path: Path):
