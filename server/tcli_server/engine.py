@@ -41,20 +41,7 @@ from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling import Later
-from tcli_server.version import VERSION
-
-EXTENSIONS = (
-    "classification",
-    "sequence",
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "schedule_policy",
-    "model_configuration",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-)
-"""The V2 extensions that this server speaks, by Triton's names."""
+from tcli_server.version import EXTENSIONS, VERSION
 
 LONGEST_WAIT_SECS = 100 * 365 * 86400
 """Python's waits take no more than some centuries; who asks for longer waits so long."""

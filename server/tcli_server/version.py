@@ -1,4 +1,4 @@
-"""The version that the server metadata tells."""
+"""What the server metadata tells of this server: its version and its extensions."""
 
 from importlib.metadata import PackageNotFoundError, version
 
@@ -6,3 +6,16 @@ try:
     VERSION = version("tcli")
 except PackageNotFoundError:  # imported from a source tree that is not installed
     VERSION = "0"
+
+EXTENSIONS = (
+    "classification",
+    "sequence",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+"""The V2 extensions that this server speaks, by Triton's names."""
