@@ -96,8 +96,8 @@ class ProcessorMeter:
         seen: dict[str, tuple[int, int]] = {}
         for pid in self._pids:
             with suppress(OSError):  # it has ended
-                for thread in os.listdir(f"{_PROC}/{pid}/task"):
-                    key = f"{pid}/task/{thread}"
+                for thread in (_PROC / str(pid) / "task").iterdir():
+                    key = f"{pid}/task/{thread.name}"
                     with suppress(OSError, ValueError):
                         own, wait, _ = (_PROC / key / "schedstat").read_text().split()
                         seen[key] = int(own), int(wait)

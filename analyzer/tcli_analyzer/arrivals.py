@@ -1,0 +1,56 @@
+"""When requests come, whether or not earlier ones were answered: constant, by chance, or as recorded."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+
+
+class Distribution(StrEnum):
+    """How the gaps between requests vary. Many users who know nothing of each other make a Poisson process."""
+
+    POISSON = "poisson"
+    CONSTANT = "constant"
+
+
+def schedule(
+    rate: float, seconds: float, distribution: Distribution = Distribution.POISSON, seed: int = 0
+) -> np.ndarray:
+    """The moments at which requests are due.
+
+    The same seed gives the same moments, stretched, at any rate: configurations are compared on the same arrivals.
+
+    Args:
+        rate: requests per second, above 0.
+
+    Returns:
+        Seconds from the start, float64 [n], rising, below `seconds`.
+    """
+    count = int(rate * seconds) + 1
+    if distribution is Distribution.CONSTANT:
+        moments = np.arange(count) / rate
+        return moments[moments < seconds]
+    random = np.random.default_rng(seed)
+    moments = np.empty(0)
+    while not moments.size or moments[-1] < seconds:
+        gaps = random.exponential(1 / rate, count)
+        moments = np.concatenate([moments, gaps.cumsum() + (moments[-1] if moments.size else 0.0)])
+    return moments[moments < seconds]
+
+
+def recorded(gaps_seconds: Sequence[float], seconds: float, speed: float = 1.0) -> np.ndarray:
+    """The moments that recorded gaps give, begun again from the first where they end too early.
+
+    Args:
+        gaps_seconds: between a request and the one before it, at least 0, together above 0.
+        speed: 2 = twice as fast.
+
+    Raises:
+        ValueError: a gap is negative, or all are 0.
+    """
+    gaps = np.asarray(gaps_seconds, np.float64) / speed
+    if not gaps.size or (gaps < 0).any() or not gaps.sum() > 0 or not np.isfinite(gaps).all():
+        raise ValueError("gaps between requests must be at least 0, and not all 0")
+    rounds = int(seconds / gaps.sum()) + 1
+    moments = np.tile(gaps, rounds).cumsum()
+    return moments[moments < seconds]
