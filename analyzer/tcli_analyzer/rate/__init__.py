@@ -1,0 +1,1 @@
+"""The highest rate of requests that keeps a latency limit."""
