@@ -99,8 +99,8 @@ class ProcessorMeter:
                 for thread in (_PROC / str(pid) / "task").iterdir():
                     key = f"{pid}/task/{thread.name}"
                     with suppress(OSError, ValueError):
-                        own, wait, _ = (_PROC / key / "schedstat").read_text().split()
-                        seen[key] = int(own), int(wait)
+                        ran, waited, _ = (_PROC / key / "schedstat").read_text().split()
+                        seen[key] = int(ran), int(waited)
         for key, (own, wait) in seen.items():
             before = self._threads.get(key, (0, 0))
             self._own_ns += own - before[0]
