@@ -1,0 +1,121 @@
+"""Corrects predictions by what was measured, and says how sure it is elsewhere.
+
+What a simulation gets wrong at one point it gets wrong at its neighbours, too: the logarithm of measured over predicted is a Gaussian
+process over configurations and loads, whose mean and deviation anywhere follow from the points measured.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_BIAS = 0.05  # of the table: everything is off by so much, relative
+_BY_INSTANCES = 0.03  # the same number of instances
+_BY_LOAD = 0.10  # the same kind of load: sending by a schedule costs the sender more than answering replies
+_LOCAL = 0.03  # near in batch size and concurrency
+_REACH = 1.5  # doublings over which what is local fades
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A configuration under a load, as far as errors of predictions depend on it.
+
+    Attributes:
+        outstanding: requests on average, for an open loop rate x latency.
+        is_open: requests come by a schedule.
+    """
+
+    instances: int
+    max_batch_size: int
+    outstanding: float
+    is_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A prediction that was measured.
+
+    Attributes:
+        residual: the logarithm of measured over predicted.
+        noise: standard deviation of `residual` by chance alone.
+    """
+
+    place: Place
+    residual: float
+    noise: float
+
+
+class Correction:
+    """What the observations say of other places.
+
+    Args:
+        observed: at most some dozens.
+    """
+
+    def __init__(self, observed: Sequence[Observed]) -> None:
+        self._places = [one.place for one in observed]
+        self._residuals = np.array([one.residual for one in observed])
+        covariance = np.array([[_covariance(a, b) for b in self._places] for a in self._places])
+        noise = np.diag([one.noise**2 + 1e-8 for one in observed])
+        self._inverse = np.linalg.inv(covariance + noise) if observed else np.empty((0, 0))
+
+    def at(self, place: Place) -> tuple[float, float]:
+        """Mean and standard deviation of the logarithm of truth over prediction."""
+        prior = _covariance(place, place)
+        if not self._places:
+            return 0.0, math.sqrt(prior)
+        row = np.array([_covariance(place, other) for other in self._places])
+        mean = row @ self._inverse @ self._residuals
+        variance = prior - row @ self._inverse @ row
+        return float(mean), math.sqrt(max(0.0, float(variance)))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that may be best.
+
+    Attributes:
+        value: predicted, more is better, above 0; corrected by `mean` and uncertain by `deviation`, see `Correction.at`.
+        measured: it needs no more measuring.
+    """
+
+    name: object
+    value: float
+    mean: float
+    deviation: float
+    measured: bool = False
+
+    @property
+    def log(self) -> float:
+        """The corrected value's logarithm."""
+        return math.log(self.value) + self.mean
+
+
+def chance_to_beat(candidate: Candidate, leader: Candidate, margin: float) -> float:
+    """The probability that a candidate is better than the leader by more than `margin`, relative."""
+    ahead = candidate.log - leader.log - math.log1p(margin)
+    deviation = math.hypot(candidate.deviation, leader.deviation)
+    if deviation <= 0:
+        return 1.0 if ahead > 0 else 0.0
+    return 0.5 * math.erfc(-ahead / deviation / math.sqrt(2))
+
+
+def most_promising(candidates: Iterable[Candidate], leader: Candidate, margin: float) -> tuple[Candidate | None, float]:
+    """The unmeasured candidate that is most likely to beat the leader, and the chance that any of them does (at most the sum)."""
+    chances = [(chance_to_beat(one, leader, margin), one) for one in candidates if not one.measured]
+    if not chances:
+        return None, 0.0
+    best = max(chances, key=lambda pair: pair[0])[1]
+    return best, min(1.0, sum(chance for chance, _ in chances))
+
+
+def _covariance(a: Place, b: Place) -> float:
+    distance = (math.log2(max(1, a.max_batch_size) / max(1, b.max_batch_size))) ** 2
+    distance += (math.log2(max(1.0, a.outstanding) / max(1.0, b.outstanding))) ** 2
+    return (
+        _BIAS**2
+        + _BY_INSTANCES**2 * (a.instances == b.instances)
+        + _BY_LOAD**2 * (a.is_open == b.is_open)
+        + _LOCAL**2 * math.exp(-0.5 * distance / _REACH**2)
+    )
