@@ -9,7 +9,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoop
+from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.resources import GpuUse, ResourceMeter, Usage
 from tcli_analyzer.target import Counters, Target
 
@@ -221,15 +221,15 @@ def measure(
         meter.take()
         while len(windows) < max(options.max_trials, REPORTED_WINDOWS):
             first = watch.position
-            start_ns = load.replies[first - 1][0]
+            start_ns = load.replies[first - 1].at_ns
             longest_ns = int(interval_ns * options.max_interval_factor)
             last = watch.next_end(interval_ns, max(options.min_requests, concurrency), longest_ns, concurrency)
             before, counters = counters, target.counters()
             ended = load.replies[first:last]
             windows.append(
                 Window(
-                    seconds=(ended[-1][0] - start_ns) / 1e9,
-                    latencies_ms=np.array([latency for _, latency in ended]) / 1e6,
+                    seconds=(ended[-1].at_ns - start_ns) / 1e9,
+                    latencies_ms=np.array([reply.latency_ns for reply in ended]) / 1e6,
                     counters=counters - before,
                     usage=meter.take(),
                 )
@@ -272,5 +272,5 @@ class _Watch:
                 raise Stopped
             self._meter.sample()
         self.position = wanted + 1
-        self._start_ns = replies[wanted][0]
+        self._start_ns = replies[wanted].at_ns
         return self.position

@@ -14,7 +14,7 @@ from tcli_server.errors import ServerError
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 
-Reply = Callable[[ServerError | None], None]
+OnReply = Callable[[ServerError | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Target(Protocol):
     def unload(self) -> None:
         """Unload the model if it is loaded."""
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: Reply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
         """Send one request; `reply` is called exactly once, from any thread, with the error or None.
 
         Raises:
@@ -99,7 +99,7 @@ class EngineTarget:
             self._loaded = False
             self._engine.unload(self._model)
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: Reply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
         def on_response(response: InferenceResponse) -> None:
             reply(response.error)
 

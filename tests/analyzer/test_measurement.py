@@ -10,7 +10,7 @@ import onnx_models
 from measured_points import window
 from repositories import add_sub_config, write_model
 from tcli_analyzer.inputs import UnknownInputError, random_requests, resolve_shapes
-from tcli_analyzer.load import ClosedLoop
+from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.measurement import (
     Measurement,
     MeasurementError,

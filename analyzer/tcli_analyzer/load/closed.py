@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.load import Reply
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
 
@@ -17,12 +18,15 @@ class ClosedLoop:
     """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
 
     Attributes:
-        replies: (time of the reply, latency), both in ns of `perf_counter_ns`, in the order of the replies; only grows.
-        error: the first refused or failed request, which ends the load; None while all is well.
+        replies: as `RunningLoad.replies`.
+        error: as `RunningLoad.error`.
+        overloaded: never: nobody asks before an answer is there.
     """
 
+    overloaded = False
+
     def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int) -> None:
-        self.replies: list[tuple[int, int]] = []
+        self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self._target = target
         self._requests = requests
@@ -78,7 +82,8 @@ class _Caller:
         if error is not None:
             load._caller_ended(error)
             return
-        load.replies.append((now, now - self._sent))
+        taken = now - self._sent
+        load.replies.append(Reply(now, taken, taken))
         if load._stopping:
             load._caller_ended(None)
         else:

@@ -1,0 +1,121 @@
+"""Open-loop load: requests are sent when they are due, whatever was answered."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from time import perf_counter_ns, sleep
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.load import Reply
+from tcli_analyzer.target import Target
+from tcli_server.errors import ServerError
+
+DRAIN_SECONDS = 30.0
+MOST_OUTSTANDING = 5_000
+"""Requests without an answer at which the rate is given up as too high."""
+
+_COARSE_NS = 2_000_000
+"""Sleeping ends up to so much late; what is left is waited for in shorter sleeps."""
+
+_SWITCH_SECONDS = 0.0005
+"""How long another thread of this process may keep the interpreter before the sender gets it: 5 ms by default."""
+
+
+class OpenLoop:
+    """Sends by a schedule from `__enter__` until its end or `__exit__`, which waits for the last answer.
+
+    A latency counts from the moment at which the request was due: a server that stalls delays those after it, too, and a
+    measurement that waits with them does not see that (coordinated omission).
+
+    Args:
+        moments: seconds from the start at which requests are due, rising; float64 [n].
+
+    Attributes:
+        replies: as `RunningLoad.replies`.
+        error: as `RunningLoad.error`.
+        overloaded: as `RunningLoad.overloaded`.
+        lateness_ns: of each request that was sent, how long after it was due.
+    """
+
+    def __init__(self, target: Target, requests: Sequence[Inputs], moments: np.ndarray) -> None:
+        self.replies: list[Reply] = []
+        self.error: ServerError | None = None
+        self.overloaded = False
+        self.lateness_ns: list[int] = []
+        self._target = target
+        self._requests = requests
+        self._due_ns = (moments * 1e9).astype(np.int64).tolist()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._outstanding = 0
+        self._drained = threading.Condition(self._lock)
+        self._thread = threading.Thread(target=self._send_all, name="sender", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._switch_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(min(_SWITCH_SECONDS, self._switch_seconds))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        sys.setswitchinterval(self._switch_seconds)
+        with self._drained:
+            self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was sent, or is not going to be."""
+        return not self._thread.is_alive()
+
+    def _send_all(self) -> None:
+        start = perf_counter_ns()
+        for number, due in enumerate(self._due_ns):
+            if not self._wait(start + due):
+                return
+            self._send(number, start + due)
+
+    def _wait(self, due: int) -> bool:
+        """Wait until it is due; False if nothing more is to be sent."""
+        while (left := due - perf_counter_ns()) > 0:
+            if left > _COARSE_NS:
+                if self._stopping.wait((left - _COARSE_NS) / 1e9):
+                    return False
+            else:
+                sleep(left / 2e9)
+        return not self._stopping.is_set()
+
+    def _send(self, number: int, due: int) -> None:
+        with self._lock:
+            self._outstanding += 1
+            if self._outstanding > MOST_OUTSTANDING:
+                self.overloaded = True
+                self._stopping.set()
+        sent = perf_counter_ns()
+        self.lateness_ns.append(sent - due)
+
+        def answered(error: ServerError | None) -> None:
+            now = perf_counter_ns()
+            if error is None:
+                self.replies.append(Reply(now, now - due, now - sent))
+            self._ended(error)
+
+        try:
+            self._target.submit(self._requests[number % len(self._requests)], answered)
+        except ServerError as error:
+            self._ended(error)
+
+    def _ended(self, error: ServerError | None) -> None:
+        with self._drained:
+            self._outstanding -= 1
+            if error is not None:
+                self.error = self.error or error
+                self._stopping.set()
+            self._drained.notify_all()
