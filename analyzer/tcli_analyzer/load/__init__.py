@@ -4,7 +4,6 @@ Closed loop: so many are always outstanding, as of clients that wait for an answ
 schedule, whatever was answered, as of users who know nothing of each other; only that shows what a rate does to latency.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -70,6 +69,6 @@ class RunningLoad(Protocol):
         overloaded: requests came faster than they were answered, so that the load was ended.
     """
 
-    replies: Sequence[Reply]
+    replies: list[Reply]
     error: ServerError | None
     overloaded: bool

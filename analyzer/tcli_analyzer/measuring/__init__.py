@@ -1,0 +1,1 @@
+"""Puts one configuration under load for a moment, and keeps what happened together with what disturbed it."""

@@ -1,0 +1,179 @@
+"""Puts a loaded target under one load for some windows."""
+
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import numpy as np
+
+from tcli_analyzer.arrivals import recorded, schedule
+from tcli_analyzer.evidence.disturbance import ProcessorMeter
+from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.load import ClosedLoad, Load, Reply, RunningLoad
+from tcli_analyzer.load.closed import ClosedLoop
+from tcli_analyzer.load.open import OpenLoop
+from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.resources import ResourceMeter
+from tcli_analyzer.target import Target
+
+_POLL_SECONDS = 0.02
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked to stop
+    """The measurement was given up because the user asked to stop."""
+
+
+class LoadFailedError(Exception):
+    """A request of the load failed; the message is the server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitOptions:
+    """How long a visit is.
+
+    Attributes:
+        windows: how many, one after the other under the same load.
+        seconds: least length of a window.
+        requests: a window goes on until it has this many answers ...
+        longest: ... or is this many times `seconds` long, and has one answer.
+        warm_up_seconds: of load before the first window; at least two answers for each request outstanding.
+        items: inferences in a request.
+    """
+
+    windows: int = 1
+    seconds: float = 0.5
+    requests: int = 34
+    longest: float = 5.0
+    warm_up_seconds: float = 0.25
+    items: int = 1
+
+
+def visit(
+    target: Target,
+    requests: Sequence[Inputs],
+    load: Load,
+    options: VisitOptions,
+    stop: threading.Event,
+    pids: Iterable[int] = (),
+) -> list[Window]:
+    """Measure.
+
+    Args:
+        requests: sent in turn, each of `options.items` inferences.
+        pids: processes whose processor time counts, this one's among them; none where it cannot be seen.
+
+    Returns:
+        Fewer windows than asked for only where the load is more than the target can do: the last one says so.
+
+    Raises:
+        LoadFailedError: a request failed.
+        Stopped: `stop` was set.
+    """
+    processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
+    longest = options.warm_up_seconds + options.windows * options.seconds * options.longest
+    with _running(target, requests, load, longest) as running, ResourceMeter() as meter:
+        watch = _Watch(running, stop, processor, meter)
+        outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
+        warm_ns = int(options.warm_up_seconds * 1e9)
+        watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)
+        found: list[Window] = []
+        counters = target.counters()
+        meter.take()
+        if processor is not None:
+            processor.take()
+        while len(found) < options.windows and not (found and found[-1].overloaded):
+            began, first = time.time(), watch.position
+            start_ns = watch.start_ns
+            least_ns = int(options.seconds * 1e9)
+            last = watch.next_end(least_ns, max(options.requests, outstanding), int(least_ns * options.longest))
+            before, counters = counters, target.counters()
+            usage = meter.take()
+            found.append(
+                Window(
+                    began=began,
+                    seconds=max(1, watch.start_ns - start_ns) / 1e9,
+                    latencies_ms=_latencies(running.replies[first:last]),
+                    counters=counters - before,
+                    processor=processor.take() if processor is not None else None,
+                    memory_mib=usage.memory_mib,
+                    gpu=usage.gpu,
+                    items=options.items,
+                    late_ms=_late_ms(running.replies[first:last]),
+                    overloaded=running.overloaded,
+                )
+            )
+    return found
+
+
+@contextmanager
+def _running(target: Target, requests: Sequence[Inputs], load: Load, seconds: float) -> Iterator[RunningLoad]:
+    if isinstance(load, ClosedLoad):
+        with ClosedLoop(target, requests, load.concurrency) as closed:
+            yield closed
+        return
+    if load.gaps_seconds:
+        natural = len(load.gaps_seconds) / sum(load.gaps_seconds)
+        moments = recorded(load.gaps_seconds, seconds, load.rate / natural)
+    else:
+        moments = schedule(load.rate, seconds, load.distribution, load.seed)
+    with OpenLoop(target, requests, moments) as opened:
+        yield opened
+
+
+def _latencies(replies: Sequence[Reply]) -> np.ndarray:
+    return np.array([reply.latency_ns for reply in replies], np.float64) / 1e6
+
+
+def _late_ms(replies: Sequence[Reply]) -> float:
+    if not replies:
+        return 0.0
+    return float(np.percentile([reply.latency_ns - reply.service_ns for reply in replies], 99)) / 1e6
+
+
+class _Watch:
+    """Finds where windows end in the growing list of replies.
+
+    A window ends with a reply, not at a moment: with few, slow requests a fixed moment would cut whole batches off.
+    """
+
+    def __init__(
+        self, load: RunningLoad, stop: threading.Event, processor: ProcessorMeter | None, meter: ResourceMeter
+    ) -> None:
+        self._load = load
+        self._stop = stop
+        self._processor = processor
+        self._meter = meter
+        self.start_ns = perf_counter_ns()
+        self.position = 0
+
+    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
+        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies.
+
+        Returns:
+            The end's index into the replies, the first that does not belong to the window; also left in `position`.
+        """
+        replies = self._load.replies
+        while True:
+            if self._load.error is not None:
+                raise LoadFailedError(str(self._load.error))
+            if self._load.overloaded:
+                return self._end_at(len(replies) - 1)
+            by_time = bisect_left(replies, (self.start_ns + least_ns,), lo=self.position)
+            late = bisect_left(replies, (self.start_ns + longest_ns,), lo=self.position)
+            wanted = min(max(by_time, self.position + enough - 1), max(late, self.position + at_least - 1))
+            if wanted < len(replies):
+                return self._end_at(wanted)
+            if self._stop.wait(_POLL_SECONDS):
+                raise Stopped
+            self._meter.sample()
+            if self._processor is not None:
+                self._processor.sample()
+
+    def _end_at(self, last: int) -> int:
+        self.position = last + 1
+        self.start_ns = self._load.replies[last].at_ns if last >= 0 else perf_counter_ns()
+        return self.position

@@ -1,0 +1,118 @@
+"""Visits: windows of load on a real engine, and what is read from several of them together."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import onnx_models
+from repositories import add_sub_config, write_model
+from tcli_analyzer.evidence.disturbance import Disturbance, ProcessorMeter, ProcessorTime
+from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.measuring.visit import LoadFailedError, Stopped, VisitOptions, visit
+from tcli_analyzer.measuring.window import Window, Windows
+from tcli_analyzer.target import Counters, EngineTarget
+
+QUICK = VisitOptions(windows=2, seconds=0.05, warm_up_seconds=0.02)
+REQUESTS = [{"INPUT0": np.ones((1, 16), np.float32), "INPUT1": np.ones((1, 16), np.float32)}]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    repository = tmp_path_factory.mktemp("visited")
+    write_model(repository, "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
+    with EngineTarget(repository, "add_sub") as engine:
+        engine.load()
+        yield engine
+
+
+def test_a_closed_loop_fills_its_windows(target):
+    found = visit(target, REQUESTS, ClosedLoad(4), QUICK, threading.Event(), [os.getpid()])
+    assert len(found) == 2
+    for window in found:
+        assert window.seconds >= 0.05
+        assert len(window.latencies_ms) >= 34
+        assert window.counters.requests > 0
+        assert window.late_ms == 0
+        assert not window.overloaded
+    if ProcessorMeter.is_possible():
+        assert all(window.processor.own > 0 for window in found)
+        assert Windows(found).cpu_ms_per_inference > 0
+
+
+def test_an_open_loop_has_its_rate(target):
+    options = VisitOptions(windows=1, seconds=1.0, requests=1, warm_up_seconds=0.1)
+    (window,) = visit(target, REQUESTS, OpenLoad(60, seed=2), options, threading.Event())
+    assert len(window.latencies_ms) == pytest.approx(60 * window.seconds, rel=0.5)
+    assert window.disturbance is Disturbance.UNOBSERVED
+
+
+def test_a_failing_request_is_the_servers_words(target):
+    wrong = [{"INPUT0": np.ones((1, 3), np.float32), "INPUT1": np.ones((1, 16), np.float32)}]
+    with pytest.raises(LoadFailedError, match="INPUT0"):
+        visit(target, wrong, ClosedLoad(2), QUICK, threading.Event())
+
+
+def test_stop_ends_a_visit(target):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        visit(target, REQUESTS, ClosedLoad(1), VisitOptions(seconds=3600), stop)
+
+
+def window(
+    latencies: list[float], seconds: float = 1.0, processor: ProcessorTime | None = None, items: int = 1
+) -> Window:
+    count = len(latencies)
+    return Window(0.0, seconds, np.array(latencies), Counters(count, count * items, count), processor, items=items)
+
+
+def test_windows_together_are_read_as_one():
+    both = Windows([window([10.0] * 10), window([20.0] * 30, items=1, seconds=3.0)])
+    assert both.throughput == 10
+    assert both.percentile(0.5).value == 20
+    assert both.batch_avg == 1
+    assert both.cpu_ms_per_inference is None
+    assert Windows([window([10.0] * 10, items=4)]).throughput == 40
+    assert Windows([]).throughput == 0
+
+
+def test_lost_time_is_what_was_waited_for_while_others_ran():
+    assert ProcessorTime(own=1.0, wait=0.5, other=0.25, steal=0.0).lost_share == pytest.approx(0.2)
+    assert ProcessorTime(own=1.0, wait=0.25, other=2.0, steal=0.0).lost_share == pytest.approx(0.2)
+    assert ProcessorTime(own=1.0, wait=5.0, other=0.0, steal=0.0).disturbance is Disturbance.CLEAN  # its own threads
+    assert ProcessorTime(own=0.9, wait=0.0, other=0.0, steal=0.1).lost_share == pytest.approx(0.1)
+    assert ProcessorTime(own=0.0, wait=0.0, other=1.0, steal=0.0).lost_share == 0
+
+
+def test_what_others_took_is_left_out_of_claims():
+    busy = window([80.0] * 10, processor=ProcessorTime(1, 1, 1, 0))
+    quiet = window([10.0] * 10, processor=ProcessorTime(1, 0, 0, 0))
+    assert (busy.disturbance, quiet.disturbance) == (Disturbance.DISTURBED, Disturbance.CLEAN)
+    assert Windows([busy, quiet]).clean.windows == [quiet]
+
+
+@pytest.mark.skipif(not ProcessorMeter.is_possible(), reason="this system does not tell how long threads wait")
+def test_threads_that_end_are_counted_too():
+    meter = ProcessorMeter([os.getpid()])
+
+    def work() -> None:
+        total = 0
+        for number in range(3_000_000):
+            total += number
+        ended.set()
+        keep.wait()
+
+    own = 0.0
+    for _ in range(3):
+        ended, keep = threading.Event(), threading.Event()
+        thread = threading.Thread(target=work)
+        thread.start()
+        ended.wait()
+        meter.sample()
+        keep.set()
+        thread.join()
+    own = meter.take().own
+    assert own > 0.05
+    assert meter.take().own < own
