@@ -40,16 +40,17 @@ def resolve_shapes(
 
 
 def random_requests(
-    config: ModelConfig, shapes: Mapping[str, Sequence[int]], count: int, seed: int = 0
+    config: ModelConfig, shapes: Mapping[str, Sequence[int]], count: int, seed: int = 0, items: int = 1
 ) -> list[Inputs]:
-    """`count` different requests of one item each, as a client of this configuration sends them.
+    """`count` different requests, as a client of this configuration sends them.
 
     Args:
-        config: complete configuration; with `max_batch_size` > 0 every tensor gets a leading dimension of 1.
+        config: complete configuration; with `max_batch_size` > 0 every tensor gets a leading dimension of `items`.
         shapes: shape of each input without the batch dimension.
+        items: inferences in each; 1 for a model that takes no batches.
     """
     random = np.random.default_rng(seed)
-    batch = (1,) if config.max_batch_size else ()
+    batch = (items,) if config.max_batch_size else ()
     return [
         {
             tensor.name: random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, (*batch, *shapes[tensor.name]), random)

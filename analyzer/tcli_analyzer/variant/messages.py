@@ -1,0 +1,72 @@
+"""What goes to a variant's process and comes back, pickled: both are this program."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.visit import VisitOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """Load the model; answered by its complete configuration, serialized.
+
+    Attributes:
+        config: instead of its own, serialized.
+    """
+
+    config: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRequests:
+    """Make random requests; answered by their number.
+
+    Attributes:
+        shapes: of each input, without the batch dimension.
+        items: inferences in each.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    items: int
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Measure; answered by the windows."""
+
+    load: Load
+    options: VisitOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Instead of any answer: the server refused, in its words."""
+
+    message: str
+
+
+Message = LoadModel | MakeRequests | Visit
+
+
+def send(pipe: IO[bytes], value: Any) -> None:
+    """Write one.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    pipe.write(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read one.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    return pickle.load(pipe)

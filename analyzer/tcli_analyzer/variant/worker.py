@@ -1,0 +1,62 @@
+"""The process in which one variant is loaded and measured."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.inputs import Inputs, random_requests
+from tcli_analyzer.measuring.visit import LoadFailedError, visit
+from tcli_analyzer.target import EngineTarget
+from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, Message, receive, send
+from tcli_server.apart import begin_apart
+from tcli_server.errors import ServerError
+
+
+def main() -> None:
+    """Serve what comes on the standard input, until that ends; the repository and the model are arguments."""
+    answers = begin_apart()
+    repository, model = sys.argv[2:]
+    with EngineTarget(Path(repository), model) as target:
+        worker = _Worker(target)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                message = receive(sys.stdin.buffer)
+                try:
+                    answer = worker.answer(message)
+                except (ServerError, LoadFailedError) as error:
+                    answer = Failure(str(error))
+                send(answers, answer)
+    os._exit(0)  # whatever happens while frameworks are torn down changes nothing
+
+
+class _Worker:
+    def __init__(self, target: EngineTarget) -> None:
+        self._target = target
+        self._config = ModelConfig()
+        self._requests: Sequence[Inputs] = ()
+
+    def answer(self, message: Message) -> Any:
+        if isinstance(message, LoadModel):
+            wanted = ModelConfig.FromString(message.config) if message.config is not None else None
+            self._config = self._target.load(wanted)
+            return self._config.SerializeToString()
+        if isinstance(message, MakeRequests):
+            self._requests = random_requests(self._config, message.shapes, message.count, message.seed, message.items)
+            return len(self._requests)
+        pids = [os.getpid(), *_children()]
+        return visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
+
+
+def _children() -> list[int]:
+    """Processes that the model started, whose processor time is its own."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return [child.pid for child in psutil.Process().children(recursive=True)]
+    return []
