@@ -14,6 +14,8 @@ from tcli_server.repository import CONFIG_FILE, read_labels
 from tcli_server.repository.entries import is_there
 from tcli_server.repository.staging import staged_folder
 from tcli_server.zoo.added_config import config_text
+from tcli_server.zoo.beside import look_beside
+from tcli_server.zoo.beside_taken import take_labels, take_pictures
 from tcli_server.zoo.described import describe_model
 from tcli_server.zoo.found_model import FoundModel, find_model
 from tcli_server.zoo.labels import LABEL_FILE, class_counts, labelled_output
@@ -38,6 +40,7 @@ def add_model(
     max_batch_size: int | None = None,
     force: bool = False,
     comments: tuple[str, ...] = (),
+    beside: Path | None = None,
 ) -> AddedModel:
     """Write `<repository>/<name>/` with the model as version 1 and the configuration that the model itself tells.
 
@@ -47,6 +50,7 @@ def add_model(
     Args:
         source: a model's file, or a folder that is or holds a model.
         comments: lines for the beginning of the configuration.
+        beside: the folder with what else is known of it (class names, how it takes pictures), if that is elsewhere.
 
     Raises:
         ServerError: it is no model, cannot be served as asked, or the folder exists and `force` is not given.
@@ -60,18 +64,23 @@ def add_model(
     if is_there(target) and not force:
         raise AlreadyExistsError(f"{target} already exists")
     class_names = read_labels(labels) if labels is not None else []
+    known = look_beside(((beside,) if beside is not None else ()) + found.around)
     notes = [f"{found.path} was taken; beside it there are also {_relative(found)}"] if found.others else []
     with staged_folder(target, force) as folder:
         version = folder / "1"
         version.mkdir()
         place_files(files, version)
         try:
-            config, told = describe_model(found.kind, name, version / own, folder, max_batch_size)
+            config, told = describe_model(found.kind, name, version / own, folder, max_batch_size, known.pictures)
         except ServerError as error:
             raise _translated(error, folder, own, found, files) from error
-        notes += told
-        if class_names:
+        notes += [*told, *known.notes]
+        if labels is not None:
             _attach(config, labels, len(class_names))
+        else:
+            class_names = take_labels(config, known, notes)
+        take_pictures(config, known, notes)
+        if class_names:
             (folder / LABEL_FILE).write_text("\n".join(class_names) + "\n", "utf-8")
         text = config_text(config, found, comments)
         (folder / CONFIG_FILE).write_text(text, "utf-8")

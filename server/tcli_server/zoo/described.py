@@ -1,5 +1,6 @@
 """The configuration of a new model, by what the model itself tells its backend."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -12,13 +13,14 @@ from tcli_server.errors import InvalidArgumentError
 from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.signature import ModelSignature
 from tcli_server.zoo.batch_choice import choose_max_batch_size
+from tcli_server.zoo.beside import PictureFacts
 from tcli_server.zoo.picture_format import picture_format
 
 _NAMES_SHOWN = 5
 
 
 def describe_model(
-    kind: BackendKind, name: str, file: Path, folder: Path, wanted: int | None
+    kind: BackendKind, name: str, file: Path, folder: Path, wanted: int | None, pictures: PictureFacts | None = None
 ) -> tuple[ModelConfig, list[str]]:
     """A model's configuration, and what its reader should know.
 
@@ -26,6 +28,7 @@ def describe_model(
         file: the model's file, or folder, where a repository has it.
         folder: the model's, with that file in its version 1.
         wanted: the max_batch_size that the user asks for; None for what is right.
+        pictures: what is said of how it takes them.
 
     Raises:
         ServerError: the backend cannot load it, or it cannot be served as asked.
@@ -43,6 +46,8 @@ def describe_model(
     if signature is None:
         raise InvalidArgumentError(_silent(file, kind))
     _check_ranks(signature, file)
+    if pictures is not None:
+        signature = _with_channels(signature)
     config.max_batch_size, notes = _batching(kind, file, signature, wanted)
     for tensor in signature.inputs:
         listed = config.input.add()
@@ -85,6 +90,14 @@ def _check_ranks(signature: ModelSignature, file: Path) -> None:
                 f"{file} does not say how many dimensions '{tensor.name}' ({tensor.datatype or 'of unknown type'}) has: "
                 "export it with shapes of its inputs and outputs"
             )
+
+
+def _with_channels(signature: ModelSignature) -> ModelSignature:
+    """A picture of which nothing is fixed has three channels in front, as Hugging Face's exports have it."""
+    if len(signature.inputs) != 1 or len(signature.inputs[0].shape) != 4 or set(signature.inputs[0].shape[1:]) != {-1}:
+        return signature
+    picture = signature.inputs[0]
+    return replace(signature, inputs=(replace(picture, shape=(picture.shape[0], 3, -1, -1)),))
 
 
 def _batching(kind: BackendKind, file: Path, signature: ModelSignature, wanted: int | None) -> tuple[int, list[str]]:
