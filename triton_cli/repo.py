@@ -101,6 +101,14 @@ def add(
             show_default=False,
         ),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME:TYPE:SHAPE",
+            help="What a TorchScript file does not say of an input: x:FP32:-1,3,224,224, -1 for what varies (repeatable).",
+        ),
+    ] = None,
     model_repository: Repository = DEFAULT_REPOSITORY,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
 ) -> None:
@@ -110,13 +118,14 @@ def add(
     Examples:
       tcli repo add resnet50.onnx
       tcli repo add saved_model/
+      tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
     """
     from tcli_server.zoo import add_model
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
-        added = add_model(model, model_repository, name, labels, max_batch_size, force)
+        added = add_model(model, model_repository, name, labels, max_batch_size, force, inputs=tuple(inputs or ()))
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)

@@ -31,6 +31,8 @@ class FoundModel:
         name: what it may be called.
         around: folders that may hold what belongs to it, nearest first.
         others: models beside it that were not chosen.
+        with_folder: everything in the folder of its file belongs to it.
+        configured: the folder that holds a configuration for it, if one does.
     """
 
     kind: BackendKind
@@ -38,6 +40,8 @@ class FoundModel:
     name: str
     around: tuple[Path, ...]
     others: tuple[Path, ...] = ()
+    with_folder: bool = False
+    configured: Path | None = None
 
 
 def find_model(source: Path) -> FoundModel:
@@ -51,7 +55,8 @@ def find_model(source: Path) -> FoundModel:
         return _in_folder(path)
     what = not_a_file(path)
     if what is not None:
-        raise InvalidArgumentError(f"{path} is {what}, expected a model's file or folder: name the one that you mean")
+        found = "does not exist" if what == "missing" else f"is {what}, not a model's file or folder"
+        raise InvalidArgumentError(f"{path} {found}: name the one that you mean")
     folder = path.absolute().parent
     whole = next((kind for kind in kinds() if path.name in kind.source.members), None)
     if whole is not None:
@@ -135,10 +140,15 @@ def _in_folder(folder: Path) -> FoundModel:
     if not found:
         raise InvalidArgumentError(_nothing(folder))
     kind, path = _chosen(folder, found)
-    around = (path.parent, folder) if path != folder else (folder,)
-    others = tuple(other for _, other in found if other != path)
+    around = (path, folder) if kind.is_folder else (path.parent, folder)
     return FoundModel(
-        kind, path, _name_of(folder), tuple(dict.fromkeys((path, *around) if kind.is_folder else around)), others
+        kind,
+        path,
+        _name_of(folder),
+        tuple(dict.fromkeys(around)),
+        tuple(other for _, other in found if other != path),
+        kind.source.takes_folder and path.name in kind.files,
+        folder if is_file(folder / CONFIG_FILE) and path != folder else None,
     )
 
 
