@@ -201,15 +201,24 @@ def _candidate(path: Path) -> BackendKind | None:
     if kind is None or (not kind.source.mark and not kind.source.contains and not kind.source.handling):
         return kind
     try:
-        head = _head(path)
-        if kind.source.contains and not re.match(kind.source.mark or b"(?!)", head):
-            with open_file(path) as file:
-                if kind.source.contains not in file.read(_MOST_BYTES_SEARCHED):
-                    return None
+        if not _is_told(kind, path, _head(path)):
+            return None
         handling(kind).check(path)
-    except (ServerError, OSError, UnreadableFileError):
+    except ServerError:
         return None
     return kind
+
+
+def _is_told(kind: BackendKind, path: Path, head: bytes) -> bool:
+    """Whether a file has what those of a kind have, where others have the same ending."""
+    source = kind.source
+    if not source.contains or (source.mark and re.match(source.mark, head)):
+        return True
+    try:
+        with open_file(path) as file:
+            return source.contains in file.read(_MOST_BYTES_SEARCHED)
+    except (OSError, UnreadableFileError):
+        return False
 
 
 def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
@@ -240,7 +249,7 @@ def _nothing(folder: Path) -> str:
             head = _head(entry)
             other = other_format(head, entry.suffix) or other_format(head, entry.suffix, certain=False)
             kind = _marked(head) or _by_ending(entry)
-            if other is None and kind is not None:
+            if other is None and kind is not None and _is_told(kind, entry, head):
                 handling(kind).check(entry)
         except ServerError as error:
             return str(error)

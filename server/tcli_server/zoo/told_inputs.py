@@ -32,8 +32,10 @@ def read_input(text: str) -> TensorSignature:
 
 
 def is_complete(signature: ModelSignature) -> bool:
-    """Whether the type and the number of dimensions of every input and output are known."""
-    return all(tensor.datatype and tensor.rank_known for tensor in (*signature.inputs, *signature.outputs))
+    """Whether there are outputs, and the type and the number of dimensions of everything are known."""
+    return bool(signature.outputs) and all(
+        tensor.datatype and tensor.rank_known for tensor in (*signature.inputs, *signature.outputs)
+    )
 
 
 def with_told(signature: ModelSignature, told: Sequence[TensorSignature], file: Path) -> ModelSignature:
@@ -85,6 +87,8 @@ def check_known(signature: ModelSignature, file: Path) -> None:
             f"{file} does not say of which type and shape {names} {'is' if len(untyped) == 1 else 'are'}: say it with "
             f"every dimension, -1 for one that varies, as {options}"
         )
+    if not signature.outputs:
+        raise InvalidArgumentError(f"{file} does not say what it answers: export it with outputs that are tensors")
     for tensor in (*unknown, *signature.outputs):
         if not tensor.rank_known or not tensor.datatype:
             raise InvalidArgumentError(
