@@ -109,6 +109,8 @@ def _as_told(
     if class_names:
         (folder / LABEL_FILE).write_text("\n".join(class_names) + "\n", "utf-8")
     (folder / CONFIG_FILE).write_text(config_text(config, found, comments), "utf-8")
+    if asked.inputs:  # of which the model itself knows little
+        notes += check_given_config(folder, name)
     return config, notes
 
 

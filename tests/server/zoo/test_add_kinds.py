@@ -134,10 +134,16 @@ class TestPyTorch:
         named = add(tmp_path / "named.pt", tmp_path, inputs=("x:FP32:-1,4", "y:FP32:-1,3"), max_batch_size=0)
         assert described(named) == {"x": [-1, 4], "y": [-1, 3], "sum": [-1, 3], "difference": [-1, 3]}
         torch.jit.script(models.Length()).save(str(tmp_path / "length.pt"))
-        length = add(tmp_path / "length.pt", tmp_path, inputs=("words:STRING:-1", "scale:INT64:1"), max_batch_size=0)
-        assert described(length) == {"words": [-1], "scale": [1], "OUTPUT__0": [-1, 1]}
-        asked = {"words": np.array([b"a", b"ccc"], np.object_), "scale": np.array([2], np.int64)}
+        length = add(
+            tmp_path / "length.pt", tmp_path, inputs=("words:STRING:-1,1", "scale:INT64:-1,1"), max_batch_size=4
+        )
+        assert described(length) == {"words": [1], "scale": [1], "OUTPUT__0": [1]}
+        asked = {"words": np.array([[b"a"], [b"ccc"]], np.object_), "scale": np.array([[2], [2]], np.int64)}
         assert infer(tmp_path, "length", asked)["OUTPUT__0"].tolist() == [[2], [6]]
+        with pytest.raises(InvalidArgumentError, match=r"found \[-1\] for 'words', expected \[ 1 \]"):
+            add_model(
+                tmp_path / "length.pt", tmp_path / "m", inputs=("words:STRING:-1", "scale:INT64:1"), max_batch_size=0
+            )
 
     def test_torchscript_as_a_picture_that_is_told_beside_it(self, tmp_path: Path):
         import torch
