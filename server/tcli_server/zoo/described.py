@@ -29,10 +29,12 @@ class Asked:
     Attributes:
         max_batch_size: None for what is right.
         inputs: every dimension of those that the model itself says nothing of.
+        labels: the file of class names, and these names; None for what lies beside the model.
     """
 
     max_batch_size: int | None = None
     inputs: tuple[TensorSignature, ...] = ()
+    labels: tuple[Path, list[str]] | None = None
 
 
 def describe_model(

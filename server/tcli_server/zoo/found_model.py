@@ -1,5 +1,6 @@
 """Which backend is to run a file or folder that lies anywhere, and what of it is the model."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tcli_server.zoo.other_formats import other_format
 _MOST_BYTES_SEARCHED = 1 << 20
 _MOST_ENTRIES = 10_000
 _SHOWN = 6
+_CALLED_MODEL = re.compile(r"(.*[._-])?model", re.IGNORECASE)
 _VERSION = re.compile(r"[1-9][0-9]*")
 _CACHED = re.compile(r"models--.*?--(.+)")
 """How the folder of a model is called in the cache of the Hugging Face hub."""
@@ -126,6 +128,8 @@ def _endings(kind: BackendKind) -> set[str]:
 
 
 def _in_folder(folder: Path) -> FoundModel:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InvalidArgumentError(f"{folder} cannot be read: give permission to read it")
     _refuse_repository(folder)
     found = _candidates(folder)
     place = folder
@@ -222,14 +226,15 @@ def _is_told(kind: BackendKind, path: Path, head: bytes) -> bool:
 
 
 def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
-    """The only one, or the only one that is called as in a repository; of several kinds the usual one.
+    """The only one, or the only one that is called as in a repository, or a model at all; of several kinds the usual one.
 
     Raises:
         InvalidArgumentError: none stands out.
     """
     if len(found) == 1:
         return found[0]
-    named = [(kind, path) for kind, path in found if path.name in kind.files] or found
+    named = [(kind, path) for kind, path in found if path.name in kind.files]
+    named = named or [(kind, path) for kind, path in found if _CALLED_MODEL.fullmatch(path.stem)] or found
     for choice in (named, [(kind, path) for kind, path in named if kind == usual()]):
         if len(choice) == 1:
             return choice[0]
@@ -251,6 +256,7 @@ def _nothing(folder: Path) -> str:
             kind = _marked(head) or _by_ending(entry)
             if other is None and kind is not None and _is_told(kind, entry, head):
                 handling(kind).check(entry)
+                handling(kind).parts(entry)
         except ServerError as error:
             return str(error)
         if other is not None:

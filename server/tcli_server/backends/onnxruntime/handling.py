@@ -25,10 +25,6 @@ _NO_TENSORS = {
 class OnnxHandling(Handling):
     """Weights in files of their own go along; shapes are worked out where the file leaves them open."""
 
-    def check(self, path: Path) -> None:
-        """As `Handling.check`."""
-        load_graph(path)
-
     def parts(self, path: Path) -> dict[str, Path]:
         """As `Handling.parts`: the files that hold weights."""
         return dict(_external(path, location) for location in external_files(load_graph(path)))
