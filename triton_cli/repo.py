@@ -101,6 +101,12 @@ def add(
             show_default=False,
         ),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What is to run it, as openvino for an ONNX file. [default: as the model tells]"
+        ),
+    ] = "",
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +124,7 @@ def add(
     Examples:
       tcli repo add resnet50.onnx
       tcli repo add saved_model/
+      tcli repo add resnet50.onnx --backend openvino
       tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
@@ -125,7 +132,9 @@ def add(
     from tcli_server.zoo import add_model
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
-        added = add_model(model, model_repository, name, labels, max_batch_size, force, inputs=tuple(inputs or ()))
+        added = add_model(
+            model, model_repository, name, labels, max_batch_size, force, inputs=tuple(inputs or ()), backend=backend
+        )
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)

@@ -44,6 +44,7 @@ def add_model(
     comments: tuple[str, ...] = (),
     beside: Path | None = None,
     inputs: tuple[str, ...] = (),
+    backend: str = "",
 ) -> AddedModel:
     """Write `<repository>/<name>/` with the model as version 1 and the configuration that the model itself tells.
 
@@ -55,13 +56,14 @@ def add_model(
         comments: lines for the beginning of the configuration.
         beside: the folder with what else is known of it (class names, how it takes pictures), if that is elsewhere.
         inputs: what the model does not say of its inputs: `x:FP32:-1,3,224,224`.
+        backend: what is to run it; empty for what its content or name tells.
 
     Raises:
         ServerError: it is no model, cannot be served as asked, or the folder exists and `force` is not given.
     """
     names = (labels, read_labels(labels)) if labels is not None else None
     asked = Asked(max_batch_size, tuple(map(read_input, inputs)), names)
-    found = find_model(source)
+    found = find_model(source, backend)
     handling(found.kind).check(found.path)
     _check_installed(found)
     given = read_given_config(found.configured, name, asked) if found.configured is not None else None

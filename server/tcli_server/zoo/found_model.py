@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import handling, is_installed, kinds, usual
+from tcli_server.backends.registry import handling, is_installed, kind_of, kinds, usual
 from tcli_server.errors import InvalidArgumentError, ServerError
 from tcli_server.file_kind import HEAD_BYTES
 from tcli_server.repository import CONFIG_FILE
@@ -46,12 +46,35 @@ class FoundModel:
     configured: Path | None = None
 
 
-def find_model(source: Path) -> FoundModel:
+def find_model(source: Path, backend: str = "") -> FoundModel:
     """The model that a file or folder is, or that a folder holds.
 
+    Args:
+        backend: what is to run it, where several could.
+
     Raises:
-        InvalidArgumentError: there is none, or more than one; says what to do.
+        InvalidArgumentError: there is none, or more than one, or the backend does not run such models; says what to do.
     """
+    found = _found(source)
+    return replace(found, kind=_named_kind(backend, found)) if backend and backend != found.kind.name else found
+
+
+def _named_kind(backend: str, found: FoundModel) -> BackendKind:
+    kind = kind_of(backend)
+    if kind is None or not kind.implementation:
+        there = ", ".join(kind.name for kind in kinds() if kind.implementation)
+        raise InvalidArgumentError(f"there is no backend '{backend}': expected one of {there}")
+    ending = found.path.suffix.lower()
+    if kind.is_folder != found.kind.is_folder or ending not in {*_endings(kind), *kind.source.reads}:
+        reads = (
+            ", ".join(sorted({*_endings(kind), *kind.source.reads}))
+            or f"folders with {' or '.join(kind.source.members)}"
+        )
+        raise InvalidArgumentError(f"the backend '{backend}' does not run {found.path}: it runs {reads}")
+    return kind
+
+
+def _found(source: Path) -> FoundModel:
     path = Path(source)
     if is_folder(path):
         return _in_folder(path)

@@ -66,6 +66,16 @@ class TestOpenVino:
         answer = infer(tmp_path, "net", {"serving_default_x:0": X[:1]})
         np.testing.assert_allclose(answer["PartitionedCall:0"], 2 * X[:1] + 1)
 
+    def test_an_onnx_file_by_openvino(self, tmp_path: Path):
+        import onnx_models
+
+        onnx_models.save_with_external_weights(tmp_path / "net.onnx", "net.weights")
+        by_onnx = add(tmp_path / "net.onnx", tmp_path, name="onnx", max_batch_size=0)
+        added = add(tmp_path / "net.onnx", tmp_path, backend="openvino", max_batch_size=0)
+        assert files(added.path) == ["1/model.onnx", "1/net.weights", "config.pbtxt"]
+        assert (added.config.backend, added.config.default_model_filename) == ("openvino", "model.onnx")
+        assert described(added) == described(by_onnx)
+
     def test_weights_that_are_missing_or_too_short(self, tmp_path: Path):
         import openvino as ov
 
