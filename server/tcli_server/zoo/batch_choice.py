@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from tcli_server.backends.onnxruntime.batch_proof import NotBatchableError, UncheckedBatchError, check_batching
+from tcli_server.backends.onnxruntime.batch_proof import check_batching
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.signature import ModelSignature
 
@@ -44,13 +44,14 @@ def choose_max_batch_size(
     doubt = _doubt_by_names(model.graph, signature) or _doubt_by_operators(model)
     unproven = ""
     if not doubt:
-        try:
-            check_batching(file, file, {tensor.name: tensor.shape[1:] for tensor in signature.inputs}, _CHECKED_SIZES)
-        except UncheckedBatchError as error:
-            unproven = f"whether a batch gives what its items give alone could not be checked: {error}"
+        verdict = check_batching(
+            file, file, {tensor.name: tensor.shape[1:] for tensor in signature.inputs}, _CHECKED_SIZES
+        )
+        if verdict.outcome == "unchecked":
+            unproven = f"whether a batch gives what its items give alone could not be checked: {verdict.reason}"
             doubt = "" if _called_batch(model.graph, signature) else unproven
-        except NotBatchableError as error:
-            doubt = f"a batch is not what its items are alone: {error}"
+        elif verdict.outcome == "wrong":
+            doubt = f"a batch is not what its items are alone: {verdict.reason}"
     if wanted is not None:
         return wanted, [
             f"max_batch_size is {wanted} as asked for, but {doubt or unproven}"
