@@ -75,7 +75,7 @@ ROOMS = {
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
-    "proof": {"models", "scheduling", "backends", "repository", "hardware", "trial"},
+    "proof": {"engine", "options", "models", "scheduling", "backends", "repository", "hardware", "trial"},
     "zoo": {"backends", "repository", "proof"},
 }
 

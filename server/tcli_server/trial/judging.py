@@ -71,7 +71,7 @@ class Judge:
                 if found <= self._allowed[name]:
                     self.worst = max(self.worst, found)
                     continue
-                if found <= FROM_LESS and is_real(wanted.dtype) or is_off_by_one(answer[name], wanted):
+                if (found <= FROM_LESS and is_real(wanted.dtype)) or is_off_by_one(answer[name], wanted):
                     find_influence()
                     if self._influence[way][name][0] <= self._allowed[name] / 10:
                         self.worst = max(self.worst, found if is_real(wanted.dtype) else 0.0)
@@ -133,7 +133,9 @@ def _allowed(expected: Sequence[Item], name: str) -> float:
 
 
 def _share(part: float) -> str:
-    return f"{100 * part:.2g} %" if np.isfinite(part) else "infinitely much"
+    if not np.isfinite(part):
+        return "infinitely much"
+    return f"{100 * part:.2g} %" if part < 1 else f"{100 * part:,.0f} %"
 
 
 def _shown(value: object) -> str:

@@ -6,8 +6,8 @@ from itertools import product
 
 from tcli_server.trial.items import (
     LIKELY_SIZES,
-    SMALLEST_SIZES,
     SMALL,
+    SMALLEST_SIZES,
     Item,
     Shapes,
     TrialInput,
@@ -30,6 +30,7 @@ _COMPANIONS = 3
 """Items of the batches that tell whether an item's answer depends on the others."""
 
 _MOST_RERUNS = 4
+_LONGEST_REASON = 500
 
 
 class RunError(Exception):
@@ -60,10 +61,11 @@ def try_batches(
     if isinstance(found, Verdict):
         return found
     items, took = found
-    trial = _Trial(alone, together, items, took, end)
-    verdict = trial.judge(sizes)
+    verdict = _Trial(alone, together, items, took, end).judge(sizes)
     if verdict.outcome != "ok":
         return verdict
+    if not _tell_items_apart([answer for _, answer in items]):  # a batch that differs would have been seen all the same
+        return unchecked("the answers to different random inputs are the same, so batches cannot be checked")
     other = _other_shapes(inputs, items[0][0], alone, end)
     if other is not None:
         second = _Trial(alone, together, *other, end).judge(tuple(size for size in sizes if size <= _COMPANIONS))
@@ -98,12 +100,13 @@ def _first_as_one(one: TrialInput) -> TrialInput:
 def _telling_items(
     inputs: Sequence[TrialInput], alone: Alone, count: int, end: float
 ) -> "tuple[list[tuple[Item, Item]], float] | Verdict":
-    """Random items that run and that the model tells apart, with its answers, and the seconds that one takes.
+    """Random items that run, with the model's answers, and the seconds that one takes.
 
-    The first item always runs twice: a first run is often slow. Where there are no such items, a verdict that says why.
+    The model tells them apart, if it does so with any. The first item always runs twice: a first run is often slow. Where
+    no item runs, a verdict that says why.
     """
     first = ""
-    alike = 0
+    alike: list[tuple[list[tuple[Item, Item]], float]] = []
     ranges = values_for(inputs)
     for shapes, values in product(shapes_with(inputs, LIKELY_SIZES), ranges):
         items = random_items(inputs, shapes, count, values)
@@ -123,12 +126,15 @@ def _telling_items(
             continue
         if _tell_items_apart([answer for _, answer in answered]):
             return answered, took
-        alike += 1
-        if alike == _ALIKE_TRIES * len(ranges) or time.monotonic() > end:
+        alike.append((answered, took))
+        if len(alike) == _ALIKE_TRIES * len(ranges) or time.monotonic() > end:
             break
     if alike:
-        return unchecked("the answers to different random inputs are the same, so batches cannot be checked")
-    return unchecked(f"a single random item does not run: {' '.join(first.split())}")
+        return alike[0]
+    text = " ".join(first.split())
+    return unchecked(
+        f"a single random item does not run: {text if len(text) <= _LONGEST_REASON else f'{text[:_LONGEST_REASON]}...'}"
+    )
 
 
 def _other_shapes(

@@ -9,7 +9,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Placement, Surroundings
+from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
@@ -25,7 +25,7 @@ from tcli_server.hardware.gpu import gpu_count
 ort.disable_telemetry_events()
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME

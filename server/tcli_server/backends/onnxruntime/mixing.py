@@ -11,7 +11,7 @@ from tcli_server.backends.onnxruntime.file_runner import FileRunner
 from tcli_server.datatypes import BY_DTYPE
 from tcli_server.trial import RunError
 from tcli_server.trial.items import SMALL, random_items
-from tcli_server.trial.rounding import difference, is_off_by_one, tolerance
+from tcli_server.trial.rounding import difference, is_off_by_one, is_real, tolerance
 
 
 def mixing_node(file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
@@ -38,12 +38,23 @@ def mixing_node(file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
         one, two = singles[0][name], singles[1][name]
         if not isinstance(one, np.ndarray) or one.dtype not in BY_DTYPE or one.dtype.hasobject or not one.ndim:
             continue
-        both = np.concatenate([one, two])
-        if is_off_by_one(together[name], both) or not difference(one, two):
-            continue
-        if difference(together[name], both) > tolerance(one.dtype):
+        if difference(one, two) and not _is_kept(together[name], one, two):
             return f"node '{node.name or node.output[0]}' ({node.op_type}) does not keep the items apart"
     return ""
+
+
+def _is_kept(together: np.ndarray, one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether a tensor of two items is those of each, one behind the other along any axis."""
+    axes = [axis for axis, size in enumerate(one.shape) if together.shape == _doubled(one.shape, axis) and size]
+    for axis in axes:
+        both = np.concatenate([one, two], axis)
+        if is_off_by_one(together, both) or difference(together, both) <= tolerance(one.dtype):
+            return True
+    return not axes and not is_real(one.dtype)  # sizes and places, which a model computes from its shapes
+
+
+def _doubled(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
 
 
 def _failing(text: str) -> str:
