@@ -135,7 +135,7 @@ def _allowed(expected: Sequence[Item], name: str) -> float:
 def _share(part: float) -> str:
     if not np.isfinite(part):
         return "infinitely much"
-    return f"{100 * part:.2g} %" if part < 1 else f"{100 * part:,.0f} %"
+    return f"{100 * part:.2g} %" if part < 0.1 else f"{100 * part:,.0f} %"
 
 
 def _shown(value: object) -> str:

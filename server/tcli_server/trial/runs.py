@@ -131,7 +131,7 @@ def _telling_items(
             break
     if alike:
         return alike[0]
-    text = " ".join(first.split())
+    text = " ".join(first.split()) or "its inputs are too large to be made up"
     return unchecked(
         f"a single random item does not run: {text if len(text) <= _LONGEST_REASON else f'{text[:_LONGEST_REASON]}...'}"
     )

@@ -38,7 +38,8 @@ def mixing_node(file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
         one, two = singles[0][name], singles[1][name]
         if not isinstance(one, np.ndarray) or one.dtype not in BY_DTYPE or one.dtype.hasobject or not one.ndim:
             continue
-        if difference(one, two) and not _is_kept(together[name], one, two):
+        is_constant = difference(together[name], one) == 0
+        if not is_constant and not _is_kept(together[name], one, two):
             return f"node '{node.name or node.output[0]}' ({node.op_type}) does not keep the items apart"
     return ""
 

@@ -80,8 +80,7 @@ class _Compiled:
         except RuntimeError as error:
             raise RunError(plain(error)) from None
         answers = {
-            name: from_tensor(self._request.get_output_tensor(index)).copy()
-            for index, name in enumerate(self._outputs)
+            name: from_tensor(self._request.get_output_tensor(index)).copy() for index, name in enumerate(self._outputs)
         }
         if any(array.shape[:1] != (len(items),) for array in answers.values()):
             raise LostBatchError("it does not keep the batch dimension")
