@@ -64,8 +64,9 @@ def _proofs(
     if draft.is_ensemble:
         yield Proof(model, None, unchecked("an ensemble forms no batches: each of its steps is checked by itself"))
         return
+    asked = [folder.path.parent] if repositories.namespacing else repositories.paths
     for version in draft.versions:
-        verdict = prove_apart(folder, version=version, repositories=repositories.paths, settings=settings, limit=limit)
+        verdict = prove_apart(folder, version=version, repositories=asked, settings=settings, limit=limit)
         yield Proof(model, version, verdict, _problem(draft, version, verdict))
 
 
