@@ -130,7 +130,8 @@ def _opened(
         if reason:
             yield unchecked(reason)
             return
-        yield _Opened(draft, file, complete, spec, ModelRunner(complete, spec, folder.path, instance))
+        examples = draft.backend.examples(complete) if draft.backend is not None else {}
+        yield _Opened(draft, file, complete, spec, ModelRunner(complete, spec, folder.path, instance, examples))
     finally:
         instance.close()
 

@@ -1,7 +1,7 @@
 """Runs items on one instance of a model, with what a server forms and divides batches by."""
 
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from tcli_server.spec import ModelSpec
 from tcli_server.trial import Item, LostBatchError, RunError, TrialInput
 from tcli_server.trial.runs import Together
 
+Examples = Mapping[str, Callable[[np.random.Generator], np.ndarray]]
+
 _LONGEST_ANSWER_SECS = 600.0
 
 
@@ -30,9 +32,13 @@ class ModelRunner:
 
     Args:
         folder: the model's.
+        examples: as `Backend.examples`.
     """
 
-    def __init__(self, config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instance) -> None:
+    def __init__(
+        self, config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instance, examples: Examples
+    ) -> None:
+        self._examples = examples
         sequences, batches = config.sequence_batching, spec.max_batch_size > 0
         self._spec = spec
         self._batches = batches
@@ -46,7 +52,10 @@ class ModelRunner:
     @property
     def inputs(self) -> list[TrialInput]:
         """What an item has, without the batch dimension."""
-        return [TrialInput(one.name, one.datatype.name, one.dims, one.ragged) for one in self._spec.inputs.values()]
+        return [
+            TrialInput(one.name, one.datatype.name, one.dims, one.ragged, self._examples.get(one.name))
+            for one in self._spec.inputs.values()
+        ]
 
     @property
     def ways(self) -> Mapping[str, Together]:

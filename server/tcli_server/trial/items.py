@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +32,14 @@ class TrialInput:
         datatype: V2 name.
         dims: without a batch dimension; -1 where it varies.
         ragged: its size may differ between the items of a batch.
+        example: makes a value up where ordinary random ones are none.
     """
 
     name: str
     datatype: str
     dims: tuple[int, ...]
     ragged: bool = False
+    example: Callable[[np.random.Generator], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,13 @@ def _shape(one: TrialInput, shape: Sequence[int], index: int) -> tuple[int, ...]
 def _tensor(
     one: TrialInput, shape: tuple[int, ...], index: int, values: Values, random: np.random.Generator
 ) -> np.ndarray:
+    if one.example is not None:
+        return one.example(random)
     tensor = np.asarray(random_tensor(one.datatype, shape, random))
     if one.datatype.startswith(("FP", "BF")):
         if values.positive:
             return random.uniform(0.01, 1, size=shape).astype(tensor.dtype)
-        return (tensor * np.asarray(1 + index, tensor.dtype)).astype(tensor.dtype)  # items that differ in size, too
+        return np.asarray(tensor * np.asarray(1 + index, tensor.dtype), tensor.dtype)  # items that differ in size, too
     if tensor.dtype.kind in "iu" and not _FLAGS.search(one.name):
         top = min(values.integers, int(np.iinfo(tensor.dtype).max))
         return np.asarray(random.integers(0, top, size=shape)).astype(tensor.dtype)

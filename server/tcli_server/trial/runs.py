@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from tcli_server.trial.items import (
@@ -94,7 +95,7 @@ def smallest_shapes(inputs: Sequence[TrialInput], alone: Alone, batch: bool) -> 
 def _first_as_one(one: TrialInput) -> TrialInput:
     place = next((axis for axis, dim in enumerate(one.dims) if dim < 0), None)
     dims = tuple(1 if axis == place else dim for axis, dim in enumerate(one.dims))
-    return TrialInput(one.name, one.datatype, dims, one.ragged)
+    return replace(one, dims=dims)
 
 
 def _telling_items(
@@ -146,7 +147,7 @@ def _other_shapes(
         return None
     for size in LIKELY_SIZES:
         others = [
-            TrialInput(one.name, one.datatype, tuple(size if dim < 0 else dim for dim in one.dims)) for one in inputs
+            replace(one, dims=tuple(size if dim < 0 else dim for dim in one.dims), ragged=False) for one in inputs
         ]
         if all(one.dims == known[one.name] for one in others) or time.monotonic() > end:
             continue

@@ -197,3 +197,10 @@ def test_a_model_without_a_configuration(tmp_path: Path):
     write_model(tmp_path, "m", onnx_models.add_sub(), None)
     verdict = prove_batching(tmp_path / "m")
     assert (verdict.outcome, verdict.sizes) == ("ok", (2, 3))
+
+
+def test_pictures_are_made_up_for_models_that_take_them(tmp_path: Path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "image"\nmax_batch_size: 8\n')
+    verdict = prove_batching(tmp_path / "m")
+    assert (verdict.outcome, verdict.sizes) == ("ok", (2, 3, 8))
