@@ -86,9 +86,9 @@ def init(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The ONNX file.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model's file or folder.")],
     name: Annotated[
-        str | None, typer.Option(help="The model's name. [default: the file's]", show_default=False)
+        str | None, typer.Option(help="The model's name. [default: the file's or folder's]", show_default=False)
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a classifier.")
@@ -104,18 +104,19 @@ def add(
     model_repository: Repository = DEFAULT_REPOSITORY,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
 ) -> None:
-    """Make a model folder from an ONNX file: inputs, outputs and batching are read from its graph.
+    """Make a model folder from a file or folder: its backend, inputs, outputs and batching are read from the model.
 
     \b
     Examples:
       tcli repo add resnet50.onnx
+      tcli repo add saved_model/
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
     """
-    from tcli_server.zoo import add_onnx_model
+    from tcli_server.zoo import add_model
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
-        added = add_onnx_model(file, model_repository, name, labels, max_batch_size, force)
+        added = add_model(model, model_repository, name, labels, max_batch_size, force)
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)

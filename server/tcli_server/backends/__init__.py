@@ -27,6 +27,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint, parameter_complaints
+from tcli_server.backends.source import Source
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.request import InferenceRequest, Inputs, Parameter
@@ -50,6 +51,7 @@ class BackendKind:
         other_files: further names of a model's file, or folder, each of which tells that this is the backend.
         is_folder: its models are folders.
         other_platforms: further words for it as `platform:`.
+        source: by what its models are recognised that are not in a repository yet.
     """
 
     name: str
@@ -64,6 +66,7 @@ class BackendKind:
     other_files: tuple[str, ...] = ()
     is_folder: bool = False
     other_platforms: tuple[str, ...] = ()
+    source: Source = field(default_factory=Source)
 
     @property
     def platforms(self) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 
 from tcli_server.backends import Backend, BackendKind
+from tcli_server.backends.handling import Handling
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.pytorch.kind import PYTORCH
+from tcli_server.backends.source import Source
 from tcli_server.backends.tensorflow.kind import TENSORFLOW
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
@@ -22,7 +24,12 @@ GROUP = "tcli.backends"
 
 _BUILT_IN = (
     TENSORFLOW,
-    BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
+    BackendKind(
+        "tensorrt",
+        "tensorrt_plan",
+        "model.plan",
+        source=Source("a TensorRT plan with TensorRT", (".engine", ".trt"), rb"ftrt"),
+    ),
     ONNXRUNTIME,
     OPENVINO,
     PYTORCH,
@@ -132,6 +139,14 @@ def names(directory: str = "") -> list[str]:
         found = []
     here = [kind.name for kind in available()]
     return [*here, *(name for name in found if name not in here)]
+
+
+@cache
+def handling(kind: BackendKind) -> Handling:
+    """What is special about a backend's models while they are added; needs nothing that may not be installed."""
+    module, _, name = kind.source.handling.partition(":")
+    made: Handling = getattr(importlib.import_module(module), name)() if module else Handling()
+    return made
 
 
 def settings_of(name: str) -> tuple[str, ...]:

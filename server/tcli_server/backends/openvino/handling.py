@@ -1,0 +1,28 @@
+"""What is special about OpenVINO's files while they are added to a repository."""
+
+import re
+from pathlib import Path
+
+from tcli_server.backends import BackendKind
+from tcli_server.backends.handling import Handling
+from tcli_server.backends.openvino.kind import OPENVINO
+from tcli_server.file_kind import HEAD_BYTES
+
+_GRAPH, _WEIGHTS = Path(OPENVINO.model_file).suffix, ".bin"
+
+
+class OpenVinoHandling(Handling):
+    """With an IR file go its weights, which have its name. OpenVINO tells a file by its ending alone."""
+
+    def file_name(self, kind: BackendKind, path: Path) -> str:
+        """As `Handling.file_name`."""
+        with path.open("rb") as file:
+            is_marked = re.match(kind.source.mark, file.read(HEAD_BYTES)) is not None
+        return kind.other_files[0] if is_marked else super().file_name(kind, path)
+
+    def parts(self, path: Path) -> dict[str, Path]:
+        """As `Handling.parts`."""
+        weights = path.with_suffix(_WEIGHTS)
+        if path.suffix.lower() != _GRAPH or not weights.is_file():
+            return {}
+        return {str(Path(OPENVINO.model_file).with_suffix(_WEIGHTS)): weights}

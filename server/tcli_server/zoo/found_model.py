@@ -1,0 +1,258 @@
+"""Which backend is to run a file or folder that lies anywhere, and what of it is the model."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tcli_server.backends import BackendKind
+from tcli_server.backends.registry import handling, is_installed, kinds, usual
+from tcli_server.errors import InvalidArgumentError, ServerError
+from tcli_server.file_kind import HEAD_BYTES
+from tcli_server.repository import CONFIG_FILE
+from tcli_server.repository.entries import entries, is_file, is_folder
+from tcli_server.repository.text_file import UnreadableFileError, not_a_file, open_file
+from tcli_server.zoo.other_formats import other_format
+
+_MOST_BYTES_SEARCHED = 1 << 20
+_MOST_ENTRIES = 10_000
+_SHOWN = 6
+_VERSION = re.compile(r"[1-9][0-9]*")
+_CACHED = re.compile(r"models--.*?--(.+)")
+"""How the folder of a model is called in the cache of the Hugging Face hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model that is not in a repository yet.
+
+    Attributes:
+        path: its file, or folder where its kind has such.
+        name: what it may be called.
+        around: folders that may hold what belongs to it, nearest first.
+        others: models beside it that were not chosen.
+    """
+
+    kind: BackendKind
+    path: Path
+    name: str
+    around: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+
+
+def find_model(source: Path) -> FoundModel:
+    """The model that a file or folder is, or that a folder holds.
+
+    Raises:
+        InvalidArgumentError: there is none, or more than one; says what to do.
+    """
+    path = Path(source)
+    if is_folder(path):
+        return _in_folder(path)
+    what = not_a_file(path)
+    if what is not None:
+        raise InvalidArgumentError(f"{path} is {what}, expected a model's file or folder: name the one that you mean")
+    folder = path.absolute().parent
+    whole = next((kind for kind in kinds() if path.name in kind.source.members), None)
+    if whole is not None:
+        return FoundModel(whole, folder, _name_of(folder), (folder,))
+    return FoundModel(_kind_of_file(path), path, path.stem, _around(folder))
+
+
+def _around(folder: Path) -> tuple[Path, ...]:
+    """Exporters put several formats into folders of their own below what describes them all."""
+    named = {part for kind in kinds() for part in (kind.name, *(Path(file).suffix[1:] for file in kind.files))}
+    return (folder, folder.parent) if folder.name.lower() in named else (folder,)
+
+
+def _name_of(folder: Path) -> str:
+    """A folder's name; of one that is only a version or a revision, that of the one above."""
+    folder = folder.absolute()
+    if folder.parent.name == "snapshots":
+        cached = _CACHED.fullmatch(folder.parent.parent.name)
+        if cached is not None:
+            return cached[1]
+    if _VERSION.fullmatch(folder.name) and folder.parent.name:
+        folder = folder.parent
+    suffixes = {suffix for kind in kinds() if kind.is_folder for suffix in kind.suffixes}
+    return folder.stem if folder.suffix in suffixes else folder.name
+
+
+# --- files ---
+
+
+def _kind_of_file(path: Path) -> BackendKind:
+    """By its content where that tells, else by its ending; what nothing tells is tried as the usual kind."""
+    head = _head(path)
+    other = other_format(head, path.suffix)
+    kind = None if other else _marked(head) or _by_ending(path)
+    other = other or (None if kind else other_format(head, path.suffix, certain=False))
+    if other is not None:
+        known = ", ".join(dict.fromkeys(file for kind in kinds() for file in kind.files))
+        raise InvalidArgumentError(f"{path} is {other[0]}, expected a model such as {known}: {other[1]}")
+    return kind or usual()
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with open_file(path) as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InvalidArgumentError(f"{path} cannot be read ({why}): give permission to read it") from None
+    except UnreadableFileError as error:
+        raise InvalidArgumentError(f"{path} is {error.found}: {error.fix}") from None
+
+
+def _marked(head: bytes) -> BackendKind | None:
+    return next((kind for kind in kinds() if kind.source.mark and re.match(kind.source.mark, head)), None)
+
+
+def _by_ending(path: Path) -> BackendKind | None:
+    ending = path.suffix.lower()
+    return next((kind for kind in kinds() if ending in _endings(kind)), None)
+
+
+def _endings(kind: BackendKind) -> set[str]:
+    return set() if kind.is_folder else {*kind.suffixes, *kind.source.endings}
+
+
+# --- folders ---
+
+
+def _in_folder(folder: Path) -> FoundModel:
+    _refuse_repository(folder)
+    found = _candidates(folder)
+    place = folder
+    if not found:
+        versions = [entry for entry in _entries(folder) if _VERSION.fullmatch(entry.name) and is_folder(entry)]
+        wholes = [version for version in versions if _whole(version)]
+        if wholes:  # as TensorFlow Serving has its models: the latest version
+            place = max(wholes, key=lambda path: int(path.name))
+            found = _candidates(place)
+        else:
+            found = [one for entry in _entries(folder) if is_folder(entry) for one in _candidates(entry)]
+    if not found:
+        raise InvalidArgumentError(_nothing(folder))
+    kind, path = _chosen(folder, found)
+    around = (path.parent, folder) if path != folder else (folder,)
+    others = tuple(other for _, other in found if other != path)
+    return FoundModel(
+        kind, path, _name_of(folder), tuple(dict.fromkeys((path, *around) if kind.is_folder else around)), others
+    )
+
+
+def _refuse_repository(folder: Path) -> None:
+    """A model's folder of a repository, or a repository, needs no adding."""
+    has_config = is_file(folder / CONFIG_FILE)
+    files = {file for kind in kinds() for file in kind.files}
+    versions = [entry for entry in _entries(folder) if _VERSION.fullmatch(entry.name) and is_folder(entry)]
+    if versions and (has_config or any(entry.name in files for version in versions for entry in _entries(version))):
+        raise InvalidArgumentError(
+            f"{folder} is a model's folder as a repository has it already: copy it there as it is (cp -r {folder} REPOSITORY), "
+            f"or serve it where it is: tcli serve --model-repository {folder.absolute().parent}"
+        )
+    models = [entry for entry in _entries(folder) if is_file(entry / CONFIG_FILE)]
+    if models and not has_config:
+        raise InvalidArgumentError(
+            f"{folder} is a model repository (it has {models[0].name}/{CONFIG_FILE}): serve it as it is: "
+            f"tcli serve --model-repository {folder}"
+        )
+
+
+def _candidates(folder: Path) -> list[tuple[BackendKind, Path]]:
+    """Models in a folder, not deeper; the folder itself where that is one."""
+    whole = _whole(folder)
+    if whole is not None:
+        return [(whole, folder)]
+    found = []
+    for entry in _entries(folder):
+        if is_folder(entry):
+            kind = next((kind for kind in kinds() if kind.is_folder and entry.suffix in kind.suffixes), None)
+        else:
+            kind = _candidate(entry)
+        if kind is not None:
+            found.append((kind, entry))
+    taking = [(kind, path) for kind, path in found if kind.source.takes_folder and path.name in kind.files]
+    return taking or found
+
+
+def _whole(folder: Path) -> BackendKind | None:
+    members = {entry.name for entry in _entries(folder)}
+    for kind in kinds():
+        if not members.isdisjoint(kind.source.members) or (kind.is_folder and folder.suffix in kind.suffixes):
+            return kind
+    return None
+
+
+def _candidate(path: Path) -> BackendKind | None:
+    """The kind of a file whose ending and content are those of a model."""
+    kind = _by_ending(path) if is_file(path) else None
+    if kind is None or (not kind.source.mark and not kind.source.contains and not kind.source.handling):
+        return kind
+    try:
+        head = _head(path)
+        if kind.source.contains and not re.match(kind.source.mark or b"(?!)", head):
+            with open_file(path) as file:
+                if kind.source.contains not in file.read(_MOST_BYTES_SEARCHED):
+                    return None
+        handling(kind).check(path)
+    except (ServerError, OSError, UnreadableFileError):
+        return None
+    return kind
+
+
+def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
+    """The only one, or the only one that is called as in a repository; of several kinds the usual one.
+
+    Raises:
+        InvalidArgumentError: none stands out.
+    """
+    if len(found) == 1:
+        return found[0]
+    named = [(kind, path) for kind, path in found if path.name in kind.files] or found
+    for choice in (named, [(kind, path) for kind, path in named if kind == usual()]):
+        if len(choice) == 1:
+            return choice[0]
+    here = [(kind, path) for kind, path in named if is_installed(kind)]
+    if len(here) == 1:
+        return here[0]
+    paths = _listed(str(path.relative_to(folder)) for _, path in found)
+    raise InvalidArgumentError(f"{folder} has several models ({paths}): name the one that you mean, as {named[0][1]}")
+
+
+def _nothing(folder: Path) -> str:
+    """What is said of a folder that holds no model, with what it holds instead."""
+    for entry in _entries(folder):
+        if not is_file(entry):
+            continue
+        try:
+            head = _head(entry)
+            other = other_format(head, entry.suffix) or other_format(head, entry.suffix, certain=False)
+            kind = _marked(head) or _by_ending(entry)
+            if other is None and kind is not None:
+                handling(kind).check(entry)
+        except ServerError as error:
+            return str(error)
+        if other is not None:
+            return f"{folder} holds no model that a backend runs; {entry.name} is {other[0]}: {other[1]}"
+    known = ", ".join(dict.fromkeys(file for kind in kinds() for file in (*kind.files, *kind.source.members)))
+    there = _listed(entry.name for entry in _entries(folder)) or "nothing"
+    return f"{folder} holds no model: expected one of {known}, or a file that ends so; found {there}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    return ", ".join(every[:_SHOWN]) + (f", and {len(every) - _SHOWN} more" if len(every) > _SHOWN else "")
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(_visible(folder))
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for count, entry in enumerate(entries(folder)):
+        if count >= _MOST_ENTRIES:
+            return
+        if not entry.name.startswith("."):
+            yield entry
