@@ -1,7 +1,6 @@
 """Adds a model that lies anywhere to a repository: `tcli repo add`."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from tcli_server.zoo.described import describe_model
 from tcli_server.zoo.found_model import FoundModel, find_model
 from tcli_server.zoo.labels import LABEL_FILE, class_counts, labelled_output
 from tcli_server.zoo.model_files import model_files, place_files
-from tcli_server.zoo.model_name import check_model_name
+from tcli_server.zoo.model_name import as_model_name, check_model_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def add_model(
         ServerError: it is no model, cannot be served as asked, or the folder exists and `force` is not given.
     """
     found = find_model(source)
-    name = check_model_name(name) if name is not None else _speakable(found.name)
+    name = check_model_name(name) if name is not None else as_model_name(found.name)
     handling(found.kind).check(found.path)
     _check_installed(found)
     own, files = model_files(found)
@@ -76,10 +75,6 @@ def add_model(
         text = config_text(config, found, comments)
         (folder / CONFIG_FILE).write_text(text, "utf-8")
     return AddedModel(target, config, tuple(notes))
-
-
-def _speakable(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-") or "model"
 
 
 def _check_installed(found: FoundModel) -> None:

@@ -163,11 +163,11 @@ def transfer(
         # The beginning may have come from elsewhere and be the wrong half: try the whole once.
 
 
-class _NoResume(TransferError):
+class _NoResumeError(TransferError):
     """The server does not go on where the download broke off: the file must be asked for as a whole."""
 
 
-class _Busy(TransferError):
+class _BusyError(TransferError):
     """The server may have the file, but not now."""
 
     def __init__(self, reason: str, status: int, retry_after: str) -> None:
@@ -177,9 +177,9 @@ class _Busy(TransferError):
 
 def _wait(error: TransferError, failures: int, is_patient: bool) -> float | None:
     """Seconds until a server may be asked again, None for no more."""
-    if isinstance(error, _NoResume):
+    if isinstance(error, _NoResumeError):
         return 0.0
-    if not isinstance(error, _Busy) or not is_patient:
+    if not isinstance(error, _BusyError) or not is_patient:
         return None
     if error.retry_after is None:
         return float(failures)
@@ -239,14 +239,14 @@ class _Transfer:
             return Received(known, unchanged=True)
         if response.status_code == 416 and start:
             self.discard()
-            raise _NoResume("it refuses to go on where the download broke off")
+            raise _NoResumeError("it refuses to go on where the download broke off")
         if response.status_code not in (200, 206):
             raise _refusal(response)
         if response.status_code == 200:
             start = 0  # it does not resume, or the file is another by now: it sends the whole
         elif not _continues(response, start):
             self.discard()
-            raise _NoResume("it sent another part of the file than asked for")
+            raise _NoResumeError("it sent another part of the file than asked for")
         chunks = response.iter_bytes(_CHUNK)
         first = next(chunks, b"")
         if start == 0:
@@ -336,5 +336,5 @@ def _continues(response: httpx.Response, start: int) -> bool:
 def _refusal(response: httpx.Response) -> TransferError:
     reason = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
     if response.status_code in _BUSY:
-        return _Busy(reason, response.status_code, response.headers.get("Retry-After", ""))
+        return _BusyError(reason, response.status_code, response.headers.get("Retry-After", ""))
     return TransferError(reason, response.status_code)

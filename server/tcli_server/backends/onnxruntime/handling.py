@@ -33,6 +33,10 @@ class OnnxHandling(Handling):
         """As `Handling.parts`: the files that hold weights."""
         return dict(_external(path, location) for location in external_files(load_graph(path)))
 
+    def needs(self, path: Path) -> tuple[str, ...]:
+        """As `Handling.needs`."""
+        return tuple(external_files(load_graph(path)))
+
     def signature(
         self,
         backend: Backend,  # noqa: ARG002

@@ -3,10 +3,11 @@
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.zoo.model_name import as_model_name
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(hf|https?):", re.IGNORECASE)
 _HUB = re.compile(r"(?P<organisation>[\w.-]+)/(?P<name>[\w.-]+)(?:/(?P<file>.+))?", re.ASCII)
@@ -43,7 +44,10 @@ class HubAddress:
 
     @property
     def name(self) -> str:
-        return self.repository.partition("/")[2]
+        """What the model may be called: as its file where that is named and says more than `model`, else as the repository."""
+        own = PurePosixPath(self.file or "model").stem
+        chosen = self.repository.partition("/")[2] if own.startswith("model") else own
+        return as_model_name(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class WebAddress:
     def file(self) -> str:
         """The name of the file."""
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+    @property
+    def name(self) -> str:
+        """What the model may be called."""
+        return as_model_name(PurePosixPath(self.file).stem)
 
 
 def is_remote(text: str) -> bool:

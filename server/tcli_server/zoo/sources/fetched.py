@@ -16,14 +16,14 @@ class FetchedModel:
 
     Attributes:
         path: its file or folder, as a user's own would be.
-        name: what it may be called, where nobody says otherwise; not cleaned of odd characters.
+        name: what it may be called; None for what the path says.
         comments: where it is from, revision, licence and hash, a line each, for the head of its configuration.
         beside: the folder with what else the source has about it (labels, preprocessing), None for nothing.
         notes: what was decided on the way, for the reader.
     """
 
     path: Path
-    name: str
+    name: str | None
     comments: tuple[str, ...]
     beside: Path | None = None
     notes: tuple[str, ...] = ()

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tcli_server.backends.onnxruntime.graph import external_files, load_graph
+from tcli_server.backends.registry import handling
 from tcli_server.zoo.answer import TransferError
 from tcli_server.zoo.download import cache_folder
+from tcli_server.zoo.found_model import find_model
 from tcli_server.zoo.sources.address import HubAddress, is_inside
 from tcli_server.zoo.sources.choice import choose_file, files_beside
 from tcli_server.zoo.sources.fetched import FetchedModel, SourceError, Watch, one_line
@@ -110,13 +111,8 @@ def _folder(repository: HubRepository) -> Path:
 
 def _companions(repository: HubRepository, file: str, path: Path) -> list[str]:
     """Files without which the model cannot be loaded."""
-    place = PurePosixPath(file)
-    if place.suffix == ".xml":
-        weights = [str(place.with_suffix(".bin"))]
-    elif place.suffix == ".onnx":
-        weights = [str(place.parent / location) for location in external_files(load_graph(path))]
-    else:
-        return []
+    kind = find_model(path).kind
+    weights = [str(PurePosixPath(file).parent / needed) for needed in handling(kind).needs(path)]
     for weight in weights:
         if weight not in repository.files:
             raise SourceError(

@@ -8,9 +8,10 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from tcli_server.backends.onnxruntime.graph import external_files, load_graph
+from tcli_server.backends.registry import handling
 from tcli_server.zoo.answer import TransferError
 from tcli_server.zoo.download import cache_folder
+from tcli_server.zoo.found_model import find_model
 from tcli_server.zoo.sources.address import WebAddress, is_inside
 from tcli_server.zoo.sources.fetched import FetchedModel, SourceError, Watch, one_line
 from tcli_server.zoo.sources.keeping import own_folder
@@ -37,12 +38,11 @@ def fetch_from_web(
     with own_folder(folder), new_client(stall_seconds) as client:
         fetcher = _Fetcher(folder, client, watch, answer_seconds)
         path = fetcher.fetch(address, address.file)
-        if path.suffix == ".onnx":
-            for location in external_files(load_graph(path)):
-                if not is_inside(location):
-                    raise SourceError(address, f"it keeps weights in '{one_line(location)}', outside of its own folder")
-                fetcher.fetch(_neighbour(address, location), location)
-    return FetchedModel(path, path.stem, (f"From {one_line(address)}.", f"SHA-256 {sha256_of(path)}."))
+        for needed in handling(find_model(path).kind).needs(path):
+            if not is_inside(needed):
+                raise SourceError(address, f"it keeps weights in '{one_line(needed)}', outside of its own folder")
+            fetcher.fetch(_neighbour(address, needed), needed)
+    return FetchedModel(path, address.name, (f"From {one_line(address)}.", f"SHA-256 {sha256_of(path)}."))
 
 
 class _Fetcher:
