@@ -26,7 +26,7 @@ class Fault:
         break_after: end the connection after so many bytes of an answer.
         body: instead of what is asked for.
         lie: by how many bytes Content-Length is more than what the repository says.
-        stalls: send half of it, then nothing until the server ends.
+        stalls: send half of it, or what `break_after` says, then nothing until the server ends.
         circle: redirect to itself.
         times: for so many requests; then all is well.
     """

@@ -55,8 +55,6 @@ def ask(client: httpx.Client, request: httpx.Request, seconds: float) -> Answer:
             answers.put(_follow(client, request))
         except (httpx.HTTPError, TransferError) as error:
             answers.put(error)
-        except httpx.InvalidURL as error:
-            answers.put(TransferError(f"it redirects to what is no address: {error}"))
         except RuntimeError:  # the client was closed meanwhile, nobody waits any more
             return
 
@@ -88,9 +86,14 @@ def _follow(client: httpx.Client, request: httpx.Request) -> Answer:
     """Send a request and follow where it leads; httpx leaves an Authorization header out for another host."""
     size = sha256 = commit = None
     for _ in range(MAX_REDIRECTS + 1):
-        response = client.send(request, stream=True, follow_redirects=False)
+        try:
+            response = client.send(request, stream=True, follow_redirects=False)
+        except httpx.RemoteProtocolError as error:
+            if "location header" in str(error):
+                raise TransferError("it redirects to what is no address") from None
+            raise
         headers = response.headers
-        size = _count(headers.get("X-Linked-Size")) if size is None else size
+        size = byte_count(headers.get("X-Linked-Size")) if size is None else size
         sha256 = sha256 or _sha256(headers.get("X-Linked-Etag"))
         commit = commit or headers.get("X-Repo-Commit")
         if response.next_request is None:
@@ -108,8 +111,9 @@ def _allowed(before: httpx.Request, after: httpx.Request) -> httpx.Request:
     return after
 
 
-def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
+def byte_count(text: str | None) -> int | None:
+    """The number of a header, None where there is none."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _sha256(etag: str | None) -> str | None:

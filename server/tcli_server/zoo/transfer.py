@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import httpx
 
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
-from tcli_server.zoo.answer import Answer, TransferError, ask, why
+from tcli_server.zoo.answer import Answer, TransferError, ask, byte_count, why
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be, 0 where nobody knows."""
@@ -128,7 +129,8 @@ def transfer(
         OSError: `part` cannot be written.
     """
     transfer_of = _Transfer(client, url, part, expected, name, dict(headers or {}), progress, answer_seconds)
-    failures = 0
+    failures = furthest = 0
+    was_wrong = False
     while True:
         start = transfer_of.resumable()
         try:
@@ -137,7 +139,8 @@ def transfer(
             here = transfer_of.size()
             if here <= start and not is_patient:
                 raise TransferError(why(error)) from None
-            failures = failures + 1 if here - start < _HEADWAY else 1
+            failures = failures + 1 if here - furthest < _HEADWAY else 1
+            furthest = max(furthest, here)
             if failures >= _ATTEMPTS:
                 raise TransferError(f"{why(error)} again and again") from None
             if here <= start:
@@ -158,9 +161,9 @@ def transfer(
             transfer_of.forget()
             return received
         transfer_of.discard()
-        if start == 0:
+        if start == 0 or was_wrong:
             raise TransferError(f"it sent the wrong file: {wrong}")
-        # The beginning may have come from elsewhere and be the wrong half: try the whole once.
+        was_wrong = True  # the beginning may have come from elsewhere and be the wrong half: try the whole once
 
 
 class _NoResumeError(TransferError):
@@ -270,8 +273,8 @@ class _Transfer:
         headers = answer.response.headers
         if headers.get("Content-Encoding", "identity") != "identity":
             return None
-        length = headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() and len(length) < 19 else None
+        length = byte_count(headers.get("Content-Length"))
+        total = None if length is None else start + length
         if total is not None and answer.size is not None and total != answer.size:
             raise TransferError(f"it offers {total:,} bytes of a file that it says has {answer.size:,}")
         return total if total is not None else answer.size
@@ -289,7 +292,7 @@ class _Transfer:
             opened.seek(start)
             done = start
             for chunk in chain((first,), chunks):
-                opened.write(chunk)
+                _put(opened, chunk, self.part)
                 done += len(chunk)
                 if self.progress is not None:
                     self.progress(done, size or 0)
@@ -312,6 +315,13 @@ class _Transfer:
 
     def _remember(self, validator: str) -> None:
         self._note.write_text(json.dumps({"validator": validator}), "utf-8")
+
+
+def _put(opened: BinaryIO, chunk: bytes, path: Path) -> None:
+    try:
+        opened.write(chunk)
+    except OSError as error:  # which names no file of its own
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def sha256_of(path: Path) -> str:

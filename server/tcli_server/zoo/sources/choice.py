@@ -43,8 +43,8 @@ def choose_file(repository: HubRepository) -> Choice:
     if named is not None and named in repository.files:
         return Choice(named)
     inside = [file for file in repository.files if named is None or file.startswith(f"{named}/")]
-    if not inside:
-        raise SourceError(address, f"the repository has no file '{named}'", _similar(repository, named or ""))
+    if named is not None and not inside:
+        raise SourceError(address, f"the repository has no file '{named}'", _similar(repository, named))
     candidates = _models(inside)
     if not candidates:
         raise _nothing(repository, inside)

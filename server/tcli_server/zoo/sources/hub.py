@@ -128,8 +128,8 @@ def _comments(repository: HubRepository, file: str, path: Path) -> tuple[str, ..
     named = f" ({one_line(revision)})" if revision and revision != repository.commit else ""
     sha256 = repository.files[file].sha256 or sha256_of(path)
     return (
-        f"From {repository.page}, file {one_line(file)}.",
-        f"Revision {repository.commit}{named}.",
-        f"Licence: {repository.licence or 'the repository states none'}.",
-        f"SHA-256 {sha256}.",
+        f"From: {repository.page}, file {one_line(file)}",
+        f"Revision: {repository.commit}{named}",
+        f"Licence: {repository.licence or 'the repository states none'}",
+        f"SHA-256: {sha256}",
     )

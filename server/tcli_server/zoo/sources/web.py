@@ -42,7 +42,7 @@ def fetch_from_web(
             if not is_inside(needed):
                 raise SourceError(address, f"it keeps weights in '{one_line(needed)}', outside of its own folder")
             fetcher.fetch(_neighbour(address, needed), needed)
-    return FetchedModel(path, address.name, (f"From {one_line(address)}.", f"SHA-256 {sha256_of(path)}."))
+    return FetchedModel(path, address.name, (f"From: {one_line(address)}", f"SHA-256: {sha256_of(path)}"))
 
 
 class _Fetcher:

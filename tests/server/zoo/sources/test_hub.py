@@ -37,10 +37,10 @@ def test_a_model_with_what_says_where_it_is_from(hub: Hub):
     assert fetched.path.read_bytes() == MODEL
     assert fetched.name == "name"
     assert fetched.comments == (
-        f"From {hub.url}/org/name, file model.onnx.",
-        f"Revision {'c0ffee00' * 5}.",
-        "Licence: apache-2.0.",
-        f"SHA-256 {hashlib.sha256(MODEL).hexdigest()}.",
+        f"From: {hub.url}/org/name, file model.onnx",
+        f"Revision: {'c0ffee00' * 5}",
+        "Licence: apache-2.0",
+        f"SHA-256: {hashlib.sha256(MODEL).hexdigest()}",
     )
     assert hub.files_asked() == ["model.onnx"]
 
@@ -78,7 +78,7 @@ def test_another_commit_is_another_model(hub: Hub):
     old = fetch_source("hf:org/name")
     put(hub, {"model.onnx": onnx_models.identity(shape=("N", 5))}, commit="beef" * 10)
     new = fetch_source("hf:org/name@main")
-    assert "Revision beefbeefbeefbeefbeefbeefbeefbeefbeefbeef (main)." in new.comments
+    assert "Revision: beefbeefbeefbeefbeefbeefbeefbeefbeefbeef (main)" in new.comments
     assert new.path.read_bytes() != old.path.read_bytes() == MODEL
 
 
@@ -240,12 +240,18 @@ def test_a_licence_is_one_line_of_a_comment(hub: Hub):
         {"model.onnx": MODEL},
         card={"license": "other", "license_name": "mine\n}\nbackend: 'x'", "license_link": "u"},
     )
-    assert licence(fetch_source("hf:org/name")) == "Licence: other (mine } backend: 'x', u)."
+    assert licence(fetch_source("hf:org/name")) == "Licence: other (mine } backend: 'x', u)"
     put(hub, {"model.onnx": MODEL}, card={"license": ["mit", "apache-2.0"]})
-    assert licence(fetch_source("hf:org/name")) == "Licence: mit, apache-2.0."
+    assert licence(fetch_source("hf:org/name")) == "Licence: mit, apache-2.0"
     put(hub, {"model.onnx": MODEL})
-    assert licence(fetch_source("hf:org/name")) == "Licence: the repository states none."
+    assert licence(fetch_source("hf:org/name")) == "Licence: the repository states none"
 
 
 def licence(fetched: FetchedModel) -> str:
     return next(line for line in fetched.comments if line.startswith("Licence"))
+
+
+def test_a_wrong_file_that_also_breaks_off_is_given_up(hub: Hub):
+    wrong = Fault(break_after=1_200_000, body=LARGE[::-1])
+    put(hub, {"model.onnx": LARGE}, large={"model.onnx"}, faults={"model.onnx": wrong})
+    assert "it sent the wrong file: sha256" in refusal("hf:org/name")
