@@ -153,9 +153,9 @@ def test_a_server_that_says_nothing_is_given_up():
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(own_cache: Path):
-    with serve_files({"/m.onnx": Answer(LARGE, length=1 << 60)}) as server:
-        with pytest.raises(OSError, match="bytes free, 1,152,921,504,606,846,976 are needed") as caught:
-            fetch(f"{server.url}/m.onnx")
+    told = pytest.raises(OSError, match="bytes free, 1,152,921,504,606,846,976 are needed")
+    with serve_files({"/m.onnx": Answer(LARGE, length=1 << 60)}) as server, told as caught:
+        fetch(f"{server.url}/m.onnx")
     assert str(own_cache) in str(caught.value.filename)
 
 
