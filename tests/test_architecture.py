@@ -74,7 +74,7 @@ ROOMS = {
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
-    "zoo": {"backends", "repository"},
+    "zoo": {"backends", "repository", "models", "hardware"},
 }
 
 

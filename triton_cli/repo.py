@@ -109,6 +109,14 @@ def add(
             show_default=False,
         ),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME:TYPE:SHAPE",
+            help="What a TorchScript file does not say of an input: x:FP32:-1,3,224,224, -1 for what varies (repeatable).",
+        ),
+    ] = None,
     model_repository: Repository = DEFAULT_REPOSITORY,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
 ) -> None:
@@ -118,6 +126,7 @@ def add(
     Examples:
       tcli repo add resnet50.onnx
       tcli repo add saved_model/
+      tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
       tcli repo add https://host/models/resnet50.onnx
@@ -129,8 +138,17 @@ def add(
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
         found = model_on_disk(model, model_repository, name, force)
-        named = name or found.name
-        added = add_model(found.path, model_repository, named, labels, max_batch_size, force, found.comments)
+        added = add_model(
+            found.path,
+            model_repository,
+            name or found.name,
+            labels,
+            max_batch_size,
+            force,
+            found.comments,
+            found.beside,
+            tuple(inputs or ()),
+        )
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)

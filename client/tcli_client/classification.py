@@ -21,6 +21,7 @@ from tcli_client.errors import (
     RequestTimeoutError,
     WrongProtocolError,
 )
+from tcli_client.fitting import Values
 from tcli_client.image_model import ImageModel
 from tcli_client.preprocess import Scaling, check_scaling, preprocess
 from tcli_client.scores import Classification, parse_classes, parse_flattened_classes, rank
@@ -166,7 +167,7 @@ class ImageClassifier(Classifier):
         self,
         files: Iterable[str | os.PathLike[str]],
         classes: int = 1,
-        scaling: Scaling | None = None,
+        scaling: Scaling | Values | None = None,
         batch_size: int = 1,
         in_flight: int = 1,
     ) -> Iterator[ImageResult]:

@@ -1,14 +1,14 @@
 """From a picture file to the array that a model takes: size, layout, datatype and scaling of the values."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from tcli_client.errors import OptionError
+from tcli_client.fitting import Fitting, Values
 from tcli_client.picture import read_picture
 from tcli_client.tensors import DTYPES, Array
 
@@ -42,6 +42,8 @@ class PictureFormat:
         channels: 3 for RGB, 1 for grey.
         layout: NCHW for [channels, height, width], NHWC for [height, width, channels].
         datatype: V2's name, "FP32".
+        fitting: how a picture gets its size; stretched by default.
+        is_bgr: the order of the channels is B, G, R.
     """
 
     height: int
@@ -49,6 +51,8 @@ class PictureFormat:
     channels: int
     layout: Layout
     datatype: str
+    fitting: Fitting = field(default_factory=Fitting)
+    is_bgr: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,11 +62,11 @@ class PictureFormat:
         return (self.height, self.width, self.channels)
 
 
-def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling) -> Array:
+def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling | Values) -> Array:
     """Read a picture and bring it into a model's form.
 
-    Stretched to the model's size without keeping the aspect, bilinear, as Triton's Python image client does it: without
-    EXIF rotation and transparency, FP32 values are the same as that client's.
+    By default stretched to the model's size without keeping the aspect, bilinear, as Triton's Python image client does it:
+    without EXIF rotation and transparency, FP32 values are the same as that client's.
 
     Returns:
         An array of `form.shape` and the dtype of `form.datatype`.
@@ -73,16 +77,16 @@ def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scali
     """
     check_scaling(scaling, form)
     size = (form.width, form.height)
-    picture = read_picture(path, "L" if form.channels == 1 else "RGB", size)
-    pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    picture = read_picture(path, "L" if form.channels == 1 else "RGB", form.fitting.reading_size(size))
+    pixels = np.asarray(form.fitting.fit(picture, size))
     pixels = pixels.reshape(form.height, form.width, form.channels)
-    scaled = _scaled(pixels, scaling, np.float64 if form.datatype == "FP64" else np.float32)
+    scaled = _scaled(pixels, form, scaling, np.float64 if form.datatype == "FP64" else np.float32)
     if form.layout == "NCHW":
         scaled = scaled.transpose(2, 0, 1)
     return np.ascontiguousarray(scaled, dtype=DTYPES[form.datatype])
 
 
-def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
+def check_scaling(scaling: Scaling | Values, form: PictureFormat) -> None:
     """Refuse values that the model's datatype cannot hold, instead of letting them wrap around.
 
     Raises:
@@ -91,9 +95,9 @@ def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
     dtype = DTYPES[form.datatype]
     if dtype.kind not in "iu":
         return
-    if scaling in (Scaling.INCEPTION, Scaling.IMAGENET):
+    if isinstance(scaling, Values) or scaling in (Scaling.INCEPTION, Scaling.IMAGENET):
         raise OptionError(
-            f"{scaling} scaling gives fractions, which the model's {form.datatype} input cannot hold",
+            f"{scaling.value} scaling gives fractions, which the model's {form.datatype} input cannot hold",
             "use scaling NONE",
         )
     lowest, highest = 0, 255
@@ -109,7 +113,17 @@ def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
         )
 
 
-def _scaled(pixels: Array, scaling: Scaling, work: type[np.float32 | np.float64]) -> Array:
+def _scaled(
+    pixels: Array, form: PictureFormat, scaling: Scaling | Values, work: type[np.float32 | np.float64]
+) -> Array:
+    """The model's values, its channels last and in its order."""
+    if isinstance(scaling, Values):
+        return scaling.apply(pixels[:, :, ::-1] if form.is_bgr else pixels, work)
+    named = _named(pixels, scaling, work)
+    return named[:, :, ::-1] if form.is_bgr else named
+
+
+def _named(pixels: Array, scaling: Scaling, work: type[np.float32 | np.float64]) -> Array:
     def constant(value: float | tuple[float, ...]) -> Array:
         return np.asarray(value, dtype=work)
 

@@ -13,11 +13,15 @@ from tcli_server.repository import CONFIG_FILE, read_labels
 from tcli_server.repository.entries import is_there
 from tcli_server.repository.staging import staged_folder
 from tcli_server.zoo.added_config import config_text
-from tcli_server.zoo.described import describe_model
+from tcli_server.zoo.beside import look_beside
+from tcli_server.zoo.beside_taken import take_labels, take_pictures
+from tcli_server.zoo.described import Asked, describe_model
 from tcli_server.zoo.found_model import FoundModel, find_model
+from tcli_server.zoo.given_config import GivenConfig, check_given_config, read_given_config
 from tcli_server.zoo.labels import LABEL_FILE, class_counts, labelled_output
 from tcli_server.zoo.model_files import model_files, place_files
 from tcli_server.zoo.model_name import as_model_name, check_model_name
+from tcli_server.zoo.told_inputs import read_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ def add_model(
     max_batch_size: int | None = None,
     force: bool = False,
     comments: tuple[str, ...] = (),
+    beside: Path | None = None,
+    inputs: tuple[str, ...] = (),
 ) -> AddedModel:
     """Write `<repository>/<name>/` with the model as version 1 and the configuration that the model itself tells.
 
@@ -46,35 +52,77 @@ def add_model(
     Args:
         source: a model's file, or a folder that is or holds a model.
         comments: lines for the beginning of the configuration.
+        beside: the folder with what else is known of it (class names, how it takes pictures), if that is elsewhere.
+        inputs: what the model does not say of its inputs: `x:FP32:-1,3,224,224`.
 
     Raises:
         ServerError: it is no model, cannot be served as asked, or the folder exists and `force` is not given.
     """
+    asked = Asked(max_batch_size, tuple(map(read_input, inputs)))
     found = find_model(source)
-    name = check_model_name(name) if name is not None else as_model_name(found.name)
     handling(found.kind).check(found.path)
     _check_installed(found)
-    own, files = model_files(found)
+    given = read_given_config(found.configured, name, max_batch_size) if found.configured is not None else None
+    name = check_model_name(name if name is not None else (given and given.config.name) or as_model_name(found.name))
     target = repository / name
     if is_there(target) and not force:
         raise AlreadyExistsError(f"{target} already exists")
-    class_names = read_labels(labels) if labels is not None else []
-    notes = [f"{found.path} was taken; beside it there are also {_relative(found)}"] if found.others else []
+    own, files = model_files(found, given.config.default_model_filename if given is not None else "")
+    if given is not None:
+        files = {place: path for place, path in files.items() if path not in given.files.values()}
     with staged_folder(target, force) as folder:
         version = folder / "1"
         version.mkdir()
         place_files(files, version)
         try:
-            config, told = describe_model(found.kind, name, version / own, folder, max_batch_size)
+            if given is not None:
+                config, notes = _as_given(given, folder, name, labels, comments)
+            else:
+                config, notes = _as_told(found, folder, name, own, labels, asked, comments, beside)
         except ServerError as error:
             raise _translated(error, folder, own, found, files) from error
-        notes += told
-        if class_names:
-            _attach(config, labels, len(class_names))
-            (folder / LABEL_FILE).write_text("\n".join(class_names) + "\n", "utf-8")
-        text = config_text(config, found, comments)
-        (folder / CONFIG_FILE).write_text(text, "utf-8")
-    return AddedModel(target, config, tuple(notes))
+    told = (note.replace(str(folder), str(target)) for note in (*_not_chosen(found), *notes))
+    return AddedModel(target, config, tuple(told))
+
+
+def _as_told(
+    found: FoundModel,
+    folder: Path,
+    name: str,
+    own: str,
+    labels: Path | None,
+    asked: Asked,
+    comments: tuple[str, ...],
+    beside: Path | None,
+) -> tuple[ModelConfig, list[str]]:
+    """Complete a model's folder by what the model itself tells, and what lies beside it."""
+    class_names = read_labels(labels) if labels is not None else []
+    known = look_beside(((beside,) if beside is not None else ()) + found.around)
+    config, notes = describe_model(found.kind, name, folder / "1" / own, folder, asked, known.pictures)
+    notes += known.notes
+    if labels is not None:
+        _attach(config, labels, len(class_names))
+    else:
+        class_names = take_labels(config, known, notes)
+    take_pictures(config, known, notes)
+    if class_names:
+        (folder / LABEL_FILE).write_text("\n".join(class_names) + "\n", "utf-8")
+    (folder / CONFIG_FILE).write_text(config_text(config, found, comments), "utf-8")
+    return config, notes
+
+
+def _as_given(
+    given: GivenConfig, folder: Path, name: str, labels: Path | None, comments: tuple[str, ...]
+) -> tuple[ModelConfig, list[str]]:
+    """Complete a model's folder by the configuration that lay beside the model."""
+    if labels is not None:
+        raise InvalidArgumentError(
+            f"{labels} cannot be used, as there is a {CONFIG_FILE} beside the model: write label_filename there"
+        )
+    place_files(given.files, folder)
+    head = "".join(f"# {line}\n" for comment in comments for line in comment.splitlines())
+    (folder / CONFIG_FILE).write_text(head + given.text, "utf-8", "surrogateescape")
+    return given.config, [f"the configuration is the {CONFIG_FILE} beside the model", *check_given_config(folder, name)]
 
 
 def _check_installed(found: FoundModel) -> None:
@@ -87,9 +135,12 @@ def _check_installed(found: FoundModel) -> None:
     raise InvalidArgumentError(f"{found.path} is a model for the backend '{kind.name}', which {missing}: {fix}")
 
 
-def _relative(found: FoundModel) -> str:
+def _not_chosen(found: FoundModel) -> list[str]:
+    if not found.others:
+        return []
     shown = [os.path.relpath(path, found.around[-1]) for path in found.others[:6]]
-    return ", ".join(shown) + (", ..." if len(found.others) > len(shown) else "")
+    more = ", ..." if len(found.others) > len(shown) else ""
+    return [f"{found.path} was taken; beside it there are also {', '.join(shown)}{more}"]
 
 
 def _attach(config: ModelConfig, labels: Path | None, count: int) -> None:

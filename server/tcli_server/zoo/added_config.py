@@ -29,6 +29,7 @@ def config_text(config: ModelConfig, found: FoundModel, comments: tuple[str, ...
             ),
             "input": "As the model file has them; -1 is a dimension that varies.",
             "dynamic_batching": "Joins waiting requests into batches of up to max_batch_size.",
+            "parameters": "How a picture becomes the input, for 'tcli infer' and 'tcli repo add-pictures'.",
             "default_model_filename": "The model's file in its version's folder.",
         },
     )

@@ -31,6 +31,8 @@ class FoundModel:
         name: what it may be called.
         around: folders that may hold what belongs to it, nearest first.
         others: models beside it that were not chosen.
+        with_folder: everything in the folder of its file belongs to it.
+        configured: the folder that holds a configuration for it, if one does.
     """
 
     kind: BackendKind
@@ -38,6 +40,8 @@ class FoundModel:
     name: str
     around: tuple[Path, ...]
     others: tuple[Path, ...] = ()
+    with_folder: bool = False
+    configured: Path | None = None
 
 
 def find_model(source: Path) -> FoundModel:
@@ -51,7 +55,8 @@ def find_model(source: Path) -> FoundModel:
         return _in_folder(path)
     what = not_a_file(path)
     if what is not None:
-        raise InvalidArgumentError(f"{path} is {what}, expected a model's file or folder: name the one that you mean")
+        found = "does not exist" if what == "missing" else f"is {what}, not a model's file or folder"
+        raise InvalidArgumentError(f"{path} {found}: name the one that you mean")
     folder = path.absolute().parent
     whole = next((kind for kind in kinds() if path.name in kind.source.members), None)
     if whole is not None:
@@ -135,10 +140,15 @@ def _in_folder(folder: Path) -> FoundModel:
     if not found:
         raise InvalidArgumentError(_nothing(folder))
     kind, path = _chosen(folder, found)
-    around = (path.parent, folder) if path != folder else (folder,)
-    others = tuple(other for _, other in found if other != path)
+    around = (path, folder) if kind.is_folder else (path.parent, folder)
     return FoundModel(
-        kind, path, _name_of(folder), tuple(dict.fromkeys((path, *around) if kind.is_folder else around)), others
+        kind,
+        path,
+        _name_of(folder),
+        tuple(dict.fromkeys(around)),
+        tuple(other for _, other in found if other != path),
+        kind.source.takes_folder and path.name in kind.files,
+        folder if is_file(folder / CONFIG_FILE) and path != folder else None,
     )
 
 
@@ -191,15 +201,24 @@ def _candidate(path: Path) -> BackendKind | None:
     if kind is None or (not kind.source.mark and not kind.source.contains and not kind.source.handling):
         return kind
     try:
-        head = _head(path)
-        if kind.source.contains and not re.match(kind.source.mark or b"(?!)", head):
-            with open_file(path) as file:
-                if kind.source.contains not in file.read(_MOST_BYTES_SEARCHED):
-                    return None
+        if not _is_told(kind, path, _head(path)):
+            return None
         handling(kind).check(path)
-    except (ServerError, OSError, UnreadableFileError):
+    except ServerError:
         return None
     return kind
+
+
+def _is_told(kind: BackendKind, path: Path, head: bytes) -> bool:
+    """Whether a file has what those of a kind have, where others have the same ending."""
+    source = kind.source
+    if not source.contains or (source.mark and re.match(source.mark, head)):
+        return True
+    try:
+        with open_file(path) as file:
+            return source.contains in file.read(_MOST_BYTES_SEARCHED)
+    except (OSError, UnreadableFileError):
+        return False
 
 
 def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
@@ -230,7 +249,7 @@ def _nothing(folder: Path) -> str:
             head = _head(entry)
             other = other_format(head, entry.suffix) or other_format(head, entry.suffix, certain=False)
             kind = _marked(head) or _by_ending(entry)
-            if other is None and kind is not None:
+            if other is None and kind is not None and _is_told(kind, entry, head):
                 handling(kind).check(entry)
         except ServerError as error:
             return str(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tcli_server.backends.registry import handling
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.repository import CONFIG_FILE
 from tcli_server.repository.entries import entries, is_file, is_folder
 from tcli_server.repository.text_file import not_a_file
 from tcli_server.zoo.found_model import FoundModel
@@ -15,21 +16,25 @@ _MOST_FILES = 10_000
 _NOT_OF_THE_MODEL = ("__pycache__",)
 
 
-def model_files(found: FoundModel) -> tuple[str, dict[str, Path]]:
+def model_files(found: FoundModel, name: str = "") -> tuple[str, dict[str, Path]]:
     """The name of a model's file, or folder, in a version's folder, and every file: its place there -> where it is now.
 
     Links are followed, as those of download caches lead to the files themselves.
 
+    Args:
+        name: of the file, where a configuration gives it.
+
     Raises:
         InvalidArgumentError: one is missing or cannot be copied, two have the same place, or there are more than 10,000.
     """
-    own = handling(found.kind).file_name(found.kind, found.path)
+    own = name or handling(found.kind).file_name(found.kind, found.path)
     if is_folder(found.path):
-        return own, {f"{own}/{place}": path for place, path in _tree(found.path).items()}
+        return own, {f"{own}/{place}": path for place, path in tree(found.path).items()}
     files = {own: found.path}
     parts = handling(found.kind).parts(found.path)
-    if found.kind.source.takes_folder and found.path.name in found.kind.files:
-        parts = {place: path for place, path in _tree(found.path.parent).items() if place != found.path.name}
+    if found.with_folder:
+        ours = {found.path.name, CONFIG_FILE}
+        parts = {place: path for place, path in tree(found.path.parent).items() if place not in ours}
     for place, path in parts.items():
         if str(Path(place)) == own:
             raise InvalidArgumentError(
@@ -67,7 +72,7 @@ def _check_room(files: Mapping[str, Path], folder: Path) -> None:
         )
 
 
-def _tree(folder: Path) -> dict[str, Path]:
+def tree(folder: Path) -> dict[str, Path]:
     """Every file of a folder by its path in it; hidden ones and caches of Python are left out."""
     files: dict[str, Path] = {}
     waiting = [(folder, "", frozenset({os.path.realpath(folder)}))]

@@ -13,7 +13,7 @@ OPENVINO = BackendKind(
     extra="openvino",
     other_files=("model.tflite",),
     source=Source(
-        "a model that OpenVINO reads, with OpenVINO",
+        "an OpenVINO IR or TensorFlow Lite file with OpenVINO",
         mark=rb"(?s:.{4})TFL3",
         contains=b"<net",
         handling="tcli_server.backends.openvino.handling:OpenVinoHandling",

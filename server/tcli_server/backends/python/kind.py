@@ -23,5 +23,6 @@ PYTHON = BackendKind(
         "a Python model",
         contains=b"TritonPythonModel",
         takes_folder=True,
+        handling="tcli_server.backends.python.handling:PythonHandling",
     ),
 )

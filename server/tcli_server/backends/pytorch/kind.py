@@ -14,7 +14,7 @@ PYTORCH = BackendKind(
     other_files=("model.pt2",),
     other_platforms=("torch_aoti",),
     source=Source(
-        "a file of PyTorch's with PyTorch",
+        "a TorchScript file or an exported program with PyTorch",
         (".pth", ".torchscript", ".ts", ".ckpt"),
         rb"PK\x03\x04|\x80\x02",
         handling="tcli_server.backends.pytorch.handling:PyTorchHandling",

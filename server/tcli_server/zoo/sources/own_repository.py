@@ -55,7 +55,9 @@ def own_repository(text: str, watch: Watch | None = None) -> OwnRepository:
             return OwnRepository(repository, warning=f"{error}\nwhat was fetched before is served: {' '.join(before)}")
         if before == fetched.comments:
             return OwnRepository(repository, fetched.notes)
-        added = add_model(fetched.path, repository, fetched.name, force=True, comments=fetched.comments)
+        added = add_model(
+            fetched.path, repository, fetched.name, force=True, comments=fetched.comments, beside=fetched.beside
+        )
         (folder / _STAMP).write_text(json.dumps(fetched.comments), "utf-8")
         anew = ("it is another state of the model: its configuration was written anew",) if before is not None else ()
         return OwnRepository(repository, (*fetched.notes, *added.notes, *anew))
