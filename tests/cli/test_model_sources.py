@@ -1,6 +1,7 @@
 """`tcli repo add` and `tcli serve` with models from elsewhere, as a user runs them, with a hub on loopback."""
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -68,6 +69,20 @@ def test_add_from_the_hub(tcli: Tcli, hub: Hub):
         assert f"# {line}\n" in config
     assert config in stdout
     assert tcli.run("repo", "check")[:2] == (0, "1 model checked: no problems\n")
+
+
+@needs_client
+def test_class_names_come_from_what_the_repository_says(tcli: Tcli, hub: Hub):
+    names = ["cat", "dog", "fox", "owl"]
+    described = json.dumps({"id2label": dict(enumerate(names))}).encode()
+    hub.repositories["org/name"] = Repository({"onnx/model.onnx": MODEL, "config.json": described, "README.md": b"x"})
+    status, stdout, stderr = tcli.run("repo", "add", "hf:org/name")
+    assert status == 0, stderr
+    assert hub.files_asked() == ["onnx/model.onnx", "config.json"]
+    model = tcli.folder / "model_repository" / "name"
+    assert 'label_filename: "labels.txt"' in stdout
+    assert (model / "labels.txt").read_text().split() == names
+    assert sorted(path.name for path in model.rglob("*")) == ["1", "config.pbtxt", "labels.txt", "model.onnx"]
 
 
 @needs_client

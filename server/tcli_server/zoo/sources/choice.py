@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tcli_server.backends.registry import kinds, usual
+from tcli_server.backends import BackendKind
+from tcli_server.backends.registry import is_installed, kinds, usual
 from tcli_server.zoo.sources.address import HubAddress
 from tcli_server.zoo.sources.fetched import SourceError
 from tcli_server.zoo.sources.hub_client import HubRepository
@@ -33,7 +34,8 @@ def choose_file(repository: HubRepository) -> Choice:
 
     It is the one that the address names. Without that, of the ONNX files: the only one; else `model.onnx`, in the
     repository's folder or in `onnx/`; else the only one whose name does not say that it is quantized or of half
-    precision. Where no file is ONNX, the only one that another backend takes.
+    precision. Where no file is ONNX, the same among those of the first other backend that takes any, one that is
+    installed before one that is not. A folder that is a model as a whole is told by the file that marks it.
 
     Raises:
         SourceError: there is none, or nothing says which one; lists them.
@@ -75,12 +77,17 @@ def files_beside(repository: HubRepository, file: str) -> list[str]:
 
 def _models(files: list[str]) -> list[str]:
     """Those that the first backend takes that takes any; programs are not taken unless they are named."""
-    order = [usual(), *(kind for kind in kinds() if not kind.is_folder)]
-    for kind in order:
-        fitting = [file for file in files if PurePosixPath(file).suffix.lower() in kind.suffixes - {".py", ""}]
+    for kind in (usual(), *sorted(kinds(), key=lambda kind: not is_installed(kind))):
+        fitting = [file for file in files if _is_model(PurePosixPath(file), kind)]
         if fitting:
             return sorted(fitting, key=lambda file: (file.count("/"), file))
     return []
+
+
+def _is_model(file: PurePosixPath, kind: BackendKind) -> bool:
+    if kind.source.members:
+        return file.name in kind.source.members
+    return not kind.is_folder and file.suffix.lower() in kind.suffixes - {".py", ""}
 
 
 def _preferred(candidates: list[str], folder: str) -> str | None:

@@ -1,12 +1,13 @@
 """Fetches a model from a repository of the hub."""
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import httpx
 
-from tcli_server.backends.registry import handling
+from tcli_server.backends.registry import handling, kinds
 from tcli_server.zoo.answer import TransferError
 from tcli_server.zoo.download import cache_folder
 from tcli_server.zoo.found_model import find_model
@@ -37,38 +38,35 @@ def fetch_from_hub(address: HubAddress, watch: Watch | None = None) -> FetchedMo
     repository = look_up(address)
     choice = choose_file(repository)
     folder = _folder(repository)
+    parts = _parts_of_folder(repository, choice.file)
+    # A folder that is a model as a whole is kept where no other model of the repository is.
+    own, beside = folder / ("whole" if parts else "files"), folder / "beside"
     with own_folder(folder), new_client(stall_seconds(repository)) as client:
-        fetcher = _Fetcher(repository, folder, client, watch)
-        path = fetcher.fetch(choice.file)
-        for file in _companions(repository, choice.file, path):
-            fetcher.fetch(file)
-        beside = files_beside(repository, choice.file)
-        for file in beside:
-            fetched = fetcher.fetch(file)
-            if fetched.parent != path.parent:
-                put_copy(fetched, path.parent / fetched.name)
+        fetcher = _Fetcher(repository, client, watch)
+        path = fetcher.fetch(choice.file, own / choice.file)
+        for file in parts or _companions(repository, choice.file, path):
+            fetcher.fetch(file, own / file)
+        others = files_beside(repository, choice.file)
+        for file in others:
+            fetcher.fetch(file, beside / PurePosixPath(file).name)
     notes = (choice.note,) if choice.note else ()
-    return FetchedModel(
-        path, address.name, _comments(repository, choice.file, path), path.parent if beside else None, notes
-    )
+    return FetchedModel(path, address.name, _comments(repository, choice.file, path), beside if others else None, notes)
 
 
 class _Fetcher:
-    """Brings files of one repository into its folder."""
+    """Brings files of one repository onto the disk."""
 
-    def __init__(self, repository: HubRepository, folder: Path, client: httpx.Client, watch: Watch | None) -> None:
+    def __init__(self, repository: HubRepository, client: httpx.Client, watch: Watch | None) -> None:
         self._repository = repository
-        self._folder = folder
         self._client = client
         self._watch = watch
 
-    def fetch(self, file: str) -> Path:
+    def fetch(self, file: str, target: Path) -> Path:
         repository, watch = self._repository, self._watch
         address = repository.address
         if not is_inside(file):
             raise SourceError(address, f"'{one_line(file)}' is no path inside of a repository")
         expected = repository.files[file]
-        target = self._folder / file
         if target.is_file() and expected.difference(target) is None:
             return target
         cached = in_clients_cache(repository, file)
@@ -107,6 +105,17 @@ def _folder(repository: HubRepository) -> Path:
     host = re.sub(r"[^A-Za-z0-9.-]+", "_", urlsplit(repository.endpoint).netloc)
     name = repository.address.repository.replace("/", "--")
     return cache_folder() / "sources" / host / name / repository.commit
+
+
+def _parts_of_folder(repository: HubRepository, file: str) -> list[str]:
+    """The files of a model that is a folder which this file marks; none where it is a file."""
+    place = PurePosixPath(file)
+    source = next((kind.source for kind in kinds() if place.name in kind.source.members), None)
+    if source is None:
+        return []
+    folder = "" if str(place.parent) == "." else f"{place.parent}/"
+    inside = [other for other in repository.files if other.startswith(folder)]
+    return [other for other in inside if any(fnmatchcase(other[len(folder) :], part) for part in source.parts)]
 
 
 def _companions(repository: HubRepository, file: str, path: Path) -> list[str]:

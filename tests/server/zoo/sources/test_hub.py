@@ -60,9 +60,22 @@ def test_only_what_the_model_needs_is_fetched(hub: Hub, tmp_path: Path):
     fetched = fetch_source("hf:org/name")
     wanted = ["onnx/model.onnx", "onnx/weights.bin", "config.json", "onnx/preprocessor_config.json"]
     assert hub.files_asked() == wanted
-    assert fetched.beside == fetched.path.parent
-    there = {path.name: path.read_bytes() for path in fetched.path.parent.iterdir()}
+    assert fetched.beside is not None
+    there = {
+        path.name: path.read_bytes() for folder in (fetched.path.parent, fetched.beside) for path in folder.iterdir()
+    }
     assert there == {file.rpartition("/")[2]: files[file] for file in wanted}
+
+
+@pytest.mark.parametrize("folder", ["", "tf/"])
+def test_of_a_folder_that_is_a_model_as_a_whole_its_files_are_fetched(hub: Hub, folder: str):
+    model = ["saved_model.pb", "fingerprint.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+    others = ["README.md", "tf_model.h5", "flax_model.msgpack", "fine/variables.txt"]
+    put(hub, {**{f"{folder}{file}": b"\x08" + file.encode() for file in model}, **dict.fromkeys(others, b"x")})
+    fetched = fetch_source("hf:org/name/tf" if folder else "hf:org/name")
+    assert fetched.path.name == "saved_model.pb"
+    there = [path for path in fetched.path.parent.rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(fetched.path.parent)) for path in there) == sorted(model)
 
 
 def test_what_was_fetched_is_not_fetched_again(hub: Hub):
