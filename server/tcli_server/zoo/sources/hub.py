@@ -40,7 +40,7 @@ def fetch_from_hub(address: HubAddress, watch: Watch | None = None) -> FetchedMo
     folder = _folder(repository)
     parts = _parts_of_folder(repository, choice.file)
     # A folder that is a model as a whole is kept where no other model of the repository is.
-    own, beside = folder / ("whole" if parts else "files"), folder / "beside"
+    own, beside = folder / ("model" if parts else "files"), folder / "beside"
     with own_folder(folder), new_client(stall_seconds(repository)) as client:
         fetcher = _Fetcher(repository, client, watch)
         path = fetcher.fetch(choice.file, own / choice.file)
