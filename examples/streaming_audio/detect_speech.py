@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from contextlib import ExitStack, closing
+from math import inf
 from pathlib import Path
 
 from segments import Start, segments
@@ -61,10 +62,12 @@ def _options() -> argparse.Namespace:
     source.add_argument("wav", nargs="?", help="a WAV file, - for standard input")
     source.add_argument("--microphone", action="store_true", help="listen until Ctrl-C")
     parser.add_argument("--url", default="localhost:8001", help="the server's gRPC (default: %(default)s)")
-    parser.add_argument("--threshold", type=_share, default=0.5, help="probability of speech (default: %(default)s)")
+    parser.add_argument(
+        "--threshold", type=probability, default=0.5, help="probability of speech (default: %(default)s)"
+    )
     parser.add_argument(
         "--min-silence",
-        type=float,
+        type=seconds,
         default=0.3,
         metavar="SECONDS",
         help="shorter pauses end nothing (default: %(default)s)",
@@ -72,11 +75,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, found {text}")
-    return value
+def probability(text: str) -> float:
+    """An option's value; argparse shows this function's name to whoever gives another."""
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a probability between 0 and 1, found {text}")
+    return float(text)
+
+
+def seconds(text: str) -> float:
+    """As `probability`."""
+    if not 0 <= float(text) < inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, found {text}")
+    return float(text)
 
 
 if __name__ == "__main__":

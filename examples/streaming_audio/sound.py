@@ -1,6 +1,7 @@
 """Where sound comes from: a WAV file, or the microphone. Either way mono FP32 samples from -1 to 1, in pieces."""
 
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -9,6 +10,9 @@ import numpy as np
 
 BLOCK = 4096
 """Frames that are read at a time, so that a long recording needs no more memory than a short one."""
+
+PIECE_SECONDS = 0.032
+"""What the microphone gives at a time: a chunk of the model's."""
 
 RATES = range(4_000, 768_001)
 """Hz; what is outside is more likely a broken header than sound."""
@@ -119,8 +123,10 @@ def microphone() -> Sound:
     return Sound(round(stream.samplerate), _heard(stream))
 
 
-def _heard(stream) -> Iterator[np.ndarray]:  # noqa: ANN001
+def _heard(stream) -> Iterator[np.ndarray]:
     with stream:
         while True:
-            samples, _ = stream.read(max(1, round(stream.samplerate * 0.032)))
+            samples, lost = stream.read(round(stream.samplerate * PIECE_SECONDS))
+            if lost:
+                print("some sound was lost before it could be read: times are too early from here on", file=sys.stderr)
             yield samples[:, 0].copy()
