@@ -17,7 +17,7 @@ from sound import Sound, SoundError, microphone, wav
 from vad import CHUNK, RATE, VadError, chunks, probabilities
 
 FILE_IN_FLIGHT = 32
-"""Chunks of a file that may be under way at once; the microphone has no more than one."""
+"""Chunks of a file that may be under way at once. Of what is just being said the first answer is wanted at once."""
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     try:
         with ExitStack() as files:
             sound = _sound(options, files)
-            in_flight = 1 if options.microphone else FILE_IN_FLIGHT
+            in_flight = 1 if options.microphone or options.wav == "-" else FILE_IN_FLIGHT
             likely = files.enter_context(closing(probabilities(chunks(sound), options.url, in_flight)))
             for event in segments(likely, CHUNK / RATE, options.threshold, options.min_silence):
                 if isinstance(event, Start):
@@ -38,7 +38,9 @@ def main() -> int:
     except BrokenPipeError:  # whoever read our output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, SoundError) as error:
+    except OSError as error:
+        return _fail(f"{options.wav}: {error.strerror}")
+    except SoundError as error:
         return _fail(f"{options.wav or 'microphone'}: {error}")
     except VadError as error:
         return _fail(f"{error}; is it served? See README.md beside this file")
@@ -61,7 +63,7 @@ def _options() -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("wav", nargs="?", help="a WAV file, - for standard input")
     source.add_argument("--microphone", action="store_true", help="listen until Ctrl-C")
-    parser.add_argument("--url", default="localhost:8001", help="the server's gRPC (default: %(default)s)")
+    parser.add_argument("--url", default="localhost:8001", help="host:port of the server's gRPC (default: %(default)s)")
     parser.add_argument(
         "--threshold", type=probability, default=0.5, help="probability of speech (default: %(default)s)"
     )

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-BLOCK = 4096
-"""Frames that are read at a time, so that a long recording needs no more memory than a short one."""
+BLOCK = 512
+"""Frames that are read at a time: a long recording needs no more memory than a short one, and a pipe is heard at once."""
 
 PIECE_SECONDS = 0.032
 """What the microphone gives at a time: a chunk of the model's."""

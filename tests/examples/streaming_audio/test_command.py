@@ -47,8 +47,7 @@ def listening(url: str, *options: str) -> Iterator[subprocess.Popen]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([*DETECT, "-", "--url", url, *options], **pipes) as process:
         try:
-            whole = spoken()
-            process.stdin.write(whole[: len(whole) * 2 // 3])
+            process.stdin.write(spoken()[: RATE * 2])  # a second, half of which is silence
             process.stdin.flush()
             assert process.stdout.readline().endswith(b"speech starts\n")
             yield process
