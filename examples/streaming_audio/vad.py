@@ -1,4 +1,4 @@
-"""Asks the served silero-vad, chunk by chunk, over one gRPC stream (ModelStreamInfer). Works with Triton as well."""
+"""Asks the served silero-vad, chunk by chunk, over one gRPC stream (ModelStreamInfer), with NVIDIA's client library."""
 
 import queue
 from collections.abc import Iterable, Iterator
