@@ -43,7 +43,7 @@ class Resampler:
         last = (count * self._new - 1) // self._old
         places = np.arange(self._done, last + 1) * self._old
         windows = sliding_window_view(self._kept, 2 * self._half)[places // self._new]
-        made = np.einsum("ij,ij->i", windows, self._weights[places % self._new])
+        made: np.ndarray = np.einsum("ij,ij->i", windows, self._weights[places % self._new])
         # Forget whole rounds of old samples only, so that places stay whole numbers.
         self._done = last + 1
         rounds = self._done // self._new

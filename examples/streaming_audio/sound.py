@@ -4,7 +4,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -90,6 +90,7 @@ def _blocks(file: BinaryIO, left: int, dtype: str, bits: int, channels: int) -> 
         empty = False
         left -= len(data)
         values = np.frombuffer(data[: len(data) // width * width], dtype)
+        samples: np.ndarray
         if bits == 24:  # the upper three bytes of 32 bits
             values = np.pad(values.reshape(-1, 3), ((0, 0), (1, 0))).view("<i4")
         if bits == 8:
@@ -123,7 +124,7 @@ def microphone() -> Sound:
     return Sound(round(stream.samplerate), _heard(stream))
 
 
-def _heard(stream) -> Iterator[np.ndarray]:
+def _heard(stream: Any) -> Iterator[np.ndarray]:
     with stream:
         while True:
             samples, lost = stream.read(round(stream.samplerate * PIECE_SECONDS))

@@ -1,7 +1,7 @@
 """Asks the served silero-vad, chunk by chunk, over one gRPC stream (ModelStreamInfer), with NVIDIA's client library."""
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from uuid import uuid4
 
 import numpy as np
@@ -41,7 +41,7 @@ def chunks(sound: Sound) -> Iterator[np.ndarray]:
 
 def probabilities(
     chunks: Iterable[np.ndarray], url: str, in_flight: int = 1, model: str = "silero_vad"
-) -> Iterator[float]:
+) -> Generator[float]:
     """How likely each chunk is speech, in order.
 
     Args:
