@@ -16,7 +16,7 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
         def tell_once(name: str, _: int, total: int) -> None:
             if name not in told:
                 told.add(name)
-                size = f" ({total / 1e6:,.{0 if total >= 1e6 else 3}f} MB)" if total else ""
+                size = f" ({_amount(total)})" if total else ""
                 console.print(printable(f"downloading {name}{size}"), markup=False)
 
         yield tell_once
@@ -37,3 +37,7 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[name], completed=done)
 
         yield update
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"

@@ -63,7 +63,7 @@ def tcli(tmp_path: Path, environment: dict[str, str]) -> Tcli:
 @needs_client
 def test_add_from_the_hub(tcli: Tcli, hub: Hub):
     status, stdout, stderr = tcli.run("repo", "add", "hf:org/name@main")
-    assert (status, stderr) == (0, "downloading model.onnx (0.000 MB)\n")
+    assert (status, stderr) == (0, "downloading model.onnx (0.1 kB)\n")
     config = (tcli.folder / "model_repository" / "name" / "config.pbtxt").read_text()
     for line in (f"From: {hub.url}/org/name, file model.onnx", "Licence: mit", f"Revision: {'c0ffee00' * 5} (main)"):
         assert f"# {line}\n" in config
@@ -176,6 +176,14 @@ def test_add_from_an_address(tcli: Tcli):
     kept = "".join(path.read_text("utf-8", "replace") for path in tcli.folder.parent.rglob("*") if path.is_file())
     assert "s3cr3t" not in said + kept
     assert "passw0rd" not in said + kept
+
+
+def test_a_cache_that_cannot_be_written_is_named(tcli: Tcli, tmp_path: Path):
+    (tmp_path / "cache").write_text("a file, where a folder is to be")
+    with serve_files({"/m.onnx": Answer(MODEL)}) as server:
+        status, _, stderr = tcli.run("repo", "add", f"{server.url}/m.onnx")
+    assert status == 1
+    assert f"error: {tmp_path / 'cache'}" in stderr
 
 
 def test_what_is_not_fetched_is_refused(tcli: Tcli):

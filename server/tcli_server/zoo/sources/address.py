@@ -12,6 +12,7 @@ from tcli_server.zoo.model_name import as_model_name
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(hf|https?):", re.IGNORECASE)
 _HUB = re.compile(r"(?P<organisation>[\w.-]+)/(?P<name>[\w.-]+)(?:/(?P<file>.+))?", re.ASCII)
 _HUB_PAGE = re.compile(r"/(?P<repository>[\w.-]+/[\w.-]+)(?:/(?:blob|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+))?)?/?")
+_HUB_FILE = re.compile(r"/(?P<repository>[\w.-]+/[\w.-]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _NOT_REPOSITORIES = ("api", "datasets", "spaces", "docs", "models", "collections", "papers", "blog")
 _GITHUB_PAGE = re.compile(r"/([^/]+)/([^/]+)/blob/(.+)")
@@ -71,6 +72,15 @@ class WebAddress:
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, "", "")) + ("?..." if parts.query else "")
+
+    @property
+    def in_hub(self) -> HubAddress | None:
+        """The same file by its name in the hub, for an address there that the hub answers with the file itself."""
+        parts = urlsplit(self.url)
+        match = _HUB_FILE.fullmatch(parts.path)
+        if match is None or (parts.hostname or "").lower() not in _HUB_HOSTS:
+            return None
+        return HubAddress(match["repository"], unquote(match["file"]), unquote(match["revision"]))
 
     @property
     def file(self) -> str:

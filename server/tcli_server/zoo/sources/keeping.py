@@ -3,10 +3,11 @@
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-with contextlib.suppress(ImportError):  # not on Windows
+if sys.platform != "win32":
     import fcntl
 
 
@@ -18,7 +19,7 @@ def own_folder(folder: Path) -> Iterator[None]:
         OSError: it cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if "fcntl" not in globals():
+    if sys.platform == "win32":
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -85,6 +85,8 @@ class _Fetcher:
         reason = str(error)
         if "HTML page" in reason:
             fix = "give the address of the file itself; a page that wants a login cannot be passed"
+        elif error.status in (401, 403) and address.in_hub is not None:
+            fix = f"name it {address.in_hub}, which finds your token"
         elif error.status in (401, 403):
             fix = "it wants a login: https://USER:PASSWORD@host/..., or fetch the file by hand and add it"
         elif error.status in (404, 410):

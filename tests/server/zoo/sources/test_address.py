@@ -87,3 +87,26 @@ def test_what_is_secret_in_an_address_is_kept_and_not_shown():
 
 def test_a_hash_behind_the_address_is_what_the_file_must_have():
     assert parse_source(f"https://host/m.onnx#sha256={'AB' * 32}") == WebAddress("https://host/m.onnx", "ab" * 32)
+
+
+def test_a_file_of_the_hub_by_its_address_has_a_name_there_too():
+    address = parse_source("https://huggingface.co/org/name/resolve/v1/onnx/model.onnx?download=true")
+    assert isinstance(address, WebAddress)
+    assert address.in_hub == HubAddress("org/name", "onnx/model.onnx", "v1")
+    other = parse_source("https://host/org/name/resolve/v1/onnx/model.onnx")
+    assert isinstance(other, WebAddress)
+    assert other.in_hub is None
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("hf:org/na.me-2", "na.me-2"),
+        ("hf:org/name/onnx/model_quantized.onnx", "name"),
+        ("hf:org/name/nets/densenet 7.onnx", "densenet_7"),
+        ("https://host/a/resnet%2050.onnx?x=1", "resnet_50"),
+        ("https://host/---.onnx", "model"),
+    ],
+)
+def test_what_the_model_is_called(address: str, name: str):
+    assert parse_source(address).name == name

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,19 @@ def test_a_wrong_file_that_also_breaks_off_is_given_up(hub: Hub):
     wrong = Fault(break_after=1_200_000, body=LARGE[::-1])
     put(hub, {"model.onnx": LARGE}, large={"model.onnx"}, faults={"model.onnx": wrong})
     assert "it sent the wrong file: sha256" in refusal("hf:org/name")
+
+
+def test_a_file_of_the_cache_that_was_damaged_is_fetched_again(hub: Hub):
+    put(hub, {"model.onnx": MODEL}, large={"model.onnx"})
+    path = fetch_source("hf:org/name").path
+    path.write_bytes(MODEL[:-1] + b"?")
+    assert fetch_source("hf:org/name").path.read_bytes() == MODEL
+
+
+def test_two_at_once_fetch_it_once(hub: Hub):
+    put(hub, {"model.onnx": MODEL}, large={"model.onnx"})
+    with ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(lambda _: fetch_source("hf:org/name").path, range(4)))
+    assert len(paths) == 1
+    assert paths.pop().read_bytes() == MODEL
+    assert len(hub.ranges("model.onnx")) == 1
