@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 
 from running import Ports, checked_load, tcli_serve
+from tcli_server.hardware.cores import usable_cores
 
 INPUT, OUTPUT = "data_0", "fc6_1"
 CONFIG = """
@@ -30,6 +31,7 @@ input { name: "data_0" data_type: TYPE_FP32 dims: [ 3, 224, 224 ] }
 output { name: "fc6_1" data_type: TYPE_FP32 dims: [ 1000, 1, 1 ] }
 dynamic_batching { }
 parameters { key: "NUM_STREAMS" value { string_value: "%d" } }
+parameters { key: "INFERENCE_NUM_THREADS" value { string_value: "%d" } }
 """
 
 
@@ -140,7 +142,7 @@ def compare_served(folder: Path, file: Path, threads: int, args: argparse.Namesp
     models = folder / "models"
     (models / "densenet" / "1").mkdir(parents=True)
     (models / "densenet" / "1" / "model.onnx").write_bytes(file.read_bytes())
-    (models / "densenet" / "config.pbtxt").write_text(CONFIG % (args.batch, args.streams))
+    (models / "densenet" / "config.pbtxt").write_text(CONFIG % (args.batch, args.streams, threads))
     by = "perf_analyzer" if args.perf_analyzer else "load.py"
     print(
         f"{'protocol':>8} {'concurrency':>11} {'engine alone':>13} {'served':>8} {'ratio':>6}   (images/s by {by}, medians)"
@@ -172,14 +174,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--batch", type=int, default=8, help="the served model's max_batch_size")
     parser.add_argument("--streams", type=int, default=1, help="of the served model, which share the threads")
+    parser.add_argument("--threads", type=int, help="of the engines, alone and served (default: the usable cores)")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--protocol", choices=["http", "grpc"], nargs="+", default=["grpc", "http"])
     parser.add_argument("--perf-analyzer", help="NVIDIA's program, instead of benchmarks/load.py")
     parser.add_argument("--only", choices=["engines", "served"])
     args = parser.parse_args()
-    from tcli_server.hardware.cores import usable_cores
-
-    threads = usable_cores()
+    threads = args.threads or usable_cores()
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.onnx"
         onnx.save(densenet(), file)

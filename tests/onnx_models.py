@@ -115,3 +115,14 @@ def defaulted(rows: int = 1) -> bytes:
     shape = ["N", 3]
     inputs = {"INPUT0": shape, "BIAS": shape, "SCALE": shape}
     return _model(nodes, inputs, {"OUTPUT0": shape, "OUTPUT1": shape}, TensorProto.FLOAT, (bias, scale))
+
+
+def constant_of(count: int) -> bytes:
+    """OUTPUT0 = INPUT0 + the last of `count` zeros, [N, 1] floats: a file of 4 bytes for each."""
+    weights = numpy_helper.from_array(np.zeros(count, np.float32), "WEIGHTS")
+    last = numpy_helper.from_array(np.array([count - 1], np.int64), "LAST")
+    nodes = [
+        helper.make_node("Gather", ["WEIGHTS", "LAST"], ["ZERO"]),
+        helper.make_node("Add", ["INPUT0", "ZERO"], ["OUTPUT0"]),
+    ]
+    return _model(nodes, {"INPUT0": ["N", 1]}, {"OUTPUT0": ["N", 1]}, TensorProto.FLOAT, (weights, last))

@@ -4,8 +4,9 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from triton_cli.console import err, fail, out, printable, warn
+from triton_cli.download_view import download_progress
 from triton_cli.proof_view import escaped, proof_document, show_proofs
 from triton_cli.repo_view import model_document, problem_document, show_models, show_problems, show_tree
 
@@ -76,8 +78,8 @@ def init(
 
     with told(path, "write it anew with --force, or choose another PATH"):
         scaffolds = [scaffold_efficientnet_lite0(path, force)]
-        with _download_progress() as progress:
-            scaffolds.append(scaffold_densenet_onnx(path, source, force, progress))
+        with download_progress() as watch:
+            scaffolds.append(scaffold_densenet_onnx(path, source, force, partial(watch, "densenet-7.onnx")))
         if ensemble:
             scaffolds += [one for model in list(scaffolds) for one in scaffold_pictures(path, model.name, force)]
     show_tree(path, scaffolds)
@@ -92,7 +94,13 @@ def init(
 
 @app.command()
 def add(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model's file or folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The model's file or folder, its address (https://...), or hf:ORG/NAME[/FILE][@REVISION].",
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(help="The model's name. [default: the file's or folder's]", show_default=False)
     ] = None,
@@ -134,17 +142,31 @@ def add(
       tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
+      tcli repo add https://host/models/resnet50.onnx
+      tcli repo add hf:ORG/NAME
+      tcli repo add hf:ORG/NAME/onnx/model_quantized.onnx@main --name small
     """
     from tcli_server.zoo import add_model
+    from triton_cli.model_source import model_on_disk
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
+        found = model_on_disk(model, model_repository, name, force)
         added = add_model(
-            model, model_repository, name, labels, max_batch_size, force, inputs=tuple(inputs or ()), backend=backend
+            found.path,
+            model_repository,
+            name or found.name,
+            labels,
+            max_batch_size,
+            force,
+            found.comments,
+            found.beside,
+            tuple(inputs or ()),
+            backend,
         )
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)
-    for note in added.notes:
+    for note in (*found.notes, *added.notes):
         console.print(printable(f"note: {note}"), markup=False)
     suggest("tcli serve", model_repository)
 
@@ -279,33 +301,6 @@ def told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _download_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; one line instead where stderr is no terminal."""
-    console = err()
-    if not console.is_terminal:
-        told: list[int] = []
-
-        def tell_once(_: int, total: int) -> None:
-            if not told:
-                told.append(total)
-                console.print(f"downloading densenet-7.onnx ({total / 1e6:.0f} MB)")
-
-        yield tell_once
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("densenet-7.onnx"), *columns, console=console, transient=True) as bar:
-        task = bar.add_task("", start=False)  # it pulses while nothing has answered yet
-
-        def update(done: int, total: int) -> None:
-            bar.start_task(task)
-            bar.update(task, completed=done, total=total)
-
-        yield update
 
 
 def suggest(command: str, repository: Path) -> None:

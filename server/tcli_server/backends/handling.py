@@ -43,6 +43,10 @@ class Handling:
         """Whether the file itself calls the first dimension of every input a batch."""
         return False
 
+    def needs(self, path: Path) -> tuple[str, ...]:  # noqa: ARG002
+        """Further files without which the model cannot be loaded, relative to its folder, whether they are there or not."""
+        return ()
+
     def signature(
         self, backend: Backend, config: ModelConfig, model_file: Path, surroundings: Surroundings
     ) -> ModelSignature | None:

@@ -14,6 +14,7 @@ class Source:
         mark: a regular expression for how such a file begins, whatever it is called.
         contains: what a file has somewhere in it if it is such a model, for endings that others have too.
         members: a folder that has one of these is such a model as a whole.
+        parts: what belongs to such a folder, as patterns of paths in it, where other files may lie there too.
         takes_folder: the other files of the model's folder belong to it.
         handling: `package.module:Class` of its `Handling`, quick to import; empty for the plain one.
     """
@@ -24,5 +25,6 @@ class Source:
     mark: bytes = b""
     contains: bytes = b""
     members: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     takes_folder: bool = False
     handling: str = ""

@@ -1,7 +1,6 @@
 """Adds a model that lies anywhere to a repository: `tcli repo add`."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from tcli_server.zoo.found_model import FoundModel, find_model
 from tcli_server.zoo.given_config import GivenConfig, check_given_config, read_given_config
 from tcli_server.zoo.labels import LABEL_FILE, class_counts, labelled_output
 from tcli_server.zoo.model_files import model_files, place_files
-from tcli_server.zoo.model_name import check_model_name
+from tcli_server.zoo.model_name import as_model_name, check_model_name
 from tcli_server.zoo.told_inputs import read_input
 
 
@@ -67,7 +66,7 @@ def add_model(
     handling(found.kind).check(found.path)
     _check_installed(found)
     given = read_given_config(found.configured, name, asked) if found.configured is not None else None
-    name = check_model_name(name if name is not None else (given and given.config.name) or _speakable(found.name))
+    name = check_model_name(name if name is not None else (given and given.config.name) or as_model_name(found.name))
     target = repository / name
     if is_there(target) and not force:
         raise AlreadyExistsError(f"{target} already exists")
@@ -123,10 +122,6 @@ def _as_given(given: GivenConfig, folder: Path, name: str, comments: tuple[str, 
     head = "".join(f"# {line}\n" for comment in comments for line in comment.splitlines())
     (folder / CONFIG_FILE).write_text(head + given.text, "utf-8", "surrogateescape")
     return given.config, [f"the configuration is the {CONFIG_FILE} beside the model", *check_given_config(folder, name)]
-
-
-def _speakable(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-") or "model"
 
 
 def _check_installed(found: FoundModel) -> None:

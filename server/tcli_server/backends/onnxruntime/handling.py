@@ -38,6 +38,10 @@ class OnnxHandling(Handling):
         """As `Handling.names_batch`."""
         return names_batch(load_graph(path).graph, signature)
 
+    def needs(self, path: Path) -> tuple[str, ...]:
+        """As `Handling.needs`."""
+        return tuple(external_files(load_graph(path)))
+
     def signature(
         self,
         backend: Backend,  # noqa: ARG002

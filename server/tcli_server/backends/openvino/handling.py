@@ -31,3 +31,7 @@ class OpenVinoHandling(Handling):
         if path.suffix.lower() != _GRAPH or not weights.is_file():
             return {}
         return {str(Path(OPENVINO.model_file).with_suffix(_WEIGHTS)): weights}
+
+    def needs(self, path: Path) -> tuple[str, ...]:
+        """As `Handling.needs`."""
+        return (path.with_suffix(_WEIGHTS).name,) if path.suffix.lower() == _GRAPH else ()

@@ -12,5 +12,9 @@ TENSORFLOW = BackendKind(
     distributions=("tensorflow-cpu", "tensorflow", "tensorflow-intel"),
     extra="tensorflow",
     is_folder=True,
-    source=Source("a SavedModel with TensorFlow", members=("saved_model.pb", "saved_model.pbtxt")),
+    source=Source(
+        "a SavedModel with TensorFlow",
+        members=("saved_model.pb", "saved_model.pbtxt"),
+        parts=("saved_model.pb*", "fingerprint.pb", "keras_metadata.pb", "variables/*", "assets/*", "assets.extra/*"),
+    ),
 )
