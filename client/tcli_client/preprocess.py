@@ -57,6 +57,11 @@ class PictureFormat:
             return (self.channels, self.height, self.width)
         return (self.height, self.width, self.channels)
 
+    @property
+    def mode(self) -> str:
+        """Pillow's name for pictures of so many channels."""
+        return "L" if self.channels == 1 else "RGB"
+
 
 def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling) -> Array:
     """Read a picture and bring it into a model's form.
@@ -72,9 +77,17 @@ def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scali
         OptionError: the datatype cannot hold the scaled values.
     """
     check_scaling(scaling, form)
-    size = (form.width, form.height)
-    picture = read_picture(path, "L" if form.channels == 1 else "RGB", size)
-    pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    return as_input(read_picture(path, form.mode, (form.width, form.height)), form, scaling)
+
+
+def as_input(picture: Image.Image, form: PictureFormat, scaling: Scaling) -> Array:
+    """What `preprocess` gives, of a picture that has been read.
+
+    Args:
+        picture: of the mode `form.mode`, of any size.
+        scaling: one that `check_scaling` does not refuse.
+    """
+    pixels = np.asarray(picture.resize((form.width, form.height), Image.Resampling.BILINEAR))
     pixels = pixels.reshape(form.height, form.width, form.channels)
     scaled = _scaled(pixels, scaling, np.float64 if form.datatype == "FP64" else np.float32)
     if form.layout == "NCHW":
