@@ -63,7 +63,7 @@ def read_picture(path: str | os.PathLike[str], mode: str, size: tuple[int, int])
         # What a shell's <(command) gives can be read only once, from its beginning.
         source = BytesIO(file.read_bytes()) if file.is_fifo() else file
         if file.suffix.lower() in RAW_SUFFIXES and is_raw(_head(source), file.suffix.lower()):
-            raise ImageError(*RAW)
+            raise ImageError(RAW.message, RAW.fix)
         with _LIMIT.raised(), Image.open(source, formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
@@ -178,7 +178,7 @@ def _not_a_picture(source: Path | BytesIO, suffix: str) -> ImageError:
     kind = unreadable_kind(_head(source), suffix)
     if kind is AVIF and "AVIF" in _formats():
         return ImageError("the picture is truncated or damaged: it begins as an AVIF, but is not a whole one")
-    return ImageError(*kind) if kind else ImageError("not a picture: it is of no known image format")
+    return ImageError(kind.message, kind.fix) if kind else ImageError("not a picture: it is of no known image format")
 
 
 def _head(source: Path | BytesIO, count: int = HEAD_BYTES) -> bytes:

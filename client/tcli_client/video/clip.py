@@ -146,14 +146,15 @@ class _Packets:
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    if not len(container.streams):
+    kinds = sorted({stream.type for stream in container.streams})
+    if kinds in ([], ["data"]) and container.duration is None:
         raise not_a_video(path)
     covers = av.stream.Disposition.attached_pic
     for stream in container.streams.video:
         if not stream.disposition & covers:
             return stream
-    kinds = sorted({stream.type for stream in container.streams} - {"video"})
-    raise VideoError(f"there is no video in it, only {' and '.join(kinds) or 'a cover picture'}")
+    others = [kind for kind in kinds if kind != "video"]
+    raise VideoError(f"there is no video in it, only {' and '.join(others) or 'a cover picture'}")
 
 
 def _picture(frame: Any, reformatter: Any, mode: str, size: tuple[int, int]) -> Image.Image:  # noqa: ARG001

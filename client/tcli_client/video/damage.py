@@ -8,12 +8,15 @@ from tcli_client.picture_kind import HEAD_BYTES, VIDEO, unreadable_kind
 
 BROKEN_OFF = "the video is truncated: the file ends before the video does"
 
+_BOX = 8
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def not_a_video(path: Path, problem: Exception | None = None) -> VideoError:
     """Why a file cannot be opened, by its first bytes."""
     head = _head(path)
+    if head[4:8] == b"ftyp" and _has_index(path):
+        return VideoError("the video has no frames")
     if head[4:8] == b"ftyp":
         return VideoError(
             "the video is truncated: its index, which is at the end of the file, is missing",
@@ -51,6 +54,24 @@ def matroska_size(head: bytes) -> int:
         return 0
     start, length = _element(head, at + len(_SEGMENT))
     return start + length if length >= 0 else 0
+
+
+def _has_index(path: Path) -> bool:
+    """Whether there is a whole `moov` among the boxes of an MP4 or MOV file, one after the other."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = 0
+        while len(header := file.read(16)) >= _BOX:
+            length, kind = int.from_bytes(header[:4], "big"), header[4:_BOX]
+            if length == 1:  # a longer number follows
+                length = int.from_bytes(header[_BOX:], "big")
+            if kind == b"moov":
+                return at + length <= size
+            if length < _BOX:
+                return False
+            at += length
+            file.seek(at)
+    return False
 
 
 def _element(head: bytes, at: int) -> tuple[int, int]:

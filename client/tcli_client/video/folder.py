@@ -47,5 +47,5 @@ def _read(file: str, mode: str, size: tuple[int, int]) -> Image.Image:
 
 def _natural(file: str) -> list[tuple[int, str]]:
     """Numbers by their value, what is between them by its letters."""
-    parts = re.split(r"([0-9]+)", Path(file).name)
+    parts = re.split(r"([0-9]+)", Path(file).stem)
     return [(int(part), "") if position % 2 else (-1, part) for position, part in enumerate(parts)]
