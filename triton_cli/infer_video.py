@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -81,12 +82,14 @@ def infer_videos(
         typer.Exit: the server cannot be asked, or not any more.
     """
     from tcli_client import ImageClassifier, VideoError, WrongProtocolError, choose_image_model
-    from tcli_client.video import FRAME_RATE, Sampling, classify_frames, open_video
+    from tcli_client.video import FRAME_RATE, Sampling, classify_frames, looks_like_picture, open_video
 
     protocol = _grpc(*server)
     sampling = Sampling(options.every or 1, options.rate)
     videos: list[Video] = []
     for entry in found:
+        if not entry.error and looks_like_picture(entry.file) and not Path(entry.file).is_dir():
+            raise typer.BadParameter(f"'{entry.file}' is a picture: name the folder whose pictures are the frames")
         try:
             if entry.error:
                 view.complain(entry.file, entry.error)

@@ -1,6 +1,6 @@
 """Videos, and folders of frames, classified over one stream: decoded, sent and answered frame by frame, in order."""
 
-from tcli_client.video.arguments import find_videos, looks_like_video, open_video
+from tcli_client.video.arguments import find_videos, looks_like_picture, looks_like_video, open_video
 from tcli_client.video.classify import WINDOW, FrameResult, classify_frames
 from tcli_client.video.folder import FRAME_RATE
 from tcli_client.video.frame import Frame, Sampling, Video
@@ -14,6 +14,7 @@ __all__ = [
     "Video",
     "classify_frames",
     "find_videos",
+    "looks_like_picture",
     "looks_like_video",
     "open_video",
 ]

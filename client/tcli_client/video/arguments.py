@@ -58,6 +58,11 @@ def looks_like_video(file: str) -> bool:
     return kind is VIDEO
 
 
+def looks_like_picture(file: str) -> bool:
+    """Whether a file has the name of a picture, and of one that does not move."""
+    return os.path.splitext(file)[1].lower() in picture_suffixes() - MOVING_SUFFIXES
+
+
 def find_videos(argument: str) -> list[str]:
     """The videos behind one argument, as `find_pictures`; but a folder is one video, of which it holds the frames.
 

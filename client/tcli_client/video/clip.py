@@ -55,7 +55,7 @@ class Clip(Video):
     def frames(self) -> Iterator[Frame]:
         path = Path(self.name)
         try:
-            with path.open("rb") as file:
+            with path.open("rb", buffering=0) as file:  # of a pipe it gives what is there, instead of waiting for more
                 yield from self._of(file, path)
         except FileNotFoundError:
             raise VideoError("there is no such file") from None

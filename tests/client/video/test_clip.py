@@ -126,9 +126,7 @@ TURNS = {
 @pytest.mark.parametrize("name", TURNS)
 def test_turned_as_the_file_says(tmp_path, name):
     (a, b, c, d), size, corners = TURNS[name]
-    path = write_clip(
-        tmp_path / "turned.mp4", [clips.halves(RED, BLUE)] * 2, matrix=[a, b, 0, c, d, 0, 0, 0, 1 << 30]
-    )
+    path = write_clip(tmp_path / "turned.mp4", [clips.halves(RED, BLUE)] * 2, matrix=[a, b, 0, c, d, 0, 0, 0, 1 << 30])
     picture = read(path)[1][0]
     assert picture.size == size
     places = [(x, y) for y in (4, size[1] - 5) for x in (4, size[0] - 5)]
@@ -193,7 +191,9 @@ def test_frames_that_are_too_large_are_not_decoded(tmp_path):
     assert frames[:1] == [0]
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "mpeg4"), ("a.webm", "libvpx-vp9"), ("a.mp4", "mpeg4"), ("a.avi", "mjpeg")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mkv", "mpeg4"), ("a.webm", "libvpx-vp9"), ("a.mp4", "mpeg4"), ("a.avi", "mjpeg")]
+)
 @pytest.mark.parametrize("part", [0.5, 0.83])
 def test_what_a_cut_file_still_has_and_that_it_is_cut(tmp_path, name, codec, part):
     pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -16,9 +16,7 @@ def test_frames_are_in_natural_order(tmp_path):
     in_order = ["1.jpg", "2.jpg", "010.jpg", "a-1_frame.jpg", "a-1_frame2.jpg", "a-2_frame1.jpg", "f9.jpg", "f0010.jpg"]
     write(tmp_path, *reversed(in_order))
     (tmp_path / "notes.txt").touch()
-    found = []
-    for frame in open_video(str(tmp_path)).frames():
-        found.append(frame.read("RGB", (1, 1)))
+    found = [frame.read("RGB", (1, 1)) for frame in open_video(str(tmp_path)).frames()]
     assert len(found) == len(in_order)
     assert [picture.info.get("comment", b"").decode() for picture in found] == in_order
 

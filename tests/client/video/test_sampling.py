@@ -27,7 +27,14 @@ def test_every():
 
 @pytest.mark.parametrize(
     ("rate", "expected"),
-    [(25, list(range(10))), (100, list(range(10))), (12.5, [0, 2, 4, 6, 8]), (10, [0, 3, 5, 8]), (2.5, [0]), (0.01, [0])],
+    [
+        (25, list(range(10))),
+        (100, list(range(10))),
+        (12.5, [0, 2, 4, 6, 8]),
+        (10, [0, 3, 5, 8]),
+        (2.5, [0]),
+        (0.01, [0]),
+    ],
 )
 def test_so_many_a_second(rate, expected):
     assert taken([index / 25 for index in range(10)], rate=rate) == expected
