@@ -89,7 +89,7 @@ def write_sound(path: Path, cover: bytes = b"") -> Path:
         if cover:
             picture = container.add_stream("png", rate=1)
             picture.width, picture.height, picture.pix_fmt = *SIZE, "rgb24"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = int(av.stream.Disposition.attached_pic)
         samples = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
         samples.rate = 44100
         container.mux(stream.encode(samples))

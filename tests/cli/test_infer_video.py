@@ -148,14 +148,6 @@ def test_videos_among_pictures_are_told_apart(folder, colour_urls):
     assert "`tcli infer` for videos alone" in ran.stderr
 
 
-def test_without_pyav_it_says_how_to_get_it(folder, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['av'] = None\n")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
-    ran = infer(folder, "-u", "127.0.0.1:1", "clip.mp4", env=environment)
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == "error: 'clip.mp4': to read videos PyAV is missing\n  fix: pip install \"tcli[video]\"\n"
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
