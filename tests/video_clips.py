@@ -81,9 +81,9 @@ def write_packets(path: Path, packets: Sequence[bytes], codec: str = "png", size
     return path
 
 
-def write_sound(path: Path, cover: bytes = b"") -> Path:
+def write_sound(path: Path, cover: bytes = b"", options: dict[str, str] | None = None) -> Path:
     """A sound file of a second, perhaps with a cover picture."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream("aac", rate=44100)
         picture = None
         if cover:

@@ -1,6 +1,5 @@
 """`tcli infer`: classifies pictures, and the frames of videos, with a served model."""
 
-import math
 import os
 import sys
 import warnings
@@ -24,6 +23,7 @@ EXIT_INTERRUPTED = 130
 
 _ASYNC_REQUESTS = 8
 _MANY_IMAGES = 10
+_SLOWEST, _FASTEST = 0.0001, 10_000.0
 
 
 class ScalingName(StrEnum):
@@ -35,9 +35,9 @@ class ScalingName(StrEnum):
     IMAGENET = "IMAGENET"
 
 
-def _positive(value: float | None) -> float | None:
-    if value is not None and not 0 < value < math.inf:
-        raise typer.BadParameter(f"{value:g} is not above 0")
+def _a_rate(value: float | None) -> float | None:
+    if value is not None and not _SLOWEST <= value <= _FASTEST:
+        raise typer.BadParameter(f"{value:g} is not from {_SLOWEST:g} to {_FASTEST:g}")
     return value
 
 
@@ -101,7 +101,7 @@ def infer(
         typer.Option(
             "--frame-rate",
             metavar="F",
-            callback=_positive,
+            callback=_a_rate,
             help="Frames a second of a folder of frames. [default: 25]",
             show_default=False,
         ),
@@ -110,7 +110,7 @@ def infer(
         int | None, typer.Option("--every", metavar="N", min=1, help="Of a video, take every Nth frame.")
     ] = None,
     fps: Annotated[
-        float | None, typer.Option("--fps", metavar="F", callback=_positive, help="Of a video, take F frames a second.")
+        float | None, typer.Option("--fps", metavar="F", callback=_a_rate, help="Of a video, take F frames a second.")
     ] = None,
     json: Annotated[
         bool,

@@ -156,9 +156,9 @@ def test_videos_among_pictures_are_told_apart(folder, colour_urls):
         (["--bytes", "clip.mp4"], "no files that could be sent"),
         (["-x", "1", "clip.mp4"], "name it with --model"),
         (["--every", "0", "clip.mp4"], "--every"),
-        (["--fps", "0", "clip.mp4"], "not above 0"),
-        (["--fps", "nan", "clip.mp4"], "not above 0"),
-        (["--frame-rate", "-1", "shots"], "not above 0"),
+        (["--fps", "0", "clip.mp4"], "is not from 0.0001 to 10000"),
+        (["--fps", "nan", "clip.mp4"], "is not from 0.0001 to 10000"),
+        (["--frame-rate", "-1", "shots"], "is not from 0.0001 to 10000"),
         (["--frames", "green.png", "shots"], "name the folder"),
     ],
 )

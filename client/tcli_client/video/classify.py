@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from tcli_client.classification import ImageClassifier, Question
-from tcli_client.errors import AnswerError, ClientError, ImageError, OptionError, VideoError, WrongProtocolError
+from tcli_client.errors import AnswerError, ClientError, ImageError, OptionError, WrongProtocolError
 from tcli_client.preprocess import Scaling, as_input, check_scaling
 from tcli_client.scores import Classification
 from tcli_client.tensors import Array
 from tcli_client.transport import Inference
 from tcli_client.video.frame import Frame
 
-WINDOW = 16
-"""Requests under way: enough to fill a server's batches, few enough that they need no memory to speak of."""
+WINDOW = 8
+"""Requests under way: enough to keep a server at work, see `benchmarks/video_speed.py`; more only wait in it."""
 
 MOST_REFUSALS = 10
 """Requests in a row that the server may refuse before it is asked no more: it will refuse the rest of the video, too."""
@@ -187,9 +187,10 @@ class _Run:
         return group, problem
 
     def _picture(self, frame: Frame) -> tuple[Array | None, ClientError | None]:
+        """What the model takes, or why this frame has none; a VideoError is of all frames."""
         form = self._classifier.model.form
         try:
             picture = frame.read(form.mode, (form.width, form.height))
-        except (ImageError, VideoError) as problem:
+        except ImageError as problem:
             return None, problem
         return as_input(picture, form, self._scaling), None

@@ -18,24 +18,8 @@ from tcli_client.video.frame import Frame, Video
 from tcli_client.video.orientation import MATRIX_BYTES, turn
 
 FORMATS = (
-    *(
-        "mov",
-        "mp4",
-        "matroska",
-        "webm",
-        "avi",
-        "mpegts",
-        "mpeg",
-        "flv",
-        "asf",
-        "ogg",
-        "gif",
-        "apng",
-        "mxf",
-        "nut",
-        "ivf",
-    ),
-    *("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg", "dv", "rm", "wtv", "yuv4mpegpipe", "av1", "obu"),
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,nut,ivf,h264,hevc,m4v,mpegvideo,mjpeg,mpjpeg,dv,rm,wtv,"
+    "yuv4mpegpipe,av1,obu"
 )
 """What is read, by FFmpeg's names. Not all that FFmpeg knows: playlists, for one, would make it fetch other files."""
 
@@ -67,10 +51,12 @@ class Clip(Video):
     def _of(self, file: BinaryIO, path: Path) -> Iterator[Frame]:
         if path.is_file() and not path.stat().st_size:
             raise VideoError("the file is empty")
-        options = {"format_whitelist": ",".join(FORMATS)}
+        options = {"format_whitelist": FORMATS}
         with av.open(file, container_options=options, buffer_size=_BUFFER, metadata_errors="replace") as container:
             stream = _video_stream(container, path)
             codec = stream.codec_context
+            if codec is None:
+                raise VideoError("its frames are encoded in a way that this build of FFmpeg cannot decode")
             if codec.width * codec.height > MAX_PIXELS:
                 raise VideoError(f"its frames of {codec.width} x {codec.height} have more than {MAX_PIXELS:,} pixels")
             codec.options = {"max_pixels": str(MAX_PIXELS)}
@@ -115,6 +101,9 @@ class _Packets:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:  # PyAV's, of a stream that begins in the middle of the file: not the one that is read
+                packets = self._container.demux(self._stream)
+                continue
             except av.error.FFmpegError as problem:
                 self._complain(problem)
                 packet = None
@@ -147,7 +136,7 @@ class _Packets:
 
 def _video_stream(container: Any, path: Path) -> Any:
     kinds = sorted({stream.type for stream in container.streams})
-    if kinds in ([], ["data"]) and container.duration is None:
+    if not kinds or (kinds == ["data"] and container.duration is None):
         raise not_a_video(path)
     covers = av.stream.Disposition.attached_pic
     for stream in container.streams.video:

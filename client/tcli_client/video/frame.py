@@ -12,6 +12,8 @@ from tcli_client.errors import OptionError
 _ROUNDING = 1e-6
 """Seconds by which a frame may be early: times are multiples of 1/90000 s and the like, written as floats."""
 
+_FASTEST = 1e6
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -21,7 +23,8 @@ class Frame:
         index: counts the video's frames from 0, those among them that are not taken.
         time: seconds since the first frame; never less than that of the frame before.
         seconds: for how long it is shown, as far as the video says; 0 where it does not.
-        read: makes a picture of it, as `read_picture`; raises ImageError or VideoError.
+        read: makes a picture of it, as `read_picture`; raises ImageError where only this one has
+            none, VideoError where no other will.
     """
 
     index: int
@@ -71,12 +74,12 @@ class Sampling:
 
     def of(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Those of `frames` that are taken."""
-        due = 0.0
+        due, rate = 0.0, min(self.rate, _FASTEST)
         for frame in frames:
             if frame.index % self.every:
                 continue
-            if self.rate:
+            if rate:
                 if frame.time + _ROUNDING < due:
                     continue
-                due = (math.floor((frame.time + _ROUNDING) * self.rate) + 1) / self.rate
+                due = (math.floor((frame.time + _ROUNDING) * rate) + 1) / rate
             yield frame

@@ -164,6 +164,43 @@ def test_two_recordings_in_one_file_go_on(tmp_path):
     assert times[-1] > 3.9
 
 
+def test_a_stream_that_begins_in_the_middle(tmp_path):
+    """Recordings of broadcasts have such; what is read goes on."""
+    write_clip(tmp_path / "a.ts", seconds_of((RED, 2), rate=25), "mpeg2video", rate=25)
+    clips.write_sound(tmp_path / "sound.ts", options={"mpegts_start_pid": "600"})
+    parts = [(tmp_path / name).read_bytes() for name in ("a.ts", "sound.ts", "a.ts")]
+    padding = (b"\x47\x1f\xff\x10" + bytes(184)) * 40_000  # more than is looked through for streams at first
+    (tmp_path / "both.ts").write_bytes(padding.join(parts))
+    video = open_video(str(tmp_path / "both.ts"))
+    assert len(list(video.frames())) == 100
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.gif"])
+def test_damage_of_every_kind_is_told_as_such(tmp_path, name):
+    """Bytes changed at random, by a seed: frames, or an error for people, and nothing else."""
+    codecs = {"a.ts": "mpeg2video", "a.avi": "mjpeg", "a.gif": "gif"}
+    formats = {"a.avi": "yuvj420p", "a.gif": "rgb8"}
+    path = write_clip(
+        tmp_path / name,
+        seconds_of((RED, 0.4), (BLUE, 0.4), rate=25),
+        codecs.get(name, "mpeg4"),
+        formats.get(name, "yuv420p"),
+        25,
+    )
+    content, random = path.read_bytes(), np.random.default_rng(len(name))
+    for _ in range(60):
+        damaged = np.frombuffer(content, np.uint8).copy()
+        places = random.integers(0, len(damaged), random.integers(1, 30))
+        damaged[places] = random.integers(0, 256, len(places))
+        path.write_bytes(damaged[: random.integers(1, 2 * len(damaged))].tobytes())
+        video = open_video(str(path))
+        try:
+            for frame in video.frames():
+                frame.read("RGB", (6, 8))
+        except VideoError:
+            continue
+
+
 def test_the_cover_of_a_sound_is_no_video(tmp_path):
     assert str(refusal(clips.write_sound(tmp_path / "song.mp4"))) == "there is no video in it, only audio"
     assert "only audio" in str(refusal(clips.write_sound(tmp_path / "covered.mp4", png())))
