@@ -50,6 +50,7 @@ class BackendKind:
         other_files: further names of a model's file, or folder, each of which tells that this is the backend.
         is_folder: its models are folders.
         other_platforms: further words for it as `platform:`.
+        fields: of the configuration, by their full paths, that only it reads: `optimization.cuda`. Others refuse them.
     """
 
     name: str
@@ -64,6 +65,7 @@ class BackendKind:
     other_files: tuple[str, ...] = ()
     is_folder: bool = False
     other_platforms: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[str, ...]:

@@ -270,7 +270,8 @@ class Draft:
         return True
 
     def _judge_fields(self) -> None:
-        unsupported = unsupported_problems(self.config, self.folder, self._positions)
+        fields = self.backend.kind.fields if self.backend is not None else ()
+        unsupported = unsupported_problems(self.config, self.folder, self._positions, fields)
         self.malformed = self.malformed or bool(unsupported)
         self._add(unsupported)
 
@@ -358,7 +359,7 @@ class Draft:
             if config != self.config:
                 problems = [
                     *config_problems(config, self.folder, self._positions),
-                    *unsupported_problems(config, self.folder, self._positions),
+                    *unsupported_problems(config, self.folder, self._positions, self.backend.kind.fields),
                 ]
                 if problems:
                     raise ConfigError([self._placed(problem) for problem in problems])

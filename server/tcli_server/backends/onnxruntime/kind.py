@@ -8,5 +8,9 @@ ONNXRUNTIME = BackendKind(
     "model.onnx",
     implementation="tcli_server.backends.onnxruntime.backend:OnnxRuntimeBackend",
     needs="onnxruntime",
-    distributions=("onnxruntime-gpu", "onnxruntime"),
+    distributions=("onnxruntime-openvino", "onnxruntime-gpu", "onnxruntime"),
+    fields=(
+        "optimization.execution_accelerators.gpu_execution_accelerator",
+        "optimization.execution_accelerators.cpu_execution_accelerator",
+    ),
 )
