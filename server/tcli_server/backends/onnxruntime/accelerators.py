@@ -10,7 +10,7 @@ import onnxruntime as ort
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_server.backends import Placement
-from tcli_server.backends.complaint import Complaint, Rule, option_complaints
+from tcli_server.backends.complaint import Complaint, Rule, is_on, option_complaints
 from tcli_server.backends.onnxruntime import cuda_options, openvino_options, tensorrt_options
 from tcli_server.hardware.gpu import gpu_count
 
@@ -60,6 +60,7 @@ ON_CPU = {
 Provider = tuple[Accelerator, dict[str, str]]
 """What ONNX Runtime is asked for, with its options."""
 
+_GRAPH_SWITCHES = {"tensorrt": "trt_cuda_graph_enable", "cuda": "enable_cuda_graph"}
 _FIELD = "optimization.execution_accelerators"
 
 
@@ -155,7 +156,8 @@ def unused(config: ModelConfig, placement: Placement) -> list[str]:
 
 def captures_graphs(config: ModelConfig) -> bool:
     """Whether runs on a GPU are to be captured as CUDA graphs."""
-    return cuda_options.captures_graphs(_of_cuda(config))
+    listed = config.optimization.execution_accelerators.gpu_execution_accelerator
+    return any(is_on(_fitting(one, ON_GPU).get(_GRAPH_SWITCHES[one.name], "")) for one in listed if one.name in ON_GPU)
 
 
 def thread_count(config: ModelConfig, placement: Placement) -> int:

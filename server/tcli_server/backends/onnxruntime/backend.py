@@ -1,6 +1,6 @@
 """Opens ONNX files."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import onnxruntime as ort
@@ -12,7 +12,7 @@ from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import accelerators, options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
-from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
+from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
 from tcli_server.backends.onnxruntime.steadiness import is_steady
@@ -83,6 +83,10 @@ class OnnxRuntimeBackend:
             raise not_onnx(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
             ) from None
+        if placement.gpu is not None:
+            graphs = accelerators.captures_graphs(config)
+            made = partial(options.run_options, config, placement)
+            return BoundOnnxRuntimeInstance(session, made, signature, "cuda", placement.gpu, graphs)
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
         alone = not providers and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
         steady = alone and is_steady(graph)

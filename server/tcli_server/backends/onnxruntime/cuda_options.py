@@ -74,8 +74,3 @@ def options(given: Mapping[str, str], config: ModelConfig, gpu: int) -> dict[str
             chosen[key] = _BY_NUMBER[key][int(value)] if key in _BY_NUMBER else value
     chosen.update(given)
     return {key: str(int(is_on(value))) if RULES.get(key) is SWITCH else value for key, value in chosen.items()}
-
-
-def captures_graphs(given: Mapping[str, str]) -> bool:
-    """Whether runs are to be captured as CUDA graphs, which needs buffers that stay where they are."""
-    return is_on(given.get("enable_cuda_graph", ""))
