@@ -110,6 +110,8 @@ class Placement:
         gpu: the GPU's index, None for CPU.
         threads: cores that this instance may fill by default.
         by_model: the model itself decides on what it runs (KIND_MODEL).
+        profiles: what it is to use of what the model was optimised for, as the configuration names it; none for any.
+        dla_core: the core of the deep learning accelerator beside the GPU; None for none.
         resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
             limited.
     """
@@ -120,6 +122,8 @@ class Placement:
     resources: tuple[Resource, ...] = ()
     priority: int = 1
     by_model: bool = False
+    profiles: tuple[str, ...] = ()
+    dla_core: int | None = None
 
 
 class Host(Protocol):
@@ -311,13 +315,15 @@ class Backend(Protocol):
 
     Attributes:
         kind: how it is named.
-        default_max_batch_size: what auto-completion gives a model that can batch.
+        default_max_batch_size: what auto-completion gives a model that can batch and does not say how much.
         code: the file that runs all models of this backend, which have no model file of their own then; None if each has.
+        only_on_gpu: none of its models runs on a CPU.
     """
 
     kind: BackendKind
     default_max_batch_size: int = 4
     code: Path | None = None
+    only_on_gpu: bool = False
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do; by default every parameter."""

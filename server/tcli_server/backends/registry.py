@@ -14,6 +14,7 @@ from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.pytorch.kind import PYTORCH
 from tcli_server.backends.tensorflow.kind import TENSORFLOW
+from tcli_server.backends.tensorrt.kind import TENSORRT
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 
@@ -22,7 +23,7 @@ GROUP = "tcli.backends"
 
 _BUILT_IN = (
     TENSORFLOW,
-    BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
+    TENSORRT,
     ONNXRUNTIME,
     OPENVINO,
     PYTORCH,

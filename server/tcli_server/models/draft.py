@@ -166,6 +166,8 @@ class Draft:
         has_file = self.backend is not None and self.backend.code is None
         if has_file and path_fault(self.config.default_model_filename):  # told already
             return
+        if self.backend is not None and self.backend.only_on_gpu and not self.placements:  # told already
+            return
         places = self.placements or [Placement(self.folder.name, None, 1)]
         try:
             instance, _ = self.open(version, places[0])

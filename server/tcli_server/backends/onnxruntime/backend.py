@@ -7,7 +7,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Placement, Surroundings
+from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import accelerators, options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
@@ -24,12 +24,10 @@ from tcli_server.observability.log import LOG
 ort.disable_telemetry_events()
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME
-    code: Path | None = None
-    default_max_batch_size = 4
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
@@ -42,9 +40,6 @@ class OnnxRuntimeBackend:
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:
         """As `Backend.thread_count`: the pools inside and between operators, the calling thread not among them."""
         return sum(options.thread_counts(config, placement)) + accelerators.thread_count(config, placement)
-
-    def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
-        """As `Backend.complete`: an instance's signature says it all."""
 
     def open(
         self,
