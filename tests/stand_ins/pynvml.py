@@ -1,23 +1,25 @@
 """One GPU, of which nothing is known but its name."""
 
+import os
+
 
 class NVMLError(Exception):
     pass
 
 
-def nvmlInit() -> None:  # noqa: N802
+def nvmlInit() -> None:
     pass
 
 
-def nvmlDeviceGetCount() -> int:  # noqa: N802
-    return 1
+def nvmlDeviceGetCount() -> int:
+    return int(os.environ.get("STAND_IN_GPUS", "1"))
 
 
-def nvmlDeviceGetHandleByIndex(index: int) -> int:  # noqa: N802
+def nvmlDeviceGetHandleByIndex(index: int) -> int:
     return index
 
 
-def nvmlDeviceGetUUID(handle: int) -> str:  # noqa: N802
+def nvmlDeviceGetUUID(handle: int) -> str:
     return f"GPU-{handle}"
 
 
@@ -25,6 +27,6 @@ def _not_supported(handle: int) -> None:
     raise NVMLError
 
 
-nvmlDeviceGetUtilizationRates = nvmlDeviceGetMemoryInfo = nvmlDeviceGetPowerUsage = _not_supported  # noqa: N816
-nvmlDeviceGetEnforcedPowerLimit = nvmlDeviceGetTotalEnergyConsumption = _not_supported  # noqa: N816
-nvmlDeviceGetPowerManagementLimit = _not_supported  # noqa: N816
+nvmlDeviceGetUtilizationRates = nvmlDeviceGetMemoryInfo = nvmlDeviceGetPowerUsage = _not_supported
+nvmlDeviceGetEnforcedPowerLimit = nvmlDeviceGetTotalEnergyConsumption = _not_supported
+nvmlDeviceGetPowerManagementLimit = _not_supported

@@ -1,6 +1,7 @@
 """Where a model's instances run: instance groups completed, bounded by what this machine has, cores divided."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
@@ -37,25 +38,24 @@ def placements(config: ModelConfig) -> list[Placement]:
     threads = max(1, usable_cores() // max(1, on_cpu))
     result = []
     for group in config.instance_group:
+        needs = [Resource(one.name, one.count, getattr(one, "global")) for one in group.rate_limiter.resources]
         cores = [device.device_id for device in group.secondary_devices]
-        extras = {"profiles": tuple(group.profile), "dla_core": cores[0] if cores else None}
-        limits = (
-            tuple(
-                [
-                    Resource(needed.name, needed.count, getattr(needed, "global"))
-                    for needed in group.rate_limiter.resources
-                ]
-            ),
+        place = Placement(
+            group.name,
+            None,
+            threads,
+            tuple(needs),
             max(1, group.rate_limiter.priority),
+            group.kind == ModelInstanceGroup.KIND_MODEL,
+            tuple(group.profile),
+            cores[0] if cores else None,
         )
         for index in range(group.count):
+            name = f"{group.name}_{index}"
             if group.kind != ModelInstanceGroup.KIND_GPU:
-                by_model = group.kind == ModelInstanceGroup.KIND_MODEL
-                result.append(Placement(f"{group.name}_{index}", None, threads, *limits, by_model))
+                result.append(replace(place, name=name))
             else:
-                result += [
-                    Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads, *limits, **extras) for gpu in group.gpus
-                ]
+                result += [replace(place, name=f"{name}_gpu{gpu}", gpu=gpu) for gpu in group.gpus]
     return result
 
 

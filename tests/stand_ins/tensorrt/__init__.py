@@ -63,7 +63,7 @@ def init_libnvinfer_plugins(logger: ILogger, namespace: str) -> bool:
 
 
 class Runtime:
-    num_DLA_cores = 2  # noqa: N815
+    num_DLA_cores = 2
 
     def __init__(self, logger: ILogger) -> None:
         assert logger.begun

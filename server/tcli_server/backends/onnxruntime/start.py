@@ -1,5 +1,8 @@
 """Makes a session on the providers that are asked for, and never on others without a word."""
 
+import contextlib
+import importlib
+import io
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +20,9 @@ _ASSIGNMENTS = "session.record_ep_graph_assignment_info"
 
 _one_at_a_time = threading.Lock()
 """Making sessions of OpenVINO's is not safe in several threads, as Triton's backend says, too."""
+
+_preloading = threading.Lock()
+_preloaded: set[str] = set()
 
 
 def start_session(
@@ -61,13 +67,20 @@ def start_session(
 
 def preload_gpu_libraries(tensorrt: bool = False) -> None:
     """Find CUDA, cuDNN and TensorRT where pip put them; ONNX Runtime looks only on the library path by itself."""
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
-    if tensorrt:
-        try:
-            import tensorrt_libs  # noqa: F401
-        except Exception as error:  # not there, or for another CUDA: ONNX Runtime may still find TensorRT itself
-            LOG.debug("TensorRT's libraries of pip are not loaded: %s", error)
+    with _preloading:
+        if "cuda" not in _preloaded and hasattr(ort, "preload_dlls"):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):  # it prints what it does not find, where answers may be read from
+                ort.preload_dlls()
+            if said.getvalue():
+                LOG.debug("ONNX Runtime: %s", "; ".join(said.getvalue().splitlines()))
+        _preloaded.add("cuda")
+        if tensorrt and "tensorrt" not in _preloaded:
+            try:
+                importlib.import_module("tensorrt_libs")
+            except Exception as error:  # not there, or for another CUDA: ONNX Runtime may still find TensorRT itself
+                LOG.debug("TensorRT's libraries of pip are not loaded: %s", error)
+            _preloaded.add("tensorrt")
 
 
 def _tell_assignments(session: ort.InferenceSession, providers: Sequence[Provider], instance: str) -> None:

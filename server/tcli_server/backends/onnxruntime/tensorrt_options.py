@@ -94,7 +94,7 @@ def complaints(field: str, given: Mapping[str, str]) -> Iterator[Complaint]:
     for name in {**least, **best, **most}:
         rows = [shapes.get(name) for shapes in (least, best, most)]
         ranks = {len(row) for row in rows if row is not None}
-        if None in rows or len(ranks) > 1 or not all(a <= b <= c for a, b, c in zip(*rows, strict=True)):  # type: ignore[arg-type]
+        if None in rows or len(ranks) > 1 or not all(a <= b <= c for a, b, c in zip(*rows, strict=True)):
             found = ", ".join("none" if row is None else "x".join(map(str, row)) for row in rows)
             expected = "three shapes of the same rank with minimum <= optimum <= maximum"
             yield Complaint(f'{field}["{_PROFILE[0]}"]', f"{found} for '{name}'", expected, "correct the shapes")

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 
-cudaStreamNonBlocking = 1  # noqa: N816
+cudaStreamNonBlocking = 1
 
 _MEMORY = int(os.environ.get("STAND_IN_GPU_MEMORY", 1 << 30))
 _allocations: dict[int, ctypes.Array] = {}
@@ -15,14 +15,14 @@ _device = threading.local()
 _lock = threading.RLock()
 
 
-class cudaError_t(enum.IntEnum):  # noqa: N801
+class cudaError_t(enum.IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
     cudaErrorInvalidDevice = 101
 
 
-class cudaMemcpyKind(enum.IntEnum):  # noqa: N801
+class cudaMemcpyKind(enum.IntEnum):
     cudaMemcpyHostToDevice = 1
     cudaMemcpyDeviceToHost = 2
 
@@ -30,11 +30,11 @@ class cudaMemcpyKind(enum.IntEnum):  # noqa: N801
 _TEXTS = {1: b"invalid argument", 2: b"out of memory", 101: b"invalid device ordinal"}
 
 
-def cudaGetErrorString(error: cudaError_t) -> tuple[cudaError_t, bytes]:  # noqa: N802
+def cudaGetErrorString(error: cudaError_t) -> tuple[cudaError_t, bytes]:
     return cudaError_t.cudaSuccess, _TEXTS[error]
 
 
-def cudaSetDevice(device: int) -> tuple[cudaError_t]:  # noqa: N802
+def cudaSetDevice(device: int) -> tuple[cudaError_t]:
     if device != 0:
         return (cudaError_t.cudaErrorInvalidDevice,)
     _device.index = device
@@ -45,11 +45,11 @@ def _check_device() -> None:
     assert getattr(_device, "index", None) is not None, "this thread has chosen no device"
 
 
-def cudaDeviceGetStreamPriorityRange() -> tuple[cudaError_t, int, int]:  # noqa: N802
+def cudaDeviceGetStreamPriorityRange() -> tuple[cudaError_t, int, int]:
     return cudaError_t.cudaSuccess, 0, -5
 
 
-class cudaStream_t:  # noqa: N801
+class cudaStream_t:
     def __init__(self, handle: int) -> None:
         self._handle = handle
 
@@ -57,7 +57,7 @@ class cudaStream_t:  # noqa: N801
         return self._handle
 
 
-def cudaStreamCreateWithPriority(flags: int, priority: int) -> tuple[cudaError_t, cudaStream_t]:  # noqa: N802
+def cudaStreamCreateWithPriority(flags: int, priority: int) -> tuple[cudaError_t, cudaStream_t]:
     _check_device()
     assert flags == cudaStreamNonBlocking
     assert -5 <= priority <= 0
@@ -67,7 +67,7 @@ def cudaStreamCreateWithPriority(flags: int, priority: int) -> tuple[cudaError_t
     return cudaError_t.cudaSuccess, cudaStream_t(handle)
 
 
-def cudaStreamDestroy(stream: cudaStream_t) -> tuple[cudaError_t]:  # noqa: N802
+def cudaStreamDestroy(stream: cudaStream_t) -> tuple[cudaError_t]:
     with _lock:
         assert not _streams.pop(int(stream)), "work is left on a stream that is destroyed"
     return (cudaError_t.cudaSuccess,)
@@ -79,7 +79,7 @@ def enqueue(stream: int, work: Callable[[], None]) -> None:
         _streams[stream].append(work)
 
 
-def cudaStreamSynchronize(stream: cudaStream_t) -> tuple[cudaError_t]:  # noqa: N802
+def cudaStreamSynchronize(stream: cudaStream_t) -> tuple[cudaError_t]:
     _check_device()
     with _lock:
         queue = _streams[int(stream)]
@@ -88,7 +88,7 @@ def cudaStreamSynchronize(stream: cudaStream_t) -> tuple[cudaError_t]:  # noqa: 
     return (cudaError_t.cudaSuccess,)
 
 
-def cudaMalloc(size: int) -> tuple[cudaError_t, int | None]:  # noqa: N802
+def cudaMalloc(size: int) -> tuple[cudaError_t, int | None]:
     _check_device()
     assert size > 0
     with _lock:
@@ -100,7 +100,7 @@ def cudaMalloc(size: int) -> tuple[cudaError_t, int | None]:  # noqa: N802
         return cudaError_t.cudaSuccess, ctypes.addressof(memory)
 
 
-def cudaFree(address: int) -> tuple[cudaError_t]:  # noqa: N802
+def cudaFree(address: int) -> tuple[cudaError_t]:
     with _lock:
         if _allocations.pop(address, None) is None:
             return (cudaError_t.cudaErrorInvalidValue,)
@@ -116,7 +116,7 @@ def check_on_device(address: int, size: int) -> None:
     assert inside, f"{size} bytes at {address:#x} are not in the GPU's memory"
 
 
-def cudaMemcpyAsync(  # noqa: N802
+def cudaMemcpyAsync(
     target: int, source: int, size: int, kind: cudaMemcpyKind, stream: cudaStream_t
 ) -> tuple[cudaError_t]:
     if kind == cudaMemcpyKind.cudaMemcpyHostToDevice:
