@@ -66,6 +66,11 @@ _FIELD = "optimization.execution_accelerators"
 
 def complaints(config: ModelConfig) -> Iterator[Complaint]:
     """Accelerators that are not known or not in the installed ONNX Runtime, and their parameters."""
+    here = ort.get_available_providers()
+    for index, group in enumerate(config.instance_group if gpu_count() else ()):
+        if group.kind == ModelInstanceGroup.KIND_GPU and ON_GPU["cuda"].provider not in here:
+            complaint = _not_built_in(f"instance_group[{index}].kind", "KIND_GPU", ON_GPU["cuda"])
+            yield complaint._replace(fix=f"{ON_GPU['cuda'].install}; or write kind: KIND_CPU")
     accelerators = config.optimization.execution_accelerators
     on_gpu = _may_use_gpu(config)
     for side, listed, known, used in (
@@ -80,7 +85,7 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
             if any(other.name == accelerator.name for other in listed[:index]):
                 yield Complaint(f"{field}.name", f"'{accelerator.name}' again", "each accelerator once", "remove it")
             kind = known[accelerator.name]
-            if used and kind.provider not in ort.get_available_providers():
+            if used and kind.provider not in here:
                 yield _not_built_in(f"{field}.name", accelerator.name, kind)
             whose = f"a parameter of the accelerator '{accelerator.name}'"
             found = option_complaints(f"{field}.parameters", accelerator.parameters, kind.rules, whose)
@@ -118,7 +123,7 @@ def _not_built_in(field: str, name: str, kind: Accelerator) -> Complaint:
 def _may_use_gpu(config: ModelConfig) -> bool:
     """Whether an instance may come to run on a GPU, which its kind and this machine tell."""
     kinds = {group.kind for group in config.instance_group} or {ModelInstanceGroup.KIND_AUTO}
-    return ModelInstanceGroup.KIND_GPU in kinds or (ModelInstanceGroup.KIND_AUTO in kinds and gpu_count() > 0)
+    return gpu_count() > 0 and bool(kinds & {ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO})
 
 
 def providers(config: ModelConfig, placement: Placement, folder: Path) -> list[Provider]:

@@ -52,8 +52,9 @@ def start_session(
         )  # else the model is to blame
         names = " and ".join(kind.provider for kind, _ in providers)
         raise UnsupportedError(
-            f"instance {instance}: ONNX Runtime's {names} cannot run the model, which the CPU can: {plain(error)}. Fix: "
-            "correct the accelerators' parameters, or remove the accelerators"
+            f"instance {instance}: ONNX Runtime's {names} cannot run the model, which the CPU can: "
+            f"{plain(error).rstrip('.')}. Fix: {providers[0][0].libraries}; or correct the accelerators' parameters, or remove "
+            "the accelerators"
         ) from error
     for kind, _ in providers:
         if kind.provider not in session.get_providers():  # ONNX Runtime only logs this and goes on without

@@ -1,6 +1,9 @@
 """`optimization.execution_accelerators`: what is refused, with which fix, and what reaches ONNX Runtime."""
 
+import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from tcli_server.backends.onnxruntime import accelerators, cuda_options, openvin
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.models.check import check_repository
+from tensorrt_plans import stand_ins
 
 GPU, CPU = "gpu_execution_accelerator", "cpu_execution_accelerator"
 HAS_OPENVINO = "OpenVINOExecutionProvider" in ort.get_available_providers()
@@ -126,6 +130,28 @@ def test_where_no_gpu_is_an_accelerator_for_gpus_is_left_out_and_that_is_said(
     assert not (folder / ".trt").exists()
 
 
+HAS_CUDA = "CUDAExecutionProvider" in ort.get_available_providers()
+
+
+@pytest.mark.skipif(gpu_count() > 0, reason="the libraries may be here, too")
+def test_a_gpu_without_the_libraries_for_it_is_an_error_and_not_the_cpu(tmp_path: Path):
+    """There is no GPU here either, of which only NVML's stand-in does not know."""
+    on_gpu = "instance_group { kind: KIND_GPU } "
+    write_model(tmp_path, "asked", onnx_models.identity(), on_gpu)
+    write_model(tmp_path, "by_tensorrt", onnx_models.identity(), on_gpu + accelerator(GPU, "tensorrt"))
+    write_model(tmp_path, "left_open", onnx_models.identity())
+    command = [sys.executable, "-m", "triton_cli", "repo", "check", "--json", "--model-repository", str(tmp_path)]
+    with stand_ins():
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    found = json.loads(result.stdout)["problems"]
+    models = {Path(problem["file"]).relative_to(tmp_path).parts[0] for problem in found}
+    assert models == {"asked", "by_tensorrt"}
+    expected = 'pip install "tcli[cuda' if HAS_CUDA else "pip install onnxruntime-gpu"
+    for problem in found:
+        assert "CUDAExecutionProvider" in problem["found"] or "TensorrtExecutionProvider" in problem["found"]
+        assert expected in problem["fix"]
+
+
 # --- what reaches ONNX Runtime ---
 
 
@@ -230,7 +256,7 @@ def test_a_device_that_openvino_does_not_find_is_an_error_and_not_the_cpu(tmp_pa
     write_model(tmp_path, "m", onnx_models.identity(), accelerator(CPU, "openvino", device_type="NPU"))
     (problem,) = check_repository(tmp_path)
     assert "OpenVINOExecutionProvider is asked for, but could not start" in problem.found
-    assert "device_type" in problem.found
+    assert "device_type" in problem.fix
 
 
 @needs_openvino
