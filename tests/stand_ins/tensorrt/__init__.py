@@ -32,6 +32,10 @@ _DTYPES = {
 }
 
 
+read_on: list[int] = []
+"""The DLA core of each engine that was read, -1 for the GPU."""
+
+
 class ILogger:
     def __init__(self) -> None:
         self.begun = True
@@ -83,6 +87,7 @@ class Runtime:
                 f"with this version of TensorRT, expecting library version {__version__} got\n {plan['version']})",
             )
             return None
+        read_on.append(self.DLA_core)
         return ICudaEngine(self, plan)
 
 
@@ -213,21 +218,22 @@ class IExecutionContext:
                 return self._error(f"Neither address or allocator is set for {name}")
         if "fails" in self.engine.plan:
             return self._error(self.engine.plan["fails"])
-        if self.allocators:  # their shapes have to be known, so what is before is waited for
+        allocated = {}
+        if self.allocators:  # how much memory they want has to be known, so what is before is waited for
             cudart.cudaStreamSynchronize(stream_handle)
-            self._work(stream_handle)
-        else:
-            cudart.enqueue(stream_handle, lambda: self._work(stream_handle))
+            inputs = {name: self._read(name) for name in self._inputs()}
+            for name, allocator in self.allocators.items():
+                size = max(1, self._compute(name, inputs).nbytes)
+                allocated[name] = allocator.reallocate_output_async(name, 0, size, 256, stream_handle)
+        cudart.enqueue(stream_handle, lambda: self._work(allocated))
         return True
 
-    def _work(self, stream: int) -> None:
+    def _work(self, allocated: dict[str, int]) -> None:
         inputs = {name: self._read(name) for name in self._inputs()}
         for name in self.engine.plan["program"]:
             answer = self._compute(name, inputs)
-            address = self.addresses.get(name, 0)
+            address = allocated.get(name) or self.addresses[name]
             if name in self.allocators:
-                size = max(1, answer.nbytes)
-                address = self.allocators[name].reallocate_output_async(name, 0, size, 256, stream)
                 self.allocators[name].notify_shape(name, list(answer.shape))
             if not self.engine.tensors[name].get("host"):
                 cudart.check_on_device(address, answer.nbytes)
