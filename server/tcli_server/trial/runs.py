@@ -31,6 +31,9 @@ _COMPANIONS = 3
 """Items of the batches that tell whether an item's answer depends on the others."""
 
 _MOST_RERUNS = 4
+_LEAST_RUNS = 16
+"""Items that are run at least, in batches or alone, until there is a verdict."""
+
 _LONGEST_REASON = 500
 
 
@@ -116,6 +119,8 @@ def _telling_items(
             started = time.monotonic()
             answered = [(items[0], alone(items[0]))]
             took = time.monotonic() - started
+            if started + _LEAST_RUNS * took > end:
+                return unchecked(f"it is too slow to be tried: one item takes {took:.2g} seconds")
             fitting = max(_COMPANIONS, int(min(count, (end - started) / max(took, 1e-6) / 8)))
             answered += [(item, alone(item)) for item in items[1:fitting]]
         except LostBatchError as error:
@@ -195,8 +200,9 @@ class _Trial:
             judge = Judge(self._expected, restless)
             ran = [size for size in sizes if self._run_size(judge, size, is_first=size <= 2)]
             for way in self._together:
-                self._influence(judge, way)
-                judge.check_influence(way)
+                if time.monotonic() < self._end:
+                    self._influence(judge, way)
+                    judge.check_influence(way)
         except MismatchError as error:
             return self._blamed(error)
         except RunError as error:  # of an item that has run before
