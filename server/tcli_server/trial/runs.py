@@ -190,6 +190,7 @@ class _Trial:
         self._expected = [answer for _, answer in answered]
         self._took = took
         self._end = end
+        self._ran: dict[tuple[str, int], Sequence[Item]] = {}
 
     def judge(self, sizes: Sequence[int]) -> Verdict:
         """Run batches of these sizes, as many as there is time and items for, the smallest in any case."""
@@ -223,7 +224,7 @@ class _Trial:
         if not (enough or is_first):
             return False
         for way in self._together:
-            answers = self._batch(way, self._items[:size])
+            answers = self._ran[way, size] = self._batch(way, self._items[:size])
             judge.check(way, answers, lambda way=way: self._influence(judge, way))  # type: ignore[misc]
         return True
 
@@ -243,11 +244,10 @@ class _Trial:
             return
         items = self._items
         count = min(_COMPANIONS, (len(items) + 1) // 2)
-        base = list(range(count))
-        first = [0, *range(count, 2 * count - 1)]
-        last = [*range(count, 2 * count - 1), count - 1]
-        answers = [self._batch(way, [items[place] for place in places]) for places in (base, base, first, last)]
-        judge.tell_influence(way, answers)
+        others = items[count : 2 * count - 1]
+        base = self._ran.get((way, count)) or self._batch(way, items[:count])
+        first, last = self._batch(way, [items[0], *others]), self._batch(way, [*others, items[count - 1]])
+        judge.tell_influence(way, base, first, last, lambda: self._batch(way, items[:count]))
 
     def _restless(self, items: Sequence[Item]) -> set[str]:
         """The outputs that differ when the same items run again."""

@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import BackendKind, Surroundings
 from tcli_server.backends.registry import backend, handling
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.proof import Verdict, prove_batching
+from tcli_server.proof import Verdict, prove_apart
 from tcli_server.repository import ModelFolder
 from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.signature import ModelSignature
@@ -17,6 +17,9 @@ from tcli_server.zoo.beside import PictureFacts
 from tcli_server.zoo.picture_format import picture_format
 
 _NAMES_SHOWN = 5
+
+_SIZES, _SECONDS = (2, 3), 60.0
+"""The batches that a new model is tried with, and how long that may take."""
 
 
 def describe_model(
@@ -41,7 +44,7 @@ def describe_model(
     surroundings = Surroundings(folder, 1, version_folder=file.parent)
     runner.complete(config, file, surroundings)
     if config.input and config.output:
-        return config, _own_batches(config, name, folder)
+        return config, _own_batches(config, folder)
     signature = handling(kind).signature(runner, config, file, surroundings)
     if signature is None:
         raise InvalidArgumentError(_silent(file, kind))
@@ -50,7 +53,7 @@ def describe_model(
         signature = _with_channels(signature)
 
     def prove(size: int) -> Verdict:
-        return prove_batching(ModelFolder(name, folder), version=1, config=_with_tensors(config, signature, size))
+        return _proved(_with_tensors(config, signature, size), folder)
 
     special = handling(kind)
     doubt, is_named = special.batch_doubt(file, signature), special.names_batch(file, signature)
@@ -63,11 +66,15 @@ def describe_model(
     return config, notes
 
 
-def _own_batches(config: ModelConfig, name: str, folder: Path) -> list[str]:
+def _own_batches(config: ModelConfig, folder: Path) -> list[str]:
     """What there is to say of the batches of a model that has written its own configuration."""
-    verdict = prove_batching(ModelFolder(name, folder), version=1, config=config)
+    verdict = _proved(config, folder)
     said = f"the model itself sets max_batch_size to {config.max_batch_size}, but"
     return [f"{said} {wrong_batches(verdict)}"] if verdict.outcome == "wrong" else []
+
+
+def _proved(config: ModelConfig, folder: Path) -> Verdict:
+    return prove_apart(ModelFolder(config.name, folder), version=1, config=config, sizes=_SIZES, limit=_SECONDS)
 
 
 def _with_tensors(config: ModelConfig, signature: ModelSignature, max_batch_size: int) -> ModelConfig:
