@@ -62,7 +62,8 @@ BOOKS = {"observability.custom_metrics", "observability.log", "observability.sta
 ROOMS = {
     "hardware": set(),
     "repository": set(),
-    "backends": {"hardware"},
+    "trial": set(),
+    "backends": {"hardware", "trial"},
     "caching": set(),
     "scheduling": {"backends"},
     "models": {"caching", "scheduling", "backends", "repository", "hardware"},
@@ -74,7 +75,8 @@ ROOMS = {
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
-    "zoo": {"backends", "repository", "models", "hardware"},
+    "proof": {"engine", "options", "models", "scheduling", "backends", "repository", "hardware", "trial"},
+    "zoo": {"backends", "repository", "models", "proof", "hardware"},
 }
 
 

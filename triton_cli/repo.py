@@ -9,13 +9,19 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from triton_cli.console import err, fail, out, printable, warn
 from triton_cli.download_view import download_progress
+from triton_cli.proof_view import escaped, proof_document, show_proofs
 from triton_cli.repo_view import model_document, problem_document, show_models, show_problems, show_tree
+
+if TYPE_CHECKING:
+    from tcli_server.models.draft import BackendConfig
+    from tcli_server.proof import Proof
+    from tcli_server.repository.repositories import Repositories
 
 EXIT_INTERRUPTED = 130
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -109,6 +115,12 @@ def add(
             show_default=False,
         ),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What is to run it, as openvino for an ONNX file. [default: as the model tells]"
+        ),
+    ] = "",
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -126,6 +138,7 @@ def add(
     Examples:
       tcli repo add resnet50.onnx
       tcli repo add saved_model/
+      tcli repo add resnet50.onnx --backend openvino
       tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
@@ -148,6 +161,7 @@ def add(
             found.comments,
             found.beside,
             tuple(inputs or ()),
+            backend,
         )
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
@@ -199,18 +213,25 @@ def check(
     backend_directory: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of Python-based backends, as 'tcli serve' takes it.")
     ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also run each model: does a batch give what its items give alone?")
+    ] = False,
+    deep_timeout: Annotated[
+        float, typer.Option(metavar="SECS", min=0.1, help="How long --deep may take for a version of a model.")
+    ] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Find everything that is wrong with the models of a repository, before a server does.
 
     Loads every model as a server would and tells all problems at once, each with file, line, field, what was found,
-    what was expected and how to fix it. The exit status is 1 where a server could not load a model; what is only worth
-    knowing is a note.
+    what was expected and how to fix it. The exit status is 1 where a server could not load a model, or where --deep finds
+    batches that answer wrongly; what is only worth knowing is a note.
 
     \b
     Examples:
       tcli repo check
       tcli repo check densenet_onnx
+      tcli repo check --deep
       tcli repo check --model-repository /srv/models --json
     """
     from tcli_server.models.check import check_repositories, checked_models
@@ -224,13 +245,35 @@ def check(
         checked = checked_models(repositories, model)
         settings = {"": {BACKEND_DIRECTORY: str(backend_directory)}} if backend_directory is not None else None
         problems = check_repositories(repositories, model, settings)
+        proofs = _proofs(repositories, checked, settings, deep_timeout) if deep else []
+        problems += [proof.problem for proof in proofs if proof.problem is not None]
     if as_json:
-        document = {"models": checked, "problems": [problem_document(problem) for problem in problems]}
+        document: dict[str, Any] = {
+            "models": checked,
+            "problems": [problem_document(problem) for problem in problems],
+        }
+        if deep:
+            document["batches"] = [proof_document(proof) for proof in proofs]
         typer.echo(json.dumps(document, indent=2))
     else:
+        show_proofs(proofs)
         show_problems(problems, checked, paths)
     if any(problem.blocks for problem in problems):
         raise typer.Exit(1)
+
+
+def _proofs(
+    repositories: "Repositories", models: list[str], settings: "BackendConfig | None", limit: float
+) -> "list[Proof]":
+    """What running the models showed; says which is being run where somebody watches."""
+    from tcli_server.proof import prove_repositories
+
+    with err().status("") as status:
+
+        def begin(model: str) -> None:
+            status.update(f"running {escaped(model)} alone and in batches ...")
+
+        return list(prove_repositories(repositories, models, settings, limit, begin))
 
 
 @contextmanager

@@ -339,6 +339,21 @@ class Backend(Protocol):
             ServerError: the model says something wrong, or cannot say anything.
         """
 
+    def examples(self, config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:  # noqa: ARG002
+        """Inputs that only special values mean something for, such as a picture's bytes -> what makes one up.
+
+        Each gives an array in the client's shape, without the batch dimension.
+        """
+        return {}
+
+    def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:  # noqa: ARG002
+        """What in a model gives the items of a batch other answers than they get alone; empty where nobody can say.
+
+        Args:
+            shapes: of an item that runs, by input, without the batch dimension.
+        """
+        return ""
+
     def open(self, config: ModelConfig, model_file: Path, placement: Placement, surroundings: Surroundings) -> Instance:
         """Load one instance.
 

@@ -28,7 +28,7 @@ _BUILT_IN = (
         "tensorrt",
         "tensorrt_plan",
         "model.plan",
-        source=Source("a TensorRT plan with TensorRT", (".engine", ".trt"), rb"ftrt"),
+        source=Source("a TensorRT plan with TensorRT", (".engine", ".trt"), mark=rb"ftrt"),
     ),
     ONNXRUNTIME,
     OPENVINO,

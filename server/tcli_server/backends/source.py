@@ -10,6 +10,7 @@ class Source:
     Attributes:
         title: `an ONNX file with ONNX Runtime`: what it is, and what runs it.
         endings: of its files, beside those that they have in a repository.
+        reads: endings of files that it runs too where it is asked to, but that are another backend's by themselves.
         mark: a regular expression for how such a file begins, whatever it is called.
         contains: what a file has somewhere in it if it is such a model, for endings that others have too.
         members: a folder that has one of these is such a model as a whole.
@@ -20,6 +21,7 @@ class Source:
 
     title: str = ""
     endings: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     mark: bytes = b""
     contains: bytes = b""
     members: tuple[str, ...] = ()

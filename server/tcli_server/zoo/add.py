@@ -43,6 +43,7 @@ def add_model(
     comments: tuple[str, ...] = (),
     beside: Path | None = None,
     inputs: tuple[str, ...] = (),
+    backend: str = "",
 ) -> AddedModel:
     """Write `<repository>/<name>/` with the model as version 1 and the configuration that the model itself tells.
 
@@ -54,15 +55,17 @@ def add_model(
         comments: lines for the beginning of the configuration.
         beside: the folder with what else is known of it (class names, how it takes pictures), if that is elsewhere.
         inputs: what the model does not say of its inputs: `x:FP32:-1,3,224,224`.
+        backend: what is to run it; empty for what its content or name tells.
 
     Raises:
         ServerError: it is no model, cannot be served as asked, or the folder exists and `force` is not given.
     """
-    asked = Asked(max_batch_size, tuple(map(read_input, inputs)))
-    found = find_model(source)
+    names = (labels, read_labels(labels)) if labels is not None else None
+    asked = Asked(max_batch_size, tuple(map(read_input, inputs)), names)
+    found = find_model(source, backend)
     handling(found.kind).check(found.path)
     _check_installed(found)
-    given = read_given_config(found.configured, name, max_batch_size) if found.configured is not None else None
+    given = read_given_config(found.configured, name, asked) if found.configured is not None else None
     name = check_model_name(name if name is not None else (given and given.config.name) or as_model_name(found.name))
     target = repository / name
     if is_there(target) and not force:
@@ -76,11 +79,16 @@ def add_model(
         place_files(files, version)
         try:
             if given is not None:
-                config, notes = _as_given(given, folder, name, labels, comments)
+                config, notes = _as_given(given, folder, name, comments)
             else:
-                config, notes = _as_told(found, folder, name, own, labels, asked, comments, beside)
+                config, notes = _as_told(found, folder, name, own, asked, comments, beside)
         except ServerError as error:
             raise _translated(error, folder, own, found, files) from error
+        except OSError:
+            raise
+        except Exception as error:  # as in loading: a backend may raise anything on a strange file
+            fault = InvalidArgumentError(f"{version / own} does not load: {type(error).__name__}: {error}")
+            raise _translated(fault, folder, own, found, files) from error
     told = (note.replace(str(folder), str(target)) for note in (*_not_chosen(found), *notes))
     return AddedModel(target, config, tuple(told))
 
@@ -90,35 +98,26 @@ def _as_told(
     folder: Path,
     name: str,
     own: str,
-    labels: Path | None,
     asked: Asked,
     comments: tuple[str, ...],
     beside: Path | None,
 ) -> tuple[ModelConfig, list[str]]:
     """Complete a model's folder by what the model itself tells, and what lies beside it."""
-    class_names = read_labels(labels) if labels is not None else []
     known = look_beside(((beside,) if beside is not None else ()) + found.around)
     config, notes = describe_model(found.kind, name, folder / "1" / own, folder, asked, known.pictures)
     notes += known.notes
-    if labels is not None:
-        _attach(config, labels, len(class_names))
-    else:
-        class_names = take_labels(config, known, notes)
+    class_names = _attached(config, *asked.labels) if asked.labels is not None else take_labels(config, known, notes)
     take_pictures(config, known, notes)
     if class_names:
         (folder / LABEL_FILE).write_text("\n".join(class_names) + "\n", "utf-8")
     (folder / CONFIG_FILE).write_text(config_text(config, found, comments), "utf-8")
+    if asked.inputs:  # of which the model itself knows little
+        notes += check_given_config(folder, name)
     return config, notes
 
 
-def _as_given(
-    given: GivenConfig, folder: Path, name: str, labels: Path | None, comments: tuple[str, ...]
-) -> tuple[ModelConfig, list[str]]:
+def _as_given(given: GivenConfig, folder: Path, name: str, comments: tuple[str, ...]) -> tuple[ModelConfig, list[str]]:
     """Complete a model's folder by the configuration that lay beside the model."""
-    if labels is not None:
-        raise InvalidArgumentError(
-            f"{labels} cannot be used, as there is a {CONFIG_FILE} beside the model: write label_filename there"
-        )
     place_files(given.files, folder)
     head = "".join(f"# {line}\n" for comment in comments for line in comment.splitlines())
     (folder / CONFIG_FILE).write_text(head + given.text, "utf-8", "surrogateescape")
@@ -143,13 +142,15 @@ def _not_chosen(found: FoundModel) -> list[str]:
     return [f"{found.path} was taken; beside it there are also {', '.join(shown)}{more}"]
 
 
-def _attach(config: ModelConfig, labels: Path | None, count: int) -> None:
-    output = labelled_output(config, count)
+def _attached(config: ModelConfig, file: Path, names: list[str]) -> list[str]:
+    """The class names, after their file is named at the output that they are for."""
+    output = labelled_output(config, len(names))
     if output is None:
         raise InvalidArgumentError(
-            f"{labels} has {count} labels, but no output has as many classes: {class_counts(config)}"
+            f"{file} has {len(names)} labels, but no output has as many classes: {class_counts(config)}"
         )
     output.label_filename = LABEL_FILE
+    return names
 
 
 def _translated(

@@ -6,15 +6,14 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Placement, Surroundings
-from tcli_server.backends.onnxruntime.graph import load_graph
-from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.registry import backend, handling
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.cores import usable_cores
-from tcli_server.repository import CONFIG_FILE
+from tcli_server.proof import Verdict, prove_batching
+from tcli_server.repository import CONFIG_FILE, ModelFolder
 from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.signature import ModelSignature, TensorSignature
-from tcli_server.zoo.batch_choice import choose_max_batch_size
+from tcli_server.zoo.batch_choice import choose_max_batch_size, wrong_batches
 from tcli_server.zoo.beside import PictureFacts
 from tcli_server.zoo.picture_format import picture_format
 from tcli_server.zoo.told_inputs import check_known, is_complete, with_told
@@ -29,10 +28,12 @@ class Asked:
     Attributes:
         max_batch_size: None for what is right.
         inputs: every dimension of those that the model itself says nothing of.
+        labels: the file of class names, and these names; None for what lies beside the model.
     """
 
     max_batch_size: int | None = None
     inputs: tuple[TensorSignature, ...] = ()
+    labels: tuple[Path, list[str]] | None = None
 
 
 def describe_model(
@@ -58,21 +59,20 @@ def describe_model(
     runner.complete(config, file, surroundings)
     if config.input and config.output:
         runner.open(config, file, Placement(name, None, usable_cores()), surroundings).close()  # does it load?
-        return config, []
+        return config, _own_batches(config, name, folder)
     signature = _signature(runner, config, file, surroundings, asked.inputs, pictures)
-    config.max_batch_size, notes = _batching(kind, file, signature, wanted)
-    for tensor in signature.inputs:
-        listed = config.input.add()
-        describe_tensor(listed, tensor, config.max_batch_size)
-        listed.format = picture_format(listed, config.max_batch_size)
-    for tensor in signature.outputs:
-        describe_tensor(config.output.add(), tensor, config.max_batch_size)
+
+    def prove(size: int) -> Verdict:
+        return prove_batching(ModelFolder(name, folder), version=1, config=_with_tensors(config, signature, size))
+
+    special = handling(kind)
+    doubt, is_named = special.batch_doubt(file, signature), special.names_batch(file, signature)
+    size, notes = choose_max_batch_size(signature, wanted, doubt, is_named, prove)
+    config = _with_tensors(config, signature, size)
     if signature.overridable:
         left_out = ", ".join(tensor.name for tensor in signature.overridable[:_NAMES_SHOWN])
         more = ", ..." if len(signature.overridable) > _NAMES_SHOWN else ""
         notes.append(f"inputs that the file has values for are left out: {left_out}{more}")
-    if config.max_batch_size > 1:
-        config.dynamic_batching.SetInParent()
     return config, notes
 
 
@@ -111,6 +111,29 @@ def _as_picture(signature: ModelSignature, pictures: PictureFacts) -> tuple[Tens
     return (TensorSignature(signature.inputs[0].name, "FP32", (-1, 3, *(pictures.size or (-1, -1)))),)
 
 
+def _own_batches(config: ModelConfig, name: str, folder: Path) -> list[str]:
+    """What there is to say of the batches of a model that has written its own configuration."""
+    verdict = prove_batching(ModelFolder(name, folder), version=1, config=config)
+    said = f"the model itself sets max_batch_size to {config.max_batch_size}, but"
+    return [f"{said} {wrong_batches(verdict)}"] if verdict.outcome == "wrong" else []
+
+
+def _with_tensors(config: ModelConfig, signature: ModelSignature, max_batch_size: int) -> ModelConfig:
+    """The configuration with inputs and outputs, for batches of that size."""
+    whole = ModelConfig()
+    whole.CopyFrom(config)
+    whole.max_batch_size = max_batch_size
+    for tensor in signature.inputs:
+        listed = whole.input.add()
+        describe_tensor(listed, tensor, max_batch_size)
+        listed.format = picture_format(listed, max_batch_size)
+    for tensor in signature.outputs:
+        describe_tensor(whole.output.add(), tensor, max_batch_size)
+    if max_batch_size > 1:
+        whole.dynamic_batching.SetInParent()
+    return whole
+
+
 def _name_backend(config: ModelConfig, kind: BackendKind, file: Path) -> None:
     """By the platform where Triton has such a word and the file has the usual name, else by both names."""
     is_usual = file.name == kind.model_file
@@ -136,20 +159,3 @@ def _with_channels(signature: ModelSignature) -> ModelSignature:
         return signature
     picture = signature.inputs[0]
     return replace(signature, inputs=(replace(picture, shape=(picture.shape[0], 3, -1, -1)),))
-
-
-def _batching(kind: BackendKind, file: Path, signature: ModelSignature, wanted: int | None) -> tuple[int, list[str]]:
-    if kind == ONNXRUNTIME:
-        return choose_max_batch_size(file, load_graph(file), signature, wanted)
-    if wanted == 0:
-        return 0, []
-    fixed = next((tensor for tensor in (*signature.inputs, *signature.outputs) if not tensor.batchable), None)
-    if fixed is not None:
-        reason = f"'{fixed.name}' has shape {list(fixed.shape)}, its first dimension does not vary"
-        if wanted is not None:
-            raise InvalidArgumentError(f"the model cannot batch: {reason}. Leave --max-batch-size out or give 0")
-        return 0, [f"max_batch_size is 0: {reason}"]
-    unproven = "whether a batch gives what its items give alone was not tried"
-    if wanted is not None:
-        return wanted, [f"max_batch_size is {wanted} as asked for, but {unproven}"]
-    return 0, [f"max_batch_size is 0: {unproven}; --max-batch-size N sets another"]

@@ -1,12 +1,13 @@
 """Which backend is to run a file or folder that lies anywhere, and what of it is the model."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import handling, is_installed, kinds, usual
+from tcli_server.backends.registry import handling, is_installed, kind_of, kinds, usual
 from tcli_server.errors import InvalidArgumentError, ServerError
 from tcli_server.file_kind import HEAD_BYTES
 from tcli_server.repository import CONFIG_FILE
@@ -17,6 +18,7 @@ from tcli_server.zoo.other_formats import other_format
 _MOST_BYTES_SEARCHED = 1 << 20
 _MOST_ENTRIES = 10_000
 _SHOWN = 6
+_CALLED_MODEL = re.compile(r"(.*[._-])?model", re.IGNORECASE)
 _VERSION = re.compile(r"[1-9][0-9]*")
 _CACHED = re.compile(r"models--.*?--(.+)")
 """How the folder of a model is called in the cache of the Hugging Face hub."""
@@ -44,12 +46,35 @@ class FoundModel:
     configured: Path | None = None
 
 
-def find_model(source: Path) -> FoundModel:
+def find_model(source: Path, backend: str = "") -> FoundModel:
     """The model that a file or folder is, or that a folder holds.
 
+    Args:
+        backend: what is to run it, where several could.
+
     Raises:
-        InvalidArgumentError: there is none, or more than one; says what to do.
+        InvalidArgumentError: there is none, or more than one, or the backend does not run such models; says what to do.
     """
+    found = _found(source)
+    return replace(found, kind=_named_kind(backend, found)) if backend and backend != found.kind.name else found
+
+
+def _named_kind(backend: str, found: FoundModel) -> BackendKind:
+    kind = kind_of(backend)
+    if kind is None or not kind.implementation:
+        there = ", ".join(kind.name for kind in kinds() if kind.implementation)
+        raise InvalidArgumentError(f"there is no backend '{backend}': expected one of {there}")
+    ending = found.path.suffix.lower()
+    if kind.is_folder != found.kind.is_folder or ending not in {*_endings(kind), *kind.source.reads}:
+        reads = (
+            ", ".join(sorted({*_endings(kind), *kind.source.reads}))
+            or f"folders with {' or '.join(kind.source.members)}"
+        )
+        raise InvalidArgumentError(f"the backend '{backend}' does not run {found.path}: it runs {reads}")
+    return kind
+
+
+def _found(source: Path) -> FoundModel:
     path = Path(source)
     if is_folder(path):
         return _in_folder(path)
@@ -126,6 +151,8 @@ def _endings(kind: BackendKind) -> set[str]:
 
 
 def _in_folder(folder: Path) -> FoundModel:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InvalidArgumentError(f"{folder} cannot be read: give permission to read it")
     _refuse_repository(folder)
     found = _candidates(folder)
     place = folder
@@ -222,14 +249,15 @@ def _is_told(kind: BackendKind, path: Path, head: bytes) -> bool:
 
 
 def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
-    """The only one, or the only one that is called as in a repository; of several kinds the usual one.
+    """The only one, or the only one that is called as in a repository, or a model at all; of several kinds the usual one.
 
     Raises:
         InvalidArgumentError: none stands out.
     """
     if len(found) == 1:
         return found[0]
-    named = [(kind, path) for kind, path in found if path.name in kind.files] or found
+    named = [(kind, path) for kind, path in found if path.name in kind.files]
+    named = named or [(kind, path) for kind, path in found if _CALLED_MODEL.fullmatch(path.stem)] or found
     for choice in (named, [(kind, path) for kind, path in named if kind == usual()]):
         if len(choice) == 1:
             return choice[0]
@@ -251,6 +279,7 @@ def _nothing(folder: Path) -> str:
             kind = _marked(head) or _by_ending(entry)
             if other is None and kind is not None and _is_told(kind, entry, head):
                 handling(kind).check(entry)
+                handling(kind).parts(entry)
         except ServerError as error:
             return str(error)
         if other is not None:

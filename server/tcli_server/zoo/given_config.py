@@ -1,5 +1,6 @@
 """A configuration that lies beside a model already, as in the examples of Triton's Python backend."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from tcli_server.repository import (
     read_config_file,
 )
 from tcli_server.repository.entries import is_file, is_folder
+from tcli_server.zoo.described import Asked
 from tcli_server.zoo.model_files import tree
+
+_IN_FOLDER = re.compile(r"\$\$TRITON_MODEL_DIRECTORY/(.+)")
+"""How a parameter names a file of the model, an environment for Python above all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,11 @@ class GivenConfig:
     files: dict[str, Path]
 
 
-def read_given_config(folder: Path, name: str | None, max_batch_size: int | None) -> GivenConfig:
+def read_given_config(folder: Path, name: str | None, asked: Asked) -> GivenConfig:
     """What lies in a folder beside a model.
 
     Args:
         name: what the model is to be called; None for what the configuration or else the folder says.
-        max_batch_size: what the user asks for.
 
     Raises:
         InvalidArgumentError: it cannot be read, or says something else than is asked for.
@@ -45,9 +49,14 @@ def read_given_config(folder: Path, name: str | None, max_batch_size: int | None
     if file.problems:
         raise ConfigError(file.problems)
     config, text = file.config, file.text
-    if max_batch_size is not None and max_batch_size != config.max_batch_size:
+    if asked.max_batch_size not in (None, config.max_batch_size):
         raise InvalidArgumentError(
-            f"max_batch_size is {max_batch_size} as asked for, but {path} says {config.max_batch_size}: change it there"
+            f"max_batch_size is {asked.max_batch_size} as asked for, but {path} says {config.max_batch_size}: change it there"
+        )
+    if asked.labels is not None or asked.inputs:
+        what = asked.labels[0] if asked.labels is not None else "what is said of inputs"
+        raise InvalidArgumentError(
+            f"{what} cannot be used, as there is a {CONFIG_FILE} beside the model: write it there"
         )
     if name is not None and config.name not in ("", name):
         line = file.positions.line("name") or 1
@@ -75,8 +84,10 @@ def check_given_config(folder: Path, name: str) -> list[str]:
 
 
 def _files(config: ModelConfig, folder: Path) -> dict[str, Path]:
-    """Files of the model that are not of a version: class names, warm-up samples, initial states."""
+    """Files of the model that are not of a version: class names, warm-up samples, initial states, environments."""
     names = {output.label_filename for output in config.output if output.label_filename}
+    for parameter in config.parameters.values():
+        names.update(_IN_FOLDER.findall(parameter.string_value))
     files = {name: folder / name for name in names if path_fault(name) is None and is_file(folder / name)}
     for part in (WARMUP_FOLDER, INITIAL_STATE_FOLDER):
         if is_folder(folder / part):

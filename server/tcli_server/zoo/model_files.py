@@ -8,7 +8,7 @@ from pathlib import Path
 from tcli_server.backends.registry import handling
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.repository import CONFIG_FILE
-from tcli_server.repository.entries import entries, is_file, is_folder
+from tcli_server.repository.entries import is_file, is_folder
 from tcli_server.repository.text_file import not_a_file
 from tcli_server.zoo.found_model import FoundModel
 
@@ -78,7 +78,7 @@ def tree(folder: Path) -> dict[str, Path]:
     waiting = [(folder, "", frozenset({os.path.realpath(folder)}))]
     while waiting:
         here, prefix, above = waiting.pop()
-        for entry in entries(here):
+        for entry in _entries(here):
             if entry.name.startswith(".") or entry.name in _NOT_OF_THE_MODEL:
                 continue
             place = f"{prefix}{entry.name}"
@@ -98,3 +98,10 @@ def tree(folder: Path) -> dict[str, Path]:
                     f"{folder} holds more than {_MOST_FILES:,} files: put the model's own into a folder for themselves"
                 )
     return files
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InvalidArgumentError(f"{folder} cannot be read ({error.strerror}): give permission to read it") from None

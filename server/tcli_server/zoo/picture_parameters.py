@@ -63,7 +63,7 @@ def _size(facts: PictureFacts, sides: tuple[int, ...], notes: list[str]) -> dict
             f"it makes {height}x{width} of a picture, the model takes {sides[0]}x{sides[1]}: it is stretched to that"
         )
         return {}
-    found = {}
+    found: dict[str, str] = {}
     if -1 in sides:
         found.update(height=str(height), width=str(width))
     if facts.resize_to is not None and (facts.resize != EXACT or facts.resize_to != facts.size):

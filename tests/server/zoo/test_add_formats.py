@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import onnx_models
 from tcli_server.backends.registry import installation, kind_of
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.zoo import add_model
@@ -61,3 +62,16 @@ def test_a_framework_that_is_missing_is_named_with_what_brings_it(
         add_model(write(tmp_path / name, content), tmp_path / "repository")
     assert f"'{backend}', which is not installed: pip install \"tcli[{kind.extra}]\"" in str(error.value)
     assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"),
+    [
+        ("tensorflow", "the backend 'tensorflow' does not run .*: it runs folders with saved_model.pb or"),
+        ("pytorch", r"the backend 'pytorch' does not run .*m\.onnx: it runs .*\.pt"),
+        ("tensorrt_llm", "there is no backend 'tensorrt_llm': expected one of "),
+    ],
+)
+def test_a_backend_that_is_asked_for_and_does_not_run_it(tmp_path: Path, backend: str, says: str):
+    with pytest.raises(InvalidArgumentError, match=says):
+        add_model(write(tmp_path / "m.onnx", onnx_models.add_sub()), tmp_path / "repository", backend=backend)

@@ -66,6 +66,16 @@ class TestOpenVino:
         answer = infer(tmp_path, "net", {"serving_default_x:0": X[:1]})
         np.testing.assert_allclose(answer["PartitionedCall:0"], 2 * X[:1] + 1)
 
+    def test_an_onnx_file_by_openvino(self, tmp_path: Path):
+        import onnx_models
+
+        onnx_models.save_with_external_weights(tmp_path / "net.onnx", "net.weights")
+        by_onnx = add(tmp_path / "net.onnx", tmp_path, name="onnx", max_batch_size=0)
+        added = add(tmp_path / "net.onnx", tmp_path, backend="openvino", max_batch_size=0)
+        assert files(added.path) == ["1/model.onnx", "1/net.weights", "config.pbtxt"]
+        assert (added.config.backend, added.config.default_model_filename) == ("openvino", "model.onnx")
+        assert described(added) == described(by_onnx)
+
     def test_weights_that_are_missing_or_too_short(self, tmp_path: Path):
         import openvino as ov
 
@@ -134,10 +144,16 @@ class TestPyTorch:
         named = add(tmp_path / "named.pt", tmp_path, inputs=("x:FP32:-1,4", "y:FP32:-1,3"), max_batch_size=0)
         assert described(named) == {"x": [-1, 4], "y": [-1, 3], "sum": [-1, 3], "difference": [-1, 3]}
         torch.jit.script(models.Length()).save(str(tmp_path / "length.pt"))
-        length = add(tmp_path / "length.pt", tmp_path, inputs=("words:STRING:-1", "scale:INT64:1"), max_batch_size=0)
-        assert described(length) == {"words": [-1], "scale": [1], "OUTPUT__0": [-1, 1]}
-        asked = {"words": np.array([b"a", b"ccc"], np.object_), "scale": np.array([2], np.int64)}
+        length = add(
+            tmp_path / "length.pt", tmp_path, inputs=("words:STRING:-1,1", "scale:INT64:-1,1"), max_batch_size=4
+        )
+        assert described(length) == {"words": [1], "scale": [1], "OUTPUT__0": [1]}
+        asked = {"words": np.array([[b"a"], [b"ccc"]], np.object_), "scale": np.array([[2], [2]], np.int64)}
         assert infer(tmp_path, "length", asked)["OUTPUT__0"].tolist() == [[2], [6]]
+        with pytest.raises(InvalidArgumentError, match=r"found \[-1\] for 'words', expected \[ 1 \]"):
+            add_model(
+                tmp_path / "length.pt", tmp_path / "m", inputs=("words:STRING:-1", "scale:INT64:1"), max_batch_size=0
+            )
 
     def test_torchscript_as_a_picture_that_is_told_beside_it(self, tmp_path: Path):
         import torch

@@ -1,5 +1,6 @@
 """Opens ONNX files."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Placement, Surroundings
+from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
+from tcli_server.backends.onnxruntime.mixing import mixing_node
 from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.backends.onnxruntime.steadiness import is_steady
@@ -23,7 +25,7 @@ from tcli_server.hardware.gpu import gpu_count
 ort.disable_telemetry_events()
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME
@@ -44,6 +46,10 @@ class OnnxRuntimeBackend:
 
     def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
         """As `Backend.complete`: an instance's signature says it all."""
+
+    def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
+        """As `Backend.mixing_part`."""
+        return mixing_node(model_file, shapes)
 
     def open(
         self,

@@ -7,6 +7,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, Surroundings
 from tcli_server.backends.handling import Handling
+from tcli_server.backends.onnxruntime.batch_names import batch_doubt, names_batch
 from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InvalidArgumentError
@@ -25,10 +26,6 @@ _NO_TENSORS = {
 class OnnxHandling(Handling):
     """Weights in files of their own go along; shapes are worked out where the file leaves them open."""
 
-    def check(self, path: Path) -> None:
-        """As `Handling.check`."""
-        load_graph(path)
-
     def parts(self, path: Path) -> dict[str, Path]:
         """As `Handling.parts`: the files that hold weights."""
         return dict(_external(path, location) for location in external_files(load_graph(path)))
@@ -36,6 +33,14 @@ class OnnxHandling(Handling):
     def needs(self, path: Path) -> tuple[str, ...]:
         """As `Handling.needs`."""
         return tuple(external_files(load_graph(path)))
+
+    def batch_doubt(self, path: Path, signature: ModelSignature) -> str:
+        """As `Handling.batch_doubt`: by the names of dimensions, and by operators."""
+        return batch_doubt(load_graph(path), signature)
+
+    def names_batch(self, path: Path, signature: ModelSignature) -> bool:
+        """As `Handling.names_batch`."""
+        return names_batch(load_graph(path).graph, signature)
 
     def signature(
         self,

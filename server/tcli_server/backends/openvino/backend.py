@@ -12,7 +12,7 @@ from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.model_file import ModelFileError
 from tcli_server.backends.openvino import parameters
-from tcli_server.backends.openvino.batching import answers_alike, is_batch_marked, with_any_batch
+from tcli_server.backends.openvino.batching import is_batch_marked, try_graphs, with_any_batch
 from tcli_server.backends.openvino.instance import OpenVinoInstance
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.openvino.reading import plain, read_graph, version
@@ -102,7 +102,10 @@ class OpenVinoBackend(Backend):
             if key not in self._tried:
                 if len(self._tried) >= _MOST_TRIED:
                     self._tried.clear()
-                self._tried[key] = answers_alike(self._core, graph, changed)
+                verdict = try_graphs(self._core, graph, changed)
+                if verdict.outcome != "ok":
+                    LOG.warning("%s is not batched: %s", file, verdict.sentence)
+                self._tried[key] = verdict.outcome == "ok"
             return self._tried[key]
 
 

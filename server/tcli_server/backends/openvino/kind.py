@@ -14,6 +14,7 @@ OPENVINO = BackendKind(
     other_files=("model.tflite",),
     source=Source(
         "an OpenVINO IR or TensorFlow Lite file with OpenVINO",
+        reads=(".onnx",),
         mark=rb"(?s:.{4})TFL3",
         contains=b"<net",
         handling="tcli_server.backends.openvino.handling:OpenVinoHandling",

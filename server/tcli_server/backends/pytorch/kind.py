@@ -16,7 +16,7 @@ PYTORCH = BackendKind(
     source=Source(
         "a TorchScript file or an exported program with PyTorch",
         (".pth", ".torchscript", ".ts", ".ckpt"),
-        rb"PK\x03\x04|\x80\x02",
+        mark=rb"PK\x03\x04|\x80\x02",
         handling="tcli_server.backends.pytorch.handling:PyTorchHandling",
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,11 +63,11 @@ def _document(folders: list[Path], names: Iterable[str], notes: list[str]) -> tu
 
 def _labels(folders: list[Path], config: tuple[Json, str], notes: list[str]) -> tuple[list[str], str]:
     for folder in folders:
-        names = _tried(lambda folder=folder: names_in_text(folder), TEXT_FILE, notes)
+        names = _tried(partial(names_in_text, folder), TEXT_FILE, notes)
         if names:
             return names, TEXT_FILE
     document, name = config
-    return _tried(lambda: names_in_config(document), name, notes) or [], name
+    return _tried(partial(names_in_config, document), name, notes) or [], name
 
 
 def _pictures(
@@ -76,11 +77,11 @@ def _pictures(
     nested = document.get(_NESTED)
     document = nested if isinstance(nested, dict) else document
     if document and is_picture_processor(document):
-        return _tried(lambda: transformers_facts(document), name, notes), name
+        return _tried(partial(transformers_facts, document), name, notes), name
     document, name = config
     timm = document.get(_TIMM)
     if isinstance(timm, dict):
-        return _tried(lambda: timm_facts(timm), name, notes), name
+        return _tried(partial(timm_facts, timm), name, notes), name
     return None, ""
 
 

@@ -1,0 +1,169 @@
+"""`tcli repo add`, as a user runs it: what it says, what is served then, and what is left when it is stopped."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+import onnx_models
+from serve_command import serving
+
+PROCESSOR = {
+    "size": {"shortest_edge": 40},
+    "crop_size": {"height": 32, "width": 32},
+    "do_center_crop": True,
+    "resample": 3,
+    "image_mean": [0.4, 0.5, 0.6],
+    "image_std": [0.2, 0.3, 0.4],
+}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "triton_cli", *map(str, arguments)]
+
+
+def tcli(*arguments: str | Path, cwd: Path, **more: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        env=environment(),
+        **more,
+    )
+
+
+def environment() -> dict[str, str]:
+    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def classifier(folder: Path) -> Path:
+    """A folder as the hub leaves it: the mean of each channel is the score of a class."""
+    (folder / "onnx").mkdir(parents=True)
+    node = helper.make_node("ReduceMean", ["pixel_values"], ["logits"], axes=[2, 3], keepdims=0)
+    shapes = (("pixel_values", ["batch", "channels", "height", "width"]), ("logits", ["batch", 3]))
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
+    graph = helper.make_graph([node], "g", infos[:1], infos[1:])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
+    (folder / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
+    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "red", "1": "green", "2": "blue"}}))
+    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    return folder
+
+
+def test_from_a_folder_of_the_hub_to_classes_of_a_picture(tmp_path: Path):
+    classifier(tmp_path / "colours")
+    pixels = np.random.default_rng(1).integers(0, 60, (50, 90, 3), dtype=np.uint8)
+    pixels[:, 30:60, 2] += 190  # blue in the middle, which is what is left of it
+    Image.fromarray(pixels).save(tmp_path / "blue.png")
+    added = tcli("repo", "add", "colours", cwd=tmp_path)
+    assert (added.returncode, added.stderr) == (0, "")
+    assert "note: the 3 class names of 'logits' are from config.json" in added.stdout
+    assert "note: how a picture becomes the input is from preprocessor_config.json: " in added.stdout
+    assert (
+        "# How a picture becomes the input, for 'tcli infer' and 'tcli repo add-pictures'.\nparameters" in added.stdout
+    )
+    assert "dims: [ 3, -1, -1 ]" in added.stdout
+    assert tcli("repo", "add-pictures", "colours", cwd=tmp_path).returncode == 0
+    checked = tcli("repo", "check", cwd=tmp_path)
+    assert (checked.returncode, checked.stdout) == (0, "3 models checked: no problems\n")
+    with serving("--model-repository", tmp_path / "model_repository") as server:
+        ask = ("infer", "blue.png", "-c", "3", "--json", "-u", server.url("HTTP"))
+        by_client, by_server = (
+            json.loads(tcli(*ask, *more, cwd=tmp_path).stdout) for more in (("-m", "colours"), ("--bytes",))
+        )
+        assert httpx.get(f"http://{server.url('HTTP')}/v2/models/colours/ready").status_code == 200
+    assert by_client["images"] == by_server["images"]
+    assert [item["label"] for item in by_client["images"][0]["classes"]] == ["blue", "green", "red"]
+    assert by_client["scaling"] == "(x / 255 - (0.4, 0.5, 0.6)) / (0.2, 0.3, 0.4)"
+    small = Image.fromarray(pixels).resize((72, 40), Image.Resampling.BICUBIC).crop((20, 4, 52, 36))
+    values = (np.asarray(small, np.float64) / 255 - PROCESSOR["image_mean"]) / PROCESSOR["image_std"]
+    scores = [item["score"] for item in by_client["images"][0]["classes"]]
+    np.testing.assert_allclose(scores, np.sort(values.mean((0, 1)))[::-1], atol=0.02)
+
+
+def test_what_is_no_model_is_one_line_without_a_traceback(tmp_path: Path):
+    (tmp_path / "weights.safetensors").write_bytes(b'\x10\0\0\0\0\0\0\0{"a":1}')
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    for name, says in (
+        ("weights.safetensors", "is a safetensors file"),
+        (".", "is a safetensors file"),
+        ("no", "does not exist"),
+    ):
+        result = tcli("repo", "add", name, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert says in result.stderr
+        assert "Traceback" not in result.stderr
+    assert not (tmp_path / "model_repository").exists()
+
+
+def large(file: Path, megabytes: int) -> Path:
+    """A model whose weights lie beside it."""
+    onnx_models.save_with_external_weights(file, "weights")
+    model = onnx.load(file, load_external_data=False)
+    with (file.parent / "weights").open("r+b") as weights:
+        weights.truncate(megabytes << 20)
+    onnx.save(model, file)
+    return file
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path):
+    large(tmp_path / "net.onnx", 8)
+    result = tcli(
+        "repo", "add", "net.onnx", cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, 4 << 20)),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "cannot be copied: File too large" in result.stderr
+    assert not (tmp_path / "model_repository").exists()
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("force", [False, True])
+def test_stopped_half_way_it_leaves_what_was_there(tmp_path: Path, kill: signal.Signals, force: bool):
+    """Stopped while the model itself is asked, which waits for ever."""
+    source, repository = tmp_path / "net", tmp_path / "model_repository"
+    source.mkdir()
+    (source / "model.py").write_text(
+        "import pathlib, time\nclass TritonPythonModel:\n    def auto_complete_config(config):\n"
+        f"        pathlib.Path({str(tmp_path / 'asked')!r}).touch()\n        time.sleep(1000)\n"
+    )
+    if force:
+        (repository / "net" / "1").mkdir(parents=True)
+        (repository / "net" / "1" / "model.onnx").write_bytes(onnx_models.add_sub())
+    process = subprocess.Popen(
+        command("repo", "add", "net", *(["--force"] if force else [])),
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "asked").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(kill)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: nothing half-written was left" in told
+    if force:
+        assert [str(path.relative_to(repository)) for path in sorted(repository.rglob("*"))] == [
+            "net", "net/1", "net/1/model.onnx",
+        ]  # fmt: skip
+    else:
+        assert not repository.exists()
+
+
+def test_help_names_what_it_takes(tmp_path: Path):
+    text = tcli("repo", "add", "--help", cwd=tmp_path).stdout
+    assert "--input" in text
