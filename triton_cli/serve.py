@@ -31,8 +31,9 @@ def serve(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[hf:ORG/NAME[/FILE][@REVISION]|URL]",
-            help="A model to fetch, to add to a repository of its own in the cache folder, and to serve.",
+            metavar="hf:ORG/NAME|URL",
+            help="A model to fetch (hf:ORG/NAME[/FILE][@REVISION] or an address), to add to a repository of its own in the "
+            "cache folder, and to serve.",
             rich_help_panel=_MODELS,
             show_default=False,
         ),

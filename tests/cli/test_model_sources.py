@@ -118,18 +118,33 @@ def test_an_interrupted_download_is_finished_by_the_next_one(tcli: Tcli, hub: Hu
     big = onnx_models.constant_of(1_000_000)
     repository.files["model.onnx"] = big
     repository.faults["model.onnx"] = Fault(stalls=True, times=1)
-    process = tcli.start("repo", "add", "hf:org/name")
-    assert process.stderr
-    assert process.stderr.readline() == "downloading model.onnx (4 MB)\n"
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert stderr == "interrupted: nothing half-written was left, a download goes on where it was next time\n"
+    interrupt(tcli.start("repo", "add", "hf:org/name"), signal.SIGINT)
     assert not (tcli.folder / "model_repository").exists()
     assert tcli.run("repo", "add", "hf:org/name")[0] == 0
     assert (tcli.folder / "model_repository" / "name" / "1" / "model.onnx").read_bytes() == big
     assert hub.ranges("model.onnx")[0] == ""
     assert hub.ranges("model.onnx")[1].startswith("bytes=")
+
+
+@needs_client
+def test_a_server_that_still_fetches_its_model_can_be_ended(tcli: Tcli, hub: Hub):
+    hub.repositories["org/name"].files["model.onnx"] = onnx_models.constant_of(1_000_000)
+    hub.repositories["org/name"].faults["model.onnx"] = Fault(stalls=True)
+    interrupt(tcli.start("serve", "hf:org/name", *FREE_PORTS), signal.SIGTERM)
+
+
+def interrupt(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Signal a command that is fetching the model, and see it end."""
+    assert process.stderr
+    try:
+        assert process.stderr.readline() == "downloading model.onnx (4 MB)\n"
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert stderr.endswith("interrupted: nothing half-written was left, a download goes on where it was next time\n")
+    assert "Traceback" not in stderr
 
 
 @needs_client

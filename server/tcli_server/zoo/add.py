@@ -70,7 +70,7 @@ def add_model(
     target = repository / name
     if is_there(target) and not force:
         raise AlreadyExistsError(f"{target} already exists")
-    own, files = model_files(found, given.config.default_model_filename if given is not None else "")
+    own, files = model_files(found, given.config.default_model_filename if given is not None else "", repository)
     if given is not None:
         files = {place: path for place, path in files.items() if path not in given.files.values()}
     with staged_folder(target, force) as folder:

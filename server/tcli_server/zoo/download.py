@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from tcli_server.errors import UnavailableError
 from tcli_server.zoo.answer import TransferError
-from tcli_server.zoo.transfer import Expected, Progress, new_client, transfer
+from tcli_server.zoo.expected import Expected
+from tcli_server.zoo.transfer import Progress, new_client, transfer
 
 
 @dataclass(frozen=True, slots=True)

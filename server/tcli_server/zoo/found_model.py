@@ -200,8 +200,6 @@ def _refuse_repository(folder: Path) -> None:
 def _candidates(folder: Path) -> list[tuple[BackendKind, Path]]:
     """Models in a folder, not deeper; the folder itself where that is one."""
     whole = _whole(folder)
-    if whole is not None:
-        return [(whole, folder)]
     found = []
     for entry in _entries(folder):
         if is_folder(entry):
@@ -211,7 +209,7 @@ def _candidates(folder: Path) -> list[tuple[BackendKind, Path]]:
         if kind is not None:
             found.append((kind, entry))
     taking = [(kind, path) for kind, path in found if kind.source.takes_folder and path.name in kind.files]
-    return taking or found
+    return taking or ([(whole, folder)] if whole is not None else found)
 
 
 def _whole(folder: Path) -> BackendKind | None:

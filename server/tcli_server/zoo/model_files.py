@@ -16,25 +16,26 @@ _MOST_FILES = 10_000
 _NOT_OF_THE_MODEL = ("__pycache__",)
 
 
-def model_files(found: FoundModel, name: str = "") -> tuple[str, dict[str, Path]]:
+def model_files(found: FoundModel, name: str = "", without: Path | None = None) -> tuple[str, dict[str, Path]]:
     """The name of a model's file, or folder, in a version's folder, and every file: its place there -> where it is now.
 
     Links are followed, as those of download caches lead to the files themselves.
 
     Args:
         name: of the file, where a configuration gives it.
+        without: a folder that is left out, if it lies in that of the model.
 
     Raises:
         InvalidArgumentError: one is missing or cannot be copied, two have the same place, or there are more than 10,000.
     """
     own = name or handling(found.kind).file_name(found.kind, found.path)
     if is_folder(found.path):
-        return own, {f"{own}/{place}": path for place, path in tree(found.path).items()}
+        return own, {f"{own}/{place}": path for place, path in tree(found.path, without).items()}
     files = {own: found.path}
     parts = handling(found.kind).parts(found.path)
     if found.with_folder:
         ours = {found.path.name, CONFIG_FILE}
-        parts = {place: path for place, path in tree(found.path.parent).items() if place not in ours}
+        parts = {place: path for place, path in tree(found.path.parent, without).items() if place not in ours}
     for place, path in parts.items():
         if str(Path(place)) == own:
             raise InvalidArgumentError(
@@ -72,9 +73,10 @@ def _check_room(files: Mapping[str, Path], folder: Path) -> None:
         )
 
 
-def tree(folder: Path) -> dict[str, Path]:
+def tree(folder: Path, without: Path | None = None) -> dict[str, Path]:
     """Every file of a folder by its path in it; hidden ones and caches of Python are left out."""
     files: dict[str, Path] = {}
+    left_out = os.path.realpath(without) if without is not None else ""
     waiting = [(folder, "", frozenset({os.path.realpath(folder)}))]
     while waiting:
         here, prefix, above = waiting.pop()
@@ -84,6 +86,8 @@ def tree(folder: Path) -> dict[str, Path]:
             place = f"{prefix}{entry.name}"
             if is_folder(entry):
                 real = os.path.realpath(entry)
+                if real == left_out:
+                    continue
                 if real in above:
                     raise InvalidArgumentError(f"{entry} is a link to a folder that it lies in: remove it")
                 waiting.append((entry, f"{place}/", above | {real}))

@@ -182,6 +182,15 @@ def test_a_python_model_goes_with_its_helpers(tmp_path: Path):
     assert answer.tolist() == [[2, 4, 6, 8]]
 
 
+def test_a_repository_in_the_folder_of_the_model_is_no_part_of_it(tmp_path: Path):
+    folder = python_model(tmp_path / "twice")
+    write(folder / "saved_model.pb", "weights, for the code to load")
+    for _ in range(2):
+        added = add_model(folder, folder / "model_repository", force=True)
+    wanted = ["1/helper.py", "1/model.py", "1/saved_model.pb", "config.pbtxt"]
+    assert [name for name in files(added.path) if "__pycache__" not in name] == wanted
+
+
 def test_a_python_file_alone(tmp_path: Path):
     code = DOUBLE.replace("from .helper import double", "double = lambda array: array * 2")
     assert files(add(write(tmp_path / "twice.py", code), tmp_path).path) == ["1/model.py", "config.pbtxt"]

@@ -10,6 +10,7 @@ import httpx
 from tcli_server.backends.registry import handling, kinds
 from tcli_server.zoo.answer import TransferError
 from tcli_server.zoo.download import cache_folder
+from tcli_server.zoo.expected import sha256_of
 from tcli_server.zoo.found_model import find_model
 from tcli_server.zoo.sources.address import HubAddress, is_inside
 from tcli_server.zoo.sources.choice import choose_file, files_beside
@@ -23,7 +24,7 @@ from tcli_server.zoo.sources.hub_client import (
     stall_seconds,
 )
 from tcli_server.zoo.sources.keeping import own_folder, put_copy
-from tcli_server.zoo.transfer import new_client, sha256_of, transfer
+from tcli_server.zoo.transfer import new_client, transfer
 
 _ANSWER_SECONDS = 20.0
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tcli_server.zoo.expected import Expected
 from tcli_server.zoo.sources.address import HubAddress, WebAddress
 from tcli_server.zoo.sources.fetched import SourceError, one_line
-from tcli_server.zoo.transfer import Expected
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

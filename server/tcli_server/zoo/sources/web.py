@@ -11,11 +11,12 @@ import httpx
 from tcli_server.backends.registry import handling
 from tcli_server.zoo.answer import TransferError
 from tcli_server.zoo.download import cache_folder
+from tcli_server.zoo.expected import Expected, sha256_of
 from tcli_server.zoo.found_model import find_model
 from tcli_server.zoo.sources.address import WebAddress, is_inside
 from tcli_server.zoo.sources.fetched import FetchedModel, SourceError, Watch, one_line
 from tcli_server.zoo.sources.keeping import own_folder
-from tcli_server.zoo.transfer import Expected, new_client, sha256_of, transfer
+from tcli_server.zoo.transfer import new_client, transfer
 
 _NOTE = "source.json"
 
