@@ -1,12 +1,10 @@
 """Takes what lies beside a model into its configuration, as far as it fits the model, and says so."""
 
-import math
-
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.zoo.beside import Beside
-from tcli_server.zoo.labels import LABEL_FILE, class_counts
+from tcli_server.zoo.labels import LABEL_FILE, class_counts, labelled_output
 from tcli_server.zoo.picture_parameters import PREFIX, picture_parameters
 from tcli_server.zoo.pictures import read_taken
 
@@ -16,21 +14,14 @@ def take_labels(config: ModelConfig, known: Beside, notes: list[str]) -> list[st
     if not known.labels:
         return []
     count = len(known.labels)
-    fitting = [output for output in config.output if math.prod(output.dims) == count]
-    if (
-        not fitting
-        and len(config.output) == 1
-        and set(config.output[0].dims) <= {-1, 1}
-        and -1 in config.output[0].dims
-    ):
-        fitting = [config.output[0]]
-    if not fitting:
+    output = labelled_output(config, count, certain=True)
+    if output is None:
         notes.append(
             f"{known.labels_from} was not used: it names {count} classes, but no output has as many: {class_counts(config)}"
         )
         return []
-    fitting[0].label_filename = LABEL_FILE
-    notes.append(f"the {count} class names of '{fitting[0].name}' are from {known.labels_from}")
+    output.label_filename = LABEL_FILE
+    notes.append(f"the {count} class names of '{output.name}' are from {known.labels_from}")
     return list(known.labels)
 
 

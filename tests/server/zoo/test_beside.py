@@ -40,7 +40,7 @@ def classifier(
     return path
 
 
-def add(tmp_path: Path, files: dict[str, object], **model: object) -> AddedModel:
+def add(tmp_path: Path, files: dict[str, object], max_batch_size: int | None = 0, **model: object) -> AddedModel:
     """Add the classifier with files beside it: objects as JSON, text and bytes as they are."""
     source = classifier(tmp_path / "net", **model)
     for name, content in files.items():
@@ -49,7 +49,7 @@ def add(tmp_path: Path, files: dict[str, object], **model: object) -> AddedModel
             path.write_bytes(content)
         else:
             path.write_text(content if isinstance(content, str) else json.dumps(content))
-    added = add_model(source.parent, tmp_path / "models")
+    added = add_model(source.parent, tmp_path / "models", max_batch_size=max_batch_size)
     assert check_repository(tmp_path / "models") == []
     assert read_config(added.path / "config.pbtxt") == added.config
     return added
@@ -69,7 +69,7 @@ def labels(added: AddedModel) -> list[str]:
 
 
 def test_class_names_of_config_json_are_served(tmp_path: Path):
-    added = add(tmp_path, {"config.json": {**NAMES, "x": float("nan")}})
+    added = add(tmp_path, {"config.json": {**NAMES, "x": float("nan")}}, None)
     assert labels(added) == ["cat", "dog", "cow"]
     assert "the 3 class names of 'scores' are from config.json" in added.notes
     with Engine(tmp_path / "models") as engine:
@@ -80,7 +80,7 @@ def test_labels_txt_counts_before_config_json_and_the_option_before_both(tmp_pat
     added = add(tmp_path, {"config.json": NAMES, "labels.txt": "a\r\nb b\nc\n\n"})
     assert labels(added) == ["a", "b b", "c"]
     (tmp_path / "mine.txt").write_text("x\ny\nz\n")
-    added = add_model(tmp_path / "net", tmp_path / "models", labels=tmp_path / "mine.txt", force=True)
+    added = add_model(tmp_path / "net", tmp_path / "models", labels=tmp_path / "mine.txt", max_batch_size=0, force=True)
     assert labels(added) == ["x", "y", "z"]
     assert not any("class names" in note for note in added.notes)
 
@@ -160,7 +160,7 @@ def test_what_is_no_small_file_is_not_read(tmp_path: Path, kind: str, name: str)
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero" if kind == "link to a device" else tmp_path / "nothing")
-    added = add_model(tmp_path / "net", tmp_path / "models")
+    added = add_model(tmp_path / "net", tmp_path / "models", max_batch_size=0)
     assert [note for note in added.notes if f"{name} was not used: " in note]
     assert check_repository(tmp_path / "models") == []
 
@@ -296,7 +296,7 @@ def test_a_model_that_takes_no_picture_does_without(tmp_path: Path):
 
 @pytest.mark.parametrize("shape", [("N", "C", "H", "W"), ("N", 3, "H", "W")])
 def test_pictures_of_any_size_get_the_size_that_the_processor_makes(tmp_path: Path, shape: tuple):
-    added = add(tmp_path, {"preprocessor_config.json": {"size": 48, **IMAGENET}}, shape=shape)
+    added = add(tmp_path, {"preprocessor_config.json": {"size": 48, **IMAGENET}}, None, shape=shape)
     assert list(added.config.input[0].dims) == [3, -1, -1]
     assert parameters(added) == {"scaling": "IMAGENET", "height": "48", "width": "48"}
     pictures = add_pictures(tmp_path / "models", added.config)
@@ -336,11 +336,11 @@ def test_facts_lie_above_a_folder_of_one_format(tmp_path: Path):
     source = classifier(tmp_path / "hub" / "onnx")
     (tmp_path / "hub" / "config.json").write_text(json.dumps(NAMES))
     for given, name in ((source, "model"), (tmp_path / "hub", "hub")):
-        added = add_model(given, tmp_path / "models")
+        added = add_model(given, tmp_path / "models", max_batch_size=0)
         assert added.path.name == name
         assert labels(added) == ["cat", "dog", "cow"]
     strange = classifier(tmp_path / "hub" / "elsewhere")
-    assert labels(add_model(strange, tmp_path / "models", name="alone")) == []
+    assert labels(add_model(strange, tmp_path / "models", name="alone", max_batch_size=0)) == []
 
 
 def test_onnx_keeps_its_own_names(tmp_path: Path):
