@@ -54,6 +54,17 @@ def table(weights: np.ndarray) -> bytes:
     return _model(nodes, {"INPUT0": [1]}, {"OUTPUT0": [1]}, TensorProto.FLOAT, (held,))
 
 
+def product(weights: np.ndarray) -> bytes:
+    """OUTPUT0 = relu(INPUT0 x WEIGHTS), rows by rows."""
+    held = numpy_helper.from_array(weights, "WEIGHTS")
+    nodes = [
+        helper.make_node("MatMul", ["INPUT0", "WEIGHTS"], ["PRODUCT"]),
+        helper.make_node("Relu", ["PRODUCT"], ["OUTPUT0"]),
+    ]
+    rows, columns = weights.shape
+    return _model(nodes, {"INPUT0": ["N", rows]}, {"OUTPUT0": ["N", columns]}, TensorProto.FLOAT, (held,))
+
+
 def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
     ones = helper.make_tensor(

@@ -20,7 +20,7 @@ from tcli_analyzer.configuration import (
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
 from tcli_server.errors import NotFoundError, ServerError
-from tcli_server.proof import SIZES, Verdict, find_shapes, prove_batching
+from tcli_server.proof import SIZES, Verdict, find_shapes_apart, prove_apart
 from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config, read_config_file
 
 ONNX_BACKEND = "onnxruntime"
@@ -94,7 +94,7 @@ class Subject:
         """
         if not self.guessed:
             return ""
-        found = find_shapes(self.folder, shapes=_given(self.complete, self.shapes, self.guessed))
+        found = find_shapes_apart(self.folder, shapes=_given(self.complete, self.shapes, self.guessed))
         dims = {tensor.name: tensor.dims for tensor in self.complete.input}
         options = []
         for name in self.guessed:
@@ -207,10 +207,10 @@ def _check_batches(
         larger = ModelConfig()
         larger.CopyFrom(complete)
         larger.max_batch_size = max(SIZES)
-        verdict = prove_batching(folder, config=larger, shapes=given)
+        verdict = prove_apart(folder, config=larger, shapes=given)
         if verdict.outcome != "unchecked":
             return verdict
-    return prove_batching(folder, shapes=given)
+    return prove_apart(folder, shapes=given)
 
 
 def _given(

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from tcli_client.errors import OptionError
 from tcli_client.fitting import Fitting, Values
@@ -61,6 +62,16 @@ class PictureFormat:
             return (self.channels, self.height, self.width)
         return (self.height, self.width, self.channels)
 
+    @property
+    def mode(self) -> str:
+        """Pillow's name for pictures of so many channels."""
+        return "L" if self.channels == 1 else "RGB"
+
+    @property
+    def reading_size(self) -> tuple[int, int]:
+        """Width and height that a picture needs when it has been read."""
+        return self.fitting.reading_size((self.width, self.height))
+
 
 def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling | Values) -> Array:
     """Read a picture and bring it into a model's form.
@@ -76,9 +87,20 @@ def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scali
         OptionError: the datatype cannot hold the scaled values.
     """
     check_scaling(scaling, form)
-    size = (form.width, form.height)
-    picture = read_picture(path, "L" if form.channels == 1 else "RGB", form.fitting.reading_size(size))
-    pixels = np.asarray(form.fitting.fit(picture, size))
+    return as_input(read_picture(path, form.mode, form.reading_size), form, scaling)
+
+
+def as_input(picture: Image.Image, form: PictureFormat, scaling: Scaling | Values) -> Array:
+    """What `preprocess` gives, of a picture that has been read.
+
+    Args:
+        picture: of the mode `form.mode`, of any size.
+        scaling: one that `check_scaling` does not refuse.
+
+    Raises:
+        ImageError: it is too small for a model that takes pictures as they are.
+    """
+    pixels = np.asarray(form.fitting.fit(picture, (form.width, form.height)))
     pixels = pixels.reshape(form.height, form.width, form.channels)
     scaled = _scaled(pixels, form, scaling, np.float64 if form.datatype == "FP64" else np.float32)
     if form.layout == "NCHW":

@@ -52,6 +52,7 @@ class BackendKind:
         is_folder: its models are folders.
         other_platforms: further words for it as `platform:`.
         source: by what its models are recognised that are not in a repository yet.
+        fields: of the configuration, by their full paths, that only it reads: `optimization.cuda`. Others refuse them.
     """
 
     name: str
@@ -67,6 +68,7 @@ class BackendKind:
     is_folder: bool = False
     other_platforms: tuple[str, ...] = ()
     source: Source = field(default_factory=Source)
+    fields: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[str, ...]:
@@ -111,6 +113,8 @@ class Placement:
         gpu: the GPU's index, None for CPU.
         threads: cores that this instance may fill by default.
         by_model: the model itself decides on what it runs (KIND_MODEL).
+        profiles: what it is to use of what the model was optimised for, as the configuration names it; none for any.
+        dla_core: the core of the deep learning accelerator beside the GPU; None for none.
         resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
             limited.
     """
@@ -121,6 +125,8 @@ class Placement:
     resources: tuple[Resource, ...] = ()
     priority: int = 1
     by_model: bool = False
+    profiles: tuple[str, ...] = ()
+    dla_core: int | None = None
 
 
 class Host(Protocol):
@@ -312,13 +318,15 @@ class Backend(Protocol):
 
     Attributes:
         kind: how it is named.
-        default_max_batch_size: what auto-completion gives a model that can batch.
+        default_max_batch_size: what auto-completion gives a model that can batch and does not say how much.
         code: the file that runs all models of this backend, which have no model file of their own then; None if each has.
+        only_on_gpu: none of its models runs on a CPU.
     """
 
     kind: BackendKind
     default_max_batch_size: int = 4
     code: Path | None = None
+    only_on_gpu: bool = False
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do; by default every parameter."""

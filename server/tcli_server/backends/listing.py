@@ -44,7 +44,8 @@ def _listed(kind: BackendKind) -> Listed:
     problem = ""
     if is_installed(kind):
         try:
-            devices = ("CPU", "GPU") if backend(kind.name).runs_on_gpu() else ("CPU",)
+            found = backend(kind.name)
+            devices = (*(() if found.only_on_gpu else ("CPU",)), *(("GPU",) if found.runs_on_gpu() else ()))
         except Exception as error:  # a library that does not load, in whatever way
             problem = f"does not load: {type(error).__name__}: {error}"
     return Listed(

@@ -14,8 +14,8 @@ from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.pytorch.kind import PYTORCH
-from tcli_server.backends.source import Source
 from tcli_server.backends.tensorflow.kind import TENSORFLOW
+from tcli_server.backends.tensorrt.kind import TENSORRT
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 
@@ -24,12 +24,7 @@ GROUP = "tcli.backends"
 
 _BUILT_IN = (
     TENSORFLOW,
-    BackendKind(
-        "tensorrt",
-        "tensorrt_plan",
-        "model.plan",
-        source=Source("a TensorRT plan with TensorRT", (".engine", ".trt"), mark=rb"ftrt"),
-    ),
+    TENSORRT,
     ONNXRUNTIME,
     OPENVINO,
     PYTORCH,

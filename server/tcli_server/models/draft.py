@@ -166,6 +166,8 @@ class Draft:
         has_file = self.backend is not None and self.backend.code is None
         if has_file and path_fault(self.config.default_model_filename):  # told already
             return
+        if self.backend is not None and self.backend.only_on_gpu and not self.placements:  # told already
+            return
         places = self.placements or [Placement(self.folder.name, None, 1)]
         try:
             instance, _ = self.open(version, places[0])
@@ -270,7 +272,8 @@ class Draft:
         return True
 
     def _judge_fields(self) -> None:
-        unsupported = unsupported_problems(self.config, self.folder, self._positions)
+        fields = self.backend.kind.fields if self.backend is not None else ()
+        unsupported = unsupported_problems(self.config, self.folder, self._positions, fields)
         self.malformed = self.malformed or bool(unsupported)
         self._add(unsupported)
 
@@ -358,7 +361,7 @@ class Draft:
             if config != self.config:
                 problems = [
                     *config_problems(config, self.folder, self._positions),
-                    *unsupported_problems(config, self.folder, self._positions),
+                    *unsupported_problems(config, self.folder, self._positions, self.backend.kind.fields),
                 ]
                 if problems:
                     raise ConfigError([self._placed(problem) for problem in problems])

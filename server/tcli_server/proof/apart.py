@@ -10,14 +10,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.models.draft import BackendConfig
+from tcli_server.proof.job import Job, Shapes
+from tcli_server.proof.prove import SIZES
 from tcli_server.repository import ModelFolder
 from tcli_server.trial import Verdict
 from tcli_server.trial.verdict import unchecked
@@ -32,28 +34,13 @@ _MEMORY_SHARE = 0.9
 _LAST_WORDS = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the process is to prove.
-
-    Attributes:
-        repositories: where the models are that this one may ask.
-        seconds: about so long may its batches be tried.
-    """
-
-    name: str
-    path: str
-    config_name: str
-    version: int | None
-    repositories: tuple[str, ...]
-    seconds: float
-    settings: BackendConfig
-
-
 def prove_apart(
     folder: ModelFolder,
     *,
     version: int | None = None,
+    config: ModelConfig | None = None,
+    shapes: Shapes | None = None,
+    sizes: Sequence[int] = SIZES,
     repositories: Sequence[Path] = (),
     settings: BackendConfig | None = None,
     limit: float = LIMIT_SECONDS,
@@ -69,13 +56,34 @@ def prove_apart(
     Returns:
         `unchecked` where the process does not come to an end by itself, with the reason.
     """
-    places = tuple(str(Path(path).absolute()) for path in repositories or [folder.path.parent])
-    job = Job(folder.name, str(folder.path.absolute()), folder.config_name, version, places, limit / 2, settings or {})
-    command = [sys.executable, "-c", _START, json.dumps([path or str(Path.cwd()) for path in sys.path])]
+    job = Job(folder, version, config, dict(shapes or {}), tuple(sizes), limit / 2, settings or {})
+    answer = _answer(job, repositories or [folder.path.parent], limit, memory)
+    if isinstance(answer, Verdict):
+        return answer
+    answer["sizes"] = tuple(answer["sizes"])
+    answer["shapes"] = tuple((name, tuple(shape)) for name, shape in answer["shapes"])
+    return Verdict(**answer)
+
+
+def find_shapes_apart(
+    folder: ModelFolder, *, shapes: Shapes | None = None, limit: float = LIMIT_SECONDS
+) -> dict[str, tuple[int, ...]] | None:
+    """As `find_shapes`, in a process of its own; None as well where that does not come to an end by itself."""
+    job = Job(folder, None, None, dict(shapes or {}), (), limit, {}, shapes_only=True)
+    answer = _answer(job, [folder.path.parent], limit, None)
+    if isinstance(answer, Verdict) or answer["found"] is None:
+        return None
+    return {name: tuple(shape) for name, shape in answer["found"].items()}
+
+
+def _answer(job: Job, repositories: Sequence[Path], limit: float, memory: int | None) -> dict[str, Any] | Verdict:
+    """What the process answers, or a verdict that says why it does not."""
+    path = [entry or str(Path.cwd()) for entry in sys.path]
+    places = [str(Path(repository).absolute()) for repository in repositories]
     with tempfile.TemporaryFile() as said:
         try:
             process = subprocess.Popen(
-                [*command, json.dumps(asdict(job))],
+                [sys.executable, "-c", _START, json.dumps(path), job.text(), json.dumps(places)],
                 stdin=subprocess.PIPE,  # it ends with this process, which need not say so
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -89,7 +97,9 @@ def prove_apart(
             _end(process)
 
 
-def _outcome(process: "subprocess.Popen[bytes]", said: IO[bytes], limit: float, memory: int) -> Verdict:
+def _outcome(
+    process: "subprocess.Popen[bytes]", said: IO[bytes], limit: float, memory: int
+) -> dict[str, Any] | Verdict:
     assert process.stdout is not None
     told = bytearray()
     reader = threading.Thread(target=_read, args=(process.stdout, told), daemon=True)
@@ -102,8 +112,9 @@ def _outcome(process: "subprocess.Popen[bytes]", said: IO[bytes], limit: float, 
             return unchecked(f"it needed more memory than there is for it: {memory / 2**20:,.0f} MiB")
         if time.monotonic() > end:
             return unchecked(f"it took longer than {limit:g} seconds")
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        return _verdict(bytes(told))
+    with contextlib.suppress(ValueError):  # it died before it had said anything, or all
+        answer: dict[str, Any] = json.loads(told)
+        return answer
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
     return _death(process.returncode, said)
@@ -112,13 +123,6 @@ def _outcome(process: "subprocess.Popen[bytes]", said: IO[bytes], limit: float, 
 def _read(pipe: IO[bytes], told: bytearray) -> None:
     with contextlib.suppress(OSError, ValueError):
         told += pipe.read()
-
-
-def _verdict(told: bytes) -> Verdict:
-    values = json.loads(told)
-    values["sizes"] = tuple(values["sizes"])
-    values["shapes"] = tuple((name, tuple(shape)) for name, shape in values["shapes"])
-    return Verdict(**values)
 
 
 def _death(status: int | None, said: IO[bytes]) -> Verdict:

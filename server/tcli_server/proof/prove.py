@@ -65,16 +65,16 @@ def prove_batching(
 
 
 def find_shapes(
-    model: Path | ModelFolder, *, config: ModelConfig | None = None, shapes: Mapping[str, Sequence[int]] | None = None
+    model: Path | ModelFolder, *, shapes: Mapping[str, Sequence[int]] | None = None, host: Host | None = None
 ) -> dict[str, tuple[int, ...]] | None:
     """The smallest of some usual sizes for dimensions that vary with which a request is answered; None without any.
 
     Args:
-        shapes: as in `prove_batching`.
+        shapes, host: as in `prove_batching`.
     """
     folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
     try:
-        with _opened(folder, None, config, None, None, batches=False) as opened:
+        with _opened(folder, None, None, None, host, batches=False) as opened:
             if isinstance(opened, Verdict):
                 return None
             inputs = _shaped(opened.runner.inputs, shapes or {})

@@ -1,4 +1,4 @@
-"""The process in which one model is proved: its job is an argument, its verdict a line of JSON."""
+"""The process in which one model is proved: its job is an argument, its answer a text of JSON."""
 
 import contextlib
 import json
@@ -7,16 +7,17 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tcli_server.engine import Engine
 from tcli_server.options import EngineOptions
-from tcli_server.proof.prove import prove_batching
-from tcli_server.repository import ModelFolder
+from tcli_server.proof.job import Job
+from tcli_server.proof.prove import find_shapes, prove_batching
 from tcli_server.trial.verdict import unchecked
 
 
 def main() -> None:
-    """Prove what `sys.argv[2]` says, tell the verdict, and end at once.
+    """Do what `sys.argv[2]` says, answer, and end at once.
 
     What frameworks print goes to the standard error; and whatever happens while they are torn down changes nothing.
     """
@@ -25,21 +26,34 @@ def main() -> None:
     with contextlib.suppress(OSError):  # not Linux
         Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go when memory runs out
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job = json.loads(sys.argv[2])
-    settings = job["settings"]
-    folder = ModelFolder(job["name"], Path(job["path"]), job["config_name"])
-    options = EngineOptions(model_control_mode="on-demand", repository_poll_secs=0, backend_config=settings)
+    done = json.dumps(_done(Job.of(sys.argv[2]), json.loads(sys.argv[3]))).encode()
+    with open(answer, "wb") as pipe:  # noqa: PTH123
+        pipe.write(done)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _done(job: Job, repositories: list[str]) -> dict[str, Any]:
+    options = EngineOptions(
+        model_control_mode="on-demand", repository_poll_secs=0, backend_config=job.settings, exit_on_error=False
+    )
     try:
-        with Engine(*job["repositories"], options=options) as engine:  # for models that ask others
+        with Engine(*repositories, options=options) as engine:  # for models that ask others
+            if job.shapes_only:
+                return {"found": find_shapes(job.folder, shapes=job.shapes, host=engine)}
             verdict = prove_batching(
-                folder, version=job["version"], seconds=job["seconds"], settings=settings, host=engine
+                job.folder,
+                version=job.version,
+                config=job.config,
+                shapes=job.shapes,
+                sizes=job.sizes,
+                seconds=job.seconds,
+                settings=job.settings,
+                host=engine,
             )
     except Exception as error:  # a mistake of ours is none of the model's
         verdict = unchecked(f"it could not be tried: {type(error).__name__}: {error}")
-    os.write(answer, json.dumps(asdict(verdict)).encode())
-    os.close(answer)
-    sys.stderr.flush()
-    os._exit(0)
+    return {"found": None} if job.shapes_only else asdict(verdict)
 
 
 def _end_with_parent() -> None:

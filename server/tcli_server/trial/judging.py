@@ -82,19 +82,33 @@ class Judge:
         """Whether `tell_influence` was told."""
         return way in self._influence
 
-    def tell_influence(self, way: str, answers: Sequence[Sequence[Item]]) -> None:
-        """Take the answers of four batches of one size: one, the same again, one that shares only its first item with it,
-        and one that shares only its last."""
-        base, again, first, last = answers
+    def tell_influence(
+        self,
+        way: str,
+        base: Sequence[Item],
+        first: Sequence[Item],
+        last: Sequence[Item],
+        again: Callable[[], Sequence[Item]],
+    ) -> None:
+        """Take the answers of three batches of one size: one, one that shares only its first item with it, and one that
+        shares only its last.
+
+        Args:
+            again: runs the first batch once more, where that is needed to tell noise from influence.
+        """
         end = len(base) - 1
         found: dict[str, tuple[float, int]] = {}
         for name in self._names:
             scale = self._scale[name]
-            noise = max(difference(one[name], other[name], scale) for one, other in zip(again, base, strict=True))
             of_first = difference(first[0][name], base[0][name], scale)
             of_last = difference(last[end][name], base[end][name], scale)
-            worst, item = max((of_first, 0), (of_last, end))
-            found[name] = (worst if worst > 10 * noise else 0.0, item)
+            found[name] = max((of_first, 0), (of_last, end))
+        if any(worst for worst, _ in found.values()):
+            second = again()
+            for name, (worst, item) in found.items():
+                pairs = zip(second, base, strict=True)
+                noise = max(difference(one[name], other[name], self._scale[name]) for one, other in pairs)
+                found[name] = (worst if worst > 10 * noise else 0.0, item)
         self._influence[way] = found
 
     def check_influence(self, way: str) -> None:

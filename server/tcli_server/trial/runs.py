@@ -31,6 +31,9 @@ _COMPANIONS = 3
 """Items of the batches that tell whether an item's answer depends on the others."""
 
 _MOST_RERUNS = 4
+_LEAST_RUNS = 16
+"""Items that are run at least, in batches or alone, until there is a verdict."""
+
 _LONGEST_REASON = 500
 
 
@@ -116,6 +119,8 @@ def _telling_items(
             started = time.monotonic()
             answered = [(items[0], alone(items[0]))]
             took = time.monotonic() - started
+            if started + _LEAST_RUNS * took > end:
+                return unchecked(f"it is too slow to be tried: one item takes {took:.2g} seconds")
             fitting = max(_COMPANIONS, int(min(count, (end - started) / max(took, 1e-6) / 8)))
             answered += [(item, alone(item)) for item in items[1:fitting]]
         except LostBatchError as error:
@@ -185,6 +190,7 @@ class _Trial:
         self._expected = [answer for _, answer in answered]
         self._took = took
         self._end = end
+        self._ran: dict[tuple[str, int], Sequence[Item]] = {}
 
     def judge(self, sizes: Sequence[int]) -> Verdict:
         """Run batches of these sizes, as many as there is time and items for, the smallest in any case."""
@@ -195,8 +201,9 @@ class _Trial:
             judge = Judge(self._expected, restless)
             ran = [size for size in sizes if self._run_size(judge, size, is_first=size <= 2)]
             for way in self._together:
-                self._influence(judge, way)
-                judge.check_influence(way)
+                if time.monotonic() < self._end:
+                    self._influence(judge, way)
+                    judge.check_influence(way)
         except MismatchError as error:
             return self._blamed(error)
         except RunError as error:  # of an item that has run before
@@ -217,7 +224,7 @@ class _Trial:
         if not (enough or is_first):
             return False
         for way in self._together:
-            answers = self._batch(way, self._items[:size])
+            answers = self._ran[way, size] = self._batch(way, self._items[:size])
             judge.check(way, answers, lambda way=way: self._influence(judge, way))  # type: ignore[misc]
         return True
 
@@ -237,11 +244,10 @@ class _Trial:
             return
         items = self._items
         count = min(_COMPANIONS, (len(items) + 1) // 2)
-        base = list(range(count))
-        first = [0, *range(count, 2 * count - 1)]
-        last = [*range(count, 2 * count - 1), count - 1]
-        answers = [self._batch(way, [items[place] for place in places]) for places in (base, base, first, last)]
-        judge.tell_influence(way, answers)
+        others = items[count : 2 * count - 1]
+        base = self._ran.get((way, count)) or self._batch(way, items[:count])
+        first, last = self._batch(way, [items[0], *others]), self._batch(way, [*others, items[count - 1]])
+        judge.tell_influence(way, base, first, last, lambda: self._batch(way, items[:count]))
 
     def _restless(self, items: Sequence[Item]) -> set[str]:
         """The outputs that differ when the same items run again."""

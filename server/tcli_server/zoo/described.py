@@ -1,24 +1,28 @@
 """The configuration of a new model, by what the model itself tells its backend."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Backend, BackendKind, Placement, Surroundings
+from tcli_server.backends import BackendKind, Placement, Surroundings
 from tcli_server.backends.registry import backend, handling
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.cores import usable_cores
-from tcli_server.proof import Verdict, prove_batching
-from tcli_server.repository import CONFIG_FILE, ModelFolder
+from tcli_server.proof import Verdict, prove_apart
+from tcli_server.repository import ModelFolder
 from tcli_server.repository.autocomplete import describe_tensor
 from tcli_server.signature import ModelSignature, TensorSignature
 from tcli_server.zoo.batch_choice import choose_max_batch_size, wrong_batches
 from tcli_server.zoo.beside import PictureFacts
+from tcli_server.zoo.new_signature import new_signature
 from tcli_server.zoo.picture_format import picture_format
-from tcli_server.zoo.told_inputs import check_known, is_complete, with_told
 
 _NAMES_SHOWN = 5
+
+_SIZES, _SECONDS = (2, 3), 60.0
+"""The batches that a new model is tried with, and how long that may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,11 @@ def describe_model(
     runner.complete(config, file, surroundings)
     if config.input and config.output:
         runner.open(config, file, Placement(name, None, usable_cores()), surroundings).close()  # does it load?
-        return config, _own_batches(config, name, folder)
-    signature = _signature(runner, config, file, surroundings, asked.inputs, pictures)
+        return config, _own_batches(config, folder)
+    signature = new_signature(runner, config, file, surroundings, asked.inputs, pictures)
 
     def prove(size: int) -> Verdict:
-        return prove_batching(ModelFolder(name, folder), version=1, config=_with_tensors(config, signature, size))
+        return _proved(_with_tensors(config, signature, size), folder, _picture_shape(signature, pictures))
 
     special = handling(kind)
     doubt, is_named = special.batch_doubt(file, signature), special.names_batch(file, signature)
@@ -76,46 +80,25 @@ def describe_model(
     return config, notes
 
 
-def _signature(
-    runner: Backend,
-    config: ModelConfig,
-    file: Path,
-    surroundings: Surroundings,
-    told: tuple[TensorSignature, ...],
-    pictures: PictureFacts | None,
-) -> ModelSignature:
-    """What the model takes and gives, as it says itself, and where it does not, as it is told."""
-    reader = handling(runner.kind)
-    signature = reader.signature(runner, config, file, surroundings)
-    if signature is None:
-        raise InvalidArgumentError(_silent(file))
-    if pictures is not None:
-        signature = _with_channels(signature)
-        told = told or _as_picture(signature, pictures)
-    if told:
-        signature = with_told(signature, told, file)
-    if told and not is_complete(signature):
-        for tensor in signature.inputs:
-            if tensor.datatype and tensor.rank_known:
-                describe_tensor(config.input.add(), tensor, 0)
-        signature = reader.signature(runner, config, file, surroundings) or signature
-        config.ClearField("input")
-    check_known(signature, file)
-    return signature
-
-
-def _as_picture(signature: ModelSignature, pictures: PictureFacts) -> tuple[TensorSignature, ...]:
-    """The only input, of which nothing is known, as the picture that is spoken of beside the model."""
-    if len(signature.inputs) != 1 or signature.inputs[0].datatype or signature.inputs[0].rank_known:
-        return ()
-    return (TensorSignature(signature.inputs[0].name, "FP32", (-1, 3, *(pictures.size or (-1, -1)))),)
-
-
-def _own_batches(config: ModelConfig, name: str, folder: Path) -> list[str]:
+def _own_batches(config: ModelConfig, folder: Path) -> list[str]:
     """What there is to say of the batches of a model that has written its own configuration."""
-    verdict = prove_batching(ModelFolder(name, folder), version=1, config=config)
+    verdict = _proved(config, folder)
     said = f"the model itself sets max_batch_size to {config.max_batch_size}, but"
     return [f"{said} {wrong_batches(verdict)}"] if verdict.outcome == "wrong" else []
+
+
+def _proved(config: ModelConfig, folder: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Verdict:
+    model = ModelFolder(config.name, folder)
+    return prove_apart(model, version=1, config=config, shapes=shapes, sizes=_SIZES, limit=_SECONDS)
+
+
+def _picture_shape(signature: ModelSignature, pictures: PictureFacts | None) -> dict[str, tuple[int, ...]]:
+    """The only input with the size of pictures that is spoken of beside the model, where its own varies."""
+    if pictures is None or pictures.size is None or len(signature.inputs) != 1:
+        return {}
+    picture = signature.inputs[0]
+    channels_first = picture.shape[1:2] == (3,) and picture.shape[2:] == (-1, -1)
+    return {picture.name: (3, *pictures.size)} if channels_first else {}
 
 
 def _with_tensors(config: ModelConfig, signature: ModelSignature, max_batch_size: int) -> ModelConfig:
@@ -143,19 +126,3 @@ def _name_backend(config: ModelConfig, kind: BackendKind, file: Path) -> None:
         config.backend = kind.name
     if not is_usual:
         config.default_model_filename = file.name
-
-
-def _silent(file: Path) -> str:
-    """What is said of a model that tells nothing of its inputs and outputs."""
-    return (
-        f"{file} does not say what it takes and gives: let it say so in auto_complete_config, or put a {CONFIG_FILE} with its "
-        "inputs and outputs beside it and add the folder"
-    )
-
-
-def _with_channels(signature: ModelSignature) -> ModelSignature:
-    """A picture of which nothing is fixed has three channels in front, as Hugging Face's exports have it."""
-    if len(signature.inputs) != 1 or len(signature.inputs[0].shape) != 4 or set(signature.inputs[0].shape[1:]) != {-1}:
-        return signature
-    picture = signature.inputs[0]
-    return replace(signature, inputs=(replace(picture, shape=(picture.shape[0], 3, -1, -1)),))

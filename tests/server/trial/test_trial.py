@@ -231,18 +231,23 @@ def test_dimensions_that_vary_are_tried_in_two_sizes():
     assert dict(verdict.shapes) == {"x": (32,)}
 
 
-def test_a_slow_model_is_tried_with_fewer_items():
-    """There is no time at all: the least that shows something is run."""
+@pytest.mark.parametrize(("seconds", "sizes"), [(1000, (2, 3, 8)), (40, (2, 3)), (20, (2, 3)), (10, ())])
+def test_a_slow_model_is_tried_with_fewer_items(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, sizes: tuple[int, ...]
+):
+    """By a clock that only goes on while the model runs, a second for each item."""
     ran: list[int] = []
 
     def rows(x: np.ndarray) -> np.ndarray:
         ran.append(len(x))
         return x
 
-    verdict = tried(rows, seconds=0)
-    assert verdict.outcome == "ok"
-    assert verdict.sizes == (2,)
-    assert max(ran) == 2
+    monkeypatch.setattr("time.monotonic", lambda: float(sum(ran)))
+    verdict = tried(rows, seconds=seconds)
+    assert verdict.sizes == sizes
+    assert sum(ran) <= seconds + 16
+    if not sizes:
+        assert verdict.reason == "it is too slow to be tried: one item takes 1 seconds"
 
 
 def test_enormous_items_are_not_made():
