@@ -173,19 +173,22 @@ class _Run:
         """The next frames, sent; and what ended them before they were as many as they should be."""
         group = _Group()
         pictures: list[Array] = []
-        problem: BaseException | None = None
+        ended: BaseException | None = None
         try:
-            for frame in islice(self._frames, self._batch_size):
-                picture, error = self._picture(frame)
-                if picture is not None:
-                    pictures.append(picture)
-                group.results.append(FrameResult(frame.index, frame.time, frame.seconds, error=error))
-        except BaseException as raised:  # handed on to whoever takes the results
-            problem = raised
-        if pictures:
-            group.question = self._classifier.question(pictures, self._classes)
-            self._requests.put(group.question.inference)
-        return group, problem
+            try:
+                for frame in islice(self._frames, self._batch_size):
+                    picture, error = self._picture(frame)
+                    if picture is not None:
+                        pictures.append(picture)
+                    group.results.append(FrameResult(frame.index, frame.time, frame.seconds, error=error))
+            except BaseException as problem:
+                ended = problem  # but what came before is sent
+            if pictures:
+                group.question = self._classifier.question(pictures, self._classes)
+                self._requests.put(group.question.inference)
+        except BaseException as problem:
+            return _Group(), problem
+        return group, ended
 
     def _picture(self, frame: Frame) -> tuple[Array | None, ClientError | None]:
         """What the model takes, or why this frame has none; a VideoError is of all frames."""

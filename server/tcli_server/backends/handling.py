@@ -35,10 +35,6 @@ class Handling:
         """
         return {}
 
-    def needs(self, path: Path) -> tuple[str, ...]:  # noqa: ARG002
-        """Further files without which the model cannot be loaded, relative to its folder, whether they are there or not."""
-        return ()
-
     def batch_doubt(self, path: Path, signature: ModelSignature) -> str:  # noqa: ARG002
         """Why a model's batches are probably wrong, as far as its file says; empty where it does not."""
         return ""
@@ -46,6 +42,10 @@ class Handling:
     def names_batch(self, path: Path, signature: ModelSignature) -> bool:  # noqa: ARG002
         """Whether the file itself calls the first dimension of every input a batch."""
         return False
+
+    def needs(self, path: Path) -> tuple[str, ...]:  # noqa: ARG002
+        """Further files without which the model cannot be loaded, relative to its folder, whether they are there or not."""
+        return ()
 
     def signature(
         self, backend: Backend, config: ModelConfig, model_file: Path, surroundings: Surroundings

@@ -9,13 +9,12 @@ from pathlib import Path
 from tcli_server.backends import BackendKind
 from tcli_server.backends.registry import handling, is_installed, kind_of, kinds, usual
 from tcli_server.errors import InvalidArgumentError, ServerError
-from tcli_server.file_kind import HEAD_BYTES
 from tcli_server.repository import CONFIG_FILE
 from tcli_server.repository.entries import entries, is_file, is_folder
-from tcli_server.repository.text_file import UnreadableFileError, not_a_file, open_file
+from tcli_server.repository.text_file import not_a_file
+from tcli_server.zoo.file_backend import beginning, by_ending, endings, is_told, kind_of_file, marked
 from tcli_server.zoo.other_formats import other_format
 
-_MOST_BYTES_SEARCHED = 1 << 20
 _MOST_ENTRIES = 10_000
 _SHOWN = 6
 _CALLED_MODEL = re.compile(r"(.*[._-])?model", re.IGNORECASE)
@@ -65,11 +64,10 @@ def _named_kind(backend: str, found: FoundModel) -> BackendKind:
         there = ", ".join(kind.name for kind in kinds() if kind.implementation)
         raise InvalidArgumentError(f"there is no backend '{backend}': expected one of {there}")
     ending = found.path.suffix.lower()
-    if kind.is_folder != found.kind.is_folder or ending not in {*_endings(kind), *kind.source.reads}:
-        reads = (
-            ", ".join(sorted({*_endings(kind), *kind.source.reads}))
-            or f"folders with {' or '.join(kind.source.members)}"
-        )
+    if kind.is_folder != found.kind.is_folder or ending not in {*endings(kind), *kind.source.reads}:
+        reads = ", ".join(sorted({*endings(kind), *kind.source.reads}))
+        members = " or ".join(kind.source.members)
+        reads = reads or (f"folders with {members}" if members else "models without a file")
         raise InvalidArgumentError(f"the backend '{backend}' does not run {found.path}: it runs {reads}")
     return kind
 
@@ -86,7 +84,7 @@ def _found(source: Path) -> FoundModel:
     whole = next((kind for kind in kinds() if path.name in kind.source.members), None)
     if whole is not None:
         return FoundModel(whole, folder, _name_of(folder), (folder,))
-    return FoundModel(_kind_of_file(path), path, path.stem, _around(folder))
+    return FoundModel(kind_of_file(path), path, path.stem, _around(folder))
 
 
 def _around(folder: Path) -> tuple[Path, ...]:
@@ -106,48 +104,6 @@ def _name_of(folder: Path) -> str:
         folder = folder.parent
     suffixes = {suffix for kind in kinds() if kind.is_folder for suffix in kind.suffixes}
     return folder.stem if folder.suffix in suffixes else folder.name
-
-
-# --- files ---
-
-
-def _kind_of_file(path: Path) -> BackendKind:
-    """By its content where that tells, else by its ending; what nothing tells is tried as the usual kind."""
-    head = _head(path)
-    other = other_format(head, path.suffix)
-    kind = None if other else _marked(head) or _by_ending(path)
-    other = other or (None if kind else other_format(head, path.suffix, certain=False))
-    if other is not None:
-        known = ", ".join(dict.fromkeys(file for kind in kinds() for file in kind.files))
-        raise InvalidArgumentError(f"{path} is {other[0]}, expected a model such as {known}: {other[1]}")
-    return kind or usual()
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with open_file(path) as file:
-            return file.read(HEAD_BYTES)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InvalidArgumentError(f"{path} cannot be read ({why}): give permission to read it") from None
-    except UnreadableFileError as error:
-        raise InvalidArgumentError(f"{path} is {error.found}: {error.fix}") from None
-
-
-def _marked(head: bytes) -> BackendKind | None:
-    return next((kind for kind in kinds() if kind.source.mark and re.match(kind.source.mark, head)), None)
-
-
-def _by_ending(path: Path) -> BackendKind | None:
-    ending = path.suffix.lower()
-    return next((kind for kind in kinds() if ending in _endings(kind)), None)
-
-
-def _endings(kind: BackendKind) -> set[str]:
-    return set() if kind.is_folder else {*kind.suffixes, *kind.source.endings}
-
-
-# --- folders ---
 
 
 def _in_folder(folder: Path) -> FoundModel:
@@ -222,28 +178,16 @@ def _whole(folder: Path) -> BackendKind | None:
 
 def _candidate(path: Path) -> BackendKind | None:
     """The kind of a file whose ending and content are those of a model."""
-    kind = _by_ending(path) if is_file(path) else None
+    kind = by_ending(path) if is_file(path) else None
     if kind is None or (not kind.source.mark and not kind.source.contains and not kind.source.handling):
         return kind
     try:
-        if not _is_told(kind, path, _head(path)):
+        if not is_told(kind, path, beginning(path)):
             return None
         handling(kind).check(path)
     except ServerError:
         return None
     return kind
-
-
-def _is_told(kind: BackendKind, path: Path, head: bytes) -> bool:
-    """Whether a file has what those of a kind have, where others have the same ending."""
-    source = kind.source
-    if not source.contains or (source.mark and re.match(source.mark, head)):
-        return True
-    try:
-        with open_file(path) as file:
-            return source.contains in file.read(_MOST_BYTES_SEARCHED)
-    except (OSError, UnreadableFileError):
-        return False
 
 
 def _chosen(folder: Path, found: list[tuple[BackendKind, Path]]) -> tuple[BackendKind, Path]:
@@ -272,10 +216,10 @@ def _nothing(folder: Path) -> str:
         if not is_file(entry):
             continue
         try:
-            head = _head(entry)
+            head = beginning(entry)
             other = other_format(head, entry.suffix) or other_format(head, entry.suffix, certain=False)
-            kind = _marked(head) or _by_ending(entry)
-            if other is None and kind is not None and _is_told(kind, entry, head):
+            kind = marked(head) or by_ending(entry)
+            if other is None and kind is not None and is_told(kind, entry, head):
                 handling(kind).check(entry)
                 handling(kind).parts(entry)
         except ServerError as error:

@@ -131,7 +131,7 @@ def test_whoever_stops_early_stops_the_decoder(grpc_server):
     results.close()
     until(lambda: frames.closed)
     assert frames.taken < 20
-    assert not [thread for thread in threading.enumerate() if thread.name == "frames"]
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "frames"])
 
 
 def test_an_end_by_damage_comes_after_what_was_read(grpc_server):
@@ -234,19 +234,36 @@ class _Foreign(service_pb2_grpc.GRPCInferenceServiceServicer):
 )
 def test_servers_that_do_not_keep_to_it(behaviour, error, says):
     foreign = _Foreign(behaviour)
+    patience = 1 if behaviour == "waits" else 60
     server = grpc.server(futures.ThreadPoolExecutor(4))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(foreign, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with connect(f"grpc://127.0.0.1:{port}", timeout=1) as transport:
+        with (
+            connect(f"grpc://127.0.0.1:{port}") as patient,
+            connect(patient.address.host_and_port, "grpc", patience) as asked,
+        ):
+            classifier = ImageClassifier(patient, "m")
+            assert not classifier.ranked_by_server
+            classifier.server = asked  # only the stream has to be quick
             frames = Frames(100_000)
             with pytest.raises(error, match=says):
-                list(classify_frames(ImageClassifier(transport, "m"), iter(frames)))
+                list(classify_frames(classifier, iter(frames)))
             until(lambda: frames.closed)
     finally:
         foreign.over.set()
         server.stop(None)
+
+
+def test_a_server_that_is_gone_before_the_first_frame(own_server):
+    """What the sending thread has to ask first fails there, and is told here."""
+    running, classifier = own_server
+    running.shutdown()
+    frames = Frames(5)
+    with pytest.raises(ServerUnreachableError, match="no server answers"):
+        list(classify_frames(classifier, iter(frames)))
+    until(lambda: frames.closed)
 
 
 def test_a_stream_gives_answers_and_refusals_in_the_order_of_the_requests(grpc_server):

@@ -69,6 +69,7 @@ def test_a_framework_that_is_missing_is_named_with_what_brings_it(
     [
         ("tensorflow", "the backend 'tensorflow' does not run .*: it runs folders with saved_model.pb or"),
         ("pytorch", r"the backend 'pytorch' does not run .*m\.onnx: it runs .*\.pt"),
+        ("image", "the backend 'image' does not run .*: it runs models without a file"),
         ("tensorrt_llm", "there is no backend 'tensorrt_llm': expected one of "),
     ],
 )

@@ -30,10 +30,6 @@ class OnnxHandling(Handling):
         """As `Handling.parts`: the files that hold weights."""
         return dict(_external(path, location) for location in external_files(load_graph(path)))
 
-    def needs(self, path: Path) -> tuple[str, ...]:
-        """As `Handling.needs`."""
-        return tuple(external_files(load_graph(path)))
-
     def batch_doubt(self, path: Path, signature: ModelSignature) -> str:
         """As `Handling.batch_doubt`: by the names of dimensions, and by operators."""
         return batch_doubt(load_graph(path), signature)
@@ -41,6 +37,10 @@ class OnnxHandling(Handling):
     def names_batch(self, path: Path, signature: ModelSignature) -> bool:
         """As `Handling.names_batch`."""
         return names_batch(load_graph(path).graph, signature)
+
+    def needs(self, path: Path) -> tuple[str, ...]:
+        """As `Handling.needs`."""
+        return tuple(external_files(load_graph(path)))
 
     def signature(
         self,

@@ -285,3 +285,14 @@ def test_two_at_once_fetch_it_once(hub: Hub):
     assert len(paths) == 1
     assert paths.pop().read_bytes() == MODEL
     assert len(hub.ranges("model.onnx")) == 1
+
+
+def test_the_weights_of_an_ir_file_come_along(hub: Hub):
+    graph = b'<?xml version="1.0"?>\n<net name="n" version="11"></net>\n'
+    put(hub, {"openvino_model.xml": graph, "openvino_model.bin": b"weights", "README.md": b"x"})
+    path = fetch_source("hf:org/name").path
+    assert hub.files_asked() == ["openvino_model.xml", "openvino_model.bin"]
+    assert path.read_bytes() == graph
+    assert path.with_suffix(".bin").read_bytes() == b"weights"
+    put(hub, {"openvino_model.xml": graph}, commit="beef" * 10)
+    assert "keeps weights in 'openvino_model.bin', which the repository has not" in refusal("hf:org/name")
