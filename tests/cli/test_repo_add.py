@@ -96,6 +96,65 @@ def test_from_a_folder_of_the_hub_to_classes_of_a_picture(tmp_path: Path):
     np.testing.assert_allclose(scores, np.sort(values.mean((0, 1)))[::-1], atol=0.02)
 
 
+def in_openvino(folder: Path) -> Path:
+    import openvino as ov
+    import openvino.opset15 as ops
+
+    pixels = ops.parameter(ov.PartialShape([-1, 3, 32, 32]), ov.Type.f32, name="pixels")
+    scores = ops.reduce_mean(pixels, np.array([2, 3]), False)
+    scores.output(0).set_names({"scores"})
+    ov.save_model(ov.Model([scores], [pixels]), folder / "net.xml", compress_to_fp16=False)
+    return folder
+
+
+def in_torch(folder: Path) -> Path:
+    import torch
+
+    class Colours(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.mean((2, 3))
+
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.export.save(
+        torch.export.export(Colours(), (torch.ones(2, 3, 32, 32),), dynamic_shapes=shapes), folder / "net.pt2"
+    )
+    return folder
+
+
+def in_tensorflow(folder: Path) -> Path:
+    import tensorflow as tf
+
+    takes = [tf.TensorSpec([None, 32, 32, 3], tf.float32, name="pixels")]
+    colours = tf.function(lambda pixels: {"scores": tf.reduce_mean(pixels, (1, 2))}, input_signature=takes)
+    tf.saved_model.save(tf.Module(), str(folder), signatures=colours)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("framework", "make"), [("openvino", in_openvino), ("torch", in_torch), ("tensorflow", in_tensorflow)]
+)
+def test_a_classifier_of_any_framework_is_added_checked_served_and_asked(tmp_path: Path, framework: str, make: object):
+    pytest.importorskip(framework)
+    (tmp_path / "net").mkdir()
+    make(tmp_path / "net")
+    (tmp_path / "net" / "labels.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps({"size": 32, "do_normalize": False}))
+    Image.new("RGB", (40, 50), (10, 200, 30)).save(tmp_path / "green.png")
+    added = tcli("repo", "add", "net", cwd=tmp_path)
+    assert added.returncode == 0, added.stderr
+    assert "how a picture becomes the input is from preprocessor_config.json: scale 1/255" in added.stdout
+    assert tcli("repo", "check", cwd=tmp_path).returncode == 0
+    assert tcli("repo", "add-pictures", "net", cwd=tmp_path).returncode == 0
+    with serving("--model-repository", tmp_path / "model_repository") as server:
+        for protocol, port in (("HTTP", "http"), ("gRPC", "grpc")):
+            ask = ("infer", "green.png", "-c", "3", "--json", "-u", f"{port}://{server.url(protocol)}")
+            for more in (("-m", "net"), ("--bytes",)):
+                (image,) = json.loads(tcli(*ask, *more, cwd=tmp_path).stdout)["images"]
+                assert [item["label"] for item in image["classes"]] == ["green", "blue", "red"]
+                scores = [item["score"] for item in image["classes"]]
+                np.testing.assert_allclose(scores, np.array([200, 30, 10]) / 255, rtol=1e-2)
+
+
 def test_what_is_no_model_is_one_line_without_a_traceback(tmp_path: Path):
     (tmp_path / "weights.safetensors").write_bytes(b'\x10\0\0\0\0\0\0\0{"a":1}')
     (tmp_path / "config.json").write_text("[" * 100_000)

@@ -6,7 +6,16 @@ from tcli_server.backends.image.parameters import EXACT, SHORTER_SIDE
 from tcli_server.zoo.beside.json_file import BesideError, Json, as_number, flag, number, numbers, side, text
 from tcli_server.zoo.beside.picture_facts import PictureFacts, Size, cut
 
-_OF_PICTURES = ("image_mean", "image_std", "crop_size", "do_rescale", "rescale_factor", "do_center_crop")
+_OF_PICTURES = (
+    "size",
+    "crop_size",
+    "do_resize",
+    "do_center_crop",
+    "do_rescale",
+    "rescale_factor",
+    "image_mean",
+    "image_std",
+)
 _INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """By Pillow's numbers, which `resample` has."""
 
