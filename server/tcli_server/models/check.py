@@ -117,8 +117,8 @@ def _open(draft: Draft, version: int) -> list[Problem]:
 
 def _unloadable(path: Path, text: str) -> Problem:
     """What cannot be loaded, with the fix that the text may end with."""
-    found, _, fix = re.sub("[.;] [Ff]ix: ", "\0", text, count=1).partition("\0")
-    return Problem(path, None, "", found, "a model that loads", fix or "replace it")
+    found, *fix = re.split("[.;] [Ff]ix: ", text, maxsplit=1)
+    return Problem(path, None, "", found, "a model that loads", fix[0] if fix else "replace it")
 
 
 def _model_path(draft: Draft, version: int) -> Path:
