@@ -214,7 +214,6 @@ MODELS = (
         _NOTES,
         _SOUND,
         TENSORFLOW,
-        config='backend: "tensorflow"',
         peer="pitch",
     ),
     Packaged("silero_jit", _SILERO, f"{_SILERO_FILES}.jit", _half_chunk, TORCH, batches=(1,), config=_SCRIPT),
