@@ -212,7 +212,8 @@ class Instance(Protocol):
     Attributes:
         steady: a run takes about as long as any other on inputs of the same shapes, whatever their values, and all of it
             is the calling thread's work. What is steady and quick may run in a server's event loop.
-        lanes: batches that it can run side by side, each in a thread of its own.
+        lanes: batches that it can run side by side, each in a thread of its own. Where each has something of its own to warm
+            up, that of the lane that has rested longest serves the next batch.
     """
 
     steady: bool = False

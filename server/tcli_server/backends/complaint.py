@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-_OURS = "tcli_"
+_PREFIX = "tcli_"
 """How parameters begin that are for this toolkit and not for a backend."""
 
 
@@ -36,6 +36,13 @@ class Rule(NamedTuple):
 SWITCH = Rule("true or false", "true", lambda value: value.lower() in ("true", "false", "1", "0"))
 
 
+_IMAGE = "scaling resize resize_to height width interpolation color_format scale mean std"
+_OURS = dict.fromkeys(
+    ("tcli_placeholder", *(f"tcli_image_{key}" for key in _IMAGE.split())), Rule("", "", lambda _: True)
+)
+"""Every parameter of this toolkit's own; whoever reads one judges its value."""
+
+
 def count(expected: str, most: int = 1 << 16, least: int = 0) -> Rule:
     """A whole number from `least` to `most`."""
 
@@ -62,10 +69,14 @@ def parameter_complaints(config: ModelConfig, known: Mapping[str, Rule], backend
         known: by name.
         backend: its name, for the texts.
     """
-    values = {key: one.string_value for key, one in config.parameters.items() if not key.startswith(_OURS)}
-    return option_complaints(
-        "parameters", values, known, f"a parameter of the backend '{backend}'", 'value {{ string_value: "{}" }}'
-    )
+    values = {key: one.string_value for key, one in config.parameters.items()}
+    ours = {key: value for key, value in values.items() if key.startswith(_PREFIX)}
+    others = {key: value for key, value in values.items() if key not in ours}
+    written = 'value {{ string_value: "{}" }}'
+    return [
+        *option_complaints("parameters", others, known, f"a parameter of the backend '{backend}'", written),
+        *option_complaints("parameters", ours, _OURS, "a parameter of tcli", written),
+    ]
 
 
 def option_complaints(

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import backend, installation, is_installed, kinds, version_of
+from tcli_server.backends.registry import BrokenBackendError, backend, installation, is_installed, kinds, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ def _listed(kind: BackendKind) -> Listed:
         try:
             found = backend(kind.name)
             devices = (*(() if found.only_on_gpu else ("CPU",)), *(("GPU",) if found.runs_on_gpu() else ()))
-        except Exception as error:  # a library that does not load, in whatever way
+        except BrokenBackendError as error:
+            problem = f"does not load: {error.reason}"
+        except Exception as error:  # of a library that was asked for its devices
             problem = f"does not load: {type(error).__name__}: {error}"
     return Listed(
         kind.name,

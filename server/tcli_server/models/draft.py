@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Host, Instance, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
-from tcli_server.backends.registry import available, backend, installation, kind_of, names
+from tcli_server.backends.registry import BrokenBackendError, available, backend, installation, kind_of, names
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
@@ -266,6 +266,9 @@ class Draft:
         directory = self._settings.get("", {}).get(BACKEND_DIRECTORY, "")
         try:
             self.backend = backend(self.config.backend, self.config.runtime, directory)
+        except BrokenBackendError as error:
+            self._name_backend(f"which does not load here: {error.reason}", "a backend that loads", error.fix)
+            return False
         except InvalidArgumentError:
             self._unsupported_backend(names(directory))
             return False
@@ -307,11 +310,20 @@ class Draft:
         fix = fix or "serve this model with NVIDIA Triton, or export it as {}".format(
             " or ".join(kind.model_file for kind in available() if kind.model_file)
         )
+        self._name_backend("", expected, fix)
+
+    def _name_backend(self, what: str, expected: str, fix: str) -> None:
+        """A problem with the backend itself, at the field that asks for it, or at the file that does.
+
+        Args:
+            what: follows its name; may be empty.
+        """
+        what = what and f", {what}"
         for field, given in (("backend", self.given.backend), ("platform", self.given.platform)):
             if given:
-                self._complain([Complaint(field, f"'{given}'", expected, fix)])
+                self._complain([Complaint(field, f"'{given}'{what}", expected, fix)])
                 return
-        found = f"{self.config.default_model_filename}, a model for the backend '{self.config.backend}'"
+        found = f"{self.config.default_model_filename}, a model for the backend '{self.config.backend}'{what}"
         self._add([Problem(self.folder.path, None, "", found, expected, fix)])
 
     def _check_platform(self, kind: BackendKind) -> None:

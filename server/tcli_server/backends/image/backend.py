@@ -30,7 +30,7 @@ class ImageBackend(Backend):
         return 0
 
     def examples(self, config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
-        """As `Backend.examples`: small pictures of noise."""
+        """As `Backend.examples`: pictures of a photo's size."""
         return {} if complaints(config) else {read_plan(config).input: random_picture}
 
     def open(

@@ -14,6 +14,7 @@ from tcli_server.backends.onnxruntime import accelerators, options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.mixing import mixing_node
+from tcli_server.backends.onnxruntime.refusals import remedy
 from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
@@ -73,11 +74,10 @@ class OnnxRuntimeBackend(Backend):
             raise
         except Exception as error:
             keys = options.session_keys(config)
-            fix = (
-                f"remove or correct the parameters {', '.join(keys)}, or export it again" if keys else "export it again"
-            )
-            found = f"refused by ONNX Runtime {ort.__version__} ({plain(error)})"
-            raise not_onnx(model_file, found, fix) from error
+            reason = plain(error)
+            fix = remedy(reason)
+            fix = f"remove or correct the parameters {', '.join(keys)}, or {fix}" if keys else fix
+            raise not_onnx(model_file, f"refused by ONNX Runtime {ort.__version__} ({reason})", fix) from error
         try:
             signature = session_signature(session, graph)
         except UnicodeDecodeError:

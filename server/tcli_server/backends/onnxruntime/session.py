@@ -123,7 +123,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
 
 def _to_value(array: np.ndarray) -> ort.OrtValue:
     if array.dtype == ml_dtypes.bfloat16:
-        words = np.ascontiguousarray(array).view(np.uint16)
+        words = np.asarray(array, order="C").view(np.uint16)  # not ascontiguousarray, which gives a scalar a dimension
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(words, TensorProto.BFLOAT16)
     return ort.OrtValue.ortvalue_from_numpy(array)
 

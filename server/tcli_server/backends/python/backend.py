@@ -51,7 +51,7 @@ class PythonBackend(Backend):
         """As `Backend.runs_on_gpu`: the model itself has to use it."""
         return gpu_count() > 0
 
-    def thread_count(self, _: ModelConfig, __: Placement) -> int:
+    def thread_count(self, config: ModelConfig, placement: Placement) -> int:  # noqa: ARG002
         """As `Backend.thread_count`: none of this process."""
         return 0
 
