@@ -1,5 +1,6 @@
 """What is rounding and what is a wrong batch, on functions that are known to be the one or the other."""
 
+import re
 from collections.abc import Callable, Sequence
 
 import ml_dtypes
@@ -69,6 +70,13 @@ def test_rounding_of_models_that_compute_in_less_is_not_blamed_on_the_batch(part
     assert 0 < verdict.difference < 0.05
 
 
+@pytest.mark.parametrize("sizes", [(2,), (3,), (2, 3), (8,)])
+def test_companions_tell_a_little_mixing_from_rounding_with_any_sizes(sizes: tuple[int, ...]):
+    """Both differ by less than 0.1 % from what the items give alone."""
+    assert tried(mixed(0.001), sizes=sizes).outcome == "wrong"
+    assert tried(noisy(0.0005), sizes=sizes).outcome == "ok"
+
+
 def test_errors_larger_than_any_rounding_are_wrong():
     assert tried(noisy(0.2)).outcome == "wrong"
 
@@ -103,7 +111,10 @@ def test_other_whole_numbers_must_be_the_same(dtype: type):
 
     verdict = tried(rows)
     assert verdict.outcome == "wrong"
-    assert "for a batch of 3" in verdict.reason
+    found = re.search(r"for a batch of 3 is .*: item (\d), element \[\d+\] is (\w+), alone (\w+)", verdict.reason)
+    assert found is not None
+    assert int(found[1]) == verdict.item
+    assert found[2] != found[3]
 
 
 def test_strings_must_be_the_same():
@@ -218,6 +229,23 @@ def test_values_that_a_model_takes_are_found():
 
     assert tried(indices, TrialInput("x", "INT64", (9,))).outcome == "ok"
     assert tried(positive).outcome == "ok"
+
+
+@pytest.mark.parametrize("name", ["attention_mask", "token_type_ids"])
+def test_flags_are_never_more_than_one(name: str):
+    """Although other integers are, of the same model."""
+    largest = {"ids": 0, name: 0}
+
+    def together(items: Sequence[Item]) -> list[Item]:
+        for item in items:
+            for key, array in item.items():
+                largest[key] = max(largest[key], int(array.max()))
+        return [{"y": item["ids"] * item[name]} for item in items]
+
+    inputs = [TrialInput(key, "INT64", (32,)) for key in largest]
+    assert try_batches(inputs, lambda item: together([item])[0], {"": together}, (2, 3)).outcome == "ok"
+    assert largest[name] == 1
+    assert 100 < largest["ids"] < 256
 
 
 def test_dimensions_that_vary_are_tried_in_two_sizes():
