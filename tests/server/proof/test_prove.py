@@ -13,7 +13,7 @@ import sequence_models
 from ensemble_models import ensemble, write_ensemble
 from python_models import REPEAT, REPEAT_CONFIG, write_python_model
 from repositories import write_model
-from row_models import write_rows
+from row_models import python_config, write_rows
 from tcli_server import Engine
 from tcli_server.proof import prove_batching
 
@@ -123,6 +123,26 @@ def test_ragged_batches(tmp_path: Path):
     assert prove_batching(tmp_path / "sums").outcome == "ok"
 
 
+def test_a_ragged_batch_that_fails(tmp_path: Path):
+    """A server answers its requests all the same, each alone: so nobody else would notice."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Gather", ["table", "size"], ["found"]),
+        helper.make_node("Add", ["x", "found"], ["sum"]),
+        helper.make_node("Div", ["size", "width"], ["rows"]),
+        helper.make_node("Concat", ["rows", "width"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["sum", "shape"], ["y"]),
+    ]
+    file = tmp_path / "m" / "1" / "model.onnx"
+    graphs.save(file, nodes, {"x": ["E"]}, {"y": [None, 4]}, [graphs.integers("width", 4), graphs.floats("table", 5)])
+    (tmp_path / "m" / "config.pbtxt").write_text(
+        graphs.config_of("m", 2, "[ 4 ]", "[ 4 ]", "allow_ragged_batch: true") + "dynamic_batching {}"
+    )
+    verdict = prove_batching(tmp_path / "m")
+    assert verdict.outcome == "wrong"
+    assert "a batch of 2 fails, while its items run alone" in verdict.reason
+
+
 @pytest.mark.parametrize("strategy", ["direct {}", "oldest { max_candidate_sequences: 4 }"])
 def test_sequences_share_batches_by_their_first_requests(tmp_path: Path, strategy: str):
     write_model(tmp_path, "m", sequence_models.sums(), sequence_models.sums_config(strategy))
@@ -173,6 +193,24 @@ def test_python_models_see_requests_and_rows(tmp_path: Path, body: str, outcome:
     verdict = prove_batching(write_rows(tmp_path, body))
     assert verdict.outcome == outcome
     assert says in verdict.reason
+
+
+def test_a_python_model_that_answers_later(tmp_path: Path):
+    code = """
+    import threading
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            for request in requests:
+                x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy().copy()
+                threading.Timer(0.05, self.answer, (request.get_response_sender(), x)).start()
+
+        def answer(self, sender, x):
+            answer = pb_utils.InferenceResponse([pb_utils.Tensor("y", x)])
+            sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    """
+    verdict = prove_batching(write_python_model(tmp_path, "m", code, python_config()))
+    assert (verdict.outcome, verdict.sizes) == ("ok", (2, 3, 8))
 
 
 def test_a_python_model_that_asks_others_needs_a_server(tmp_path: Path):
