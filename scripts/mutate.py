@@ -45,6 +45,8 @@ TESTS = {
     "calls.py": ["tests/server/test_calls.py", *_ENGINE],
     "window.py": ["tests/server/test_window.py", "tests/server/grpc/test_decoupled_stream.py"],
     "pending.py": ["tests/server/test_request.py", *_ENGINE],
+    "trial": ["tests/server/trial", "tests/server/backends/onnxruntime/test_batch_proof.py"],
+    "proof": ["tests/server/proof", "tests/cli/test_repo_deep.py"],
     "scheduling": ["tests/server/scheduling", *_ENGINE],
     "scheduling/quickness.py": [f"tests/server/scheduling/{tests}.py" for tests in ("test_quickness", "test_quick")],
     "scheduling/ragged.py": ["tests/server/ragged"],

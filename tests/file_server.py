@@ -11,7 +11,8 @@ from threading import Thread
 class Answer:
     """How to answer a path.
 
-    `break_after`: close the connection after so many bytes of each answer; `ranges`: whether to honour Range.
+    `break_after`: close the connection after so many bytes of each answer; `ranges`: whether to honour Range; `etag`: the
+    name of this state, by which If-Range and If-None-Match are answered; `length`: what Content-Length says.
     """
 
     body: bytes = b""
@@ -19,6 +20,8 @@ class Answer:
     ranges: bool = True
     break_after: int | None = None
     location: str | None = None
+    etag: str | None = None
+    length: int | None = None
 
 
 @dataclass
@@ -27,6 +30,7 @@ class FileServer:
     answers: dict[str, Answer]
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Path and Range header of every request."""
+    statuses: list[int] = field(default_factory=list)
 
 
 @contextmanager
@@ -36,11 +40,22 @@ def serve_files(answers: dict[str, Answer]) -> Iterator[FileServer]:
             answer = served.answers.get(self.path, Answer(b"not here", 404))
             wanted = self.headers.get("Range", "")
             served.asked.append((self.path, wanted))
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and answer.ranges else 0
-            self.send_response(206 if start else answer.status)
+            same = self.headers.get("If-Range", answer.etag) == answer.etag
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and answer.ranges and same else 0
+            known = answer.etag is not None and self.headers.get("If-None-Match") == answer.etag
+            status = 304 if known else 206 if start else answer.status
+            served.statuses.append(status)
+            self.send_response(status)
+            if answer.etag is not None:
+                self.send_header("ETag", answer.etag)
+            if known:
+                self.end_headers()
+                return
             if answer.location:
                 self.send_header("Location", answer.location)
-            self.send_header("Content-Length", str(len(answer.body) - start))
+            self.send_header(
+                "Content-Length", str(len(answer.body) - start if answer.length is None else answer.length)
+            )
             self.end_headers()
             end = len(answer.body) if answer.break_after is None else start + answer.break_after
             self.wfile.write(answer.body[start:end])

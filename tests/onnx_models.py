@@ -54,6 +54,17 @@ def table(weights: np.ndarray) -> bytes:
     return _model(nodes, {"INPUT0": [1]}, {"OUTPUT0": [1]}, TensorProto.FLOAT, (held,))
 
 
+def product(weights: np.ndarray) -> bytes:
+    """OUTPUT0 = relu(INPUT0 x WEIGHTS), rows by rows."""
+    held = numpy_helper.from_array(weights, "WEIGHTS")
+    nodes = [
+        helper.make_node("MatMul", ["INPUT0", "WEIGHTS"], ["PRODUCT"]),
+        helper.make_node("Relu", ["PRODUCT"], ["OUTPUT0"]),
+    ]
+    rows, columns = weights.shape
+    return _model(nodes, {"INPUT0": ["N", rows]}, {"OUTPUT0": ["N", columns]}, TensorProto.FLOAT, (held,))
+
+
 def slow_identity(rounds: int = 400, width: int = 256) -> bytes:
     """OUTPUT0 = INPUT0 ([N, 4] floats) after `rounds` wasteful matrix products; a model that takes a while."""
     ones = helper.make_tensor(
@@ -115,3 +126,14 @@ def defaulted(rows: int = 1) -> bytes:
     shape = ["N", 3]
     inputs = {"INPUT0": shape, "BIAS": shape, "SCALE": shape}
     return _model(nodes, inputs, {"OUTPUT0": shape, "OUTPUT1": shape}, TensorProto.FLOAT, (bias, scale))
+
+
+def constant_of(count: int) -> bytes:
+    """OUTPUT0 = INPUT0 + the last of `count` zeros, [N, 1] floats: a file of 4 bytes for each."""
+    weights = numpy_helper.from_array(np.zeros(count, np.float32), "WEIGHTS")
+    last = numpy_helper.from_array(np.array([count - 1], np.int64), "LAST")
+    nodes = [
+        helper.make_node("Gather", ["WEIGHTS", "LAST"], ["ZERO"]),
+        helper.make_node("Add", ["INPUT0", "ZERO"], ["OUTPUT0"]),
+    ]
+    return _model(nodes, {"INPUT0": ["N", 1]}, {"OUTPUT0": ["N", 1]}, TensorProto.FLOAT, (weights, last))

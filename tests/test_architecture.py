@@ -62,19 +62,22 @@ BOOKS = {"observability.custom_metrics", "observability.log", "observability.sta
 ROOMS = {
     "hardware": set(),
     "repository": set(),
-    "backends": {"hardware"},
+    "trial": set(),
+    "backends": {"hardware", "trial"},
     "caching": set(),
     "scheduling": {"backends"},
     "models": {"caching", "scheduling", "backends", "repository", "hardware"},
     "calls": set(),
     "pending": set(),
     "forks": set(),
+    "apart": {"hardware"},
     "options": {"models", "scheduling"},
     "engine": {"caching", "models", "scheduling", "calls", "options", "pending", "forks", "hardware"},
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
-    "zoo": {"backends", "repository"},
+    "proof": {"apart", "engine", "options", "models", "scheduling", "backends", "repository", "hardware", "trial"},
+    "zoo": {"backends", "repository", "models", "proof", "hardware"},
 }
 
 

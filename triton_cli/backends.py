@@ -31,7 +31,7 @@ def backends(
                 one.name,
                 one.version or ("-" if one.install or one.problem else "built in"),
                 ", ".join(one.devices) or "-",
-                ", ".join(one.files),
+                ", ".join(one.files) or "none (config.pbtxt)",
                 one.problem or one.install or "installed",
             )
             for one in found

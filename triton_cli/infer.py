@@ -1,4 +1,4 @@
-"""`tcli infer`: classifies pictures with a served model."""
+"""`tcli infer`: classifies pictures, and the frames of videos, with a served model."""
 
 import os
 import sys
@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triton_cli.console import err, printable, warn
+from triton_cli.infer_video import FrameOptions, VideoQuestion, are_videos, infer_videos
 from triton_cli.infer_view import JsonView, TextView, View
 from triton_cli.server_address import Protocol, Url, asked
+from triton_cli.video_view import JsonVideoView, TextVideoView, VideoView
 
 if TYPE_CHECKING:
-    from tcli_client import Classifier, ImageResult, Transport
+    from tcli_client import Classifier, ImageResult, Scaling, Transport
 
 EXIT_INTERRUPTED = 130
 
 _ASYNC_REQUESTS = 8
 _MANY_IMAGES = 10
+_SLOWEST, _FASTEST = 0.0001, 10_000.0
 
 
 class ScalingName(StrEnum):
@@ -32,9 +35,18 @@ class ScalingName(StrEnum):
     IMAGENET = "IMAGENET"
 
 
+def _a_rate(value: float | None) -> float | None:
+    if value is not None and not _SLOWEST <= value <= _FASTEST:
+        raise typer.BadParameter(f"{value:g} is not from {_SLOWEST:g} to {_FASTEST:g}")
+    return value
+
+
 def infer(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE", help="Files, folders, or patterns such as 'photos/**/*.jpg'.")
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="Pictures or videos: files, folders, or patterns such as 'photos/**/*.jpg'."
+        ),
     ],
     model: Annotated[
         str,
@@ -81,13 +93,40 @@ def infer(
     many_at_once: Annotated[
         bool, typer.Option("--async", help=f"Keep {_ASYNC_REQUESTS} requests under way at a time instead of one.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")] = False,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="What is named are videos: a folder is one, its pictures the frames.")
+    ] = False,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--frame-rate",
+            metavar="F",
+            callback=_a_rate,
+            help="Frames a second of a folder of frames. [default: 25]",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", metavar="N", min=1, help="Of a video, take every Nth frame.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", metavar="F", callback=_a_rate, help="Of a video, take F frames a second.")
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON document, of videos a line for each frame, and nothing else, on stdout."
+        ),
+    ] = False,
 ) -> None:
     """Classify images with a model that tcli, Triton or another V2 server serves.
 
     Pictures are stretched to the model's size. Scaling: NONE leaves values at 0..255, INCEPTION brings them to -1..1,
     VGG subtracts that network's mean, IMAGENET is torchvision's. Files that cannot be read do not stop the others; the
     exit status is then 1.
+
+    The frames of a video go over one gRPC stream. On the terminal there is a line for each change of the top class, and a
+    summary.
 
     \b
     Examples:
@@ -96,14 +135,29 @@ def infer(
       tcli infer photos -b 8 --async --json > classes.json
       tcli infer cup.jpg -i grpc -u gpu-box:8001
       tcli infer --bytes cup.jpg
+      tcli infer clip.mp4 --fps 5
+      tcli infer --frames --frame-rate 30 shots --json
     """
     if as_bytes and scaling:
         raise typer.BadParameter("with --bytes the server scales the pictures", param_hint="--scaling")
+    if model_version and not model:
+        raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
+    view: View | VideoView
+    warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
     try:
-        view = JsonView() if json else TextView()
-        images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
-        with asked(url, protocol) as server:
-            _infer(server, images, (model, model_version, as_bytes), (classes, scaling), images_at_once, view)
+        options = FrameOptions(frames, frame_rate or 0, every or 0, fps or 0)
+        found = list(_found(images, options))
+        if options or are_videos(found):
+            if as_bytes:
+                raise typer.BadParameter("the frames of a video are no files that could be sent", param_hint="--bytes")
+            view = JsonVideoView() if json else TextVideoView()
+            question = VideoQuestion(model, model_version, classes if json else 1, _scaling(scaling), batch_size)
+            infer_videos(found, options, question, (url, protocol), view, _warn_of)
+        else:
+            view = JsonView() if json else TextView()
+            images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
+            with asked(url, protocol) as server:
+                _infer(server, found, (model, model_version, as_bytes), (classes, scaling), images_at_once, view)
     except KeyboardInterrupt:
         err().print("interrupted")
         # A request under way, or a thread that decodes a picture, would keep the process for as long as it takes.
@@ -116,7 +170,7 @@ def infer(
 
 def _infer(
     server: "Transport",
-    images: list[str],
+    found: "list[ImageResult]",
     model: tuple[str, str, bool],
     answer: tuple[int, ScalingName | None],
     images_at_once: tuple[int, int],
@@ -124,8 +178,6 @@ def _infer(
 ) -> None:
     from tcli_client import EncodedClassifier, choose_encoded_model
 
-    warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
-    found = list(_found(images))
     files = [entry.file for entry in found if not entry.error]
     if not files:
         for entry in found:
@@ -133,8 +185,6 @@ def _infer(
         view.end()
         return
     name, version, as_bytes = model
-    if version and not name:
-        raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
     classifier: Classifier
     if as_bytes:
         encoded = EncodedClassifier(server, name or choose_encoded_model(server), version)
@@ -160,24 +210,32 @@ def _of_pixels(
     images_at_once: tuple[int, int],
 ) -> "tuple[Classifier, Iterator[ImageResult], str]":
     """What classifies pictures that are decoded here, what comes of it, and the scaling."""
-    from tcli_client import ImageClassifier, Scaling, choose_image_model
+    from tcli_client import ImageClassifier, choose_image_model
 
     name, version = model
     classes, scaling_name = answer
     classifier = ImageClassifier(server, name or choose_image_model(server), version)
-    scaling = Scaling(scaling_name.value) if scaling_name else classifier.model.scaling
+    scaling = _scaling(scaling_name) or classifier.model.scaling
     return classifier, classifier.classify(files, classes, scaling, *images_at_once), scaling.value
 
 
-def _found(images: list[str]) -> Iterator["ImageResult"]:
-    """A result to come for each file, in order; one with an error for each argument that finds none."""
-    from tcli_client import ImageError, ImageResult, find_pictures
+def _scaling(name: ScalingName | None) -> "Scaling | None":
+    from tcli_client import Scaling
 
-    for image in images:
+    return Scaling(name.value) if name else None
+
+
+def _found(arguments: list[str], options: FrameOptions) -> Iterator["ImageResult"]:
+    """A result to come for each file, or folder of frames, in order; one with an error for each argument that finds none."""
+    from tcli_client import ImageError, ImageResult, find_pictures
+    from tcli_client.video import find_videos
+
+    find = find_videos if options else find_pictures
+    for argument in arguments:
         try:
-            yield from (ImageResult(file) for file in find_pictures(image))
+            yield from (ImageResult(file) for file in find(argument))
         except ImageError as problem:
-            yield ImageResult(image, error=problem)
+            yield ImageResult(argument, error=problem)
 
 
 def _warn_of(classifier: "Classifier") -> None:

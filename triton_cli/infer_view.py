@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from triton_cli.console import err, printable
 
 if TYPE_CHECKING:
-    from tcli_client import Classifier, ClientError, ImageResult
+    from collections.abc import Sequence
+
+    from tcli_client import Classification, Classifier, ClientError, ImageResult
 
 
 class View(ABC):
@@ -34,12 +36,22 @@ class View(ABC):
 
     def complain(self, file: str, problem: "ClientError") -> None:
         """Say on stderr why there are no classes for a file."""
-        from rich.text import Text
-
         self.failed = True
-        # One print: what has no end of line yet would be wiped by a progress bar.
-        message = Text.assemble(("error:", "bold red"), f" '{_one_line(file)}': {printable(str(problem))}")
-        err().print(message.append(f"\n  fix: {printable(problem.fix)}") if problem.fix else message)
+        complain(file, problem)
+
+
+def complain(file: str, problem: "ClientError", where: str = "") -> None:
+    """Print to stderr what is wrong with a file, or at a place in it."""
+    from rich.text import Text
+
+    # One print: what has no end of line yet would be wiped by a progress bar.
+    message = Text.assemble(("error:", "bold red"), f" '{one_line(file)}'{where}: {printable(str(problem))}")
+    err().print(message.append(f"\n  fix: {printable(problem.fix)}") if problem.fix else message)
+
+
+def introduce(classifier: "Classifier", how: str) -> None:
+    """Say who answers, where the user did not name the model."""
+    print(f"Model '{one_line(classifier.model.name)}', version {one_line(classifier.version)}, {how}")
 
 
 class TextView(View):
@@ -47,18 +59,17 @@ class TextView(View):
 
     def begin(self, classifier: "Classifier", scaling: str, chosen: bool) -> None:
         if chosen:
-            how = f"{scaling} scaling" if scaling else "pictures as they are"
-            print(f"Model '{_one_line(classifier.model.name)}', version {_one_line(classifier.version)}, {how}")
+            introduce(classifier, f"{scaling} scaling" if scaling else "pictures as they are")
 
     def show(self, result: "ImageResult") -> None:
         if result.error:
             self.complain(result.file, result.error)
             return
-        scores = [_score(item.score) for item in result.classes]
+        scores = [score_text(item.score) for item in result.classes]
         width = max(map(len, scores), default=0)
-        lines = [f"Image '{_one_line(result.file)}':"]
+        lines = [f"Image '{one_line(result.file)}':"]
         for item, score in zip(result.classes, scores, strict=True):
-            lines.append(f"    {score:>{width}} ({item.index}) {_one_line(item.label or '')}".rstrip())
+            lines.append(f"    {score:>{width}} ({item.index}) {one_line(item.label or '')}".rstrip())
         print("\n".join(lines), flush=True)  # flushed, so that errors stand where they belong, in a pipe too
 
     def end(self) -> None:
@@ -88,22 +99,25 @@ class JsonView(View):
             self.complain(result.file, result.error)
             self._images.append({"file": result.file, "error": str(result.error)})
             return
-        classes = [
-            # JSON has no infinity and no NaN
-            {"score": item.score if math.isfinite(item.score) else None, "index": item.index, "label": item.label}
-            for item in result.classes
-        ]
-        self._images.append({"file": result.file, "classes": classes})
+        self._images.append({"file": result.file, "classes": as_json(result.classes)})
 
     def end(self) -> None:
         print(json.dumps(self._document | {"images": self._images}, indent=2), flush=True)
 
 
-def _one_line(text: str) -> str:
+def as_json(classes: "Sequence[Classification]") -> list[dict[str, Any]]:
+    """Classes, for JSON, which has no infinity and no NaN."""
+    return [
+        {"score": item.score if math.isfinite(item.score) else None, "index": item.index, "label": item.label}
+        for item in classes
+    ]
+
+
+def one_line(text: str) -> str:
     """A file name or label in one line, without what a terminal would obey."""
     return printable(text).replace("\n", "\\n")
 
 
-def _score(score: float) -> str:
+def score_text(score: float) -> str:
     """As C++ writes numbers to strings, and so Triton: six decimals, integers plain."""
     return str(score) if isinstance(score, int) else f"{score:.6f}"

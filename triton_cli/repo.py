@@ -4,16 +4,24 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from triton_cli.console import err, fail, out, printable, warn
+from triton_cli.download_view import download_progress
+from triton_cli.proof_view import escaped, proof_document, show_proofs
 from triton_cli.repo_view import model_document, problem_document, show_models, show_problems, show_tree
+
+if TYPE_CHECKING:
+    from tcli_server.models.draft import BackendConfig
+    from tcli_server.proof import Proof
+    from tcli_server.repository.repositories import Repositories
 
 EXIT_INTERRUPTED = 130
 DEFAULT_REPOSITORY = Path("model_repository")
@@ -70,8 +78,8 @@ def init(
 
     with told(path, "write it anew with --force, or choose another PATH"):
         scaffolds = [scaffold_efficientnet_lite0(path, force)]
-        with _download_progress() as progress:
-            scaffolds.append(scaffold_densenet_onnx(path, source, force, progress))
+        with download_progress() as watch:
+            scaffolds.append(scaffold_densenet_onnx(path, source, force, partial(watch, "densenet-7.onnx")))
         if ensemble:
             scaffolds += [one for model in list(scaffolds) for one in scaffold_pictures(path, model.name, force)]
     show_tree(path, scaffolds)
@@ -86,9 +94,15 @@ def init(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The ONNX file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The model's file or folder, its address (https://...), or hf:ORG/NAME[/FILE][@REVISION].",
+        ),
+    ],
     name: Annotated[
-        str | None, typer.Option(help="The model's name. [default: the file's]", show_default=False)
+        str | None, typer.Option(help="The model's name. [default: the file's or folder's]", show_default=False)
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names, one a line, for a classifier.")
@@ -101,25 +115,58 @@ def add(
             show_default=False,
         ),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What is to run it, as openvino for an ONNX file. [default: as the model tells]"
+        ),
+    ] = "",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME:TYPE:SHAPE",
+            help="What a TorchScript file does not say of an input: x:FP32:-1,3,224,224, -1 for what varies (repeatable).",
+        ),
+    ] = None,
     model_repository: Repository = DEFAULT_REPOSITORY,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that exists.")] = False,
 ) -> None:
-    """Make a model folder from an ONNX file: inputs, outputs and batching are read from its graph.
+    """Make a model folder from a file or folder: its backend, inputs, outputs and batching are read from the model.
 
     \b
     Examples:
       tcli repo add resnet50.onnx
+      tcli repo add saved_model/
+      tcli repo add resnet50.onnx --backend openvino
+      tcli repo add scripted.pt --input x:FP32:-1,3,224,224
       tcli repo add export/model.onnx --name my_model --max-batch-size 16
       tcli repo add classifier.onnx --labels classes.txt
+      tcli repo add https://host/models/resnet50.onnx
+      tcli repo add hf:ORG/NAME
+      tcli repo add hf:ORG/NAME/onnx/model_quantized.onnx@main --name small
     """
-    from tcli_server.zoo import add_onnx_model
+    from tcli_server.zoo import add_model
+    from triton_cli.model_source import model_on_disk
 
     with told(model_repository, "replace it with --force, or give another name with --name"):
-        added = add_onnx_model(file, model_repository, name, labels, max_batch_size, force)
+        found = model_on_disk(model, model_repository, name, force)
+        added = add_model(
+            found.path,
+            model_repository,
+            name or found.name,
+            labels,
+            max_batch_size,
+            force,
+            found.comments,
+            found.beside,
+            tuple(inputs or ()),
+            backend,
+        )
     console = out()
     console.print(printable(f"added {added.config.name} to {model_repository}\n"), markup=False)
     console.print(printable((added.path / "config.pbtxt").read_text("utf-8")), markup=False)
-    for note in added.notes:
+    for note in (*found.notes, *added.notes):
         console.print(printable(f"note: {note}"), markup=False)
     suggest("tcli serve", model_repository)
 
@@ -166,18 +213,25 @@ def check(
     backend_directory: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of Python-based backends, as 'tcli serve' takes it.")
     ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also run each model: does a batch give what its items give alone?")
+    ] = False,
+    deep_timeout: Annotated[
+        float, typer.Option(metavar="SECS", min=0.1, help="How long --deep may take for a version of a model.")
+    ] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:
     """Find everything that is wrong with the models of a repository, before a server does.
 
     Loads every model as a server would and tells all problems at once, each with file, line, field, what was found,
-    what was expected and how to fix it. The exit status is 1 where a server could not load a model; what is only worth
-    knowing is a note.
+    what was expected and how to fix it. The exit status is 1 where a server could not load a model, or where --deep finds
+    batches that answer wrongly; what is only worth knowing is a note.
 
     \b
     Examples:
       tcli repo check
       tcli repo check densenet_onnx
+      tcli repo check --deep
       tcli repo check --model-repository /srv/models --json
     """
     from tcli_server.models.check import check_repositories, checked_models
@@ -191,13 +245,35 @@ def check(
         checked = checked_models(repositories, model)
         settings = {"": {BACKEND_DIRECTORY: str(backend_directory)}} if backend_directory is not None else None
         problems = check_repositories(repositories, model, settings)
+        proofs = _proofs(repositories, checked, settings, deep_timeout) if deep else []
+        problems += [proof.problem for proof in proofs if proof.problem is not None]
     if as_json:
-        document = {"models": checked, "problems": [problem_document(problem) for problem in problems]}
+        document: dict[str, Any] = {
+            "models": checked,
+            "problems": [problem_document(problem) for problem in problems],
+        }
+        if deep:
+            document["batches"] = [proof_document(proof) for proof in proofs]
         typer.echo(json.dumps(document, indent=2))
     else:
+        show_proofs(proofs)
         show_problems(problems, checked, paths)
     if any(problem.blocks for problem in problems):
         raise typer.Exit(1)
+
+
+def _proofs(
+    repositories: "Repositories", models: list[str], settings: "BackendConfig | None", limit: float
+) -> "list[Proof]":
+    """What running the models showed; says which is being run where somebody watches."""
+    from tcli_server.proof import prove_repositories
+
+    with err().status("") as status:
+
+        def begin(model: str) -> None:
+            status.update(f"running {escaped(model)} alone and in batches ...")
+
+        return list(prove_repositories(repositories, models, settings, limit, begin))
 
 
 @contextmanager
@@ -225,33 +301,6 @@ def told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _download_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; one line instead where stderr is no terminal."""
-    console = err()
-    if not console.is_terminal:
-        told: list[int] = []
-
-        def tell_once(_: int, total: int) -> None:
-            if not told:
-                told.append(total)
-                console.print(f"downloading densenet-7.onnx ({total / 1e6:.0f} MB)")
-
-        yield tell_once
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("densenet-7.onnx"), *columns, console=console, transient=True) as bar:
-        task = bar.add_task("", start=False)  # it pulses while nothing has answered yet
-
-        def update(done: int, total: int) -> None:
-            bar.start_task(task)
-            bar.update(task, completed=done, total=total)
-
-        yield update
 
 
 def suggest(command: str, repository: Path) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from triton_cli import serve_settings as settings
 from triton_cli.console import err, fail, warn
+from triton_cli.model_source import served_repository
 from triton_cli.serve_process import StopSignal, leave
 from triton_cli.triton_options import Switch, switch
 
@@ -27,6 +28,16 @@ def _choice(panel: str, text: str, *names: str, metavar: str | None = None, **mo
 
 
 def serve(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="hf:ORG/NAME|URL",
+            help="A model to fetch (hf:ORG/NAME[/FILE][@REVISION] or an address), to add to a repository of its own in the "
+            "cache folder, and to serve.",
+            rich_help_panel=_MODELS,
+            show_default=False,
+        ),
+    ] = None,
     model_repository: Annotated[
         list[Path] | None,
         _choice(
@@ -248,6 +259,7 @@ def serve(
       tcli serve
       tcli serve --model-repository models --http-port 9000 --allow-metrics=false
       tcli serve --model-control-mode explicit --load-model densenet_onnx
+      tcli serve hf:ORG/NAME
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
     model_control_mode = model_control_mode.lower()
@@ -255,6 +267,8 @@ def serve(
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
+    if source is not None:
+        model_repository = [served_repository(source), *(model_repository or [])]
     stop = StopSignal()
 
     from tcli_server.models.on_demand_options import OnDemandOptions

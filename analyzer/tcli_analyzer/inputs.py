@@ -1,10 +1,11 @@
 """Random requests shaped by a model's configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
+from tcli_server.backends.registry import backend, is_installed, kind_of
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.random_tensor import random_tensor
 
@@ -44,6 +45,8 @@ def random_requests(
 ) -> list[Inputs]:
     """`count` different requests, as a client of this configuration sends them.
 
+    Values are random, unless the model's backend has examples of what it takes.
+
     Args:
         config: complete configuration; with `max_batch_size` > 0 every tensor gets a leading dimension of `items`.
         shapes: shape of each input without the batch dimension.
@@ -51,10 +54,18 @@ def random_requests(
     """
     random = np.random.default_rng(seed)
     batch = (items,) if config.max_batch_size else ()
-    return [
-        {
-            tensor.name: random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, (*batch, *shapes[tensor.name]), random)
-            for tensor in config.input
-        }
-        for _ in range(count)
-    ]
+    examples = _examples(config)
+
+    def item(tensor: ModelInput) -> np.ndarray:
+        shape = (*batch, *shapes[tensor.name])
+        if tensor.name in examples:
+            return np.stack([examples[tensor.name](random) for _ in range(items)]).reshape(shape)
+        return random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, shape, random)
+
+    return [{tensor.name: item(tensor) for tensor in config.input} for _ in range(count)]
+
+
+def _examples(config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
+    """As `Backend.examples`; none of a backend that is a folder of Python code."""
+    kind = kind_of(config.backend)
+    return backend(kind.name).examples(config) if kind is not None and is_installed(kind) else {}

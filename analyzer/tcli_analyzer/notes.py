@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from tcli_analyzer.subject import Subject
-from tcli_server.backends.onnxruntime.batch_proof import BatchCheck
 from tcli_server.hardware.cores import usable_cores
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def model_notes(subject: Subject) -> list[str]:
             if subject.batchable.edits
             else "takes batches although its config does not"
         )
-        notes.append(f"the model is {how}; checked: {_checked(subject.batchable.check)}")
+        notes.append(f"the model is {how}; checked: {subject.batchable.check.sentence}")
     if subject.not_batchable:
         notes.append(f"batch sizes are not swept, the model cannot be made batchable: {subject.not_batchable}")
     elif subject.wrong_batches:
@@ -52,7 +51,7 @@ def model_notes(subject: Subject) -> list[str]:
             f"{subject.unchecked}"
         )
     elif subject.check is not None and subject.batchable is None:
-        notes.append(f"checked: {_checked(subject.check)}")
+        notes.append(f"checked: {subject.check.sentence}")
     if subject.guessed:
         notes.append(
             f"variable dimensions of {', '.join(subject.guessed)} are measured as 1; --shape NAME:d1,d2 sets others"
@@ -63,12 +62,6 @@ def model_notes(subject: Subject) -> list[str]:
     if usable_cores() == 1:
         notes.append("only one core is usable here: load generator and model share it")
     return notes
-
-
-def _checked(check: BatchCheck) -> str:
-    sizes = ", ".join(map(str, check.sizes))
-    difference = f"within {check.difference:.1g} of the largest value" if check.difference else "to the last bit"
-    return f"batches of {sizes} give what single items give, {difference}"
 
 
 def result_notes(analysis: "Analysis") -> list[str]:

@@ -119,4 +119,6 @@ def _batchable(analysis: Analysis) -> dict[str, Any]:
         "checked_batch_sizes": list(subject.check.sizes) if subject.check else [],
         "wrong_batches": subject.wrong_batches,
         "reason_if_unchecked": subject.unchecked,
+        "verdict": subject.verdict.outcome if subject.verdict else None,
+        "largest_difference": subject.verdict.difference if subject.check and subject.verdict else None,
     }

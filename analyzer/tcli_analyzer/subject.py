@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_analyzer.batching import BatchableModel, make_batchable
+from tcli_analyzer.batching import BatchableModel, NotBatchableError, make_batchable
 from tcli_analyzer.configuration import (
     Configuration,
     fill_gaps,
@@ -19,18 +19,12 @@ from tcli_analyzer.configuration import (
 )
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
-from tcli_server.backends.onnxruntime.batch_proof import (
-    BatchCheck,
-    NotBatchableError,
-    UncheckedBatchError,
-    check_batching,
-    smallest_item,
-)
 from tcli_server.errors import NotFoundError, ServerError
+from tcli_server.proof import SIZES, Verdict, find_shapes_apart, prove_apart
 from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config, read_config_file
 
 ONNX_BACKEND = "onnxruntime"
-"""The backend whose model files can be run here alone, to be checked and rewritten."""
+"""The backend whose model files can be rewritten."""
 
 
 class NotAnalyzableError(Exception):
@@ -57,9 +51,7 @@ class Subject:
         guessed: inputs with -1 dimensions that were taken as 1.
         batchable: the rewritten model file, if one was needed and possible.
         not_batchable: why batch sizes are not swept; empty if they are.
-        check: how batches were compared with single items; None where that was not possible or they differ.
-        wrong_batches: how a batch of a model that batches differs from single items; empty if it does not.
-        unchecked: why that could not be found out; empty if it could.
+        verdict: how batches compare with single items; None for a model that takes none.
     """
 
     folder: ModelFolder
@@ -70,9 +62,25 @@ class Subject:
     guessed: tuple[str, ...]
     batchable: BatchableModel | None
     not_batchable: str
-    check: BatchCheck | None = None
-    wrong_batches: str = ""
-    unchecked: str = ""
+    verdict: Verdict | None = None
+
+    @property
+    def check(self) -> Verdict | None:
+        """How batches were compared with single items; None where that was not possible or they differ."""
+        return self.verdict if self.verdict is not None and self.verdict.outcome == "ok" else None
+
+    @property
+    def wrong_batches(self) -> str:
+        """How a batch of a model that batches differs from single items; empty if it does not."""
+        return self._reason_of("wrong")
+
+    @property
+    def unchecked(self) -> str:
+        """Why that could not be found out; empty if it could."""
+        return self._reason_of("unchecked")
+
+    def _reason_of(self, outcome: str) -> str:
+        return self.verdict.reason if self.verdict is not None and self.verdict.outcome == outcome else ""
 
     def batch_sizes(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """Those of the wanted sizes that may be recommended: 1 if batches are wrong, none above the owner's if unchecked."""
@@ -84,12 +92,9 @@ class Subject:
 
         Names every input whose variable dimensions were taken as 1. Takes a moment: usual sizes are tried.
         """
-        if not self.guessed or self.complete.backend != ONNX_BACKEND or _is_ragged(self.complete):
+        if not self.guessed:
             return ""
-        file = served_model_file(self.folder, self.complete)
-        found = smallest_item(
-            file, _graph_shapes(self.complete, self.shapes, self.guessed), bool(self.complete.max_batch_size)
-        )
+        found = find_shapes_apart(self.folder, shapes=_given(self.complete, self.shapes, self.guessed))
         dims = {tensor.name: tensor.dims for tensor in self.complete.input}
         options = []
         for name in self.guessed:
@@ -172,44 +177,51 @@ def examine(
     resolved, guessed = resolve_shapes(complete, shapes)
     written = read_config(folder.config_path) if folder.config_path.exists() else ModelConfig()
     base = fill_gaps(written, complete)
-    batchable, reason, check, wrong, unchecked = None, "", None, "", ""
+    batchable, reason, verdict = None, "", None
     if complete.max_batch_size:
         note("checking on random items that a batch gives what single items give ...")
-        try:
-            check = _check_batches(folder, complete, resolved, guessed)
-        except UncheckedBatchError as error:
-            unchecked = str(error)
-        except NotBatchableError as error:
-            wrong = str(error)
+        verdict = _check_batches(folder, complete, resolved, guessed)
     else:
         note("max_batch_size is 0: trying to make the model batchable in a working copy ...")
         try:
             batchable = _try_batchable(folder, complete, resolved, guessed, workspace)
-            check = batchable.check
+            verdict = batchable.check
             base = split_batch_dimension(base)
             _choose_version(base, folder, complete, bool(batchable.edits))
         except NotBatchableError as error:
             reason = str(error)
     instances = instance_count(complete)
     label = f"current ({label_of(complete.max_batch_size, instances)})"
-    wrong_own = bool(wrong) and complete.max_batch_size > 1
+    wrong_own = verdict is not None and verdict.outcome == "wrong" and complete.max_batch_size > 1
     config = fill_gaps(written, complete)
     own = Configuration(label, complete.max_batch_size, instances, config, current=True, wrong_batches=wrong_own)
-    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, check, wrong, unchecked)
+    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, verdict)
 
 
 def _check_batches(
     folder: ModelFolder, complete: ModelConfig, shapes: Mapping[str, tuple[int, ...]], guessed: Sequence[str]
-) -> BatchCheck:
-    """Compare batches of a model that takes them with single items, whatever its configuration says of it."""
-    if complete.backend != ONNX_BACKEND:
-        raise UncheckedBatchError(f"only ONNX models can be checked, this one is for the backend '{complete.backend}'")
-    if _is_ragged(complete):
-        raise UncheckedBatchError(
-            "its requests are not rows of a batch (allow_ragged_batch, batch_input, batch_output)"
-        )
-    file = served_model_file(folder, complete)
-    return check_batching(file, file, _graph_shapes(complete, shapes, guessed))
+) -> Verdict:
+    """Compare batches of a model that takes them with single items, those that its configuration does not allow as well."""
+    given = _given(complete, shapes, guessed)
+    if complete.max_batch_size < max(SIZES):
+        larger = ModelConfig()
+        larger.CopyFrom(complete)
+        larger.max_batch_size = max(SIZES)
+        verdict = prove_apart(folder, config=larger, shapes=given)
+        if verdict.outcome != "unchecked":
+            return verdict
+    return prove_apart(folder, shapes=given)
+
+
+def _given(
+    config: ModelConfig, shapes: Mapping[str, tuple[int, ...]], guessed: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of those inputs whose variable dimensions the user has given."""
+    return {
+        one.name: shapes[one.name][-len(one.dims) :]
+        for one in config.input
+        if -1 in one.dims and one.name not in guessed
+    }
 
 
 def _is_ragged(config: ModelConfig) -> bool:

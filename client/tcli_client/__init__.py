@@ -24,6 +24,7 @@ from tcli_client.errors import (
     UnavailableError,
     UnsupportedError,
     UrlError,
+    VideoError,
     WrongProtocolError,
 )
 from tcli_client.image_model import ImageModel
@@ -59,6 +60,7 @@ __all__ = [
     "UnavailableError",
     "UnsupportedError",
     "UrlError",
+    "VideoError",
     "WrongProtocolError",
     "choose_encoded_model",
     "choose_image_model",

@@ -21,11 +21,12 @@ from tcli_client.errors import (
     RequestTimeoutError,
     WrongProtocolError,
 )
+from tcli_client.fitting import Values
 from tcli_client.image_model import ImageModel
 from tcli_client.preprocess import Scaling, check_scaling, preprocess
 from tcli_client.scores import Classification, parse_classes, parse_flattened_classes, rank
 from tcli_client.tensors import Array
-from tcli_client.transport import Inference, Output, Transport
+from tcli_client.transport import Answer, Inference, Output, Transport
 
 _EXTENSION = "classification"
 _EXTENSION_LIMIT = 1_000_000
@@ -47,6 +48,18 @@ class ImageResult:
     file: str
     classes: tuple[Classification, ...] = ()
     error: ClientError | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """An inference, and how its answer is read.
+
+    Attributes:
+        classes_of: the ranked classes of each picture; raises WrongProtocolError where the answer holds none.
+    """
+
+    inference: Inference
+    classes_of: Callable[[Answer], Sequence[Sequence[Classification]]]
 
 
 class Classifier:
@@ -110,27 +123,39 @@ class Classifier:
 
     def _ask(self, pictures: list[Array], classes: int) -> Sequence[Sequence[Classification]]:
         """The ranked classes of each picture."""
+        question = self.question(pictures, classes)
+        return question.classes_of(self.server.infer(question.inference))
+
+    def question(self, pictures: Sequence[Array], classes: int) -> Question:
+        """What to ask the server about pictures in the form that the model takes, at most as many as go into a request.
+
+        Args:
+            classes: how many to ask for, of each picture; an answer may hold more.
+        """
         model, wanted = self.model, len(pictures)
         tensor = pictures[0] if model.batching.kind == "none" else np.stack(pictures)
         if model.batching.fixed > wanted:
             tensor = np.concatenate(
                 [tensor, np.zeros((model.batching.fixed - wanted, *tensor.shape[1:]), tensor.dtype)]
             )
+        pictures_sent = len(tensor) if model.batching.kind != "none" else 1
         flattened = model.batching.kind == "explicit" and len(tensor) > 1
         k = len(tensor) * model.class_count if flattened else classes
         by_server = self.ranked_by_server and 0 < k <= _EXTENSION_LIMIT
+
+        def classes_of(answer: Answer) -> Sequence[Sequence[Classification]]:
+            try:
+                array = answer.outputs[model.output]
+                if by_server and flattened:
+                    return parse_flattened_classes(array.ravel(), wanted, model.class_count)
+                if by_server:
+                    return [parse_classes(row) for row in array.reshape(wanted, -1)]
+                return [rank(row, classes) for row in array.reshape(pictures_sent, -1)[:wanted]]
+            except (KeyError, ValueError) as problem:
+                raise WrongProtocolError(f"the answer of {self.server.address} holds no classes: {problem}") from None
+
         output = Output(model.output, k if by_server else 0)
-        answer = self.server.infer(Inference(model.name, {model.input: tensor}, [output], self._version))
-        try:
-            array = answer.outputs[model.output]
-            if by_server and flattened:
-                return parse_flattened_classes(array.ravel(), wanted, model.class_count)
-            if by_server:
-                return [parse_classes(row) for row in array.reshape(wanted, -1)]
-            rows = array.reshape(len(tensor) if model.batching.kind != "none" else 1, -1)
-            return [rank(row, classes) for row in rows[:wanted]]
-        except (KeyError, ValueError) as problem:
-            raise WrongProtocolError(f"the answer of {self.server.address} holds no classes: {problem}") from None
+        return Question(Inference(model.name, {model.input: tensor}, [output], self._version), classes_of)
 
 
 class ImageClassifier(Classifier):
@@ -166,7 +191,7 @@ class ImageClassifier(Classifier):
         self,
         files: Iterable[str | os.PathLike[str]],
         classes: int = 1,
-        scaling: Scaling | None = None,
+        scaling: Scaling | Values | None = None,
         batch_size: int = 1,
         in_flight: int = 1,
     ) -> Iterator[ImageResult]:

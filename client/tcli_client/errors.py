@@ -11,8 +11,9 @@
     │   ├── UnsupportedError
     │   └── UnavailableError
     ├── ImageError               a file is not a picture that can be read
+    ├── VideoError               a file is not a video that can be read, or not to its end
     ├── NotAClassifierError      the model does not take a picture or does not answer with classes
-    └── OptionError              scaling or batch size do not go with the model
+    └── OptionError              scaling or batch size do not go with the model, a video not with the protocol
 
 Each transport maps its own status to these in one table.
 """
@@ -76,6 +77,10 @@ class UnavailableError(AnswerError):
 
 class ImageError(ClientError):
     """A file is not a picture that can be read."""
+
+
+class VideoError(ClientError):
+    """A file is not a video that can be read, or not to its end."""
 
 
 class NotAClassifierError(ClientError):

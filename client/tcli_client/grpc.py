@@ -1,7 +1,8 @@
 """The gRPC transport: grpcio and Triton's generated stubs, tensors as raw contents."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -19,6 +20,7 @@ from tcli_client.errors import (
     UnsupportedError,
     WrongProtocolError,
 )
+from tcli_client.patience import Patience
 from tcli_client.tensors import Array, datatype_of, from_raw, from_values, to_raw
 from tcli_client.transport import Answer, Inference, Transport
 
@@ -109,24 +111,21 @@ class GrpcTransport(Transport):
         self._ask(self._stub.RepositoryModelUnload, request)
 
     def infer(self, inference: Inference) -> Answer:
-        request = service_pb2.ModelInferRequest(
-            model_name=inference.model, model_version=inference.version, id=inference.id
-        )
-        for name, array in inference.inputs.items():
-            request.inputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
-            request.raw_input_contents.append(to_raw(array))
-        for output in inference.outputs:
-            wanted = request.outputs.add(name=output.name)
-            if output.classes:
-                wanted.parameters["classification"].int64_param = output.classes
-        response = self._ask(self._stub.ModelInfer, request)
-        try:
-            outputs = {output.name: _array(response, index) for index, output in enumerate(response.outputs)}
-        except ValueError as problem:
-            raise WrongProtocolError(
-                f"the answer of {self.address} is not a V2 inference response: {problem}"
-            ) from None
-        return Answer(response.model_name, response.model_version, response.id, outputs)
+        return self._answer(self._ask(self._stub.ModelInfer, _request(inference)))
+
+    def stream(self, inferences: Iterator[Inference]) -> Generator[Answer | AnswerError, None, None]:
+        call = self._stub.ModelStreamInfer(map(_request, inferences))
+        with Patience(self._timeout, call.cancel) as patience:
+            try:
+                while (response := patience.of(partial(next, call, None))) is not None:
+                    if response.error_message:
+                        yield AnswerError(response.error_message, grpc.StatusCode.UNKNOWN.name)
+                    else:
+                        yield self._answer(response.infer_response)
+            except grpc.RpcError as problem:
+                raise self._late() if patience.lost else self._error(problem) from None
+            finally:
+                call.cancel()
 
     def close(self) -> None:
         self._channel.close()
@@ -137,10 +136,22 @@ class GrpcTransport(Transport):
         except grpc.RpcError as problem:
             raise self._error(problem) from None
 
+    def _answer(self, response: service_pb2.ModelInferResponse) -> Answer:
+        try:
+            outputs = {output.name: _array(response, index) for index, output in enumerate(response.outputs)}
+        except ValueError as problem:
+            raise WrongProtocolError(
+                f"the answer of {self.address} is not a V2 inference response: {problem}"
+            ) from None
+        return Answer(response.model_name, response.model_version, response.id, outputs)
+
+    def _late(self) -> RequestTimeoutError:
+        return RequestTimeoutError(f"{self.address} did not answer within {self._timeout:g} s")
+
     def _error(self, problem: Any) -> ClientError:
         code, details = problem.code(), problem.details() or ""
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return RequestTimeoutError(f"{self.address} did not answer within {self._timeout:g} s")
+            return self._late()
         if code == grpc.StatusCode.UNAVAILABLE:
             return self._unavailable(details)
         if code == grpc.StatusCode.UNIMPLEMENTED and not details.strip():
@@ -161,6 +172,20 @@ class GrpcTransport(Transport):
         if "ocket closed" in details or "onnection reset" in details:
             return ServerUnreachableError(f"the connection to {self.address} was lost")
         return UnavailableError(details, "UNAVAILABLE")
+
+
+def _request(inference: Inference) -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(
+        model_name=inference.model, model_version=inference.version, id=inference.id
+    )
+    for name, array in inference.inputs.items():
+        request.inputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+        request.raw_input_contents.append(to_raw(array))
+    for output in inference.outputs:
+        wanted = request.outputs.add(name=output.name)
+        if output.classes:
+            wanted.parameters["classification"].int64_param = output.classes
+    return request
 
 
 def _array(response: service_pb2.ModelInferResponse, index: int) -> Array:

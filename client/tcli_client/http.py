@@ -1,7 +1,7 @@
 """The HTTP transport: httpx, tensors as binary data behind the JSON header."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from tcli_client.errors import (
     AnswerError,
     InvalidRequestError,
     NotFoundError,
+    OptionError,
     RequestTimeoutError,
     ServerUnreachableError,
     UnavailableError,
@@ -96,6 +97,9 @@ class HttpTransport(Transport):
             headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}
         path = f"{_model_path(inference.model, inference.version)}/infer"
         return self._answer(self._asked("POST", path, content=b"".join([header, *blobs]), headers=headers))
+
+    def stream(self, inferences: Iterator[Inference]) -> Generator[Answer | AnswerError, None, None]:  # noqa: ARG002
+        raise OptionError("HTTP has no streams of requests", "ask over gRPC")
 
     def close(self) -> None:
         self._client.close()

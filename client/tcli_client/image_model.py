@@ -1,5 +1,6 @@
 """What a model's metadata and configuration say about classifying pictures with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tcli_client.classifier_model import Batching, ClassifierModel
 from tcli_client.errors import NotAClassifierError
+from tcli_client.fitting import Fitting, Values
+from tcli_client.picture_parameters import PREFIX, PictureParameters, read_parameters
 from tcli_client.preprocess import Layout, PictureFormat, Scaling
 from tcli_client.tensors import BYTES, DTYPES
 
@@ -39,7 +42,7 @@ class ImageModel(ClassifierModel):
     """
 
     form: PictureFormat
-    scaling: Scaling
+    scaling: Scaling | Values
 
 
 def image_model(metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None) -> ImageModel:
@@ -88,8 +91,8 @@ class _Reading:
             raise self._unfit(f"its input '{source.name}' is of type {source.datatype}, not of pixel values")
         self._check_scores(target)
         batching, dims = self._batching(list(source.shape))
-        form = self._form(source, dims)
         parameters = {key: value.string_value for key, value in self.config.parameters.items()}
+        form, said = self._form(source, dims, parameters)
         return ImageModel(
             name=self.metadata.name,
             versions=tuple(self.metadata.versions),
@@ -99,7 +102,7 @@ class _Reading:
             output=target.name,
             output_datatype=target.datatype,
             class_count=self._class_count(target, batching),
-            scaling=self._scaling(parameters.get(SCALING_PARAMETER), source.datatype),
+            scaling=said.values or self._scaling(parameters.get(SCALING_PARAMETER), source.datatype),
             placeholder=parameters.get(PLACEHOLDER_PARAMETER, ""),
             labelled=any(output.label_filename for output in self.config.output),
             notes=tuple(self.notes),
@@ -160,17 +163,40 @@ class _Reading:
         # A server without the configuration extension may well batch: both kinds take the same requests.
         return Batching("explicit" if self.known else "server", None), shape[1:]
 
-    def _form(self, source: service_pb2.ModelMetadataResponse.TensorMetadata, dims: list[int]) -> PictureFormat:
+    def _form(
+        self,
+        source: service_pb2.ModelMetadataResponse.TensorMetadata,
+        dims: list[int],
+        parameters: Mapping[str, str],
+    ) -> tuple[PictureFormat, PictureParameters]:
         if len(dims) != 3:
             raise self._unfit(f"its input '{source.name}' has shape {list(source.shape)}, not that of a picture")
         layout = self._layout(source.name, dims)
         channels, height, width = _by_layout(dims, layout)
         if channels not in (1, 3):
             raise self._unfit(f"its input '{source.name}' has {channels} channels, not 3 (RGB) or 1 (grey)")
+        said = read_parameters(parameters, channels)
+        self.notes += [f"model '{self.metadata.name}': {note}" for note in said.notes]
         if min(height, width) < 0:
-            self.notes.append(f"model '{self.metadata.name}' takes pictures of any size: {DEFAULT_SIDE} is used")
-            height, width = (side if side > 0 else DEFAULT_SIDE for side in (height, width))
-        return PictureFormat(height, width, channels, layout, source.datatype)
+            if said.size is None:
+                self.notes.append(f"model '{self.metadata.name}' takes pictures of any size: {DEFAULT_SIDE} is used")
+            sides = said.size or (DEFAULT_SIDE, DEFAULT_SIDE)
+            height, width = (side if side > 0 else usual for side, usual in zip((height, width), sides, strict=True))
+        form = PictureFormat(
+            height, width, channels, layout, source.datatype, self._fitting(said, height, width), said.is_bgr
+        )
+        return form, said
+
+    def _fitting(self, said: PictureParameters, height: int, width: int) -> Fitting:
+        """The fitting that the configuration says, if it leaves as much of a picture as the model takes."""
+        between = said.fitting.resize_to
+        if between is None or (between[0] >= height and between[1] >= width):
+            return said.fitting
+        self.notes.append(
+            f"model '{self.metadata.name}': {PREFIX}resize_to is {between[0]}x{between[1]}, less than the {height}x{width} that "
+            "it takes: pictures are stretched to that"
+        )
+        return Fitting(interpolation=said.fitting.interpolation)
 
     def _layout(self, name: str, dims: list[int]) -> Layout:
         for config in self.config.input:

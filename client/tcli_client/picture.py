@@ -63,7 +63,7 @@ def read_picture(path: str | os.PathLike[str], mode: str, size: tuple[int, int])
         # What a shell's <(command) gives can be read only once, from its beginning.
         source = BytesIO(file.read_bytes()) if file.is_fifo() else file
         if file.suffix.lower() in RAW_SUFFIXES and is_raw(_head(source), file.suffix.lower()):
-            raise ImageError(*RAW)
+            raise ImageError(RAW.message, RAW.fix)
         with _LIMIT.raised(), Image.open(source, formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
@@ -122,13 +122,13 @@ _LIMIT = _PixelLimit()
 def _decoded(image: Image.Image, mode: str, size: tuple[int, int]) -> Image.Image:
     if image.width * image.height <= _LARGE_PIXELS:
         image.load()
-        return _flattened(ImageOps.exif_transpose(image), mode)
+        return flattened(ImageOps.exif_transpose(image), mode)
     wanted = _DETAIL * max(size)  # of either side: the picture may still be turned
     image.draft(mode, (wanted, wanted))  # a JPEG is decoded at 1/2, 1/4 or 1/8
     with _one_large:
         image.load()
         factor = max(1, min(image.size) // wanted)
-        small = _shrunk(image, factor, mode) if factor > 1 else _flattened(image, mode)
+        small = _shrunk(image, factor, mode) if factor > 1 else flattened(image, mode)
     if exif := image.info.get("exif"):
         small.info["exif"] = exif
     return ImageOps.exif_transpose(small)
@@ -140,11 +140,11 @@ def _shrunk(image: Image.Image, factor: int, mode: str) -> Image.Image:
     rows = factor * max(1, _STRIP_PIXELS // image.width // factor)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        small.paste(_flattened(strip, mode).reduce(factor), (0, top // factor))
+        small.paste(flattened(strip, mode).reduce(factor), (0, top // factor))
     return small
 
 
-def _flattened(image: Image.Image, mode: str) -> Image.Image:
+def flattened(image: Image.Image, mode: str) -> Image.Image:
     """The picture in RGB or grey with 8 bits a sample, on white."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _grey8(image)
@@ -178,7 +178,7 @@ def _not_a_picture(source: Path | BytesIO, suffix: str) -> ImageError:
     kind = unreadable_kind(_head(source), suffix)
     if kind is AVIF and "AVIF" in _formats():
         return ImageError("the picture is truncated or damaged: it begins as an AVIF, but is not a whole one")
-    return ImageError(*kind) if kind else ImageError("not a picture: it is of no known image format")
+    return ImageError(kind.message, kind.fix) if kind else ImageError("not a picture: it is of no known image format")
 
 
 def _head(source: Path | BytesIO, count: int = HEAD_BYTES) -> bytes:

@@ -13,10 +13,15 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 
 
 class Kind(NamedTuple):
-    """Why a file is not read, such as "not a picture: it is an HTML page", and what to do."""
+    """Why a file is not read, such as "not a picture: it is an HTML page", and what to do.
+
+    Attributes:
+        what: the file is, "an HTML page"; empty where it is a picture.
+    """
 
     message: str
     fix: str
+    what: str = ""
 
 
 def _unread(pictures: str, fix: str) -> Kind:
@@ -26,9 +31,10 @@ def _unread(pictures: str, fix: str) -> Kind:
 
 def _other(name: str, fix: str = "") -> Kind:
     """What is no picture."""
-    return Kind(f"not a picture: it is {name}", fix)
+    return Kind(f"not a picture: it is {name}", fix, name)
 
 
+VIDEO = _other("a video", "take a single frame of it, as JPEG or PNG; or ask `tcli infer` for videos alone")
 AVIF = _unread("AVIF pictures", f"{_EXPORT}, or install a Pillow of 11.3 or later")
 RAW = _unread("raw files of cameras", "develop it, or export it as JPEG or PNG")
 
@@ -149,9 +155,9 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (
     ),
     (_brand(b"crx "), RAW),
     (_starts(b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\0MRM"), RAW),
-    (lambda head: head[4:8] == b"ftyp", _other("a video", "take a single frame of it, as JPEG or PNG")),
-    (_starts(b"\x1a\x45\xdf\xa3"), _other("a video", "take a single frame of it, as JPEG or PNG")),
-    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"AVI ", _other("a video", "take a single frame of it")),
+    (lambda head: head[4:8] == b"ftyp", VIDEO),
+    (_starts(b"\x1a\x45\xdf\xa3"), VIDEO),
+    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"AVI ", VIDEO),
     (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", _other("a sound")),
     (_starts(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), _unread("JPEG XL pictures", _EXPORT)),
     (lambda head: b"%PDF-" in head[:1024], _other("a PDF document", "export the page as JPEG or PNG")),

@@ -1,7 +1,7 @@
 """From a picture file to the array that a model takes: size, layout, datatype and scaling of the values."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tcli_client.errors import OptionError
+from tcli_client.fitting import Fitting, Values
 from tcli_client.picture import read_picture
 from tcli_client.tensors import DTYPES, Array
 
@@ -42,6 +43,8 @@ class PictureFormat:
         channels: 3 for RGB, 1 for grey.
         layout: NCHW for [channels, height, width], NHWC for [height, width, channels].
         datatype: V2's name, "FP32".
+        fitting: how a picture gets its size; stretched by default.
+        is_bgr: the order of the channels is B, G, R.
     """
 
     height: int
@@ -49,6 +52,8 @@ class PictureFormat:
     channels: int
     layout: Layout
     datatype: str
+    fitting: Fitting = field(default_factory=Fitting)
+    is_bgr: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,12 +62,22 @@ class PictureFormat:
             return (self.channels, self.height, self.width)
         return (self.height, self.width, self.channels)
 
+    @property
+    def mode(self) -> str:
+        """Pillow's name for pictures of so many channels."""
+        return "L" if self.channels == 1 else "RGB"
 
-def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling) -> Array:
+    @property
+    def reading_size(self) -> tuple[int, int]:
+        """Width and height that a picture needs when it has been read."""
+        return self.fitting.reading_size((self.width, self.height))
+
+
+def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scaling | Values) -> Array:
     """Read a picture and bring it into a model's form.
 
-    Stretched to the model's size without keeping the aspect, bilinear, as Triton's Python image client does it: without
-    EXIF rotation and transparency, FP32 values are the same as that client's.
+    By default stretched to the model's size without keeping the aspect, bilinear, as Triton's Python image client does it:
+    without EXIF rotation and transparency, FP32 values are the same as that client's.
 
     Returns:
         An array of `form.shape` and the dtype of `form.datatype`.
@@ -72,17 +87,28 @@ def preprocess(path: str | os.PathLike[str], form: PictureFormat, scaling: Scali
         OptionError: the datatype cannot hold the scaled values.
     """
     check_scaling(scaling, form)
-    size = (form.width, form.height)
-    picture = read_picture(path, "L" if form.channels == 1 else "RGB", size)
-    pixels = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+    return as_input(read_picture(path, form.mode, form.reading_size), form, scaling)
+
+
+def as_input(picture: Image.Image, form: PictureFormat, scaling: Scaling | Values) -> Array:
+    """What `preprocess` gives, of a picture that has been read.
+
+    Args:
+        picture: of the mode `form.mode`, of any size.
+        scaling: one that `check_scaling` does not refuse.
+
+    Raises:
+        ImageError: it is too small for a model that takes pictures as they are.
+    """
+    pixels = np.asarray(form.fitting.fit(picture, (form.width, form.height)))
     pixels = pixels.reshape(form.height, form.width, form.channels)
-    scaled = _scaled(pixels, scaling, np.float64 if form.datatype == "FP64" else np.float32)
+    scaled = _scaled(pixels, form, scaling, np.float64 if form.datatype == "FP64" else np.float32)
     if form.layout == "NCHW":
         scaled = scaled.transpose(2, 0, 1)
     return np.ascontiguousarray(scaled, dtype=DTYPES[form.datatype])
 
 
-def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
+def check_scaling(scaling: Scaling | Values, form: PictureFormat) -> None:
     """Refuse values that the model's datatype cannot hold, instead of letting them wrap around.
 
     Raises:
@@ -91,9 +117,9 @@ def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
     dtype = DTYPES[form.datatype]
     if dtype.kind not in "iu":
         return
-    if scaling in (Scaling.INCEPTION, Scaling.IMAGENET):
+    if isinstance(scaling, Values) or scaling in (Scaling.INCEPTION, Scaling.IMAGENET):
         raise OptionError(
-            f"{scaling} scaling gives fractions, which the model's {form.datatype} input cannot hold",
+            f"{scaling.value} scaling gives fractions, which the model's {form.datatype} input cannot hold",
             "use scaling NONE",
         )
     lowest, highest = 0, 255
@@ -109,7 +135,17 @@ def check_scaling(scaling: Scaling, form: PictureFormat) -> None:
         )
 
 
-def _scaled(pixels: Array, scaling: Scaling, work: type[np.float32 | np.float64]) -> Array:
+def _scaled(
+    pixels: Array, form: PictureFormat, scaling: Scaling | Values, work: type[np.float32 | np.float64]
+) -> Array:
+    """The model's values, its channels last and in its order."""
+    if isinstance(scaling, Values):
+        return scaling.apply(pixels[:, :, ::-1] if form.is_bgr else pixels, work)
+    named = _named(pixels, scaling, work)
+    return named[:, :, ::-1] if form.is_bgr else named
+
+
+def _named(pixels: Array, scaling: Scaling, work: type[np.float32 | np.float64]) -> Array:
     def constant(value: float | tuple[float, ...]) -> Array:
         return np.asarray(value, dtype=work)
 

@@ -1,7 +1,7 @@
 """How a server is asked, whatever the wire: the interface that the HTTP and the gRPC transport share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -9,6 +9,7 @@ from typing import Self
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tcli_client.address import Address, Protocol, parse_address
+from tcli_client.errors import AnswerError
 from tcli_client.tensors import Array
 
 
@@ -123,6 +124,20 @@ class Transport(ABC):
     @abstractmethod
     def infer(self, inference: Inference) -> Answer:
         """Run one inference and wait for its answer."""
+
+    @abstractmethod
+    def stream(self, inferences: Iterator[Inference]) -> Generator[Answer | AnswerError, None, None]:
+        """Send inferences one after the other on one stream; their answers, or refusals, come in the same order.
+
+        Nothing is read ahead: the next inference is taken as soon as the network takes it, so whoever gives them decides
+        how many are under way. Take an answer only when one is to come: that is what the time-out of each is counted from.
+
+        Args:
+            inferences: taken in a thread of the transport's; must not raise.
+
+        Raises:
+            OptionError: the protocol has no such streams; HTTP has none.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 import psutil
 
@@ -21,6 +21,18 @@ _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} impor
 _END_SECONDS = 5.0
 _MEMORY_SHARE = 0.9
 _LAST_WORDS = 600
+
+
+class Death(NamedTuple):
+    """Why a process ended.
+
+    Attributes:
+        reason: for people.
+        is_own: what ran in it is to blame, as far as that can be told: a server would have ended, too.
+    """
+
+    reason: str
+    is_own: bool
 
 
 class ApartProcess:
@@ -99,18 +111,19 @@ class ApartProcess:
             return f"it needed more memory than there is for it: {self.memory / 2**20:,.0f} MiB"
         return ""
 
-    def death(self) -> str:
-        """Why it came to an end, for people; waits a moment for it to do so."""
+    def death(self) -> Death:
+        """Why it came to an end; waits a moment for it to do so."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
         status = self._process.returncode
         if status is not None and -status == getattr(signal, "SIGKILL", 9):
-            return "the process that ran it was killed (SIGKILL), as the system does when memory runs out"
+            reason = "the process that ran it was killed (SIGKILL), as the system does when memory runs out"
+            return Death(reason, is_own=False)
         how = f"ended with exit status {status}"
         if status is not None and status < 0:
             with contextlib.suppress(ValueError):
                 how = f"was ended by {signal.Signals(-status).name}"
-        return f"the process that ran it {how}, as a server's would" + self._last_words()
+        return Death(f"the process that ran it {how}, as a server's would" + self._last_words(), is_own=True)
 
     def _last_words(self) -> str:
         self._said.seek(0, os.SEEK_END)

@@ -32,11 +32,13 @@ class ModelSignature:
 
     Attributes:
         overridable: inputs that the file has a value for, so that requests may leave them out.
+        most_batch: the largest batch that it takes; None for any.
     """
 
     inputs: tuple[TensorSignature, ...]
     outputs: tuple[TensorSignature, ...]
     overridable: tuple[TensorSignature, ...] = ()
+    most_batch: int | None = None
 
     @property
     def batchable(self) -> bool:

@@ -142,8 +142,14 @@ def test_a_ragged_model_is_swept_up_to_the_batches_that_it_has(tmp_path):
     finished = run(tmp_path / "models", "m", tmp_path / "output")
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2}
     assert not finished.recorder.failures
-    assert any("not rows of a batch" in note for note in finished.recorder.notes)
+    assert any("batches give other answers" in note and "'SEEN_" in note for note in finished.recorder.notes)
     assert "BATCH_ITEM_SHAPE_FLATTEN" in finished.written.config.read_text()
+    config = "\n".join(
+        line for line in ragged_models.config(["OFFSETS"], max_batch_size=2).splitlines() if "SEEN" not in line
+    )
+    write_model(tmp_path / "models", "right", ragged_models.ragged(["OFFSETS"]), config)
+    finished = run(tmp_path / "models", "right", tmp_path / "third")
+    assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2, 4}
     write_model(tmp_path / "models", "one", ragged_models.beside(), ONE)
     finished = run(tmp_path / "models", "one", tmp_path / "other")
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {0}

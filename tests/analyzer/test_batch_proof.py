@@ -9,8 +9,11 @@ import pytest
 from onnx import helper
 
 import batching_models as graphs
+import python_models
+import row_models
 from analysis_runs import Done, Recorder, run
 from measured_points import point
+from tcli_analyzer.analysis import DoesNotRunError
 from tcli_analyzer.recommendation import Goal, Point, recommend
 from tcli_analyzer.search import Grid
 
@@ -168,3 +171,29 @@ def test_the_version_that_is_checked_is_the_newest_by_number(tmp_path):
     done = run(repository, "m", tmp_path / "out", grid=Grid((4,), (1,), (1,)))
     assert done.analysis.subject.wrong_batches == ""
     assert done.analysis.subject.check.difference == 0
+
+
+@pytest.mark.parametrize(("body", "verdict"), [("x * 2", "ok"), ("x - all_of_them.mean(0)", "wrong")])
+def test_models_of_other_backends_are_checked_too(tmp_path, body, verdict):
+    row_models.write_rows(tmp_path / "models", body, "m", "dynamic_batching {}")
+    done = run(tmp_path / "models", "m", tmp_path / "out", grid=Grid((1, 4), (1,), (1,)))
+    document = json.loads(done.written.json.read_text())
+    assert document["batchable"]["verdict"] == verdict
+    assert done.analysis.recommendation.chosen.configuration.max_batch_size == 1 or verdict == "ok"
+    text = (
+        "checked: batches of 2, 3, 8 give"
+        if verdict == "ok"
+        else "so batch sizes above 1 are not recommended: output 'y'"
+    )
+    assert any(text in note for note in document["notes"])
+    assert text.split(":")[0] in done.written.report.read_text()
+
+
+def test_a_shape_is_found_for_models_of_other_backends(tmp_path):
+    """As for ONNX models: the smallest usual size with which a request is answered."""
+    code = row_models.ROWS.replace("{body}", "x if x.shape[1] >= 4 else 1 / 0")
+    config = row_models.python_config().replace("dims: [ 4 ]", "dims: [ -1 ]")
+    python_models.write_python_model(tmp_path / "models", "m", code, config)
+    with pytest.raises(DoesNotRunError) as error:
+        run(tmp_path / "models", "m", tmp_path / "out")
+    assert "--shape x:4" in error.value.fix

@@ -9,8 +9,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper
 
 import fixed_batch_models as graphs
-from tcli_analyzer.batching import make_batchable
-from tcli_server.backends.onnxruntime.batch_proof import NotBatchableError
+from tcli_analyzer.batching import NotBatchableError, make_batchable
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import batching_models
 from tcli_client import Scaling
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
-from tcli_server.zoo import add_onnx_model, scaffold_efficientnet_lite0
+from tcli_server.zoo import add_model, scaffold_efficientnet_lite0
 from triton_cli.infer import ScalingName
 
 COFFEE = Path(__file__).parents[2] / "examples" / "images" / "coffee.jpg"
@@ -153,7 +153,7 @@ def test_a_folder_names_what_it_cannot_read_and_classifies_the_others(folder, co
 def test_a_sound_model_does_not_classify_photos(folder, tmp_path_factory):
     """It takes [1, 16, 96], which could be a grey picture if one did not look at its sides."""
     path = tmp_path_factory.mktemp("sound")
-    add_onnx_model(batching_models.sound_features(path / "alexa.onnx"), path / "models")
+    add_model(batching_models.sound_features(path / "alexa.onnx"), path / "models")
     options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
     with Server(Engine(path / "models"), options) as server:
         ran = infer(folder, "-m", "alexa", "-u", f"127.0.0.1:{server.http_port}", "red.png")

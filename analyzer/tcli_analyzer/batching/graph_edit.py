@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from tcli_server.backends.onnxruntime.batch_proof import NotBatchableError
+from tcli_analyzer.batching.not_batchable import NotBatchableError
 
 BATCH = "batch"
 

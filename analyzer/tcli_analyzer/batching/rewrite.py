@@ -9,7 +9,9 @@ from pathlib import Path
 import onnx
 
 from tcli_analyzer.batching.graph_edit import make_dynamic
-from tcli_server.backends.onnxruntime.batch_proof import BatchCheck, NotBatchableError, check_batching
+from tcli_analyzer.batching.not_batchable import NotBatchableError
+from tcli_server.backends.onnxruntime.batch_proof import check_batching
+from tcli_server.trial import Verdict
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class BatchableModel:
 
     path: Path
     edits: tuple[str, ...]
-    check: BatchCheck
+    check: Verdict
 
 
 def make_batchable(source: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> BatchableModel:
@@ -49,7 +51,10 @@ def make_batchable(source: Path, folder: Path, shapes: Mapping[str, Sequence[int
     path = folder / source.name
     path.write_bytes(model.SerializeToString())
     del model
-    return BatchableModel(path, tuple(edits), check_batching(source, path, shapes))
+    check = check_batching(source, path, shapes)
+    if check.outcome != "ok":
+        raise NotBatchableError(check.reason)
+    return BatchableModel(path, tuple(edits), check)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -92,7 +92,7 @@ class Variant:
             raise InternalError(answer.message)
         if answer is None:
             self._answers.put(None)
-            raise VariantDiedError(self._process.death())
+            raise VariantDiedError(self._process.death().reason)
         return answer
 
     def _read(self) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint, parameter_complaints
+from tcli_server.backends.source import Source
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.request import InferenceRequest, Inputs, Parameter
@@ -50,6 +51,8 @@ class BackendKind:
         other_files: further names of a model's file, or folder, each of which tells that this is the backend.
         is_folder: its models are folders.
         other_platforms: further words for it as `platform:`.
+        source: by what its models are recognised that are not in a repository yet.
+        fields: of the configuration, by their full paths, that only it reads: `optimization.cuda`. Others refuse them.
     """
 
     name: str
@@ -64,6 +67,8 @@ class BackendKind:
     other_files: tuple[str, ...] = ()
     is_folder: bool = False
     other_platforms: tuple[str, ...] = ()
+    source: Source = field(default_factory=Source)
+    fields: tuple[str, ...] = ()
 
     @property
     def platforms(self) -> tuple[str, ...]:
@@ -108,6 +113,8 @@ class Placement:
         gpu: the GPU's index, None for CPU.
         threads: cores that this instance may fill by default.
         by_model: the model itself decides on what it runs (KIND_MODEL).
+        profiles: what it is to use of what the model was optimised for, as the configuration names it; none for any.
+        dla_core: the core of the deep learning accelerator beside the GPU; None for none.
         resources: what it needs for a run, and its `priority`: the larger, the less often it runs; only where runs are
             limited.
     """
@@ -118,6 +125,8 @@ class Placement:
     resources: tuple[Resource, ...] = ()
     priority: int = 1
     by_model: bool = False
+    profiles: tuple[str, ...] = ()
+    dla_core: int | None = None
 
 
 class Host(Protocol):
@@ -203,7 +212,8 @@ class Instance(Protocol):
     Attributes:
         steady: a run takes about as long as any other on inputs of the same shapes, whatever their values, and all of it
             is the calling thread's work. What is steady and quick may run in a server's event loop.
-        lanes: batches that it can run side by side, each in a thread of its own.
+        lanes: batches that it can run side by side, each in a thread of its own. Where each has something of its own to warm
+            up, that of the lane that has rested longest serves the next batch.
     """
 
     steady: bool = False
@@ -309,13 +319,15 @@ class Backend(Protocol):
 
     Attributes:
         kind: how it is named.
-        default_max_batch_size: what auto-completion gives a model that can batch.
+        default_max_batch_size: what auto-completion gives a model that can batch and does not say how much.
         code: the file that runs all models of this backend, which have no model file of their own then; None if each has.
+        only_on_gpu: none of its models runs on a CPU.
     """
 
     kind: BackendKind
     default_max_batch_size: int = 4
     code: Path | None = None
+    only_on_gpu: bool = False
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """What a configuration asks of this backend that it does not know or do; by default every parameter."""
@@ -335,6 +347,21 @@ class Backend(Protocol):
         Raises:
             ServerError: the model says something wrong, or cannot say anything.
         """
+
+    def examples(self, config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:  # noqa: ARG002
+        """Inputs that only special values mean something for, such as a picture's bytes -> what makes one up.
+
+        Each gives an array in the client's shape, without the batch dimension.
+        """
+        return {}
+
+    def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:  # noqa: ARG002
+        """What in a model gives the items of a batch other answers than they get alone; empty where nobody can say.
+
+        Args:
+            shapes: of an item that runs, by input, without the batch dimension.
+        """
+        return ""
 
     def open(self, config: ModelConfig, model_file: Path, placement: Placement, surroundings: Surroundings) -> Instance:
         """Load one instance.

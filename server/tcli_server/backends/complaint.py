@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-_OURS = "tcli_"
+_PREFIX = "tcli_"
 """How parameters begin that are for this toolkit and not for a backend."""
 
 
@@ -36,6 +36,13 @@ class Rule(NamedTuple):
 SWITCH = Rule("true or false", "true", lambda value: value.lower() in ("true", "false", "1", "0"))
 
 
+_IMAGE = "scaling resize resize_to height width interpolation color_format scale mean std"
+_OURS = dict.fromkeys(
+    ("tcli_placeholder", *(f"tcli_image_{key}" for key in _IMAGE.split())), Rule("", "", lambda _: True)
+)
+"""Every parameter of this toolkit's own; whoever reads one judges its value."""
+
+
 def count(expected: str, most: int = 1 << 16, least: int = 0) -> Rule:
     """A whole number from `least` to `most`."""
 
@@ -62,21 +69,39 @@ def parameter_complaints(config: ModelConfig, known: Mapping[str, Rule], backend
         known: by name.
         backend: its name, for the texts.
     """
+    values = {key: one.string_value for key, one in config.parameters.items()}
+    ours = {key: value for key, value in values.items() if key.startswith(_PREFIX)}
+    others = {key: value for key, value in values.items() if key not in ours}
+    written = 'value {{ string_value: "{}" }}'
+    return [
+        *option_complaints("parameters", others, known, f"a parameter of the backend '{backend}'", written),
+        *option_complaints("parameters", ours, _OURS, "a parameter of tcli", written),
+    ]
+
+
+def option_complaints(
+    field: str, values: Mapping[str, str], known: Mapping[str, Rule], whose: str, written: str = 'value: "{}"'
+) -> list[Complaint]:
+    """Options that are not known, or whose values do not fit.
+
+    Args:
+        field: the map that holds them.
+        known: by name; a rule without an example is of what cannot be had.
+        whose: `a parameter of the backend 'NAME'`.
+        written: how a value is written in the configuration.
+    """
     found = []
-    for key, parameter in config.parameters.items():
-        if key.startswith(_OURS):
-            continue
-        field, value = f'parameters["{key}"]', parameter.string_value
+    for key, value in values.items():
+        path = f'{field}["{key}"]'
         rule = known.get(key)
         if rule is None:
-            expected = f"a parameter of the backend '{backend}'"
-            expected += f": {', '.join(sorted(known))}" if known else ", which has none"
+            expected = whose + (f": {', '.join(sorted(known))}" if known else ", which has none")
             near = difflib.get_close_matches(key.lower(), [name.lower() for name in known], 1)
             name = next((name for name in known if near and name.lower() == near[0]), "")
             found.append(
-                Complaint(field, f"'{key}'", expected, f'write "{name}", or remove it' if name else "remove it")
+                Complaint(path, f"'{key}'", expected, f'write "{name}", or remove it' if name else "remove it")
             )
         elif not rule.fits(value):
-            fix = f'write value {{ string_value: "{rule.example}" }}, or remove it'
-            found.append(Complaint(field, f"'{value}'", rule.expected, fix))
+            fix = f"write {written.format(rule.example)}, or remove it" if rule.example else "remove it"
+            found.append(Complaint(path, f"'{value}'", rule.expected, fix))
     return found

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tcli_server.backends import BackendKind
-from tcli_server.backends.registry import backend, installation, is_installed, kinds, version_of
+from tcli_server.backends.registry import BrokenBackendError, backend, installation, is_installed, kinds, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,11 @@ def _listed(kind: BackendKind) -> Listed:
     problem = ""
     if is_installed(kind):
         try:
-            devices = ("CPU", "GPU") if backend(kind.name).runs_on_gpu() else ("CPU",)
-        except Exception as error:  # a library that does not load, in whatever way
+            found = backend(kind.name)
+            devices = (*(() if found.only_on_gpu else ("CPU",)), *(("GPU",) if found.runs_on_gpu() else ()))
+        except BrokenBackendError as error:
+            problem = f"does not load: {error.reason}"
+        except Exception as error:  # of a library that was asked for its devices
             problem = f"does not load: {type(error).__name__}: {error}"
     return Listed(
         kind.name,

@@ -8,21 +8,40 @@ from functools import cache
 from pathlib import Path
 
 from tcli_server.backends import Backend, BackendKind
+from tcli_server.backends.handling import Handling
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.python.kind import PYTHON
 from tcli_server.backends.pytorch.kind import PYTORCH
 from tcli_server.backends.tensorflow.kind import TENSORFLOW
+from tcli_server.backends.tensorrt.kind import TENSORRT
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
+
+
+class BrokenBackendError(InvalidArgumentError):
+    """What a backend needs is installed, but does not load.
+
+    Attributes:
+        reason: what was raised, in one line.
+        fix: what to do.
+    """
+
+    def __init__(self, name: str, reason: str, fix: str) -> None:
+        super().__init__(f"backend '{name}' does not load: {reason}; fix: {fix}")
+        self.reason = reason
+        self.fix = fix
+
 
 GROUP = "tcli.backends"
 """The group of entry points by which packages add backends; each is a `BackendKind`."""
 
+_LONGEST_REASON = 400
+
 _BUILT_IN = (
     TENSORFLOW,
-    BackendKind("tensorrt", "tensorrt_plan", "model.plan"),
+    TENSORRT,
     ONNXRUNTIME,
     OPENVINO,
     PYTORCH,
@@ -106,6 +125,7 @@ def backend(name: str, runtime: str = "", directory: str = "") -> Backend:
 
     Raises:
         InvalidArgumentError: there is none, or what it needs is not installed; says what brings that.
+        BrokenBackendError: what it needs is installed, and cannot be imported.
     """
     kind = kind_of(name)
     is_here = kind is not None and is_installed(kind)
@@ -134,6 +154,14 @@ def names(directory: str = "") -> list[str]:
     return [*here, *(name for name in found if name not in here)]
 
 
+@cache
+def handling(kind: BackendKind) -> Handling:
+    """What is special about a backend's models while they are added; needs nothing that may not be installed."""
+    module, _, name = kind.source.handling.partition(":")
+    made: Handling = getattr(importlib.import_module(module), name)() if module else Handling()
+    return made
+
+
 def settings_of(name: str) -> tuple[str, ...]:
     """What `--backend-config` can tell the backend of that name; one that is a folder has the settings of what runs it."""
     return next((kind.settings for kind in available() if kind.name == name), PYTHON.settings if name else ())
@@ -160,5 +188,19 @@ def _shared(name: str, code: Path) -> Backend:
 @cache
 def _implementation(kind: BackendKind) -> Backend:
     module, _, name = kind.implementation.partition(":")
-    made: Backend = getattr(importlib.import_module(module), name)()
+    try:
+        made: Backend = getattr(importlib.import_module(module), name)()
+    except Exception as error:  # a shared library that is not there, another version of numpy, and whatever else breaks
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
+        LOG.debug("the backend '%s' does not load", kind.name, exc_info=True)
+        raise BrokenBackendError(kind.name, reason, _repair(kind)) from error
     return made
+
+
+def _repair(kind: BackendKind) -> str:
+    """What may bring a backend's module back that is installed and does not load."""
+    for distribution in kind.distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(distribution)
+            return f"pip install --force-reinstall {distribution}, and what the message names"
+    return f"repair the Python module {kind.needs}" if kind.needs else "install the package that brings it again"

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import math
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,11 +108,17 @@ def _open(draft: Draft, version: int) -> list[Problem]:
         return [Problem(error.path, None, "", error.found, error.expected, error.fix)]
     except ServerError as error:
         path = _model_path(draft, version)
-        return [missing.no_model_file(path) or Problem(path, None, "", str(error), "a model that loads", "replace it")]
+        return [missing.no_model_file(path) or _unloadable(path, str(error))]
     except Exception as error:  # as in loading: a backend may raise anything on a strange file
         text = f"{type(error).__name__}: {error}"
         return [Problem(draft.folder.version_path(version), None, "", text, "a model", "export it again")]
     return []
+
+
+def _unloadable(path: Path, text: str) -> Problem:
+    """What cannot be loaded, with the fix that the text may end with."""
+    found, *fix = re.split("[.;] [Ff]ix: ", text, maxsplit=1)
+    return Problem(path, None, "", found, "a model that loads", fix[0] if fix else "replace it")
 
 
 def _model_path(draft: Draft, version: int) -> Path:

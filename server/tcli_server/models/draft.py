@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, BackendKind, Host, Instance, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
-from tcli_server.backends.registry import available, backend, installation, kind_of, names
+from tcli_server.backends.registry import BrokenBackendError, available, backend, installation, kind_of, names
 from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
@@ -166,6 +166,8 @@ class Draft:
         has_file = self.backend is not None and self.backend.code is None
         if has_file and path_fault(self.config.default_model_filename):  # told already
             return
+        if self.backend is not None and self.backend.only_on_gpu and not self.placements:  # told already
+            return
         places = self.placements or [Placement(self.folder.name, None, 1)]
         try:
             instance, _ = self.open(version, places[0])
@@ -264,13 +266,17 @@ class Draft:
         directory = self._settings.get("", {}).get(BACKEND_DIRECTORY, "")
         try:
             self.backend = backend(self.config.backend, self.config.runtime, directory)
+        except BrokenBackendError as error:
+            self._name_backend(f"which does not load here: {error.reason}", "a backend that loads", error.fix)
+            return False
         except InvalidArgumentError:
             self._unsupported_backend(names(directory))
             return False
         return True
 
     def _judge_fields(self) -> None:
-        unsupported = unsupported_problems(self.config, self.folder, self._positions)
+        fields = self.backend.kind.fields if self.backend is not None else ()
+        unsupported = unsupported_problems(self.config, self.folder, self._positions, fields)
         self.malformed = self.malformed or bool(unsupported)
         self._add(unsupported)
 
@@ -304,11 +310,20 @@ class Draft:
         fix = fix or "serve this model with NVIDIA Triton, or export it as {}".format(
             " or ".join(kind.model_file for kind in available() if kind.model_file)
         )
+        self._name_backend("", expected, fix)
+
+    def _name_backend(self, what: str, expected: str, fix: str) -> None:
+        """A problem with the backend itself, at the field that asks for it, or at the file that does.
+
+        Args:
+            what: follows its name; may be empty.
+        """
+        what = what and f", {what}"
         for field, given in (("backend", self.given.backend), ("platform", self.given.platform)):
             if given:
-                self._complain([Complaint(field, f"'{given}'", expected, fix)])
+                self._complain([Complaint(field, f"'{given}'{what}", expected, fix)])
                 return
-        found = f"{self.config.default_model_filename}, a model for the backend '{self.config.backend}'"
+        found = f"{self.config.default_model_filename}, a model for the backend '{self.config.backend}'{what}"
         self._add([Problem(self.folder.path, None, "", found, expected, fix)])
 
     def _check_platform(self, kind: BackendKind) -> None:
@@ -358,7 +373,7 @@ class Draft:
             if config != self.config:
                 problems = [
                     *config_problems(config, self.folder, self._positions),
-                    *unsupported_problems(config, self.folder, self._positions),
+                    *unsupported_problems(config, self.folder, self._positions, self.backend.kind.fields),
                 ]
                 if problems:
                     raise ConfigError([self._placed(problem) for problem in problems])

@@ -1,6 +1,7 @@
 """Where a model's instances run: instance groups completed, bounded by what this machine has, cores divided."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
@@ -37,21 +38,24 @@ def placements(config: ModelConfig) -> list[Placement]:
     threads = max(1, usable_cores() // max(1, on_cpu))
     result = []
     for group in config.instance_group:
-        limits = (
-            tuple(
-                [
-                    Resource(needed.name, needed.count, getattr(needed, "global"))
-                    for needed in group.rate_limiter.resources
-                ]
-            ),
+        needs = [Resource(one.name, one.count, getattr(one, "global")) for one in group.rate_limiter.resources]
+        cores = [device.device_id for device in group.secondary_devices]
+        place = Placement(
+            group.name,
+            None,
+            threads,
+            tuple(needs),
             max(1, group.rate_limiter.priority),
+            group.kind == ModelInstanceGroup.KIND_MODEL,
+            tuple(group.profile),
+            cores[0] if cores else None,
         )
         for index in range(group.count):
+            name = f"{group.name}_{index}"
             if group.kind != ModelInstanceGroup.KIND_GPU:
-                by_model = group.kind == ModelInstanceGroup.KIND_MODEL
-                result.append(Placement(f"{group.name}_{index}", None, threads, *limits, by_model))
+                result.append(replace(place, name=name))
             else:
-                result += [Placement(f"{group.name}_{index}_gpu{gpu}", gpu, threads, *limits) for gpu in group.gpus]
+                result += [replace(place, name=f"{name}_gpu{gpu}", gpu=gpu) for gpu in group.gpus]
     return result
 
 
@@ -61,6 +65,8 @@ def placement_complaints(config: ModelConfig, backend: Backend) -> Iterator[Comp
     for index, group in enumerate(config.instance_group):
         path = f"instance_group[{index}]"
         if group.kind != ModelInstanceGroup.KIND_GPU:
+            if backend.only_on_gpu:
+                yield _no_gpu(f"{path}.kind", ModelInstanceGroup.Kind.Name(group.kind), backend.kind.name, gpus)
             continue
         absent = [gpu for gpu in group.gpus if not 0 <= gpu < gpus]
         if not gpus:
@@ -91,3 +97,11 @@ def placement_complaints(config: ModelConfig, backend: Backend) -> Iterator[Comp
             f"at most {bound} on this machine of {usable_cores()} cores",
             "lower the thread counts, or leave them out: the cores are then divided between the instances",
         )
+
+
+def _no_gpu(field: str, kind: str, backend: str, gpus: int) -> Complaint:
+    expected = f"KIND_GPU: models of the backend '{backend}' run on GPUs only"
+    if gpus:
+        return Complaint(field, kind, expected, "write kind: KIND_GPU, or leave kind out")
+    found = f"{kind} on a machine without an NVIDIA GPU (NVML finds none)"
+    return Complaint(field, found, expected, "serve this model where a GPU is")

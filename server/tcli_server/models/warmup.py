@@ -1,11 +1,12 @@
 """`model_warmup`: requests that every instance runs before its model is READY, as first runs are often slow.
 
-Source: `WarmupData` in Triton's core (backend_model_instance.cc). One departure: random data are values that a model can
-take, not random bytes.
+Source: `WarmupData` in Triton's core (backend_model_instance.cc). Two departures: random data are values that a model can
+take, not random bytes; and an instance that runs several batches side by side runs them on each of its lanes.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from tcli_server.spec import ModelSpec
 
 
 def warm_up(config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instance) -> None:
-    """Run all samples of a complete configuration on one instance; nothing is counted.
+    """Run all samples of a complete configuration on one instance, on all of its lanes at a time; nothing is counted.
 
     Args:
         folder: the model's.
@@ -39,12 +40,26 @@ def warm_up(config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instan
     """
     if not config.model_warmup:
         return
+    for index, sample in enumerate(config.model_warmup):
+        if not sample.batch_size:  # as Triton, which says nothing
+            LOG.warning(
+                "'%s' has a warm-up sample '%s' with batch_size 0, which never runs: write 1",
+                spec.name,
+                sample.name or str(index),
+            )
+    if instance.lanes == 1:
+        _warm_lane(config, spec, folder, instance)
+        return
+    with ThreadPoolExecutor(instance.lanes, f"{spec.name} warm-up") as lanes:
+        for lane in [lanes.submit(_warm_lane, config, spec, folder, instance) for _ in range(instance.lanes)]:
+            lane.result()
+
+
+def _warm_lane(config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instance) -> None:
     maker = _Maker(config, spec, folder)
     executor = executor_for(spec, instance, InferenceStatistics(), maker.states.outputs)
     for index, sample in enumerate(config.model_warmup):
         name = sample.name or str(index)
-        if not sample.batch_size:  # as Triton, which says nothing
-            LOG.warning("'%s' has a warm-up sample '%s' with batch_size 0, which never runs: write 1", spec.name, name)
         start = time.monotonic()
         try:
             for _ in range(max(1, sample.count)):

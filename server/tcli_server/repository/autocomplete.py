@@ -21,7 +21,7 @@ def complete_config(
     """Fill inputs, outputs, max_batch_size and the scheduler from the model file, in place, by Triton's rules.
 
     Nothing is filled where both inputs and outputs are listed. Otherwise a model that can batch gets
-    `default_max_batch_size` where max_batch_size is 0, and `dynamic_batching {}` where it batches and no scheduler is
+    the file's largest batch, or `default_max_batch_size`, where max_batch_size is 0, and `dynamic_batching {}` where it batches and no scheduler is
     chosen. One departure: inputs and outputs come in the file's order, where Triton's order is random.
 
     Raises:
@@ -32,7 +32,8 @@ def complete_config(
     _check_told(config, folder, signature)
     if signature.batchable:
         if config.max_batch_size == 0:
-            config.max_batch_size = max(0, default_max_batch_size)
+            most = signature.most_batch
+            config.max_batch_size = max(0, default_max_batch_size if most is None else most)
         if config.max_batch_size > 1 and not config.WhichOneof("scheduling_choice"):
             config.dynamic_batching.SetInParent()
     elif config.max_batch_size > 0:

@@ -42,6 +42,10 @@ def signature_problems(
         if fixed is not None:
             _no_batch_dimension(fixed, config.max_batch_size, report)
             judge_dims = False
+        most = signature.most_batch
+        if most is not None and config.max_batch_size > most:
+            expected = f"at most {most}, the largest batch that the model file takes"
+            report.add("max_batch_size", f"{config.max_batch_size}", expected, f"write max_batch_size: {most}")
     max_batch_size = config.max_batch_size if judge_dims else None
     meant = _compare("input", config.input, takes, flat, max_batch_size, report)
     _compare("output", config.output, gives, flat, max_batch_size, report)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.repository.entries import is_there
 
 
 @contextlib.contextmanager
@@ -20,8 +21,9 @@ def staged_folder(target: Path, force: bool = False) -> Iterator[Path]:
         AlreadyExistsError: `target` exists and `force` is not given.
         InvalidArgumentError: the folder around `target` cannot be written.
     """
-    if target.exists() and not force:
+    if is_there(target) and not force:
         raise AlreadyExistsError(f"{target} already exists")
+    made = [folder for folder in target.parents if not is_there(folder)]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
@@ -34,11 +36,14 @@ def staged_folder(target: Path, force: bool = False) -> Iterator[Path]:
         _put_in_place(fresh, target, stage / "old", force)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something now
+                folder.rmdir()
 
 
 def _put_in_place(fresh: Path, target: Path, aside: Path, force: bool) -> None:
     try:
-        if force and target.exists():
+        if force and is_there(target):
             target.rename(aside)
         fresh.rename(target)
     except BaseException as error:

@@ -1,6 +1,6 @@
 """What Triton's configuration can say and this server cannot do yet: refused by name, never ignored."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -63,16 +63,21 @@ _SUPPORTED = frozenset(
         "optimization.graph",
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",
-        "optimization.execution_accelerators.gpu_execution_accelerator",
     }
 )
 _BATCH_STRATEGY = "TRITON_BATCH_STRATEGY_PATH"
 
 
-def unsupported_problems(config: ModelConfig, folder: ModelFolder, positions: Positions | None = None) -> list[Problem]:
-    """Every field that is set to something this server does not do yet, by its full path."""
+def unsupported_problems(
+    config: ModelConfig, folder: ModelFolder, positions: Positions | None = None, of_backend: Collection[str] = ()
+) -> list[Problem]:
+    """Every field that is set to something this server does not do yet, by its full path.
+
+    Args:
+        of_backend: fields that the model's backend reads, and others do not.
+    """
     report = Report(folder.config_path, positions)
-    for path, value in _set_fields(config, "", ""):
+    for path, value in _set_fields(config, "", "", _SUPPORTED.union(of_backend)):
         _no_such_field(path, value, report)
     if _BATCH_STRATEGY in config.parameters:
         _no_such_field(f'parameters["{_BATCH_STRATEGY}"]', "a custom batching library", report)
@@ -89,19 +94,19 @@ def _no_such_field(path: str, value: str, report: Report) -> None:
     )
 
 
-def _set_fields(message: Message, path: str, pattern: str) -> Iterator[tuple[str, str]]:
+def _set_fields(message: Message, path: str, pattern: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
     """Path and value of each unsupported field that is set."""
     for field, value in message.ListFields():
         field_path = f"{path}{field.name}"
         field_pattern = f"{pattern}{field.name}"
-        if field_pattern in _SUPPORTED:
+        if field_pattern in known:
             continue
         if field.message_type is None or _is_map(field):
             yield field_path, _short(field, value)
-        elif any(supported.startswith(field_pattern + ".") for supported in _SUPPORTED):
+        elif any(supported.startswith(field_pattern + ".") for supported in known):
             for index, item in enumerate(value if field.is_repeated else [value]):
                 item_path = f"{field_path}[{index}]" if field.is_repeated else field_path
-                yield from _set_fields(item, item_path + ".", field_pattern + ".")
+                yield from _set_fields(item, item_path + ".", field_pattern + ".", known)
         elif field.is_repeated or field.containing_oneof is not None or value.ListFields():
             yield field_path, "a setting"
 

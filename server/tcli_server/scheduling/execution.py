@@ -19,6 +19,9 @@ from tcli_server.spec import ModelSpec, TensorSpec
 Outcome = tuple[InferenceRequest, InferenceResponse | ServerError]
 """A request and what became of it."""
 
+LOST_BATCH = "the model does not keep the batch dimension"
+"""What is said of a model whose outputs have not a row for each item."""
+
 _MOST_COPIED = 1 << 18
 """Bytes whose copying takes so little time that it does not matter whether they are copied."""
 
@@ -248,7 +251,7 @@ class Executor:
             if not array.shape or array.shape[0] != total:
                 raise InternalError(
                     f"output '{name}' of model '{self._spec.name}' has shape {list(array.shape)} for a batch of {total}: "
-                    "the model does not keep the batch dimension, so it needs max_batch_size: 0"
+                    f"{LOST_BATCH}, so it needs max_batch_size: 0"
                 )
 
 

@@ -1,28 +1,15 @@
 """Fetches a published file whose size and hash are known, from the first of several sources that has it."""
 
-import hashlib
 import os
-import queue
-import re
 import sys
-import threading
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
 from tcli_server.errors import UnavailableError
-from tcli_server.file_kind import HEAD_BYTES, mistaken_content
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes that there will be."""
-
-_CHUNK = 1 << 18
-_ATTEMPTS = 5
-_STALL_SECONDS = 30.0
+from tcli_server.zoo.answer import TransferError
+from tcli_server.zoo.expected import Expected
+from tcli_server.zoo.transfer import Progress, new_client, transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +40,6 @@ class DownloadError(UnavailableError):
     def summary(self) -> str:
         """The reasons in one line, each with the host that it is about."""
         return "; ".join(f"{urlsplit(source).hostname or source}: {reason}" for source, reason in self.reasons)
-
-
-class _SourceError(Exception):
-    """This source does not have the right file; ask the next."""
 
 
 def cache_folder() -> Path:
@@ -96,13 +79,13 @@ def fetch(
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{file.name}.part"
+    expected = Expected(file.size, file.sha256)
     reasons: list[tuple[str, str]] = []
-    timeout = httpx.Timeout(_STALL_SECONDS, connect=answer_seconds)
-    with httpx.Client(follow_redirects=True, timeout=timeout, headers={"Accept-Encoding": "identity"}) as client:
+    with new_client(connect_seconds=answer_seconds) as client:
         for url in file.urls:
             try:
-                _download(client, url, file, part, progress, answer_seconds)
-            except _SourceError as error:
+                transfer(client, url, part, expected, name=file.name, progress=progress, answer_seconds=answer_seconds)
+            except TransferError as error:
                 reasons.append((url, str(error)))
                 continue
             part.replace(target)
@@ -115,123 +98,4 @@ def difference(file: RemoteFile, path: Path) -> str | None:
 
     An LFS pointer, an HTML page and the like are named as what they are.
     """
-    try:
-        with path.open("rb") as opened:
-            mistaken = mistaken_content(opened.read(HEAD_BYTES))
-            if mistaken is not None:
-                return mistaken
-            size = path.stat().st_size
-            if size != file.size:
-                return f"{size:,} bytes instead of {file.size:,}" + (" (truncated)" if size < file.size else "")
-            opened.seek(0)
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        return error.strerror or str(error)
-    return None if found == file.sha256 else f"sha256 {found} instead of {file.sha256}"
-
-
-def _download(
-    client: httpx.Client, url: str, file: RemoteFile, part: Path, progress: Progress | None, answer_seconds: float
-) -> None:
-    """Complete the part file from one source, resuming as often as it breaks off but makes headway."""
-    for _ in range(_ATTEMPTS):
-        start = part.stat().st_size if part.exists() else 0
-        if start >= file.size:
-            start = 0
-        try:
-            _stream(client, url, file, part, start, progress, answer_seconds)
-        except httpx.HTTPError as error:
-            if not part.exists() or part.stat().st_size <= start:
-                raise _SourceError(_reason(error)) from None
-            continue
-        wrong = difference(file, part)
-        if wrong is None:
-            return
-        part.unlink()
-        if start == 0:
-            raise _SourceError(f"it sent the wrong file: {wrong}")
-        # The beginning may have come from elsewhere and be the wrong half: try the whole once.
-    raise _SourceError("the connection broke off again and again")
-
-
-def _stream(
-    client: httpx.Client,
-    url: str,
-    file: RemoteFile,
-    part: Path,
-    start: int,
-    progress: Progress | None,
-    answer_seconds: float,
-) -> None:
-    try:
-        request = client.build_request("GET", url, headers={"Range": f"bytes={start}-"} if start else {})
-    except httpx.InvalidURL as error:
-        raise _SourceError(f"not a URL: {error}") from None
-    response = _answer(client, request, answer_seconds)
-    try:
-        if response.status_code not in (200, 206):
-            raise _SourceError(f"HTTP {response.status_code} {response.reason_phrase}".rstrip())
-        if response.status_code == 200:
-            start = 0  # it does not resume, and sends the whole file
-        length = response.headers.get("Content-Length", "")
-        chunks = response.iter_bytes(_CHUNK)
-        first = next(chunks, b"")
-        if start == 0:
-            mistaken = mistaken_content(first[:HEAD_BYTES])
-            if mistaken is not None:
-                raise _SourceError(f"it sent {mistaken}")
-        if length.isdigit() and start + int(length) != file.size:
-            raise _SourceError(f"it offers {start + int(length):,} bytes instead of {file.size:,}")
-        _write(part, start, first, chunks, file.size, progress)
-    finally:
-        response.close()
-
-
-def _write(part: Path, start: int, first: bytes, chunks: Iterable[bytes], size: int, progress: Progress | None) -> None:
-    # Each writer keeps its own place and never appends, so that two downloads of one file do not spoil it.
-    with part.open("r+b" if start else "wb") as opened:
-        opened.seek(start)
-        done = start
-        for chunk in chain((first,), chunks):
-            opened.write(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, size)
-            if done > size:
-                raise _SourceError(f"it sends more than {size:,} bytes")
-
-
-def _answer(client: httpx.Client, request: httpx.Request, seconds: float) -> httpx.Response:
-    """The response to a request, its body unread.
-
-    The request runs in a thread of its own, because looking up a name has no timeout that could be set.
-    """
-    answers: queue.Queue[httpx.Response | httpx.HTTPError] = queue.Queue()
-
-    def send() -> None:
-        try:
-            answers.put(client.send(request, stream=True))
-        except httpx.HTTPError as error:
-            answers.put(error)
-        except RuntimeError:  # the client was closed meanwhile, nobody waits any more
-            return
-
-    threading.Thread(target=send, name="tcli-download", daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise _SourceError(f"no answer within {seconds:g} s") from None
-    if isinstance(answer, httpx.HTTPError):
-        raise answer
-    return answer
-
-
-def _reason(error: httpx.HTTPError) -> str:
-    if isinstance(error, httpx.ConnectTimeout):
-        return "no answer"
-    if isinstance(error, httpx.ConnectError):
-        told = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
-        return f"no connection ({told})" if told else "no connection"
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-        return "the connection broke off"
-    return str(error) or type(error).__name__
+    return Expected(file.size, file.sha256).difference(path)

@@ -18,3 +18,8 @@ def check_model_name(name: str) -> str:
             f"'{name}' cannot name a model: use letters, digits, '_', '-' and '.', not a '.' or '-' in front"
         )
     return name
+
+
+def as_model_name(text: str) -> str:
+    """A name that a model may have, from one that a file or folder has."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("._-") or "model"

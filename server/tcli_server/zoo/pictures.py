@@ -7,13 +7,14 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import TYPE_STRING, ModelConfig, ModelInput, ModelInstanceGroup, ModelOutput
 
 from tcli_server.backends.image.kind import IMAGE
-from tcli_server.backends.image.parameters import DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SIDE, complaints
+from tcli_server.backends.image.parameters import DEFAULT_INPUT, DEFAULT_OUTPUT, DEFAULT_SIDE, RULES, complaints
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
 from tcli_server.repository.config_text import format_config
 from tcli_server.repository.ensemble_rules import ENSEMBLE
 from tcli_server.repository.staging import staged_folder
 from tcli_server.zoo.model_name import check_model_name
+from tcli_server.zoo.picture_parameters import VALUES, carried_parameters, has_values
 from tcli_server.zoo.picture_scaling import scaling_parameters
 
 ENSEMBLE_SUFFIX, PREPROCESS_SUFFIX = "_pictures", "_preprocess"
@@ -35,21 +36,28 @@ class AddedPictures:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class Taken:
     """How a classifier takes a picture.
 
     Attributes:
-        shape: of one picture, without any batch dimension.
+        given: the shape of one picture as the configuration has it, without any batch dimension; -1 where it varies.
+        shape: the same with sizes for what varies.
         dims: as the ensemble hands it over, without the batch dimension of `max_batch_size`.
         max_batch_size: of the two models.
         drops: the classifier's dims begin with a batch dimension of which its configuration does not know.
     """
 
+    given: tuple[int, ...]
     shape: tuple[int, ...]
     dims: tuple[int, ...]
     max_batch_size: int
     drops: bool
     channels_first: bool
+
+    @property
+    def given_picture(self) -> tuple[int, ...]:
+        """Height, width and channels, -1 where they vary."""
+        return (*self.given[1:], self.given[0]) if self.channels_first else self.given
 
 
 def add_pictures(
@@ -76,7 +84,7 @@ def add_pictures(
     """
     name = check_model_name(name or f"{classifier.name}{ENSEMBLE_SUFFIX}")
     notes: list[str] = []
-    taken = _taken(classifier, notes)
+    taken = read_taken(classifier, notes)
     preprocess = _preprocess(classifier, f"{name}{PREPROCESS_SUFFIX}", taken, parameters or {}, scaling, instances)
     ensemble = _ensemble(classifier, name, preprocess, taken)
     for one in (ensemble, preprocess):
@@ -115,7 +123,7 @@ def _write(repository: Path, config: ModelConfig, force: bool, header: str, comm
 def _preprocess(
     classifier: ModelConfig,
     name: str,
-    taken: _Taken,
+    taken: Taken,
     parameters: Mapping[str, str],
     scaling: str | None,
     instances: int,
@@ -128,8 +136,13 @@ def _preprocess(
     config.output.append(output)
     config.instance_group.append(ModelInstanceGroup(count=instances, kind=ModelInstanceGroup.KIND_CPU))
     channels = taken.shape[0 if taken.channels_first else 2]
-    settled = scaling_parameters(classifier, scaling, channels, parameters.get("color_format", "RGB"))
-    for key, value in {"layout": "NCHW" if taken.channels_first else "NHWC", **settled, **parameters}.items():
+    carried = {key: value for key, value in carried_parameters(classifier).items() if key not in ("height", "width")}
+    replaced = (*(VALUES if scaling is not None else ()), *(("resize_to",) if "resize" in parameters else ()))
+    carried = {key: value for key, value in carried.items() if key not in replaced}
+    color_format = {**carried, **parameters}.get("color_format", "RGB")
+    settled = {} if has_values(carried) else scaling_parameters(classifier, scaling, channels, color_format)
+    layout = "NCHW" if taken.channels_first else "NHWC"
+    for key, value in {"layout": layout, **settled, **carried, **parameters}.items():
         config.parameters[key].string_value = value
     for complaint in complaints(config):
         raise InvalidArgumentError(
@@ -138,7 +151,7 @@ def _preprocess(
     return config
 
 
-def _ensemble(classifier: ModelConfig, name: str, preprocess: ModelConfig, taken: _Taken) -> ModelConfig:
+def _ensemble(classifier: ModelConfig, name: str, preprocess: ModelConfig, taken: Taken) -> ModelConfig:
     config = ModelConfig(name=name, platform=ENSEMBLE, max_batch_size=taken.max_batch_size)
     config.input.append(_picture_input())
     for output in classifier.output:
@@ -161,7 +174,7 @@ def _picture_input() -> ModelInput:
     return ModelInput(name=DEFAULT_INPUT, data_type=TYPE_STRING, dims=[1])
 
 
-def _taken(classifier: ModelConfig, notes: list[str]) -> _Taken:
+def read_taken(classifier: ModelConfig, notes: list[str]) -> Taken:
     """How the classifier takes a picture.
 
     Raises:
@@ -189,11 +202,24 @@ def _taken(classifier: ModelConfig, notes: list[str]) -> _Taken:
         raise _unfit(
             classifier, f"its input '{source.name}' with dims {list(dims)} has no dimension of 3 or 1 channels"
         )
+    given = shape
     if -1 in shape:
-        notes.append(f"{classifier.name} takes pictures of any size: {DEFAULT_SIDE} is used")
-        shape = tuple(DEFAULT_SIDE if side == -1 else side for side in shape)
+        shape = _sized(classifier, shape, channels_first, notes)
     handed = shape if drops or len(dims) == 3 else (1, *shape)
-    return _Taken(shape, handed, max_batch_size, drops, channels_first)
+    return Taken(given, shape, handed, max_batch_size, drops, channels_first)
+
+
+def _sized(classifier: ModelConfig, shape: tuple[int, ...], channels_first: bool, notes: list[str]) -> tuple[int, ...]:
+    """The shape with the sides that the configuration names for pictures of any size, else the usual ones."""
+    carried = carried_parameters(classifier)
+    named = [carried.get(key, "") for key in ("height", "width")]
+    if all(RULES["height"].fits(side) for side in named):
+        sides = [int(side) for side in named]
+    else:
+        notes.append(f"{classifier.name} takes pictures of any size: {DEFAULT_SIDE} is used")
+        sides = [DEFAULT_SIDE, DEFAULT_SIDE]
+    wanted = (shape[0], *sides) if channels_first else (*sides, shape[2])
+    return tuple(named if side == -1 else side for side, named in zip(shape, wanted, strict=True))
 
 
 def _unfit(classifier: ModelConfig, reason: str) -> InvalidArgumentError:

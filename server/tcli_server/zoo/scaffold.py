@@ -9,9 +9,10 @@ from tcli_server.repository import CONFIG_FILE, read_config
 from tcli_server.repository.layout import ModelFolder
 from tcli_server.repository.staging import staged_folder
 from tcli_server.zoo import densenet_onnx, efficientnet_lite0
-from tcli_server.zoo.download import DownloadError, Progress, RemoteFile, cache_folder, difference, fetch
+from tcli_server.zoo.download import DownloadError, RemoteFile, cache_folder, difference, fetch
 from tcli_server.zoo.imagenet import class_names
 from tcli_server.zoo.pictures import ENSEMBLE_SUFFIX, PREPROCESS_SUFFIX, add_pictures
+from tcli_server.zoo.transfer import Progress
 
 MODEL_FILE = "model.onnx"
 

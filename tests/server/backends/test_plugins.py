@@ -69,6 +69,21 @@ def test_it_is_checked_as_any_other(repository: Path):
 
 
 @pytest.mark.usefixtures("on_path")
+def test_its_models_are_added_as_any_others(tmp_path: Path):
+    from tcli_server.models.check import check_repository
+    from tcli_server.zoo import add_model
+
+    (tmp_path / "times").mkdir()
+    np.save(tmp_path / "times" / "weights.npy", MATRIX)
+    (tmp_path / "times" / "config.json").write_text('{"id2label": {"0": "left", "1": "right"}}')
+    for source in (tmp_path / "times", tmp_path / "times" / "weights.npy"):
+        added = add_model(source, tmp_path / "models", max_batch_size=4)
+        assert (added.config.backend, list(added.config.input[0].dims)) == ("linear", [3])
+        assert (added.path / "labels.txt").read_text() == "left\nright\n"
+    assert check_repository(tmp_path / "models") == []
+
+
+@pytest.mark.usefixtures("on_path")
 def test_it_is_listed():
     from tcli_server.backends.listing import list_backends
 

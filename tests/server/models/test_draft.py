@@ -1,5 +1,6 @@
 """`Draft`: what loading and `tcli repo check` judge a configuration by, before the model is opened."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,12 @@ def draft(repository: Path, config: str) -> Draft:
 
 
 @pytest.mark.parametrize(("config", "field", "words"), [
-    ('backend: "tensorrt"', "backend", "tcli does not support"),
-    ('platform: "tensorrt_plan"', "platform", "tcli does not support"),
+    ('backend: "dali"', "backend", "tcli does not support"),
     ('platform: "tensorrt_plan" backend: "onnxruntime"', "platform", "'onnxruntime_onnx'"),
     ('platform: "nonsense"', "platform", "'onnxruntime_onnx'"),
     ('default_model_filename: "model.foo"', "default_model_filename", "'model.onnx'"),
-    ('optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }',
-     "optimization.execution_accelerators.gpu_execution_accelerator[0].name", "cuda"),
+    ('optimization { execution_accelerators { gpu_execution_accelerator { name: "tensort" } } }',
+     "optimization.execution_accelerators.gpu_execution_accelerator[0].name", "tensorrt or cuda"),
     (parameter("intra_op_thread_count", "many"), 'parameters["intra_op_thread_count"]', "a whole number"),
     (parameter("intra_op_thread_count", "-1"), 'parameters["intra_op_thread_count"]', "a whole number"),
     (parameter("intra_op_thread_count", "9" * 5000), 'parameters["intra_op_thread_count"]', "a whole number"),
@@ -75,13 +75,23 @@ def test_a_configuration_that_came_with_a_request_is_not_blamed_on_the_file(tmp_
     assert str(problem).startswith("in the parameter 'config': max_batch_size: found -1")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
+@pytest.mark.parametrize("text", ['backend: "tensorrt"', 'platform: "tensorrt_plan"'])
+def test_a_backend_whose_framework_is_missing_is_named_with_what_brings_it(tmp_path: Path, text: str):
+    (problem,) = draft(tmp_path, text).problems
+    assert problem.field == text.partition(":")[0]
+    assert "what is installed" in problem.expected
+    assert problem.fix == 'pip install "tcli[tensorrt]"'
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
 def test_a_model_of_another_backend_is_named_by_its_file(tmp_path: Path):
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "m" / "1" / "model.plan").write_bytes(b"PK")
     (problem,) = Draft(ModelFolder("m", tmp_path / "m")).problems
     assert "model.plan" in problem.found
     assert "'tensorrt'" in problem.found
-    assert "does not support" in problem.expected
+    assert problem.fix == 'pip install "tcli[tensorrt]"'
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5", "²", "9" * 5000, ""])

@@ -1,5 +1,6 @@
 """Warm-up: what every instance runs before its model is ready."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,6 +50,43 @@ def serve(folder: Path, text: str, kind: int = TensorProto.FLOAT, **files: bytes
     for name, data in files.items():
         (folder / "m" / "warmup" / name).write_bytes(data)
     return Engine(folder, options=EXPLICIT)
+
+
+def test_all_lanes_of_an_instance_run_the_samples_side_by_side(
+    tmp_path: Path, runs: list, monkeypatch: pytest.MonkeyPatch
+):
+    both, recorded = threading.Barrier(2), OnnxRuntimeInstance.run
+
+    def met(
+        instance: OnnxRuntimeInstance, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
+        both.wait(60)
+        return recorded(instance, inputs, outputs)
+
+    monkeypatch.setattr(OnnxRuntimeInstance, "run", met)
+    monkeypatch.setattr(OnnxRuntimeInstance, "lanes", 2)
+    with serve(tmp_path, sample("zero_data: true", more="count: 2")) as engine:
+        engine.load("m")
+        assert [run["INPUT0"].tolist() for run in runs] == [[[0] * 4]] * 4
+
+
+def test_a_sample_that_fails_on_any_lane_keeps_the_model_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lanes, recorded = iter(range(2)), OnnxRuntimeInstance.run
+
+    def second_fails(
+        instance: OnnxRuntimeInstance, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
+        if next(lanes):
+            raise InvalidArgumentError("the second lane has no memory left")
+        return recorded(instance, inputs, outputs)
+
+    monkeypatch.setattr(OnnxRuntimeInstance, "run", second_fails)
+    monkeypatch.setattr(OnnxRuntimeInstance, "lanes", 2)
+    with (
+        serve(tmp_path, sample("zero_data: true")) as engine,
+        pytest.raises(InvalidArgumentError, match=r"'first' of model 'm': .*the second lane has no memory left"),
+    ):
+        engine.load("m")
 
 
 def test_zeros_on_every_instance_and_nothing_is_counted(tmp_path: Path, runs: list):

@@ -107,7 +107,11 @@ UNSUPPORTED = [
     ("optimization { eager_batching: true }", "optimization.eager_batching"),
     (
         'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }',
-        "optimization.execution_accelerators.cpu_execution_accelerator",
+        "optimization.execution_accelerators",
+    ),
+    (
+        'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }',
+        "optimization.execution_accelerators",
     ),
     ('instance_group { host_policy: "x" }', "instance_group[0].host_policy"),
     ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
@@ -127,7 +131,6 @@ SUPPORTED = [
     "model_transaction_policy { decoupled: true }",
     "sequence_batching { iterative_sequence: true }",
     "optimization { graph { level: 1 } input_pinned_memory { enable: false } }",
-    'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }',
     "dynamic_batching { preserve_ordering: true max_queue_delay_microseconds: 5 default_queue_policy { } }",
     'parameters { key: "intra_op_thread_count" value { string_value: "2" } }',
     'metric_tags { key: "a" value: "b" }',
@@ -169,6 +172,16 @@ def test_unsupported_fields_are_named_by_their_path(folder: ModelFolder, text: s
 @pytest.mark.parametrize("text", SUPPORTED)
 def test_supported_fields_and_defaults_are_not(folder: ModelFolder, text: str):
     assert unsupported_problems(parse(text), folder) == []
+
+
+def test_fields_of_a_backend_are_supported_for_it_alone(folder: ModelFolder):
+    config = parse(
+        'optimization { priority: PRIORITY_MAX execution_accelerators { gpu_execution_accelerator { name: "cuda" } } }'
+    )
+    fields = ("optimization.execution_accelerators.gpu_execution_accelerator",)
+    assert [problem.field for problem in unsupported_problems(config, folder, of_backend=fields)] == [
+        "optimization.priority"
+    ]
 
 
 @pytest.mark.parametrize(("text", "field"), QUEUES)

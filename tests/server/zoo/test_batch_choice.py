@@ -12,11 +12,11 @@ from onnx import TensorProto, helper
 import batching_models as graphs
 from tcli_server import Engine
 from tcli_server.models.check import check_repository
-from tcli_server.zoo import AddedModel, add_onnx_model
+from tcli_server.zoo import AddedModel, add_model
 
 
 def add(file: Path, **more: object) -> AddedModel:
-    return add_onnx_model(file, file.parent / "models", **more)
+    return add_model(file, file.parent / "models", **more)
 
 
 @pytest.mark.parametrize(

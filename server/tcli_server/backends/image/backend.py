@@ -1,11 +1,14 @@
 """Opens configurations of pictures."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
+from tcli_server.backends.image.example import random_picture
 from tcli_server.backends.image.instance import ImageInstance
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.image.parameters import complaints, read_plan
@@ -25,6 +28,10 @@ class ImageBackend(Backend):
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:  # noqa: ARG002
         """As `Backend.thread_count`: none but the one that runs it."""
         return 0
+
+    def examples(self, config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
+        """As `Backend.examples`: pictures of a photo's size."""
+        return {} if complaints(config) else {read_plan(config).input: random_picture}
 
     def open(
         self,

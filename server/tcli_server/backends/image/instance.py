@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tcli_server.backends import Instance
+from tcli_server.backends.image.apart import is_for_apart, write_apart
 from tcli_server.backends.image.decoding import decode
 from tcli_server.backends.image.parameters import Plan
 from tcli_server.backends.image.picture_error import PictureError
@@ -47,7 +48,7 @@ class ImageInstance(Instance):
         errors: dict[int, ServerError] = {}
         for row, content in enumerate(contents):
             try:
-                self._pixels.write(decode(_bytes(content), self._plan), pixels[row])
+                self._write(_bytes(content), pixels[row])
             except PictureError as error:
                 if not self._batches:
                     raise
@@ -56,6 +57,12 @@ class ImageInstance(Instance):
         if errors:
             raise RowsError(errors, arrays)
         return arrays
+
+    def _write(self, content: bytes, into: np.ndarray) -> None:
+        if is_for_apart(content, self._plan):
+            write_apart(content, self._plan, into)
+        else:
+            self._pixels.write(decode(content, self._plan), into)
 
     def close(self) -> None:
         """As `Instance.close`: it holds nothing."""

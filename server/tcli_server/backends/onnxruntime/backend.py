@@ -1,38 +1,40 @@
 """Opens ONNX files."""
 
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import onnxruntime as ort
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import Placement, Surroundings
+from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
-from tcli_server.backends.onnxruntime import options
+from tcli_server.backends.onnxruntime import accelerators, options
 from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
-from tcli_server.backends.onnxruntime.session import OnnxRuntimeInstance
+from tcli_server.backends.onnxruntime.mixing import mixing_node
+from tcli_server.backends.onnxruntime.refusals import remedy
+from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
+from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
 from tcli_server.backends.onnxruntime.steadiness import is_steady
-from tcli_server.errors import UnsupportedError
+from tcli_server.errors import ServerError
 from tcli_server.hardware.gpu import gpu_count
+from tcli_server.observability.log import LOG
 
 # Released builds may write usage events to a database in the user's cache folder; a server has no business there.
 ort.disable_telemetry_events()
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """Makes instances of ONNX models."""
 
     kind = ONNXRUNTIME
-    code: Path | None = None
-    default_max_batch_size = 4
 
     def complaints(self, config: ModelConfig) -> list[Complaint]:
         """As `Backend.complaints`."""
-        return list(options.complaints(config))
+        return [*options.complaints(config), *accelerators.complaints(config)]
 
     def runs_on_gpu(self) -> bool:
         """As `Backend.runs_on_gpu`."""
@@ -40,62 +42,56 @@ class OnnxRuntimeBackend:
 
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:
         """As `Backend.thread_count`: the pools inside and between operators, the calling thread not among them."""
-        return sum(options.thread_counts(config, placement))
+        return sum(options.thread_counts(config, placement)) + accelerators.thread_count(config, placement)
 
-    def complete(self, config: ModelConfig, model_file: Path, surroundings: Surroundings) -> None:
-        """As `Backend.complete`: an instance's signature says it all."""
+    def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
+        """As `Backend.mixing_part`."""
+        return mixing_node(model_file, shapes)
 
     def open(
         self,
         config: ModelConfig,
         model_file: Path,
         placement: Placement,
-        surroundings: Surroundings,  # noqa: ARG002
+        surroundings: Surroundings,
     ) -> OnnxRuntimeInstance:
         """As `Backend.open`.
 
         Raises:
             ModelFileError: the file is no ONNX model, or not one that ONNX Runtime can load.
-            UnsupportedError: the CUDA provider does not start.
+            UnsupportedError: a provider that is asked for does not start.
+            InvalidArgumentError: the folder of a provider's cache cannot be used.
         """
         graph = load_graph(model_file)
         check_external_files(graph, model_file)
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if placement.gpu is not None:
-            providers.insert(0, ("CUDAExecutionProvider", options.cuda_options(config, placement.gpu)))
-            _preload_cuda_libraries()
+        providers = accelerators.providers(config, placement, surroundings.folder)
+        for name in accelerators.unused(config, placement):
+            LOG.warning("instance %s runs on the CPU, so the accelerator '%s' is not used", placement.name, name)
         session_options = options.session_options(config, placement)
         try:
-            session = ort.InferenceSession(str(model_file), session_options, providers=providers)
+            session = start_session(model_file, session_options, providers, placement.name)
+        except ServerError:
+            raise
         except Exception as error:
             keys = options.session_keys(config)
-            fix = (
-                f"remove or correct the parameters {', '.join(keys)}, or export it again" if keys else "export it again"
-            )
-            found = f"refused by ONNX Runtime {ort.__version__} ({plain(error)})"
-            raise not_onnx(model_file, found, fix) from error
-        if placement.gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
-            # ONNX Runtime only logs this and goes on with the CPU.
-            raise UnsupportedError(
-                f"instance {placement.name}: KIND_GPU is asked for, but ONNX Runtime's CUDA provider could not start. "
-                'Fix: install the CUDA libraries (pip install "tcli[cuda]") or use kind: KIND_CPU'
-            )
+            reason = plain(error)
+            fix = remedy(reason)
+            fix = f"remove or correct the parameters {', '.join(keys)}, or {fix}" if keys else fix
+            raise not_onnx(model_file, f"refused by ONNX Runtime {ort.__version__} ({reason})", fix) from error
         try:
             signature = session_signature(session, graph)
         except UnicodeDecodeError:
             raise not_onnx(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
             ) from None
+        if placement.gpu is not None:
+            graphs = accelerators.captures_graphs(config)
+            made = partial(options.run_options, config, placement)
+            return BoundOnnxRuntimeInstance(session, made, signature, "cuda", placement.gpu, graphs)
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
-        alone = placement.gpu is None and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
+        alone = not providers and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
         steady = alone and is_steady(graph)
         return OnnxRuntimeInstance(session, options.run_options(config, placement), signature, steady)
-
-
-def _preload_cuda_libraries() -> None:
-    """Find CUDA and cuDNN where pip put them; ONNX Runtime looks only on the library path by itself."""
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
 
 
 @cache
@@ -103,11 +99,16 @@ def _cuda_starts() -> bool:
     """Try it: ONNX Runtime lists the CUDA provider as available even where its libraries are missing."""
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return False
-    _preload_cuda_libraries()
+    preload_gpu_libraries()
     tensor = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("X", "Y")]
     graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "probe", tensor[:1], tensor[1:])
     probe = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
     quiet = ort.SessionOptions()
     quiet.log_severity_level = 4
-    session = ort.InferenceSession(probe.SerializeToString(), quiet, providers=["CUDAExecutionProvider"])
-    return "CUDAExecutionProvider" in session.get_providers()
+    asked = ["CUDAExecutionProvider"]
+    try:
+        session = ort.InferenceSession(probe.SerializeToString(), quiet, providers=asked, enable_fallback=0)
+    except Exception as error:  # ONNX Runtime raises classes of its own
+        LOG.debug("the CUDA provider does not start: %s", error)
+        return False
+    return asked[0] in session.get_providers()

@@ -1,6 +1,7 @@
 """How the ONNX Runtime backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.source import Source
 
 ONNXRUNTIME = BackendKind(
     "onnxruntime",
@@ -8,5 +9,14 @@ ONNXRUNTIME = BackendKind(
     "model.onnx",
     implementation="tcli_server.backends.onnxruntime.backend:OnnxRuntimeBackend",
     needs="onnxruntime",
-    distributions=("onnxruntime-gpu", "onnxruntime"),
+    distributions=("onnxruntime-openvino", "onnxruntime-gpu", "onnxruntime"),
+    fields=(
+        "optimization.execution_accelerators.gpu_execution_accelerator",
+        "optimization.execution_accelerators.cpu_execution_accelerator",
+    ),
+    source=Source(
+        "an ONNX file with ONNX Runtime",
+        mark=rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]",  # the version of the format, then another field
+        handling="tcli_server.backends.onnxruntime.handling:OnnxHandling",
+    ),
 )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import onnxruntime as ort
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -64,27 +63,6 @@ _SESSION_KEYS = frozenset(
         "use_memory_mapped_ort_model",
     )
 )
-_ACCELERATORS = ("cuda",)
-# Options of the CUDA provider that name nothing outside of the process.
-_CUDA_KEYS = frozenset(
-    (
-        "gpu_mem_limit",
-        "arena_extend_strategy",
-        "cudnn_conv_algo_search",
-        "cudnn_conv_use_max_workspace",
-        "cudnn_conv1d_pad_to_nc1d",
-        "do_copy_in_default_stream",
-        "enable_cuda_graph",
-        "enable_skip_layer_norm_strict_mode",
-        "use_tf32",
-        "prefer_nhwc",
-        "fuse_conv_bias",
-        "sdpa_kernel",
-        "tunable_op_enable",
-        "tunable_op_tuning_enable",
-        "use_ep_level_unified_stream",
-    )
-)
 
 
 def complaints(config: ModelConfig) -> Iterator[Complaint]:
@@ -108,24 +86,6 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
                 "outside of the model's folder",
                 "remove it",
             )
-    for index, accelerator in enumerate(config.optimization.execution_accelerators.gpu_execution_accelerator):
-        field = f"optimization.execution_accelerators.gpu_execution_accelerator[{index}]"
-        if accelerator.name not in _ACCELERATORS:
-            yield Complaint(
-                f"{field}.name",
-                f"'{accelerator.name}'",
-                f"{' or '.join(_ACCELERATORS)}: tcli does not support anything else yet",
-                'write "cuda" where that fits, or serve this model with NVIDIA Triton',
-            )
-            continue
-        for key in accelerator.parameters:
-            if key not in _CUDA_KEYS:
-                yield Complaint(
-                    f'{field}.parameters["{key}"]',
-                    f"'{key}'",
-                    f"an option of ONNX Runtime's CUDA provider: {', '.join(sorted(_CUDA_KEYS))}",
-                    "remove it",
-                )
 
 
 def _fits(key: str, value: str) -> bool:
@@ -183,15 +143,6 @@ def run_options(config: ModelConfig, placement: Placement) -> ort.RunOptions | N
         return None
     options = ort.RunOptions()
     options.add_run_config_entry(_SHRINKAGE, ";".join(devices))
-    return options
-
-
-def cuda_options(config: ModelConfig, gpu: int) -> dict[str, Any]:
-    """The options of the CUDA provider."""
-    options = {"device_id": str(gpu)}
-    for accelerator in config.optimization.execution_accelerators.gpu_execution_accelerator:
-        if accelerator.name == "cuda":
-            options.update(accelerator.parameters)
     return options
 
 

@@ -1,13 +1,14 @@
 """One ONNX Runtime session as an instance: numpy arrays in and out, strings and bfloat16 included."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto
 
+from tcli_server.backends.onnxruntime.binding import BoundSession
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.signature import ModelSignature
 
@@ -65,6 +66,43 @@ class OnnxRuntimeInstance:
         del self._session
 
 
+class BoundOnnxRuntimeInstance(OnnxRuntimeInstance):
+    """A session on a GPU, whose inputs and outputs have memory there that is used again and again.
+
+    Args:
+        device: as `BoundSession` takes it; likewise number and graphs.
+        run_options: makes the options of a run.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        run_options: Callable[[], ort.RunOptions | None],
+        signature: ModelSignature,
+        device: str,
+        number: int,
+        graphs: bool,
+    ) -> None:
+        super().__init__(session, run_options(), signature, False)
+        self._bound: BoundSession | None = None
+        if not (self._string_inputs or self._string_outputs or self._has_bfloat16):  # numpy cannot lend these
+            self._bound = BoundSession(session, device, number, run_options, graphs)
+
+    def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+        """As `Instance.run`."""
+        if self._bound is None or not all(array.size for array in inputs.values()):
+            return super().run(inputs, outputs)
+        try:
+            return self._bound.run(inputs, outputs)
+        except Exception as error:  # as in `OnnxRuntimeInstance.run`
+            raise InternalError(f"onnx runtime error: {error}") from error
+
+    def close(self) -> None:
+        """Free the buffers and the session."""
+        del self._bound
+        super().close()
+
+
 def _to_text(name: str, array: np.ndarray) -> np.ndarray:
     text = np.empty(array.shape, np.object_)
     try:
@@ -85,7 +123,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
 
 def _to_value(array: np.ndarray) -> ort.OrtValue:
     if array.dtype == ml_dtypes.bfloat16:
-        words = np.ascontiguousarray(array).view(np.uint16)
+        words = np.asarray(array, order="C").view(np.uint16)  # not ascontiguousarray, which gives a scalar a dimension
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(words, TensorProto.BFLOAT16)
     return ort.OrtValue.ortvalue_from_numpy(array)
 

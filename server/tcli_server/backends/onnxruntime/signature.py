@@ -29,8 +29,7 @@ def read_session_signature(path: Path) -> ModelSignature:
         InvalidArgumentError: ONNX Runtime cannot load it; the message is ONNX Runtime's.
     """
     model = load_graph(path)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options = ort.SessionOptions()  # with all optimisations, as a server has them: folding constants makes sizes known
     options.log_severity_level = 4
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

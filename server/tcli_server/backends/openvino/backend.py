@@ -9,10 +9,11 @@ import openvino as ov
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, Placement, Surroundings
+from tcli_server.backends.cache_folder import made
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.model_file import ModelFileError
 from tcli_server.backends.openvino import parameters
-from tcli_server.backends.openvino.batching import answers_alike, is_batch_marked, with_any_batch
+from tcli_server.backends.openvino.batching import is_batch_marked, try_graphs, with_any_batch
 from tcli_server.backends.openvino.instance import OpenVinoInstance
 from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.openvino.reading import plain, read_graph, version
@@ -66,7 +67,7 @@ class OpenVinoBackend(Backend):
         properties = parameters.properties(config, placement, device)
         cache = parameters.cache_folder(config)
         if cache:
-            properties["CACHE_DIR"] = str(_made(surroundings.folder / cache))
+            properties["CACHE_DIR"] = str(made(surroundings.folder / cache, 'parameters["CACHE_DIR"]'))
         try:
             compiled = self._core.compile_model(graph, device, properties)
         except Exception as error:  # OpenVINO raises RuntimeErrors that differ in their texts only
@@ -102,7 +103,10 @@ class OpenVinoBackend(Backend):
             if key not in self._tried:
                 if len(self._tried) >= _MOST_TRIED:
                     self._tried.clear()
-                self._tried[key] = answers_alike(self._core, graph, changed)
+                verdict = try_graphs(self._core, graph, changed)
+                if verdict.outcome != "ok":
+                    LOG.warning("%s is not batched: %s", file, verdict.sentence)
+                self._tried[key] = verdict.outcome == "ok"
             return self._tried[key]
 
 
@@ -133,26 +137,6 @@ def _reshape(graph: ov.Model, config: ModelConfig, wanted: set[str]) -> None:
             f'parameters["RESHAPE_IO_LAYERS"]: the model cannot take inputs of the shapes {listed} ({plain(error)}); fix: '
             "write dims that it can take, or remove the parameter"
         ) from None
-
-
-def _made(folder: Path) -> Path:
-    """The cache's folder, which nobody has put elsewhere.
-
-    Raises:
-        InvalidArgumentError: it cannot be made, or lies elsewhere.
-    """
-    problem = "a link" if folder.is_symlink() else ""
-    if not problem:
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            problem = f"not to be made ({error.strerror})"
-    if problem:
-        raise InvalidArgumentError(
-            f'parameters["CACHE_DIR"]: {folder} is {problem}, expected a folder that the server may write; fix: make one, or '
-            "remove the parameter"
-        )
-    return folder
 
 
 def _tell_precision(config: ModelConfig, compiled: ov.CompiledModel, signature: ModelSignature) -> None:

@@ -1,20 +1,19 @@
 """Makes a graph whose batch is fixed take batches of any size, where that is shown to give the same answers."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import openvino as ov
 
+from tcli_server.backends.openvino.reading import plain
 from tcli_server.backends.openvino.signature import graph_signature, sizes
 from tcli_server.backends.openvino.tensors import from_tensor, to_tensor
-from tcli_server.random_tensor import random_tensor
-from tcli_server.signature import ModelSignature
+from tcli_server.trial import Item, LostBatchError, RunError, TrialInput, Verdict, try_batches
+from tcli_server.trial.verdict import unchecked
 
-_ITEMS = 3
-_VARYING = 8
-"""The size that is tried for a dimension that varies."""
-
-_TOLERANCE = 1e-3
+_SIZES = (2, 3)
+_SECONDS = 30.0
+"""About so long may a load be held up by this."""
 
 
 def is_batch_marked(graph: ov.Model) -> bool:
@@ -53,39 +52,36 @@ def with_any_batch(graph: ov.Model) -> ov.Model | None:
     return changed if all(keeps) else None
 
 
-def answers_alike(core: ov.Core, alone: ov.Model, together: ov.Model) -> bool:
-    """Whether random items that run together get the answers that they get alone; False too if they do not run."""
+def try_graphs(core: ov.Core, alone: ov.Model, together: ov.Model) -> Verdict:
+    """Whether random items that `together` runs as a batch get the answers that `alone` gives each of them."""
+    inputs = [TrialInput(one.name, one.datatype, one.shape[1:]) for one in graph_signature(alone).inputs]
     try:
-        return _answers_alike(core, alone, together, graph_signature(alone))
-    except RuntimeError:
-        return False
+        single, batched = _Compiled(core, alone), _Compiled(core, together)
+    except RuntimeError as error:
+        return unchecked(f"it does not compile: {plain(error)}")
+    return try_batches(inputs, lambda item: single.run([item])[0], {"": batched.run}, _SIZES, _SECONDS)
 
 
-def _answers_alike(core: ov.Core, alone: ov.Model, together: ov.Model, signature: ModelSignature) -> bool:
-    random = np.random.default_rng(20)
-    items = [
-        {
-            tensor.name: np.asarray(
-                random_tensor(tensor.datatype, (1, *(_VARYING if dim < 0 else dim for dim in tensor.shape[1:])), random)
-            )
-            for tensor in signature.inputs
+class _Compiled:
+    """A graph that runs items as a batch, in the precision of its own data types."""
+
+    def __init__(self, core: ov.Core, graph: ov.Model) -> None:
+        properties = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+        self._request = core.compile_model(graph, "CPU", properties).create_infer_request()
+        self._inputs = [tensor.name for tensor in graph_signature(graph).inputs]
+        self._outputs = [tensor.name for tensor in graph_signature(graph).outputs]
+
+    def run(self, items: Sequence[Item]) -> list[Item]:
+        tensors = [to_tensor(np.stack([item[name] for item in items])) for name in self._inputs]
+        try:
+            for index, tensor in enumerate(tensors):
+                self._request.set_input_tensor(index, tensor)
+            self._request.infer(share_outputs=True)
+        except RuntimeError as error:
+            raise RunError(plain(error)) from None
+        answers = {
+            name: from_tensor(self._request.get_output_tensor(index)).copy() for index, name in enumerate(self._outputs)
         }
-        for _ in range(_ITEMS)
-    ]
-    joined = {name: np.concatenate([item[name] for item in items]) for name in items[0]}
-    single = [_run(core, alone, item) for item in items]
-    for place, answer in enumerate(_run(core, together, joined)):
-        wanted = np.concatenate([one[place] for one in single]).astype(np.float64)
-        scale = np.max(np.abs(wanted[np.isfinite(wanted)]), initial=0.0)
-        if not np.allclose(answer, wanted, rtol=0, atol=_TOLERANCE * max(scale, 1e-30), equal_nan=True):
-            return False
-    return True
-
-
-def _run(core: ov.Core, graph: ov.Model, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False})
-    request = compiled.create_infer_request()
-    for index, array in enumerate(inputs.values()):
-        request.set_input_tensor(index, to_tensor(array))
-    request.infer(share_outputs=True)
-    return [from_tensor(request.get_output_tensor(index)).astype(np.float64) for index in range(len(graph.outputs))]
+        if any(array.shape[:1] != (len(items),) for array in answers.values()):
+            raise LostBatchError("it does not keep the batch dimension")
+        return [{name: array[row] for name, array in answers.items()} for row in range(len(items))]

@@ -1,6 +1,7 @@
 """A compiled model as an instance: as many infer requests as it has streams, each of which runs a batch."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,8 @@ class OpenVinoInstance(Instance):
             if _is_bounded(port.get_partial_shape())
         }
         self._checked = bool(self._strings or self._narrow or self._bounded)
-        self._free = [(compiled, compiled.create_infer_request()) for _ in range(lanes)]
+        # First in, first out: as many batches as there are requests warm up all of them.
+        self._free = deque((compiled, compiled.create_infer_request()) for _ in range(lanes))
 
     @property
     def signature(self) -> ModelSignature:
@@ -77,7 +79,7 @@ class OpenVinoInstance(Instance):
     def run(self, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
         """As `Instance.run`."""
         self._check_shapes([inputs[name].shape for name in self._inputs])
-        compiled, request = self._free.pop()
+        compiled, request = self._free.popleft()
         try:
             if compiled is not self._compiled:
                 compiled, request = self._compiled, self._compiled.create_infer_request()

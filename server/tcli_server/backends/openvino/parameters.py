@@ -10,12 +10,12 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_server.backends import Placement
+from tcli_server.backends.cache_folder import FOLDER
 from tcli_server.backends.complaint import Complaint, Rule, choice, count, parameter_complaints
 
 _ON, _OFF = ("yes", "true", "1"), ("no", "false", "0")
 _SWITCH = Rule("YES or NO", "YES", lambda value: value.lower() in (*_ON, *_OFF))
 _THREADS = count("a whole number of threads, at least 1", least=1)
-_CACHE = re.compile(r"\.\w[\w.-]{0,63}", re.ASCII)
 _PRECISIONS = ("f32", "bf16", "f16")
 _NO_LIBRARY = "no library of operators: tcli loads no native code that a configuration names"
 
@@ -50,12 +50,7 @@ _SWITCHES = dict.fromkeys(
     ("ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "CPU_DENORMALS_OPTIMIZATION", "ENABLE_TENSOR_PARALLEL"), _SWITCH
 )
 _OURS = {
-    "CACHE_DIR": Rule(
-        "the name of a folder inside of the model's that starts with a dot, so that what is written there is no change of "
-        "the model",
-        ".cache",
-        lambda value: _CACHE.fullmatch(value) is not None,
-    ),
+    "CACHE_DIR": FOLDER,
     "HINT_BF16": _SWITCH,
     "ENABLE_MMAP": _SWITCH,
     "RESHAPE_IO_LAYERS": _SWITCH,
@@ -79,8 +74,7 @@ def complaints(config: ModelConfig, devices: Sequence[str]) -> Iterator[Complain
         "CPU",
         lambda value: value.upper() in (*devices, "AUTO"),
     )
-    for complaint in parameter_complaints(config, {**_RULES, "TARGET_DEVICE": target}, "openvino"):
-        yield complaint._replace(fix="remove it") if complaint.expected == _NO_LIBRARY else complaint
+    yield from parameter_complaints(config, {**_RULES, "TARGET_DEVICE": target}, "openvino")
     parameters = config.parameters
     if is_on(config, "HINT_BF16") and _value(config, "INFERENCE_PRECISION_HINT") not in ("", "bf16"):
         yield Complaint(

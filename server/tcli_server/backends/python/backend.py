@@ -7,7 +7,7 @@ from pathlib import Path
 from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.backends import BackendKind, Placement, Surroundings
+from tcli_server.backends import Backend, BackendKind, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.python import parameters
 from tcli_server.backends.python.branches import Branch
@@ -29,7 +29,7 @@ _SHARED_ENVIRONMENT = "pb_exec_env_model.py.tar.gz"
 """Beside the code that models share: the environment of those that name none."""
 
 
-class PythonBackend:
+class PythonBackend(Backend):
     """Makes instances of `model.py` files.
 
     Args:
@@ -51,7 +51,7 @@ class PythonBackend:
         """As `Backend.runs_on_gpu`: the model itself has to use it."""
         return gpu_count() > 0
 
-    def thread_count(self, _: ModelConfig, __: Placement) -> int:
+    def thread_count(self, config: ModelConfig, placement: Placement) -> int:  # noqa: ARG002
         """As `Backend.thread_count`: none of this process."""
         return 0
 

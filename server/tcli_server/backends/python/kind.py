@@ -1,6 +1,7 @@
 """How a configuration or a folder names this backend."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.source import Source
 
 IGNORED_SETTINGS = (
     "shm-default-byte-size",
@@ -18,4 +19,10 @@ PYTHON = BackendKind(
     "model.py",
     ("stub-timeout-seconds", "thread-pool-size", *IGNORED_SETTINGS, MEMORY_LIMIT),
     implementation="tcli_server.backends.python.backend:PythonBackend",
+    source=Source(
+        "a Python model",
+        contains=b"TritonPythonModel",
+        takes_folder=True,
+        handling="tcli_server.backends.python.handling:PythonHandling",
+    ),
 )

@@ -1,6 +1,7 @@
 """How the PyTorch backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.source import Source
 
 PYTORCH = BackendKind(
     "pytorch",
@@ -12,4 +13,10 @@ PYTORCH = BackendKind(
     extra="torch",
     other_files=("model.pt2",),
     other_platforms=("torch_aoti",),
+    source=Source(
+        "a TorchScript file or an exported program with PyTorch",
+        (".pth", ".torchscript", ".ts", ".ckpt"),
+        mark=rb"PK\x03\x04|\x80\x02",
+        handling="tcli_server.backends.pytorch.handling:PyTorchHandling",
+    ),
 )

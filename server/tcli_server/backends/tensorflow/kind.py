@@ -1,6 +1,7 @@
 """How the TensorFlow backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.source import Source
 
 TENSORFLOW = BackendKind(
     "tensorflow",
@@ -11,4 +12,9 @@ TENSORFLOW = BackendKind(
     distributions=("tensorflow-cpu", "tensorflow", "tensorflow-intel"),
     extra="tensorflow",
     is_folder=True,
+    source=Source(
+        "a SavedModel with TensorFlow",
+        members=("saved_model.pb", "saved_model.pbtxt"),
+        parts=("saved_model.pb*", "fingerprint.pb", "keras_metadata.pb", "variables/*", "assets/*", "assets.extra/*"),
+    ),
 )

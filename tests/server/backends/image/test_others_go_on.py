@@ -20,10 +20,12 @@ def large(kind: str) -> bytes:
         return encoded(Image.new("RGB", (SIDE, SIDE), "red"), "JPEG")
     if kind == "progressive":
         return encoded(Image.new("L", (SIDE, SIDE)), "JPEG", progressive=True)
+    if kind == "webp":
+        return encoded(Image.new("RGB", (SIDE, SIDE), "red"), "WEBP", method=0)
     return encoded(Image.new("P", (SIDE, SIDE)), "PNG", transparency=0)
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "progressive", "transparent"])
+@pytest.mark.parametrize("kind", ["jpeg", "progressive", "transparent", "webp"])
 def test_the_loop_is_not_held_up(image_server: Server, kind: str):
     content = large(kind)
     with connect(f"http://127.0.0.1:{image_server.http_port}") as server:

@@ -36,6 +36,16 @@ def test_an_instance_has_a_lane_for_each_stream(tmp_path: Path):
         assert [placed.instance.lanes for placed in engine.model("latency").instances] == [1]
 
 
+@needs_two_cores
+def test_every_stream_has_run_the_warm_up_before_the_model_is_ready(tmp_path: Path):
+    sample = "batch_size: 3 inputs { key: 'X' value { data_type: TYPE_FP32 dims: [ 16 ] random_data: true } }"
+    save(product(), tmp_path, "m", f"{TWO_STREAMS} model_warmup {{ name: 'first' {sample} }}")
+    with Engine(tmp_path) as engine:
+        (placed,) = engine.model("m").instances
+        requests = [request for _, request in placed.instance._free]
+        assert [request.get_output_tensor(0).shape[0] for request in requests] == [3, 3]
+
+
 @pytest.mark.parametrize("more", ["", "dynamic_batching { }", "instance_group { count: 2 }", "sequence_batching { }"])
 def test_everybody_gets_his_own_answer(tmp_path: Path, more: str):
     folder = save(product(), tmp_path, "m", TWO_STREAMS + more)

@@ -1,0 +1,62 @@
+"""How a model that is not in a repository yet is looked at, before and while it is added to one."""
+
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Backend, BackendKind, Placement, Surroundings
+from tcli_server.hardware.cores import usable_cores
+from tcli_server.signature import ModelSignature
+
+
+class Handling:
+    """What is special about a backend's models while they are added. Whoever inherits from this says only that.
+
+    Nothing of it but `signature` may need what the backend runs models by.
+    """
+
+    def check(self, path: Path) -> None:
+        """Judge a file, or folder, as far as that goes without the framework.
+
+        Raises:
+            ModelFileError: it is no model of this backend.
+        """
+
+    def file_name(self, kind: BackendKind, path: Path) -> str:
+        """What the model's file, or folder, is called in a version's folder."""
+        ending = path.suffix.lower()
+        return next((name for name in kind.files if Path(name).suffix == ending), kind.model_file)
+
+    def parts(self, path: Path) -> dict[str, Path]:  # noqa: ARG002
+        """Further files of the model: their places beside its own file -> where they are now.
+
+        Raises:
+            ServerError: one is missing, or lies where it cannot stay.
+        """
+        return {}
+
+    def batch_doubt(self, path: Path, signature: ModelSignature) -> str:  # noqa: ARG002
+        """Why a model's batches are probably wrong, as far as its file says; empty where it does not."""
+        return ""
+
+    def names_batch(self, path: Path, signature: ModelSignature) -> bool:  # noqa: ARG002
+        """Whether the file itself calls the first dimension of every input a batch."""
+        return False
+
+    def needs(self, path: Path) -> tuple[str, ...]:  # noqa: ARG002
+        """Further files without which the model cannot be loaded, relative to its folder, whether they are there or not."""
+        return ()
+
+    def signature(
+        self, backend: Backend, config: ModelConfig, model_file: Path, surroundings: Surroundings
+    ) -> ModelSignature | None:
+        """What a model takes and gives that has no configuration yet; by default what an instance of it says.
+
+        Raises:
+            ServerError: it cannot be loaded, or not be served.
+        """
+        instance = backend.open(config, model_file, Placement(config.name, None, usable_cores()), surroundings)
+        try:
+            return instance.signature
+        finally:
+            instance.close()

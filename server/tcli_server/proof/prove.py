@@ -1,0 +1,165 @@
+"""Loads a model as a server does, and tries its batches."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.backends import Host
+from tcli_server.errors import InternalError, ServerError
+from tcli_server.models.draft import BackendConfig, Draft
+from tcli_server.proof.runner import ModelRunner
+from tcli_server.repository import ModelFolder
+from tcli_server.spec import ModelSpec, read_spec, scalars
+from tcli_server.trial import TrialInput, Verdict, smallest_shapes, try_batches
+from tcli_server.trial.runs import Together
+from tcli_server.trial.verdict import unchecked
+
+SIZES = (2, 3, 8)
+"""Items of the batches that are tried: the least, an odd number, and as many as processors take side by side."""
+
+SECONDS = 60.0
+"""About so long may a model be tried; one that is slow is tried with fewer and smaller batches."""
+
+
+def prove_batching(
+    model: Path | ModelFolder,
+    *,
+    version: int | None = None,
+    config: ModelConfig | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    sizes: Sequence[int] = SIZES,
+    seconds: float = SECONDS,
+    settings: BackendConfig | None = None,
+    host: Host | None = None,
+) -> Verdict:
+    """Whether a batch of a model gives what its items give alone. Nothing of the model's is changed.
+
+    Args:
+        model: its folder in a repository.
+        version: to be tried; None for the newest that its configuration serves.
+        config: instead of its configuration.
+        shapes: input -> shape without the batch dimension; -1, and what is left out, is of any size with which items run.
+        sizes: batches to try, in items; those above its max_batch_size are left out.
+        seconds: about so long.
+        settings: of the backends, as `Draft` takes them.
+        host: the server that its requests to other models go to; those fail without one.
+
+    Returns:
+        `unchecked` also for what does not load, or has no batches that could be compared.
+    """
+    folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
+    try:
+        with _opened(folder, version, config, settings, host) as opened:
+            if isinstance(opened, Verdict):
+                return opened
+            verdict = _tried(opened, shapes or {}, sizes, seconds)
+            if verdict.outcome != "wrong":
+                return verdict
+            part = _mixing_part(opened, verdict)
+            return replace(verdict, reason=f"{verdict.reason}: {part}") if part else verdict
+    except ServerError as error:
+        return unchecked(f"it does not load: {error}")
+
+
+def find_shapes(
+    model: Path | ModelFolder, *, shapes: Mapping[str, Sequence[int]] | None = None, host: Host | None = None
+) -> dict[str, tuple[int, ...]] | None:
+    """The smallest of some usual sizes for dimensions that vary with which a request is answered; None without any.
+
+    Args:
+        shapes, host: as in `prove_batching`.
+    """
+    folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
+    try:
+        with _opened(folder, None, None, None, host, batches=False) as opened:
+            if isinstance(opened, Verdict):
+                return None
+            inputs = _shaped(opened.runner.inputs, shapes or {})
+            return smallest_shapes(inputs, opened.runner.alone, opened.spec.max_batch_size > 0)
+    except ServerError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A model that runs."""
+
+    draft: Draft
+    file: Path
+    config: ModelConfig
+    spec: ModelSpec
+    runner: ModelRunner
+
+
+@contextmanager
+def _opened(
+    folder: ModelFolder,
+    version: int | None,
+    config: ModelConfig | None,
+    settings: BackendConfig | None,
+    host: Host | None,
+    batches: bool = True,
+) -> "Iterator[_Opened | Verdict]":
+    """Open an instance; a verdict instead where no batch of it can be compared.
+
+    Raises:
+        ServerError: it does not load.
+    """
+    draft = Draft(folder, config, settings=settings, host=host)
+    draft.verify()
+    if draft.problems:
+        yield unchecked(f"it does not load: {draft.problems[0]}")
+        return
+    if draft.is_ensemble:
+        yield unchecked("an ensemble forms no batches: each of its steps is checked by itself")
+        return
+    number = draft.versions[-1] if version is None else version
+    file = draft.model_file(number)
+    try:
+        instance, complete = draft.open(number, draft.placements[0])
+    except ServerError:
+        raise
+    except Exception as error:  # as in loading: a backend may raise anything on a strange file
+        raise InternalError(f"{type(error).__name__}: {error}") from error
+    try:
+        spec = read_spec(complete, number, {}, scalars(instance.signature))
+        reason = _without_comparison(complete) if batches else ""
+        if reason:
+            yield unchecked(reason)
+            return
+        examples = draft.backend.examples(complete) if draft.backend is not None else {}
+        yield _Opened(draft, file, complete, spec, ModelRunner(complete, spec, folder.path, instance, examples))
+    finally:
+        instance.close()
+
+
+def _without_comparison(config: ModelConfig) -> str:
+    """Why a model has no batches that can be compared; empty where it has."""
+    if config.model_transaction_policy.decoupled:
+        return "it is decoupled: it answers each request as often as it likes"
+    if config.sequence_batching.iterative_sequence:
+        return "its sequences are iterative: it asks for its requests again"
+    return ""
+
+
+def _tried(opened: _Opened, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int], seconds: float) -> Verdict:
+    limit = opened.spec.max_batch_size
+    fitting = [size for size in sizes if size <= limit] or ([limit] if limit > 1 else [])
+    if not fitting:
+        return Verdict("ok", f"max_batch_size is {limit}: no two items share a batch")
+    ways: Mapping[str, Together] = opened.runner.ways
+    return try_batches(_shaped(opened.runner.inputs, shapes), opened.runner.alone, ways, fitting, seconds)
+
+
+def _mixing_part(opened: _Opened, verdict: Verdict) -> str:
+    if opened.draft.backend is None or not verdict.shapes:
+        return ""
+    shapes = {name: opened.spec.inputs[name].to_backend(shape) for name, shape in verdict.shapes}
+    return opened.draft.backend.mixing_part(opened.file, shapes)
+
+
+def _shaped(inputs: Sequence[TrialInput], shapes: Mapping[str, Sequence[int]]) -> list[TrialInput]:
+    return [replace(one, dims=tuple(shapes[one.name])) if one.name in shapes else one for one in inputs]

@@ -1,0 +1,12 @@
+"""Whether a batch gives what its items give alone: random items are run both ways, and their answers compared.
+
+Knows nothing of models, files or frameworks: whoever tries something says how it runs one item, and how it runs several.
+
+    verdict = try_batches(inputs, alone, {"": together}, (2, 3, 8))
+"""
+
+from tcli_server.trial.items import Item, TrialInput
+from tcli_server.trial.runs import LostBatchError, RunError, smallest_shapes, try_batches
+from tcli_server.trial.verdict import Verdict
+
+__all__ = ["Item", "LostBatchError", "RunError", "TrialInput", "Verdict", "smallest_shapes", "try_batches"]
