@@ -1,0 +1,177 @@
+"""Every measurement on disk as soon as it is made, so that an analysis that ended in the middle goes on where it was.
+
+A file of JSON lines: first what is analyzed, then one line a window. What a killed process left half-written at the end is cut off.
+"""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from tcli_analyzer.evidence.disturbance import ProcessorTime
+from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.resources import GpuUse
+from tcli_analyzer.target import Counters
+
+VERSION = 1
+
+
+class JournalError(Exception):
+    """The file cannot be gone on with; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a window comes from.
+
+    Attributes:
+        variant: the name of the configuration.
+        load: its label.
+        stage: what it was measured for: "table", "check", "final".
+        round: which time.
+    """
+
+    variant: str
+    load: str
+    stage: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A window with its origin."""
+
+    origin: Origin
+    window: Window
+
+
+class Journal:
+    """Open from `__enter__` until `__exit__`.
+
+    Args:
+        path: of the file.
+        subject: what is analyzed, on which machine, as JSON values: measurements of another subject say nothing of this one.
+        resume: go on with what is there; else begin anew.
+
+    Attributes:
+        records: all that were made, those of earlier runs first.
+
+    Raises:
+        JournalError: on entering, where it cannot be gone on with.
+        OSError: on entering and writing.
+    """
+
+    def __init__(self, path: Path, subject: Mapping[str, Any], resume: bool) -> None:
+        self._path = path
+        self._subject = dict(subject)
+        self._resume = resume
+        self.records: list[Record] = []
+
+    def __enter__(self) -> Self:
+        self._file: BinaryIO
+        if self._resume and self._path.exists():
+            whole = self._read()
+            self._file = self._path.open("r+b")
+            self._file.truncate(whole)
+            self._file.seek(whole)
+        else:
+            self._file = self._path.open("wb")
+            self._write({"tcli_journal": VERSION, "subject": self._subject})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, origin: Origin, window: Window) -> None:
+        """Keep a window; when this returns it survives the end of this process, whatever ends it."""
+        self._write({"origin": asdict(origin), "window": _document(window)})
+        self.records.append(Record(origin, window))
+
+    def of(self, variant: str, load: str, stage: str) -> list[Window]:
+        """What was measured of one thing, in the order of its making."""
+        return [
+            record.window
+            for record in self.records
+            if (record.origin.variant, record.origin.load, record.origin.stage) == (variant, load, stage)
+        ]
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _read(self) -> int:
+        """Take what is there; gives the bytes that are whole lines."""
+        whole = 0
+        lines = self._lines()
+        header = next(lines, (0, None))
+        if header[1] is None or header[1].get("tcli_journal") != VERSION:
+            raise JournalError(f"{self._path} is not of this version of tcli: start anew without --resume")
+        for key, value in self._subject.items():
+            found = header[1].get("subject", {}).get(key)
+            if found != value:
+                raise JournalError(
+                    f"{self._path} was measured with {key} = {json.dumps(found)}, now it is {json.dumps(value)}: its "
+                    "measurements say nothing of this. Start anew without --resume"
+                )
+        whole = header[0]
+        for end, line in lines:
+            try:
+                self.records.append(Record(Origin(**line["origin"]), _window(line["window"])))
+            except (KeyError, TypeError, ValueError, zlib.error) as error:
+                raise JournalError(f"{self._path} is damaged ({error}): start anew without --resume") from None
+            whole = end
+        return whole
+
+    def _lines(self) -> "Iterator[tuple[int, dict[str, Any]]]":
+        """Each whole line and where it ends; a last one without an end was being written when the process ended."""
+        end = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                end += len(line)
+                try:
+                    value = json.loads(line)
+                except ValueError:
+                    raise JournalError(f"{self._path} is damaged: start anew without --resume") from None
+                if not isinstance(value, dict):
+                    raise JournalError(f"{self._path} is damaged: start anew without --resume")
+                yield end, value
+
+
+def _document(window: Window) -> dict[str, Any]:
+    latencies = zlib.compress(window.latencies_ms.astype("<f4").tobytes())
+    return {
+        "began": window.began,
+        "seconds": window.seconds,
+        "latencies_ms": base64.b64encode(latencies).decode(),
+        "counters": asdict(window.counters),
+        "processor": asdict(window.processor) if window.processor is not None else None,
+        "memory_mib": window.memory_mib,
+        "gpu": asdict(window.gpu) if window.gpu is not None else None,
+        "items": window.items,
+        "late_ms": window.late_ms,
+        "overloaded": window.overloaded,
+    }
+
+
+def _window(document: Mapping[str, Any]) -> Window:
+    values = dict(document)
+    packed = zlib.decompress(base64.b64decode(values.pop("latencies_ms"), validate=True))
+    return Window(
+        latencies_ms=np.frombuffer(packed, "<f4").astype(np.float64),
+        counters=Counters(**values.pop("counters")),
+        processor=ProcessorTime(**processor) if (processor := values.pop("processor")) is not None else None,
+        gpu=GpuUse(**gpu) if (gpu := values.pop("gpu")) is not None else None,
+        **values,
+    )

@@ -1,0 +1,100 @@
+"""What an analysis leaves on disk, and how it is gone on with."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tcli_analyzer.evidence.disturbance import ProcessorTime
+from tcli_analyzer.journal import Journal, JournalError, Origin
+from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.resources import GpuUse
+from tcli_analyzer.target import Counters
+
+SUBJECT = {"model": "m", "cores": 2}
+ORIGIN = Origin("m_config_0", "concurrency 4", "check", 1)
+
+
+def window(first: float = 1.5) -> Window:
+    return Window(
+        began=1000.5,
+        seconds=2.0,
+        latencies_ms=np.array([first, 2.0, 4.25]),
+        counters=Counters(3, 6, 2, 10, 20, 30, 40),
+        processor=ProcessorTime(1.0, 0.5, 0.25, 0.125),
+        memory_mib=100.0,
+        gpu=GpuUse(50.0, 10.0),
+        items=2,
+        late_ms=0.5,
+        overloaded=True,
+    )
+
+
+def test_a_window_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(ORIGIN, window())
+    with Journal(path, SUBJECT, resume=True) as journal:
+        (record,) = journal.records
+        journal.add(ORIGIN, window(9.0))
+    assert record.origin == ORIGIN
+    assert record.window.latencies_ms.tolist() == [1.5, 2.0, 4.25]
+    assert record.window.throughput == window().throughput
+    for name in ("began", "seconds", "counters", "processor", "memory_mib", "gpu", "items", "late_ms", "overloaded"):
+        assert getattr(record.window, name) == getattr(window(), name)
+    with Journal(path, SUBJECT, resume=True) as journal:
+        found = journal.of("m_config_0", "concurrency 4", "check")
+        assert [one.latencies_ms[0] for one in found] == [1.5, 9.0]
+        assert journal.of("m_config_0", "concurrency 4", "final") == []
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+def test_a_line_that_was_cut_off_is_measured_again(tmp_path, kept: float):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(ORIGIN, window())
+        before = path.stat().st_size
+        journal.add(ORIGIN, window())
+    content = path.read_bytes()
+    path.write_bytes(content[: before + int(kept * (len(content) - before))])
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert len(journal.records) == 1
+        journal.add(ORIGIN, window(7.0))
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert [record.window.latencies_ms[0] for record in journal.records] == [1.5, 7.0]
+
+
+def test_another_subject_is_refused_with_the_difference(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False):
+        pass
+    with (
+        pytest.raises(JournalError, match="cores = 2, now it is 4"),
+        Journal(path, {**SUBJECT, "cores": 4}, resume=True),
+    ):
+        pass
+    with Journal(path, {**SUBJECT, "cores": 4}, resume=False) as journal:
+        assert journal.records == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}\n", b"no json\n", b"[1]\n", json.dumps({"tcli_journal": 99, "subject": SUBJECT}).encode() + b"\n"],
+)
+def test_what_is_no_journal_is_refused(tmp_path, content: bytes):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="start anew without --resume"), Journal(path, SUBJECT, resume=True):
+        pass
+
+
+def test_a_damaged_line_in_the_middle_is_refused(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(ORIGIN, window())
+    for damage in (b'"latencies_ms":"eJ', b'"latencies_ms":"!!'):
+        broken = path.read_bytes().replace(b'"latencies_ms":"eJ', damage).replace(b'"seconds":2.0', b'"secs":2.0')
+        other = tmp_path / "broken.jsonl"
+        other.write_bytes(broken)
+        with pytest.raises(JournalError, match="damaged"), Journal(other, SUBJECT, resume=True):
+            pass
