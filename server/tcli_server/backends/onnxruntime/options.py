@@ -18,6 +18,7 @@ _GRAPH_LEVELS = {
 
 _COUNT, _SWITCH = "a whole number, 0 for the default", "0 or 1"
 _LEVEL, _OFF = "a whole number from 0 to 4", "0, as every session here may fall back to the CPU"
+_NOT_FOR_ALL = "0, as ONNX Runtime would switch it in threads of the server, too, and so for other models"
 _NUMBERS = {
     "intra_op_thread_count": _COUNT,
     "inter_op_thread_count": _COUNT,
@@ -27,6 +28,7 @@ _NUMBERS = {
     "session.dynamic_block_base": _COUNT,
     "session.qdq_matmulnbits_accuracy_level": _LEVEL,
     "session.disable_cpu_ep_fallback": _OFF,
+    "session.set_denormal_as_zero": _NOT_FOR_ALL,
 }
 _MOST_THREADS = 1 << 16
 
@@ -71,7 +73,7 @@ def complaints(config: ModelConfig) -> Iterator[Complaint]:
         value = parameter.string_value
         field = f'parameters["{key}"]'
         if not _fits(key, value):
-            right = "0" if _NUMBERS[key] is _OFF else "1"
+            right = "0" if _NUMBERS[key] in (_OFF, _NOT_FOR_ALL) else "1"
             yield Complaint(
                 field, f"'{value}'", _NUMBERS[key], f'write value {{ string_value: "{right}" }}, or remove it'
             )
@@ -93,7 +95,10 @@ def _fits(key: str, value: str) -> bool:
     if expected is None:
         return True
     if expected is not _COUNT:
-        return value in {_SWITCH: ("0", "1"), _LEVEL: ("0", "1", "2", "3", "4"), _OFF: ("0",)}[expected]
+        return (
+            value
+            in {_SWITCH: ("0", "1"), _LEVEL: ("0", "1", "2", "3", "4"), _OFF: ("0",), _NOT_FOR_ALL: ("0",)}[expected]
+        )
     return value.isascii() and value.isdigit() and len(value) < 7 and int(value) <= _MOST_THREADS
 
 

@@ -46,14 +46,17 @@ _NUMBERS = {
     "PERFORMANCE_HINT_NUM_REQUESTS": count("a whole number of requests, 0 for no limit"),
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": count("a whole number of elements, 0 for none"),
 }
-_SWITCHES = dict.fromkeys(
-    ("ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "CPU_DENORMALS_OPTIMIZATION", "ENABLE_TENSOR_PARALLEL"), _SWITCH
-)
+_SWITCHES = dict.fromkeys(("ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "ENABLE_TENSOR_PARALLEL"), _SWITCH)
 _OURS = {
     "CACHE_DIR": FOLDER,
     "HINT_BF16": _SWITCH,
     "ENABLE_MMAP": _SWITCH,
     "RESHAPE_IO_LAYERS": _SWITCH,
+    "CPU_DENORMALS_OPTIMIZATION": Rule(
+        "NO: OpenVINO would switch it in threads of the server, too, and so for other models",
+        "NO",
+        lambda value: value.lower() in _OFF,
+    ),
     "CPU_EXTENSION_PATH": Rule(_NO_LIBRARY, "", lambda value: not value),
 }
 _IDLE = {"COMPILATION_NUM_THREADS": _THREADS, "SKIP_OV_DYNAMIC_BATCHSIZE": _SWITCH, "ENABLE_BATCH_PADDING": _SWITCH}

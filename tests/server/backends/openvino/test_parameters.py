@@ -48,7 +48,7 @@ GOOD = {
     "ENABLE_TENSOR_PARALLEL": ["NO"],
     "SCHEDULING_CORE_TYPE": ["ANY_CORE"],
     "MODEL_DISTRIBUTION_POLICY": ["TENSOR_PARALLEL"],
-    "CPU_DENORMALS_OPTIMIZATION": ["YES"],
+    "CPU_DENORMALS_OPTIMIZATION": ["NO"],
     "CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE": ["0.5", "1"],
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": ["32"],
     "KV_CACHE_PRECISION": ["u8"],
@@ -62,6 +62,7 @@ GOOD = {
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in GOOD.items() for value in values])
 def test_what_is_known_is_taken(tmp_path: Path, key: str, value: str):
     assert check(tmp_path, parameters(**{key: value})) == []
+    assert np.array([1e-310])[0] * np.float64(0.5) > 0  # no model changes what the processor does for the others
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_what_is_known_is_taken(tmp_path: Path, key: str, value: str):
         ("TARGET_DEVICE", "TPU", "a device that OpenVINO finds here: CPU, AUTO"),
         ("CPU_SPARSE_WEIGHTS_DECOMPRESSION_RATE", "2", "a number from 0 to 1"),
         ("CPU_EXTENSION_PATH", "/tmp/x.so", "no library of operators"),
+        ("CPU_DENORMALS_OPTIMIZATION", "YES", "NO: OpenVINO would switch it in threads of the server"),
         ("CACHE_DIR", "/tmp/cache", "the name of a folder inside of the model's that starts with a dot"),
         ("CACHE_DIR", "../cache", "the name of a folder inside of the model's that starts with a dot"),
         ("CACHE_DIR", "..", "the name of a folder inside of the model's that starts with a dot"),
