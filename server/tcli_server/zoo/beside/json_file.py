@@ -46,12 +46,12 @@ def number(document: Json, key: str) -> float | None:
 
 
 def as_number(value: object, key: str) -> float:
-    """A value as a finite number.
+    """A value as a number of a size that one can compute with.
 
     Raises:
         BesideError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_float(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_bearable(_float(value)):
         raise _wrong(key, value, "a number")
     return float(value)
 
@@ -101,6 +101,11 @@ def _float(value: int | float) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def _is_bearable(value: float) -> bool:
+    """Products and quotients of such numbers are neither infinite nor 0."""
+    return value == 0 or 1e-30 <= abs(value) <= 1e30
 
 
 def _wrong(key: str, value: object, expected: str) -> BesideError:
