@@ -22,6 +22,7 @@ class Answer:
     location: str | None = None
     etag: str | None = None
     length: int | None = None
+    retry_after: str | None = None
 
 
 @dataclass
@@ -51,6 +52,8 @@ def serve_files(answers: dict[str, Answer]) -> Iterator[FileServer]:
             if known:
                 self.end_headers()
                 return
+            if answer.retry_after:
+                self.send_header("Retry-After", answer.retry_after)
             if answer.location:
                 self.send_header("Location", answer.location)
             self.send_header(

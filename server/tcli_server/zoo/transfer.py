@@ -129,7 +129,8 @@ class _BusyError(TransferError):
 
     def __init__(self, reason: str, status: int, retry_after: str) -> None:
         super().__init__(reason, status)
-        self.retry_after = float(retry_after) if retry_after.isdigit() and len(retry_after) < 9 else None
+        seconds = byte_count(retry_after)
+        self.retry_after = None if seconds is None else float(seconds)
 
 
 def _wait(error: TransferError, failures: int, is_patient: bool) -> float | None:
