@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from file_server import Answer, serve_files
+from tcli_server.errors import UnavailableError
 from tcli_server.zoo.download import DownloadError, RemoteFile, cache_folder, fetch
 
 BODY = random.Random(7).randbytes(3_000_000)
@@ -129,3 +130,13 @@ def test_what_is_no_url_is_said_to_be_none(tmp_path: Path, url: str, reason: str
 def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "tcli" / "models"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch):
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UnavailableError, match="set XDG_CACHE_HOME"):
+        cache_folder()
