@@ -8,7 +8,8 @@ from typing import Any
 
 from tcli_server.repository.text_file import UnreadableFileError, read_bytes
 
-_MOST_BYTES = 16 << 20
+MOST_BYTES_BESIDE = 16 << 20
+"""A file beside a model that is larger is not read."""
 _SHOWN = 40
 
 Json = Mapping[str, Any]
@@ -25,7 +26,7 @@ def read_json(path: Path) -> Json:
         BesideError: it cannot be read, or holds something else.
     """
     try:
-        document = json.loads(read_bytes(path, _MOST_BYTES).decode("utf-8-sig"))
+        document = json.loads(read_bytes(path, MOST_BYTES_BESIDE).decode("utf-8-sig"))
     except UnreadableFileError as error:
         raise BesideError(f"it is {error.found}") from None
     except RecursionError:
