@@ -149,8 +149,11 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 def test_a_disk_that_is_full_is_named_and_not_kept_full_by_what_may_never_end(tmp_path: Path, sized: bool):
     part = tmp_path / "m.onnx.part"
     part.symlink_to("/dev/full")
-    with serve_files({"/m.onnx": Answer(b"x" * 3_000_000, sized=sized)}) as server, new_client() as client:
-        with pytest.raises(OSError, match="the disk was full after" if not sized else "No space left") as caught:
-            transfer(client, f"{server.url}/m.onnx", part, Expected(), name="m.onnx")
+    with (
+        serve_files({"/m.onnx": Answer(b"x" * 3_000_000, sized=sized)}) as server,
+        new_client() as client,
+        pytest.raises(OSError, match="the disk was full after" if not sized else "No space left") as caught,
+    ):
+        transfer(client, f"{server.url}/m.onnx", part, Expected(), name="m.onnx")
     assert caught.value.filename == str(part)
     assert part.is_symlink() is sized
