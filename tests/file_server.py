@@ -12,7 +12,8 @@ class Answer:
     """How to answer a path.
 
     `break_after`: close the connection after so many bytes of each answer; `ranges`: whether to honour Range; `etag`: the
-    name of this state, by which If-Range and If-None-Match are answered; `length`: what Content-Length says.
+    name of this state, by which If-Range and If-None-Match are answered; `length`: what Content-Length says;
+    `sized`: whether it says anything.
     """
 
     body: bytes = b""
@@ -22,6 +23,8 @@ class Answer:
     location: str | None = None
     etag: str | None = None
     length: int | None = None
+    retry_after: str | None = None
+    sized: bool = True
 
 
 @dataclass
@@ -51,11 +54,13 @@ def serve_files(answers: dict[str, Answer]) -> Iterator[FileServer]:
             if known:
                 self.end_headers()
                 return
+            if answer.retry_after:
+                self.send_header("Retry-After", answer.retry_after)
             if answer.location:
                 self.send_header("Location", answer.location)
-            self.send_header(
-                "Content-Length", str(len(answer.body) - start if answer.length is None else answer.length)
-            )
+            if answer.sized:
+                length = len(answer.body) - start if answer.length is None else answer.length
+                self.send_header("Content-Length", str(length))
             self.end_headers()
             end = len(answer.body) if answer.break_after is None else start + answer.break_after
             self.wfile.write(answer.body[start:end])

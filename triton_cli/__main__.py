@@ -1,9 +1,13 @@
 """`python -m triton_cli` and the `tcli` console script."""
 
+import errno
 import io
+import os
 import sys
 
 from triton_cli.app import app
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -11,7 +15,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             # A name or a sign that the terminal's encoding lacks is no reason to end with a traceback.
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="tcli")
+    try:
+        app(prog_name="tcli")
+    except OSError as problem:
+        if problem.errno not in _FULL or problem.filename is not None:
+            raise
+        # Of the output: what names a file says so itself. What is still to be written would only fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"error: the output cannot be written: {problem.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

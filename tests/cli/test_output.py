@@ -97,3 +97,14 @@ def test_a_model_that_is_not_there_gets_the_nearest_name(folder):
     assert ran.returncode == 1
     assert "did you mean 'fixed'? models there: fixed" in ran.stderr
     assert "repo init" not in ran.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("options", [["backends"], ["backends", "--json"], ["repo", "list"], ["--help"]])
+def test_a_full_disk_is_told_in_one_line(folder, options):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "triton_cli", *options]
+        ran = subprocess.run(
+            command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert (ran.returncode, ran.stderr) == (1, "error: the output cannot be written: No space left on device\n")

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tcli_server.backends import Backend, BackendKind
-from tcli_server.backends.handling import Handling
+from tcli_server.backends.handling import GuardedHandling, Handling
 from tcli_server.backends.image.kind import IMAGE
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.openvino.kind import OPENVINO
@@ -156,10 +156,19 @@ def names(directory: str = "") -> list[str]:
 
 @cache
 def handling(kind: BackendKind) -> Handling:
-    """What is special about a backend's models while they are added; needs nothing that may not be installed."""
+    """What is special about a backend's models while they are added; needs nothing that may not be installed.
+
+    Raises:
+        BrokenBackendError: its own cannot be imported.
+    """
     module, _, name = kind.source.handling.partition(":")
-    made: Handling = getattr(importlib.import_module(module), name)() if module else Handling()
-    return made
+    if not module:
+        return Handling()
+    try:
+        made = getattr(importlib.import_module(module), name)()
+    except Exception as error:
+        raise _broken(kind, error) from error
+    return made if kind in _BUILT_IN else GuardedHandling(made, kind.name)
 
 
 def settings_of(name: str) -> tuple[str, ...]:
@@ -191,10 +200,14 @@ def _implementation(kind: BackendKind) -> Backend:
     try:
         made: Backend = getattr(importlib.import_module(module), name)()
     except Exception as error:  # a shared library that is not there, another version of numpy, and whatever else breaks
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
-        LOG.debug("the backend '%s' does not load", kind.name, exc_info=True)
-        raise BrokenBackendError(kind.name, reason, _repair(kind)) from error
+        raise _broken(kind, error) from error
     return made
+
+
+def _broken(kind: BackendKind, error: Exception) -> BrokenBackendError:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_REASON]}"
+    LOG.debug("the backend '%s' does not load", kind.name, exc_info=error)
+    return BrokenBackendError(kind.name, reason, _repair(kind))
 
 
 def _repair(kind: BackendKind) -> str:

@@ -15,6 +15,7 @@ from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
 from tcli_server.models.placement import complete_instance_groups, placement_complaints, placements
 from tcli_server.models.warmup import warm_up
+from tcli_server.observability.log import LOG
 from tcli_server.repository import (
     ModelFolder,
     Positions,
@@ -175,7 +176,7 @@ class Draft:
             doubts = self._positions.doubts if self._positions is not None else lambda _: False
             self._add(problem for problem in error.problems if not doubts(problem.field))
         else:
-            instance.close()
+            close_instance(instance)
 
     def open(self, version: int, placement: Placement) -> tuple[Instance, ModelConfig]:
         """Open one instance of a version, and complete the configuration by what the model takes and gives.
@@ -197,7 +198,7 @@ class Draft:
             warm_up(config, read_spec(config, version, {}, scalars(instance.signature)), self.folder.path, instance)
             return instance, config
         except BaseException:
-            instance.close()
+            close_instance(instance)
             raise
 
     def rate_limit_problems(self) -> list[Problem]:
@@ -294,11 +295,20 @@ class Draft:
         self._check_runtime(self.backend.kind)
         if not self.versions:
             self._add([missing.no_version(self.folder) or missing.no_chosen_version(self.folder)])
-        self._complain(self.backend.complaints(self.config))
+        try:
+            self._ask(self.backend)
+        except Exception as error:  # a backend of a package harms no other model
+            LOG.debug("the backend '%s' fails on '%s'", self.backend.kind.name, self.folder.name, exc_info=True)
+            found = f"the backend '{self.backend.kind.name}' fails on it: {type(error).__name__}: {error}"
+            fix = "correct what its message names, or report it to those who make the backend"
+            self._add([Problem(self.folder.path, None, "", found, "a model that its backend can judge", fix)])
+
+    def _ask(self, judge: Backend) -> None:
+        self._complain(judge.complaints(self.config))
         if self.problems:  # thread counts, for example, that are no numbers
             return
-        complete_instance_groups(self.config, self.backend)
-        self._complain(placement_complaints(self.config, self.backend))
+        complete_instance_groups(self.config, judge)
+        self._complain(placement_complaints(self.config, judge))
         if not self.problems:
             self.placements = placements(self.config)
 
@@ -400,6 +410,14 @@ class Draft:
                 raise ConfigError(problems)
         _write_defaults(config)
         return config
+
+
+def close_instance(instance: Instance) -> None:
+    """Give back an instance that does not serve; one that cannot be closed harms nobody else."""
+    try:
+        instance.close()
+    except Exception:
+        LOG.exception("an instance could not be closed")
 
 
 def check_settings(settings: BackendConfig) -> None:

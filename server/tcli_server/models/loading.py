@@ -13,7 +13,7 @@ from tcli_server.backends import Instance, Placement
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import InvalidArgumentError, ServerError
 from tcli_server.models import composition
-from tcli_server.models.draft import Draft
+from tcli_server.models.draft import Draft, close_instance
 from tcli_server.models.model import Model
 from tcli_server.observability.log import LOG
 from tcli_server.scheduling import PlacedInstance
@@ -84,7 +84,7 @@ def resize(model: Model, draft: Draft) -> None:
         draft.confirm()
     except BaseException:
         for placed in opened:
-            _close(placed.instance)
+            close_instance(placed.instance)
         raise
     model.resize(_described(config or model.config, draft), [*kept, *opened])
 
@@ -214,15 +214,8 @@ def _open(
     if errors:
         for each in opened:
             if each is not None:
-                _close(each[0])
+                close_instance(each[0])
         raise min(errors, key=lambda each: each[0])[1]
     done = [each for each in opened if each is not None]
     instances = [PlacedInstance(placement, each[0]) for placement, each in zip(placements, done, strict=True)]
     return instances, done[0][1] if done else None
-
-
-def _close(instance: Instance) -> None:
-    try:
-        instance.close()
-    except Exception:
-        LOG.exception("an instance could not be closed")

@@ -55,6 +55,8 @@ def ask(client: httpx.Client, request: httpx.Request, seconds: float) -> Answer:
             answers.put(_follow(client, request))
         except (httpx.HTTPError, TransferError) as error:
             answers.put(error)
+        except UnicodeError:
+            answers.put(TransferError("it leads to a host whose name is none"))
         except RuntimeError:  # the client was closed meanwhile, nobody waits any more
             return
 

@@ -43,16 +43,26 @@ class DownloadError(UnavailableError):
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the platform's cache folder, XDG_CACHE_HOME respected."""
-    if os.environ.get("XDG_CACHE_HOME"):
-        base = Path(os.environ["XDG_CACHE_HOME"])
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path.home() / ".cache"
+    """Where downloads are kept: the platform's cache folder, XDG_CACHE_HOME respected.
+
+    Raises:
+        UnavailableError: this user has no home folder, as in a container with the number of a user that it does not know.
+    """
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or _platforms_cache())
+    except RuntimeError:
+        raise UnavailableError(
+            "there is no folder for downloads, as this user has no home: set XDG_CACHE_HOME to a folder that it may write"
+        ) from None
     return base / "tcli" / "models"
+
+
+def _platforms_cache() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path.home() / ".cache"
 
 
 def fetch(

@@ -97,7 +97,7 @@ def _values(facts: PictureFacts, config: ModelConfig, channels: int, notes: list
 def _factor(scale: float) -> str:
     """`1/255` rather than 0.00392156862745098."""
     whole = round(1 / scale, 6)
-    return f"1/{whole:g}" if math.isclose(1 / whole, scale, rel_tol=1e-6) else repr(scale)
+    return f"1/{whole:g}" if whole and math.isclose(1 / whole, scale, rel_tol=1e-6) else repr(scale)
 
 
 def _named(found: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import httpx
 
@@ -129,7 +128,8 @@ class _BusyError(TransferError):
 
     def __init__(self, reason: str, status: int, retry_after: str) -> None:
         super().__init__(reason, status)
-        self.retry_after = float(retry_after) if retry_after.isdigit() and len(retry_after) < 9 else None
+        seconds = byte_count(retry_after)
+        self.retry_after = None if seconds is None else float(seconds)
 
 
 def _wait(error: TransferError, failures: int, is_patient: bool) -> float | None:
@@ -242,16 +242,23 @@ class _Transfer:
 
     def _write(self, start: int, first: bytes, chunks: Iterable[bytes], size: int | None) -> int:
         # Each writer keeps its own place and never appends, so that two downloads of one file do not spoil it.
-        with self.part.open("r+b" if start else "wb") as opened:
-            opened.seek(start)
-            done = start
-            for chunk in chain((first,), chunks):
-                _put(opened, chunk, self.part)
-                done += len(chunk)
-                if self.progress is not None:
-                    self.progress(done, size or 0)
-                if size is not None and done > size:
-                    raise TransferError(f"it sends more than {size:,} bytes")
+        done = start
+        try:
+            with self.part.open("r+b" if start else "wb") as opened:
+                opened.seek(start)
+                for chunk in chain((first,), chunks):
+                    opened.write(chunk)
+                    done += len(chunk)
+                    if self.progress is not None:
+                        self.progress(done, size or 0)
+                    if size is not None and done > size:
+                        raise TransferError(f"it sends more than {size:,} bytes")
+        except OSError as error:
+            reason = error.strerror
+            if error.errno == errno.ENOSPC and size is None:  # there may be no end of it
+                self.discard()
+                reason = f"the disk was full after {done:,} bytes, and the server does not say how many there are"
+            raise OSError(error.errno, reason, str(self.part)) from None
         return done
 
     @property
@@ -269,13 +276,6 @@ class _Transfer:
 
     def _remember(self, validator: str) -> None:
         self._note.write_text(json.dumps({"validator": validator}), "utf-8")
-
-
-def _put(opened: BinaryIO, chunk: bytes, path: Path) -> None:
-    try:
-        opened.write(chunk)
-    except OSError as error:  # which names no file of its own
-        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _continues(response: httpx.Response, start: int) -> bool:

@@ -271,12 +271,21 @@ def test_what_timm_says(tmp_path: Path):
         ({"size": 32, "crop_size": 40, **IMAGENET}, "borders around a picture of 32x32 is not done here"),
         ({"size": {"shortest_edge": 32}, **IMAGENET}, "a shorter side without a cut"),
         ({"size": 32, "do_pad": True, **IMAGENET}, "do_pad is not done here"),
-        ({"size": 32, "rescale_factor": 1e-200}, "cannot be used"),
+        ({"size": 32, "rescale_factor": 1e-200}, "its rescale_factor is 1e-200, expected a number"),
+        (
+            {"image_processor_type": "ConvNext", "size": {"shortest_edge": 32}, "crop_pct": 1e-320},
+            "its crop_pct is 1e-320, expected a number",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(tmp_path: Path, processor: dict, says: str):
     added = add(tmp_path, {"preprocessor_config.json": processor})
     assert [note for note in added.notes if "preprocessor_config.json" in note and says in note]
+
+
+def test_a_factor_that_makes_pixels_large_is_taken(tmp_path: Path):
+    added = add(tmp_path, {"preprocessor_config.json": {"size": 32, "rescale_factor": 1e7}})
+    assert parameters(added)["scale"] == "10000000.0"
 
 
 def test_numbers_that_bytes_cannot_hold_are_left_out(tmp_path: Path):

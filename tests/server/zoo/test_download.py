@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from file_server import Answer, serve_files
+from tcli_server.errors import UnavailableError
 from tcli_server.zoo.download import DownloadError, RemoteFile, cache_folder, fetch
+from tcli_server.zoo.expected import Expected
+from tcli_server.zoo.transfer import new_client, transfer
 
 BODY = random.Random(7).randbytes(3_000_000)
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:79c3bc\nsize 32719461\n"
@@ -129,3 +132,28 @@ def test_what_is_no_url_is_said_to_be_none(tmp_path: Path, url: str, reason: str
 def test_the_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "tcli" / "models"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch):
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UnavailableError, match="set XDG_CACHE_HOME"):
+        cache_folder()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_disk_that_is_full_is_named_and_not_kept_full_by_what_may_never_end(tmp_path: Path, sized: bool):
+    part = tmp_path / "m.onnx.part"
+    part.symlink_to("/dev/full")
+    with (
+        serve_files({"/m.onnx": Answer(b"x" * 3_000_000, sized=sized)}) as server,
+        new_client() as client,
+        pytest.raises(OSError, match="the disk was full after" if not sized else "No space left") as caught,
+    ):
+        transfer(client, f"{server.url}/m.onnx", part, Expected(), name="m.onnx")
+    assert caught.value.filename == str(part)
+    assert part.is_symlink() is sized

@@ -6,6 +6,7 @@ pixels. No other format has that.
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 
@@ -16,12 +17,13 @@ from tcli_server.backends.image.formats import WEBP, picture_format, webp_size
 from tcli_server.backends.image.parameters import Plan
 from tcli_server.backends.image.picture_error import PictureError
 from tcli_server.backends.image.pixels import Pixels
+from tcli_server.errors import InternalError
 
 FEW_PIXELS = 1 << 23
 """So many hold the others up for some 50 ms."""
 
 _PROGRAM = "from tcli_server.backends.image.apart import main; main()"
-_DONE, _REFUSED = b"\0", b"\1"
+_DONE, _REFUSED = b"\1", b"\2"
 
 
 def is_for_apart(content: bytes, plan: Plan) -> bool:
@@ -41,19 +43,25 @@ def write_apart(content: bytes, plan: Plan, into: np.ndarray) -> None:
 
     Raises:
         PictureError: as they do.
+        InternalError: it is not the picture's fault: the process did not start, or broke.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
-        input=pickle.dumps((plan, content)),
-        stdout=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # Ctrl-C is for the server, which waits for this
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM],
+            input=pickle.dumps((plan, content)),
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the server, which waits for this
+            check=False,
+        )
+    except OSError as error:
+        raise InternalError(f"no process could be started to decode a large WebP: {error.strerror or error}") from error
     kind, answer = done.stdout[:1], done.stdout[1:]
-    if done.returncode or not kind:  # the kernel ends a process that takes too much memory
+    if done.returncode == -signal.SIGKILL:  # the kernel ends a process that takes too much memory so
         raise PictureError("the picture does not fit into the server's memory", "make it smaller")
+    if done.returncode or kind not in (_DONE, _REFUSED):
+        raise InternalError(f"the process that decodes large WebPs ended with status {done.returncode} and no answer")
     if kind == _REFUSED:
         raise PictureError(answer.decode())
     into[...] = np.frombuffer(answer, into.dtype).reshape(into.shape)

@@ -8,7 +8,6 @@ from tcli_server.backends import Instance
 from tcli_server.backends.image.apart import is_for_apart, write_apart
 from tcli_server.backends.image.decoding import decode
 from tcli_server.backends.image.parameters import Plan
-from tcli_server.backends.image.picture_error import PictureError
 from tcli_server.backends.image.pixels import Pixels
 from tcli_server.backends.rows import RowsError
 from tcli_server.errors import ServerError
@@ -41,7 +40,7 @@ class ImageInstance(Instance):
 
         Raises:
             RowsError: of some pictures of a batch nothing could be made.
-            PictureError: of the one picture.
+            ServerError: of the one picture.
         """
         contents = inputs[self._plan.input].ravel().tolist()
         pixels = np.empty((len(contents), *self._plan.shape), self._pixels.dtype)
@@ -49,7 +48,7 @@ class ImageInstance(Instance):
         for row, content in enumerate(contents):
             try:
                 self._write(_bytes(content), pixels[row])
-            except PictureError as error:
+            except ServerError as error:
                 if not self._batches:
                     raise
                 errors[row] = error

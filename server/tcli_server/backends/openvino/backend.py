@@ -19,6 +19,7 @@ from tcli_server.backends.openvino.kind import OPENVINO
 from tcli_server.backends.openvino.reading import plain, read_graph, version
 from tcli_server.backends.openvino.shapes import ShapeCheck
 from tcli_server.backends.openvino.signature import graph_signature
+from tcli_server.backends.openvino.tiles import replace_tiles
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LOG
 from tcli_server.signature import ModelSignature
@@ -91,6 +92,7 @@ class OpenVinoBackend(Backend):
         """The graph with the shapes that are asked for, and with a batch that varies where that is asked for and right."""
         if parameters.is_on(config, "RESHAPE_IO_LAYERS"):
             _reshape(graph, config, wanted)
+        replace_tiles(graph, file)
         if graph_signature(graph).batchable or not (config.max_batch_size > 0 or is_batch_marked(graph)):
             return graph
         changed = with_any_batch(graph)

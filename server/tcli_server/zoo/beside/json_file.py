@@ -8,7 +8,8 @@ from typing import Any
 
 from tcli_server.repository.text_file import UnreadableFileError, read_bytes
 
-_MOST_BYTES = 16 << 20
+MOST_BYTES_BESIDE = 16 << 20
+"""A file beside a model that is larger is not read."""
 _SHOWN = 40
 
 Json = Mapping[str, Any]
@@ -25,7 +26,7 @@ def read_json(path: Path) -> Json:
         BesideError: it cannot be read, or holds something else.
     """
     try:
-        document = json.loads(read_bytes(path, _MOST_BYTES).decode("utf-8-sig"))
+        document = json.loads(read_bytes(path, MOST_BYTES_BESIDE).decode("utf-8-sig"))
     except UnreadableFileError as error:
         raise BesideError(f"it is {error.found}") from None
     except RecursionError:
@@ -46,12 +47,12 @@ def number(document: Json, key: str) -> float | None:
 
 
 def as_number(value: object, key: str) -> float:
-    """A value as a finite number.
+    """A value as a number of a size that one can compute with.
 
     Raises:
         BesideError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_float(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_bearable(_float(value)):
         raise _wrong(key, value, "a number")
     return float(value)
 
@@ -101,6 +102,11 @@ def _float(value: int | float) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def _is_bearable(value: float) -> bool:
+    """Products and quotients of such numbers are neither infinite nor 0."""
+    return value == 0 or 1e-30 <= abs(value) <= 1e30
 
 
 def _wrong(key: str, value: object, expected: str) -> BesideError:

@@ -1,9 +1,10 @@
 """What a user writes to say where a model is: an address on the web, or a repository of the hub."""
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tcli_server.errors import InvalidArgumentError
@@ -95,7 +96,8 @@ class WebAddress:
 
 def is_remote(text: str) -> bool:
     """Whether this says where a model is that is not on this machine's disks, as opposed to a path."""
-    return _SCHEME.match(text) is not None and not Path(text).exists()
+    # Addresses may be longer than any file's name: `Path.exists` would raise.
+    return _SCHEME.match(text) is not None and not os.path.exists(text)  # noqa: PTH110
 
 
 def parse_source(text: str) -> HubAddress | WebAddress:
@@ -136,6 +138,10 @@ def _web_address(text: str) -> HubAddress | WebAddress:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
+        if "@" in text:  # the message may quote a password
+            raise InvalidArgumentError(
+                "this is no address: in a user's name and password write '/' as %2F, ':' as %3A, '@' as %40, '#' as %23, '?' as %3F"
+            ) from None
         raise InvalidArgumentError(f"'{_without_user(text)}' is no address: {error}") from None
     if not host or "//" not in text or re.search(r"[\s\x00-\x1f\x7f]", text):
         raise InvalidArgumentError(f"'{_without_user(text)}' is no address, expected https://host/path/model.onnx")

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from tcli_server.backends import BackendKind
 from tcli_server.backends.registry import is_installed, kinds, usual
 from tcli_server.zoo.sources.address import HubAddress
-from tcli_server.zoo.sources.fetched import SourceError
+from tcli_server.zoo.sources.fetched import SourceError, one_line
 from tcli_server.zoo.sources.hub_client import HubRepository
 
 _USUAL_FOLDERS = ("", "onnx/")
@@ -61,7 +61,7 @@ def choose_file(repository: HubRepository) -> Choice:
     more = ", ..." if len(others) > 3 else ""
     return Choice(
         chosen,
-        f"took {chosen} of {len(candidates)} model files (others: {', '.join(others[:3])}{more}); "
+        f"took {one_line(chosen)} of {len(candidates)} model files (others: {one_line(', '.join(others[:3]))}{more}); "
         f"another one: {_address(address, others[0])}",
     )
 
@@ -106,11 +106,11 @@ def _nothing(repository: HubRepository, files: list[str]) -> SourceError:
     if weights:
         return SourceError(
             repository.address,
-            f"no file of it can be served as it is; it has weights without a graph ({weights[0]})",
+            f"no file of it can be served as it is; it has weights without a graph ({one_line(weights[0])})",
             f'export it (pip install "optimum[onnx]"; optimum-cli export onnx --model {repository.address.repository} '
             "FOLDER) and add the ONNX file",
         )
-    shown = ", ".join(sorted(files)[:_SHOWN])
+    shown = one_line(", ".join(sorted(files)[:_SHOWN]))
     return SourceError(repository.address, f"no file of it can be served; it has {shown or 'no files'}")
 
 
@@ -129,4 +129,4 @@ def _listed(repository: HubRepository, files: Iterable[str]) -> str:
 
 
 def _address(address: HubAddress, file: str) -> str:
-    return str(HubAddress(address.repository, file, address.revision))
+    return one_line(HubAddress(address.repository, file, address.revision))

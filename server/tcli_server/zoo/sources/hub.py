@@ -1,5 +1,6 @@
 """Fetches a model from a repository of the hub."""
 
+import hashlib
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ import httpx
 
 from tcli_server.backends.registry import handling, kinds
 from tcli_server.zoo.answer import TransferError
+from tcli_server.zoo.beside.json_file import MOST_BYTES_BESIDE
 from tcli_server.zoo.download import cache_folder
 from tcli_server.zoo.expected import sha256_of
 from tcli_server.zoo.found_model import find_model
@@ -41,17 +43,22 @@ def fetch_from_hub(address: HubAddress, watch: Watch | None = None) -> FetchedMo
     folder = _folder(repository)
     parts = _parts_of_folder(repository, choice.file)
     # A folder that is a model as a whole is kept where no other model of the repository is.
-    own, beside = folder / ("model" if parts else "files"), folder / "beside"
+    own = folder / ("model" if parts else "files")
+    # What lies beside another model of the repository is not mixed with what lies beside this one.
+    beside = folder / "beside" / hashlib.sha256(str(PurePosixPath(choice.file).parent).encode()).hexdigest()[:16]
     with own_folder(folder), new_client(stall_seconds(repository)) as client:
         fetcher = _Fetcher(repository, client, watch)
         path = fetcher.fetch(choice.file, own / choice.file)
         for file in parts or _companions(repository, choice.file, path):
             fetcher.fetch(file, own / file)
         others = files_beside(repository, choice.file)
-        for file in others:
+        small = [file for file in others if (repository.files[file].size or 0) <= MOST_BYTES_BESIDE]
+        for file in small:
             fetcher.fetch(file, beside / PurePosixPath(file).name)
-    notes = (choice.note,) if choice.note else ()
-    return FetchedModel(path, address.name, _comments(repository, choice.file, path), beside if others else None, notes)
+    notes = [choice.note] if choice.note else []
+    notes += [f"{file} was not fetched: it is too large to be read" for file in others if file not in small]
+    comments = _comments(repository, choice.file, path)
+    return FetchedModel(path, address.name, comments, beside if small else None, tuple(notes))
 
 
 class _Fetcher:

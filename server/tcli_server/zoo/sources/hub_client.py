@@ -72,7 +72,9 @@ def look_up(address: HubAddress) -> HubRepository:
         raise SourceError(address, "HF_HUB_OFFLINE forbids to ask the hub", "unset it") from None
     except errors.HFValidationError as error:
         raise SourceError(address, one_line(str(error).partition("\n")[0]).rstrip(".")) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except UnicodeEncodeError:
+        raise SourceError(address, "the token that is set has letters that no token has", _LOG_IN) from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         reason = f"{endpoint} answers, but not as the hub does"
         raise SourceError(address, reason, "check HF_ENDPOINT, and whether a proxy answers instead") from None
     except Exception as error:  # of the HTTP library below the client, which is another one from version to version

@@ -10,7 +10,7 @@ from image_models import image_config, pictures, write_image_model
 from picture_bytes import encoded, photo
 from tcli_server import Engine
 from tcli_server.backends.image import apart
-from tcli_server.errors import ServerError
+from tcli_server.errors import InternalError, ServerError
 
 NORMAL = {"scale": "1/255", "mean": "0.5", "std": "0.25", "resize": "shorter_side"}
 
@@ -57,6 +57,22 @@ def test_a_process_that_dies_is_an_error_of_the_picture(engine: Engine, monkeypa
     monkeypatch.setattr(apart, "_PROGRAM", "import os; os.kill(os.getpid(), 9)")
     with engine, pytest.raises(ServerError, match="does not fit into the server's memory; fix: make it smaller"):
         engine.infer("m", {"IMAGE": pictures(encoded(photo(), "WEBP"))})
+
+
+@pytest.mark.parametrize("fault", ["raise SystemExit(1)", "import os; os.kill(os.getpid(), 11)", "print('hello')", ""])
+def test_a_process_that_breaks_is_no_error_of_the_client(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    small = encoded(photo(), "JPEG")
+    monkeypatch.setattr(apart, "FEW_PIXELS", 0)
+    monkeypatch.setattr(apart, "_PROGRAM", fault)
+    with engine:
+        with pytest.raises(InternalError, match="item 0 of 2: the process that decodes large WebPs ended with status"):
+            engine.infer("m", {"IMAGE": pictures(encoded(photo(), "WEBP"), small)})
+        monkeypatch.setattr("sys.executable", "/gone/python")
+        with pytest.raises(InternalError, match="no process could be started"):
+            engine.infer("m", {"IMAGE": pictures(encoded(photo(), "WEBP"))})
+        assert np.isfinite(engine.infer("m", {"IMAGE": pictures(small)}).outputs["PIXELS"]).all()
 
 
 def test_what_is_refused_by_its_size_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

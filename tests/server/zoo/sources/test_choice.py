@@ -83,3 +83,8 @@ def test_a_repository_without_any_model(hub: Hub):
         hub, "hf:org/name", "README.md", "data.csv"
     )
     assert "it has no files" in refusal(hub, "hf:org/name")
+
+
+def test_names_of_files_are_one_line_each(hub: Hub):
+    told = refusal(hub, "hf:org/name", "a.onnx\n  hf:another/repository", "b.onnx", "c.onnx")
+    assert "\n  hf:another" not in told

@@ -201,6 +201,7 @@ def test_a_file_in_git_is_compared_by_its_name_in_git(hub: Hub):
     [
         (Fault(body=PAGE), "answers, but not as the hub does: check HF_ENDPOINT"),
         (Fault(body=b"[]"), "answers, but not as the hub does"),
+        (Fault(body=b"[" * 100_000), "answers, but not as the hub does"),
         (Fault(body=json.dumps({"id": "org/name", "sha": "../../x", "siblings": []}).encode()), "not as the hub does"),
         (Fault(status=404), "answers HTTP 404"),
         (Fault(status=403), "forbids to read it"),
@@ -296,3 +297,29 @@ def test_the_weights_of_an_ir_file_come_along(hub: Hub):
     assert path.with_suffix(".bin").read_bytes() == b"weights"
     put(hub, {"openvino_model.xml": graph}, commit="beef" * 10)
     assert "keeps weights in 'openvino_model.bin', which the repository has not" in refusal("hf:org/name")
+
+
+def test_what_lies_beside_another_model_of_the_repository_is_not_mixed_in(hub: Hub):
+    put(
+        hub, {"a/model.onnx": MODEL, "a/preprocessor_config.json": b"{}", "b/model.onnx": MODEL, "b/labels.txt": b"cat"}
+    )
+    first, second = fetch_source("hf:org/name/a"), fetch_source("hf:org/name/b")
+    assert first.beside is not None
+    assert second.beside is not None
+    assert [path.name for path in first.beside.iterdir()] == ["preprocessor_config.json"]
+    assert [path.name for path in second.beside.iterdir()] == ["labels.txt"]
+
+
+def test_what_lies_beside_and_is_too_large_to_be_read_is_not_fetched(hub: Hub):
+    put(hub, {"model.onnx": MODEL, "config.json": b" " * (16 << 20) + b"{}", "labels.txt": b"cat"})
+    fetched = fetch_source("hf:org/name")
+    assert hub.files_asked() == ["model.onnx", "labels.txt"]
+    assert fetched.notes == ("config.json was not fetched: it is too large to be read",)
+
+
+def test_a_token_that_cannot_be_sent_is_told_and_not_shown(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    put(hub, {"model.onnx": MODEL})
+    monkeypatch.setenv("HF_TOKEN", "hf_secr\u00e9t")
+    told = refusal("hf:org/name")
+    assert "the token that is set has letters that no token has" in told
+    assert "secr" not in told

@@ -134,6 +134,9 @@ def test_a_connection_that_breaks_off_is_resumed():
         (Answer(status=302, location="/m.onnx"), "it redirects in a circle, or more than 10 times"),
         (Answer(status=302, location="file:///etc/passwd"), "it redirects to an address of kind 'file:'"),
         (Answer(status=302, location="http://[::bad"), "it redirects to what is no address"),
+        (Answer(status=302, location="http://xn--/m.onnx"), "it leads to a host whose name is none"),
+        (Answer(status=302, location=f"http://{'a' * 300}/m.onnx"), "it leads to a host whose name is none"),
+        (Answer(status=503, retry_after="\xb2"), "HTTP 503 Service Unavailable: fetch the file by hand"),
         (Answer(b"not a model at all"), "no ONNX file, or a truncated one"),
     ],
 )
