@@ -113,10 +113,8 @@ def transfer(
         transfer_of.discard()
         if start == 0 or was_wrong:
             raise TransferError(f"it sent the wrong file: {wrong}")
-        was_wrong, furthest = (
-            True,
-            0,
-        )  # the beginning may have come from elsewhere and be the wrong half: try the whole once
+        # The beginning may have come from elsewhere and be the wrong half: try the whole once.
+        was_wrong, furthest = True, 0
 
 
 class _NoResumeError(TransferError):

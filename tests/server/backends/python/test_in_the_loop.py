@@ -123,7 +123,7 @@ def test_a_process_that_ends_while_the_loop_is_busy(client: Client):
     supervisor = client.engine.model("m").instances[0].instance._supervisor
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.ask, 1, "wait")
-        until(lambda: not client.engine.model("m").idle)
+        until(lambda: supervisor.process.begun == 1)  # or the next process would be given it
         loop.call_soon_threadsafe(leave.wait, 60)
         supervisor.process.kill()
         until(lambda: supervisor.restarts == 1 and supervisor.fit)  # all that was the old one's is cleared away
