@@ -1,6 +1,8 @@
-"""Random requests shaped by a model's configuration."""
+"""What is sent: where requests come from, and random ones shaped by a model's configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
@@ -10,6 +12,38 @@ from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.random_tensor import random_tensor
 
 Inputs = dict[str, np.ndarray]
+
+DIFFERENT_REQUESTS = 8
+
+
+class Source(Protocol):
+    """Where requests come from. Can be pickled: they are made in the process that sends them."""
+
+    def make(self, config: ModelConfig, items: int) -> list[Inputs]:
+        """Requests to send in turn, as a client of this configuration makes them.
+
+        Args:
+            config: complete configuration; with `max_batch_size` > 0 every tensor gets a leading dimension of `items`.
+            items: inferences in each; 1 for a model that takes no batches.
+        """
+
+
+@dataclass(frozen=True)
+class RandomSource:
+    """Random values.
+
+    Attributes:
+        shapes: of each input, without the batch dimension; leading dimensions that a configuration has no more are left out.
+        count: how many different requests.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    count: int = DIFFERENT_REQUESTS
+    seed: int = 0
+
+    def make(self, config: ModelConfig, items: int) -> list[Inputs]:
+        shapes = {tensor.name: self.shapes[tensor.name][-len(tensor.dims) :] for tensor in config.input}
+        return random_requests(config, shapes, self.count, self.seed, items)
 
 
 class UnknownInputError(Exception):

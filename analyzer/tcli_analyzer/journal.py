@@ -1,6 +1,6 @@
 """Every measurement on disk as soon as it is made, so that an analysis that ended in the middle goes on where it was.
 
-A file of JSON lines: first what is analyzed, then one line a window. What a killed process left half-written at the end is cut off.
+A file of JSON lines: first what is analyzed, then one line a visit. What a killed process left half-written at the end is cut off.
 """
 
 import base64
@@ -29,27 +29,39 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a window comes from.
+    """Where windows come from.
 
     Attributes:
-        variant: the name of the configuration.
+        variant: the label of the configuration.
         load: its label.
-        stage: what it was measured for: "table", "check", "final".
-        round: which time.
+        stage: what it was measured for, such as "search" or "final"; may be empty.
+        items: inferences in a request.
+        windows: how many were asked for.
     """
 
     variant: str
     load: str
     stage: str
-    round: int
+    items: int
+    windows: int
+
+    @property
+    def key(self) -> tuple[str, str, str, int, int]:
+        """What two visits of the same kind share."""
+        return self.variant, self.load, self.stage, self.items, self.windows
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A window with its origin."""
+    """What a visit gave.
+
+    Attributes:
+        failure: why there are no windows.
+    """
 
     origin: Origin
-    window: Window
+    windows: tuple[Window, ...]
+    failure: str = ""
 
 
 class Journal:
@@ -91,18 +103,11 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def add(self, origin: Origin, window: Window) -> None:
-        """Keep a window; when this returns it survives the end of this process, whatever ends it."""
-        self._write({"origin": asdict(origin), "window": _document(window)})
-        self.records.append(Record(origin, window))
-
-    def of(self, variant: str, load: str, stage: str) -> list[Window]:
-        """What was measured of one thing, in the order of its making."""
-        return [
-            record.window
-            for record in self.records
-            if (record.origin.variant, record.origin.load, record.origin.stage) == (variant, load, stage)
-        ]
+    def add(self, record: Record) -> None:
+        """Keep a visit; when this returns it survives the end of this process, whatever ends it."""
+        windows = [_document(window) for window in record.windows]
+        self._write({"origin": asdict(record.origin), "windows": windows, "failure": record.failure})
+        self.records.append(record)
 
     def _write(self, value: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
@@ -126,7 +131,8 @@ class Journal:
         whole = header[0]
         for end, line in lines:
             try:
-                self.records.append(Record(Origin(**line["origin"]), _window(line["window"])))
+                windows = tuple(_window(window) for window in line["windows"])
+                self.records.append(Record(Origin(**line["origin"]), windows, line["failure"]))
             except (KeyError, TypeError, ValueError, zlib.error) as error:
                 raise JournalError(f"{self._path} is damaged ({error}): start anew without --resume") from None
             whole = end

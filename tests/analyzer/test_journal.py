@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tcli_analyzer.evidence.disturbance import ProcessorTime
-from tcli_analyzer.journal import Journal, JournalError, Origin
+from tcli_analyzer.journal import Journal, JournalError, Origin, Record
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import GpuUse
 from tcli_analyzer.target import Counters
 
 SUBJECT = {"model": "m", "cores": 2}
-ORIGIN = Origin("m_config_0", "concurrency 4", "check", 1)
+ORIGIN = Origin("m_config_0", "concurrency 4", "check", 1, 1)
 
 
 def window(first: float = 1.5) -> Window:
@@ -33,35 +33,34 @@ def window(first: float = 1.5) -> Window:
 def test_a_window_comes_back_as_it_was(tmp_path):
     path = tmp_path / "journal.jsonl"
     with Journal(path, SUBJECT, resume=False) as journal:
-        journal.add(ORIGIN, window())
+        journal.add(Record(ORIGIN, (window(),)))
     with Journal(path, SUBJECT, resume=True) as journal:
         (record,) = journal.records
-        journal.add(ORIGIN, window(9.0))
+        journal.add(Record(ORIGIN, (window(9.0),)))
     assert record.origin == ORIGIN
-    assert record.window.latencies_ms.tolist() == [1.5, 2.0, 4.25]
-    assert record.window.throughput == window().throughput
+    (kept,) = record.windows
+    assert kept.latencies_ms.tolist() == [1.5, 2.0, 4.25]
+    assert kept.throughput == window().throughput
     for name in ("began", "seconds", "counters", "processor", "memory_mib", "gpu", "items", "late_ms", "overloaded"):
-        assert getattr(record.window, name) == getattr(window(), name)
+        assert getattr(kept, name) == getattr(window(), name)
     with Journal(path, SUBJECT, resume=True) as journal:
-        found = journal.of("m_config_0", "concurrency 4", "check")
-        assert [one.latencies_ms[0] for one in found] == [1.5, 9.0]
-        assert journal.of("m_config_0", "concurrency 4", "final") == []
+        assert [record.windows[0].latencies_ms[0] for record in journal.records] == [1.5, 9.0]
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path, kept: float):
     path = tmp_path / "journal.jsonl"
     with Journal(path, SUBJECT, resume=False) as journal:
-        journal.add(ORIGIN, window())
+        journal.add(Record(ORIGIN, (window(),)))
         before = path.stat().st_size
-        journal.add(ORIGIN, window())
+        journal.add(Record(ORIGIN, (window(),)))
     content = path.read_bytes()
     path.write_bytes(content[: before + int(kept * (len(content) - before))])
     with Journal(path, SUBJECT, resume=True) as journal:
         assert len(journal.records) == 1
-        journal.add(ORIGIN, window(7.0))
+        journal.add(Record(ORIGIN, (window(7.0),)))
     with Journal(path, SUBJECT, resume=True) as journal:
-        assert [record.window.latencies_ms[0] for record in journal.records] == [1.5, 7.0]
+        assert [record.windows[0].latencies_ms[0] for record in journal.records] == [1.5, 7.0]
 
 
 def test_another_subject_is_refused_with_the_difference(tmp_path):
@@ -91,7 +90,7 @@ def test_what_is_no_journal_is_refused(tmp_path, content: bytes):
 def test_a_damaged_line_in_the_middle_is_refused(tmp_path):
     path = tmp_path / "journal.jsonl"
     with Journal(path, SUBJECT, resume=False) as journal:
-        journal.add(ORIGIN, window())
+        journal.add(Record(ORIGIN, (window(),)))
     for damage in (b'"latencies_ms":"eJ', b'"latencies_ms":"!!'):
         broken = path.read_bytes().replace(b'"latencies_ms":"eJ', damage).replace(b'"seconds":2.0', b'"secs":2.0')
         other = tmp_path / "broken.jsonl"

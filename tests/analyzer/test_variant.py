@@ -10,6 +10,7 @@ import pytest
 
 import onnx_models
 from repositories import add_sub_config, write_model
+from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.variant import Variant, VariantDiedError
@@ -17,7 +18,7 @@ from tcli_server.errors import InternalError
 from waiting import until
 
 QUICK = VisitOptions(seconds=0.05, warm_up_seconds=0.02)
-SHAPES = {"INPUT0": (16,), "INPUT1": (16,)}
+RANDOM = RandomSource({"INPUT0": (16,), "INPUT1": (16,)})
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def repository(tmp_path_factory):
 def test_it_is_loaded_and_measured_in_its_process(repository):
     with Variant(repository, "add_sub", threading.Event()) as variant:
         config = variant.load()
-        variant.make_requests(SHAPES)
+        variant.make_requests(RANDOM)
         closed = variant.visit(ClosedLoad(4), QUICK)
         opened = variant.visit(OpenLoad(100), VisitOptions(seconds=0.2, requests=1))
         config.instance_group[0].count = 2
@@ -45,7 +46,7 @@ def test_two_are_measured_in_turn(repository):
     with Variant(repository, "add_sub", stop) as one, Variant(repository, "add_sub", stop) as other:
         for variant in (one, other):
             variant.load()
-            variant.make_requests(SHAPES, items=2)
+            variant.make_requests(RANDOM, items=2)
         for variant in (one, other, other, one):
             (window,) = variant.visit(ClosedLoad(2), VisitOptions(seconds=0.05, items=2))
             assert window.counters.inferences >= 2 * window.counters.requests > 0
@@ -58,17 +59,17 @@ def test_what_is_refused_is_told_and_it_goes_on(repository):
         with pytest.raises(InternalError, match="max_batch_size"):
             variant.load(config)
         variant.load()
-        variant.make_requests({"INPUT0": (3,), "INPUT1": (16,)})
+        variant.make_requests(RandomSource({"INPUT0": (3,), "INPUT1": (16,)}))
         with pytest.raises(InternalError, match="INPUT0"):
             variant.visit(ClosedLoad(1), QUICK)
-        variant.make_requests(SHAPES)
+        variant.make_requests(RANDOM)
         assert variant.visit(ClosedLoad(1), QUICK)
 
 
 def test_a_death_is_told_with_its_reason(repository):
     with Variant(repository, "add_sub", threading.Event()) as variant:
         variant.load()
-        variant.make_requests(SHAPES)
+        variant.make_requests(RANDOM)
         threading.Timer(0.2, os.kill, (variant.pid, signal.SIGSEGV)).start()
         with pytest.raises(VariantDiedError, match="SIGSEGV"):
             variant.visit(ClosedLoad(1), VisitOptions(seconds=3600))
@@ -88,7 +89,7 @@ def test_stop_ends_it_at_once(repository):
     stop = threading.Event()
     with Variant(repository, "add_sub", stop) as variant:
         variant.load()
-        variant.make_requests(SHAPES)
+        variant.make_requests(RANDOM)
         threading.Timer(0.2, stop.set).start()
         with pytest.raises(Stopped):
             variant.visit(ClosedLoad(1), VisitOptions(seconds=3600))

@@ -11,11 +11,12 @@ from statistics import fmean, median, pstdev
 
 import numpy as np
 
+from tcli_analyzer.bench import Bench
+from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.prediction.service import Entry, ServiceTimes
-from tcli_analyzer.variant import Variant
 
 ROUNDS = 3
 LEAST_EXECUTIONS = 10
@@ -41,24 +42,23 @@ class Table:
 
 
 def measure_table(
-    variant: Variant,
-    shapes: Mapping[str, Sequence[int]],
+    bench: Bench,
+    configuration: Configuration,
     sizes: Sequence[int],
-    instances: int,
     seconds: float,
     watch: Callable[[int, int], None],
 ) -> Table:
-    """Measure the entries of a variant that is loaded with so many instances.
+    """Measure the entries of a configuration, which takes batches of all these sizes.
 
     Args:
-        shapes: of the inputs, without the batch dimension.
         sizes: batch sizes, 1 and the largest among them; those between that are left out are interpolated.
         seconds: least length of a window.
         watch: told the batch size and the instances of each entry that begins.
 
     Raises:
-        As `Variant.visit`.
+        As `Bench.visit`.
     """
+    instances = configuration.instances
     ends = {min(sizes), max(sizes)}
     entries = [(size, busy) for size in sizes for busy in (1, instances) if busy == instances or size in ends]
     entries = list(dict.fromkeys(entries))
@@ -66,11 +66,10 @@ def measure_table(
     for _ in range(ROUNDS):
         for size, busy in entries:
             watch(size, busy)
-            variant.make_requests(shapes, items=size)
             options = VisitOptions(
                 seconds=seconds, requests=LEAST_EXECUTIONS * busy, warm_up_seconds=seconds / 4, items=size
             )
-            windows[size, busy] += variant.visit(ClosedLoad(busy), options)
+            windows[size, busy] += bench.visit(configuration, ClosedLoad(busy), options)
     return Table(_service(windows, sizes, instances), windows, max(map(_variation, windows.values())))
 
 

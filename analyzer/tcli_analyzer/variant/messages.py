@@ -1,10 +1,10 @@
 """What goes to a variant's process and comes back, pickled: both are this program."""
 
 import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.visit import VisitOptions
 
@@ -22,17 +22,14 @@ class LoadModel:
 
 @dataclass(frozen=True, slots=True)
 class MakeRequests:
-    """Make random requests; answered by their number.
+    """Make the requests for the visits to come; answered by their number.
 
     Attributes:
-        shapes: of each input, without the batch dimension.
         items: inferences in each.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    source: Source
     items: int
-    count: int
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)

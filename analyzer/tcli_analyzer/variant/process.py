@@ -3,21 +3,19 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, Message, Visit, receive, send
 from tcli_server.apart import ApartProcess
 from tcli_server.errors import InternalError
-
-DIFFERENT_REQUESTS = 8
 
 _LOOK_SECONDS = 0.1
 
@@ -65,11 +63,9 @@ class Variant:
         answer = self._ask(LoadModel(config.SerializeToString() if config is not None else None))
         return ModelConfig.FromString(answer)
 
-    def make_requests(
-        self, shapes: Mapping[str, Sequence[int]], items: int = 1, count: int = DIFFERENT_REQUESTS, seed: int = 0
-    ) -> None:
-        """Random requests for the visits to come, as `inputs.random_requests`; raises as `load`."""
-        self._ask(MakeRequests({name: tuple(shape) for name, shape in shapes.items()}, items, count, seed))
+    def make_requests(self, source: Source, items: int = 1) -> None:
+        """The requests for the visits to come; raises as `load`."""
+        self._ask(MakeRequests(source, items))
 
     def visit(self, load: Load, options: VisitOptions) -> list[Window]:
         """Measure, as `measuring.visit.visit`; raises as `load`, InternalError where a request fails."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_analyzer.inputs import Inputs, random_requests
+from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.measuring.visit import LoadFailedError, visit
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, Message, receive, send
@@ -47,7 +47,7 @@ class _Worker:
             self._config = self._target.load(wanted)
             return self._config.SerializeToString()
         if isinstance(message, MakeRequests):
-            self._requests = random_requests(self._config, message.shapes, message.count, message.seed, message.items)
+            self._requests = message.source.make(self._config, message.items)
             return len(self._requests)
         pids = [os.getpid(), *_children()]
         return visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)

@@ -1,0 +1,117 @@
+"""Configurations of a model on this machine, each in a process of its own."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tcli_analyzer.bench import CannotMeasureError
+from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.inputs import Source
+from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.variant import Variant, VariantDiedError
+from tcli_server.errors import ServerError
+
+_MEMORY_SHARE = 0.8
+"""Of the free memory that another configuration may need without the oldest one going first: guesses are by the largest so far."""
+
+
+class LocalBench:
+    """Starts a process for each configuration that is measured, from `__enter__` until `__exit__`.
+
+    Those that are held stay loaded while memory lasts: one that is not asked anything costs memory only, and two that are
+    compared should be seconds apart, not two reloads.
+
+    Args:
+        repositories: of the model as it is (False) and of the rewritten model (True), see `Configuration.rewritten_model`.
+        source: of the requests.
+        stop: set it, from any thread, to give up whatever goes on.
+        memory: bytes that each process may hold; None for nearly all that are free.
+    """
+
+    def __init__(
+        self,
+        repositories: Mapping[bool, Path],
+        model: str,
+        source: Source,
+        stop: threading.Event,
+        memory: int | None = None,
+    ) -> None:
+        self._repositories = repositories
+        self._model = model
+        self._source = source
+        self._stop = stop
+        self._memory = memory
+        self._held: tuple[Configuration, ...] = ()
+        self._loaded: dict[Configuration, _Loaded] = {}
+        self._largest = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.hold(())
+
+    def hold(self, configurations: Sequence[Configuration]) -> None:
+        self._held = tuple(configurations)
+        for configuration in [one for one in self._loaded if one not in self._held]:
+            self._close(configuration)
+
+    def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
+        try:
+            loaded = self._loaded.get(configuration) or self._load(configuration)
+            loaded.prepare(options.items)
+            windows = loaded.variant.visit(load, options)
+        except VariantDiedError as error:
+            self._close(configuration)
+            raise CannotMeasureError(str(error)) from None
+        except ServerError as error:
+            raise CannotMeasureError(str(error)) from None
+        self._loaded[configuration] = self._loaded.pop(configuration)  # the latest is the last that goes
+        self._largest = max(self._largest, *(int(window.memory_mib * (1 << 20)) for window in windows))
+        return windows
+
+    def _load(self, configuration: Configuration) -> "_Loaded":
+        self._make_room()
+        variant = Variant(self._repositories[configuration.rewritten_model], self._model, self._stop, self._memory)
+        variant.__enter__()
+        loaded = self._loaded[configuration] = _Loaded(variant, self._source)
+        try:
+            variant.load(configuration.config)
+        except BaseException:
+            self._close(configuration)
+            raise
+        return loaded
+
+    def _make_room(self) -> None:
+        """Close what is not to be measured again soon, and then what memory does not suffice for."""
+        for other in [one for one in self._loaded if one not in self._held]:
+            self._close(other)
+        while self._loaded and self._largest > _MEMORY_SHARE * psutil.virtual_memory().available:
+            self._close(next(iter(self._loaded)))
+
+    def _close(self, configuration: Configuration) -> None:
+        loaded = self._loaded.pop(configuration, None)
+        if loaded is not None:
+            loaded.variant.__exit__(None, None, None)
+
+
+class _Loaded:
+    """A variant and the requests that it has."""
+
+    def __init__(self, variant: Variant, source: Source) -> None:
+        self.variant = variant
+        self._source = source
+        self._items = 0
+
+    def prepare(self, items: int) -> None:
+        if self._items != items:
+            self.variant.make_requests(self._source, items)
+            self._items = items

@@ -1,0 +1,38 @@
+"""What was measured of one configuration under one load."""
+
+from dataclasses import dataclass
+
+from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.window import Windows
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration under one load, measured.
+
+    Attributes:
+        windows: all of them, disturbed ones among them.
+        same: configurations that run the same way under this load, so that the measurement is theirs, too.
+    """
+
+    configuration: Configuration
+    load: Load
+    windows: Windows
+    same: tuple[Configuration, ...] = ()
+
+    @property
+    def measured(self) -> Windows:
+        """What to read values from: the clean windows; all of them where none is clean."""
+        clean = self.windows.clean
+        return clean if clean.windows else self.windows
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether a value of it may be claimed."""
+        return bool(self.windows.clean.windows)
+
+    @property
+    def place(self) -> str:
+        """Which point it is, such as "batch 4, 1 instance, concurrency 8"."""
+        return f"{self.configuration.label}, {self.load.label}"
