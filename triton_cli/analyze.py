@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,14 @@ import typer
 from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
-    from tcli_analyzer.analysis import Analysis, AnalysisOptions
+    from tcli_analyzer.analysis import Analysis
+    from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
 
 EXIT_INTERRUPTED = 130
+
+JOURNAL = "journal.jsonl"
+"""Of an output folder, the file that keeps every measurement."""
 
 
 def analyze(
@@ -52,12 +57,12 @@ def analyze(
     measurement_interval: Annotated[
         float, typer.Option(metavar="MS", help="Least length of a measurement window.")
     ] = 500.0,
-    stability_percentage: Annotated[
-        float, typer.Option(metavar="PERCENT", help="Stable: three windows in a row differ by at most this.")
-    ] = 10.0,
-    max_trials: Annotated[
-        int, typer.Option(metavar="N", min=3, help="Windows at most for a point; then it counts as not stable.")
-    ] = 10,
+    tie: Annotated[
+        float, typer.Option(metavar="PERCENT", help="Differences up to this do not matter; the simplest is taken.")
+    ] = 2.0,
+    max_finals_time: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long the finalists may race each other at most.")
+    ] = 90.0,
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +73,15 @@ def analyze(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the results. [default: ./analysis/NAME]"),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run was cut off: its measurements count.")
+    ] = False,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MIB", min=1, help="Memory that the process of a configuration may hold. [default: what is free]"
+        ),
+    ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Put the recommendation into the repository; the old config becomes .bak.")
     ] = False,
@@ -77,9 +91,9 @@ def analyze(
 ) -> None:
     """Find the best configuration of a model on this machine: batch size, instances, concurrency.
 
-    Loads the model in this process (no server needed), measures it under load in each configuration, and writes results
-    as CSV and JSON, report.html and a recommended config.pbtxt. Your repository is not changed unless you say --apply.
-    Ctrl-C ends early and keeps what was measured.
+    Loads the model in processes of its own (no server needed), measures it under load in each configuration, lets the best
+    race each other, and writes results as CSV and JSON, report.html and a recommended config.pbtxt. Your repository is not
+    changed unless you say --apply. Ctrl-C ends early and keeps what was measured; --resume goes on from there.
 
     \b
     Examples:
@@ -90,15 +104,21 @@ def analyze(
     """
     repositories = tuple(model_repository or [Path("model_repository")])
     name = model or _ask_for_model(repositories)
+    folder = output or Path("analysis") / name
     options = _options(
         name,
         repositories,
         (batch_sizes, instance_counts, concurrency),
         (objective, latency_budget),
-        (measurement_interval, stability_percentage, max_trials),
+        (measurement_interval, tie, max_finals_time),
         shape or [],
     )
-    folder = output or Path("analysis") / name
+    options = replace(
+        options,
+        memory=memory_limit << 20 if memory_limit is not None else None,
+        journal=folder / JOURNAL,
+        resume=resume,
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,12 +143,12 @@ def _options(
     repositories: tuple[Path, ...],
     grid_texts: tuple[str, str, str],
     goal: tuple[str, float | None],
-    measurement: tuple[float, float, int],
+    measurement: tuple[float, float, float],
     shapes: list[str],
 ) -> "AnalysisOptions":
-    from tcli_analyzer.analysis import AnalysisOptions
-    from tcli_analyzer.measurement import MeasurementOptions
-    from tcli_analyzer.recommendation import Goal, Objective
+    from tcli_analyzer.goal import Goal, Objective
+    from tcli_analyzer.measuring.visit import VisitOptions
+    from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.search import Grid, default_instance_counts
     from tcli_server.hardware.cores import usable_cores
 
@@ -138,11 +158,13 @@ def _options(
         raise typer.BadParameter(f"'{objective}': expected throughput or latency", param_hint="--objective")
     if budget is not None and budget <= 0:
         raise typer.BadParameter(f"{budget:g}: expected milliseconds above 0", param_hint="--latency-budget")
-    interval_ms, percentage, max_trials = measurement
+    interval_ms, tie, finals_seconds = measurement
     if interval_ms <= 0:
         raise typer.BadParameter(f"{interval_ms:g}: expected milliseconds above 0", param_hint="--measurement-interval")
-    if percentage <= 0:
-        raise typer.BadParameter(f"{percentage:g}: expected a percentage above 0", param_hint="--stability-percentage")
+    if not 0 < tie < 100:
+        raise typer.BadParameter(f"{tie:g}: expected a percentage above 0 and below 100", param_hint="--tie")
+    if finals_seconds <= 0:
+        raise typer.BadParameter(f"{finals_seconds:g}: expected seconds above 0", param_hint="--max-finals-time")
     grid = Grid(
         _sizes(batch_sizes, "--batch-sizes"),
         _sizes(instance_counts, "--instance-counts") if instance_counts else default_instance_counts(usable_cores()),
@@ -153,8 +175,10 @@ def _options(
         repositories,
         grid,
         Goal(Objective(objective), budget),
-        MeasurementOptions(interval_ms, percentage, max_trials),
-        dict(_shape(text) for text in shapes),
+        VisitOptions(windows=2, seconds=interval_ms / 1e3, warm_up_seconds=interval_ms / 2e3),
+        tie / 100,
+        finals_seconds,
+        shapes=dict(_shape(text) for text in shapes),
     )
 
 
@@ -178,6 +202,8 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
     from tcli_analyzer.analysis import DoesNotRunError
     from tcli_analyzer.analysis import analyze as run_analysis
     from tcli_analyzer.inputs import UnknownInputError
+    from tcli_analyzer.journal import JournalError
+    from tcli_analyzer.measuring.visit import Stopped
     from tcli_analyzer.output import write_output
     from tcli_analyzer.subject import NotAnalyzableError, find_model
     from tcli_analyzer.workspace import Workspace
@@ -200,13 +226,18 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
         fail(str(error), error.fix)
     except UnknownInputError as error:
         raise typer.BadParameter(str(error), param_hint="--shape") from None
+    except Stopped:
+        err().print("stopped before anything was measured")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except JournalError as error:
+        fail(str(error))
     except DoesNotRunError as error:
         fail(f"model '{options.model}' does not run as it is: {error}", error.fix)
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror}", "free some space, or choose another folder with --output")
-    show_result(console, analysis, written)
+    show_result(console, analysis, written, _resume_command())
     if json:
         _print_json(analysis)
     if apply:
@@ -216,6 +247,12 @@ def _run(options: "AnalysisOptions", folder: Path, apply: bool, json: bool, stop
     if analysis.only_current:
         failure = analysis.failures[0]
         fail(f"nothing but the current configuration could be measured; {failure.place}: {failure.message}")
+
+
+def _resume_command() -> str:
+    """This command once more, to go on where it ended."""
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--apply")]
+    return shlex.join(["tcli", *arguments, "--resume"])
 
 
 def _load_fix(options: "AnalysisOptions") -> str:
@@ -248,15 +285,20 @@ def _print_json(analysis: "Analysis") -> None:
 
 def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) -> None:
     from tcli_analyzer.apply import apply_recommendation
+    from tcli_analyzer.recommendation import Outcome
 
     recommendation = analysis.recommendation
     assert recommendation is not None
     if analysis.interrupted:
-        say("Not applied: the sweep was stopped before its end.")
+        say("Not applied: the analysis was stopped before its end.")
         return
+    if recommendation.outcome is Outcome.UNDECIDED:
+        fail("not applied: nothing is decided", f"go on with: {_resume_command()}")
     if recommendation.keeps_current:
         say("Nothing to apply: the current configuration is recommended.")
         return
+    if not recommendation.may_be_applied:
+        fail(f"not applied: {recommendation.sentence()}", f"copy {written.config} yourself if you want it all the same")
     version = written.model_file.parent if written.model_file and written.recommends_model_file else None
     try:
         changes = apply_recommendation(analysis.subject.folder, written.config.read_text(encoding="utf-8"), version)

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
     from tcli_analyzer.analysis import Analysis, Failure
     from tcli_analyzer.configuration import Configuration
+    from tcli_analyzer.evidence.race import Race
+    from tcli_analyzer.load import Load
     from tcli_analyzer.output import Written
-    from tcli_analyzer.recommendation import Point, Recommendation
+    from tcli_analyzer.point import Point
+    from tcli_analyzer.recommendation import Recommendation
 
 BEST_SHOWN = 6
 LONG_SECONDS = 600
 
-_COLUMNS = ("max batch", "instances", "conc", "infer/s", "±%", "p50 ms", "p99 ms", "avg batch", "stable")
-_NARROW = {"max batch": "batch", "instances": "inst", "conc": "conc", "infer/s": "infer/s", "p99 ms": "p99 ms"}
+_COLUMNS = ("max batch", "instances", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
+_NARROW = {"max batch": "batch", "instances": "inst", "load": "load", "infer/s": "infer/s", "p99 ms": "p99 ms"}
 """The columns of a narrow table, and what they are called there."""
 
 _WIDE = 80
@@ -43,7 +46,6 @@ class PlainView:
 
     def __init__(self, console: "Console") -> None:
         self._console = console
-        self._again = False
 
     def note(self, text: str) -> None:
         self._console.print(printable(text), markup=False)
@@ -51,24 +53,25 @@ class PlainView:
     def planned(self, points: int, seconds: float) -> None:
         self._console.print(_plan_text(points, seconds), markup=False)
 
-    def measuring(self, configuration: "Configuration", concurrency: int, again: bool) -> None:
-        del configuration, concurrency
-        if again and not self._again:
-            self.note("measuring the best once more ...")
-        self._again = again
+    def measuring(self, configuration: "Configuration", load: "Load") -> None:
+        del configuration, load
 
     def measured(self, point: "Point", seconds_left: float) -> None:
         from tcli_analyzer.numbers import short
 
-        measurement = point.measurement
-        spread = 50 * measurement.throughput_spread
-        self._console.print(
-            f"{point.configuration.label}, concurrency {point.concurrency}: {short(measurement.throughput)} infer/s "
-            f"±{spread:.1f} %, p50 {short(measurement.latency_ms(50))} ms, p99 {short(measurement.latency_ms(99))} ms, "
-            f"batch {measurement.batch_avg:.2g}{'' if measurement.stable else ', NOT STABLE'}; "
-            f"{duration(seconds_left)} left",
-            markup=False,
+        measured = point.measured
+        disturbed = "" if point.is_clean else ", DISTURBED"
+        self.note(
+            f"{point.place}: {short(measured.throughput)} infer/s, p50 {short(measured.latency_ms(0.5))} ms, "
+            f"p99 {short(measured.latency_ms(0.99))} ms, batch {measured.batch_avg:.2g}{disturbed}; "
+            f"{duration(seconds_left)} left"
         )
+
+    def racing(self, finalists: "list[Point]") -> None:
+        self.note(_race_text(finalists))
+
+    def raced(self, race: "Race", seconds_left: float) -> None:
+        self.note(f"{_round_text(race)}; {duration(seconds_left)} left at most")
 
     def failed(self, failure: "Failure") -> None:
         self.note(_failure_text(failure))
@@ -92,17 +95,19 @@ class LiveView:
         self._ends_at = time.monotonic() + seconds
         self.note(_plan_text(points, seconds))
 
-    def measuring(self, configuration: "Configuration", concurrency: int, again: bool) -> None:
-        what = "once more: " if again else ""
-        self._now = f"{what}{configuration.label}, concurrency {concurrency}"
+    def measuring(self, configuration: "Configuration", load: "Load") -> None:
+        self._now = f"{configuration.label}, {load.label}"
 
     def measured(self, point: "Point", seconds_left: float) -> None:
-        known = [(p.configuration, p.concurrency) for p in self._points]
-        key = (point.configuration, point.concurrency)
-        if key in known:
-            self._points[known.index(key)] = point
-        else:
-            self._points.append(point)
+        self._points.append(point)
+        self._ends_at = time.monotonic() + seconds_left
+
+    def racing(self, finalists: "list[Point]") -> None:
+        self.note(_race_text(finalists))
+        self._now = "finals"
+
+    def raced(self, race: "Race", seconds_left: float) -> None:
+        self._now = _round_text(race)
         self._ends_at = time.monotonic() + seconds_left
 
     def failed(self, failure: "Failure") -> None:
@@ -146,22 +151,33 @@ def live_or_plain(console: "Console") -> Iterator[View]:
 
     view = LiveView()
     wrapping = Console(file=console.file, highlight=False, emoji=False)
-    with Live(view, console=wrapping, refresh_per_second=4, transient=True):
+    with Live(view, console=wrapping, refresh_per_second=1, transient=True):
         yield view
 
 
-def show_result(console: "Console", analysis: "Analysis", written: "Written") -> None:
-    """The best configurations, the recommendation and where everything is."""
+def show_result(console: "Console", analysis: "Analysis", written: "Written", resume: str) -> None:
+    """The recommendation, the best configurations, and where everything is.
+
+    Args:
+        resume: the command that goes on, said where nothing is decided.
+    """
+    from tcli_analyzer.recommendation import Outcome
+
     recommendation = analysis.recommendation
     assert recommendation is not None
+    console.print(printable(f"\n{recommendation.sentence()}"), markup=False, style="bold")
+    if recommendation.outcome is Outcome.UNDECIDED:
+        console.print(printable(f"Go on, when the machine is quiet, with: {resume}"), markup=False)
     console.print(f"\nBest configurations for the {analysis.options.goal.describe()}:", markup=False)
     own = [point for point in recommendation.ranking[BEST_SHOWN:] if point.configuration.current]
     shown = [*recommendation.ranking[:BEST_SHOWN], *own]
     _print_table(console, shown, recommendation)
-    console.print("= marks those that are within the noise of the best; * marks the recommendation.")
+    marks = "= ties with it; " if recommendation.equivalent else ""
+    console.print(
+        f"* marks the recommendation; {marks}clean: windows that nobody disturbed, of all; CPU: of an inference."
+    )
     for note in analysis.notes:
         console.print(printable(f"note: {note}"), markup=False)
-    console.print(f"\n{recommendation.sentence()}", markup=False, style="bold")
     console.print(printable(f"\nconfig.pbtxt  {written.config}"), markup=False)
     if written.model_file is not None:
         use = "" if written.recommends_model_file else "  (batchable, not needed by the recommendation)"
@@ -201,21 +217,32 @@ def _points_table(
 
 
 def _cells(point: "Point") -> tuple[str, ...]:
+    from tcli_analyzer.load import ClosedLoad
     from tcli_analyzer.numbers import short
 
-    m = point.measurement
-    configuration = point.configuration
+    m = point.measured
+    configuration, load = point.configuration, point.load
+    clean, windows = len(point.windows.clean.windows), len(point.windows.windows)
     return (
         str(configuration.max_batch_size or "none"),
         f"{configuration.instances}{' (current)' if configuration.current else ''}",
-        str(point.concurrency),
+        str(load.concurrency) if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s",
         short(m.throughput),
-        f"{50 * m.throughput_spread:.1f}",
-        short(m.latency_ms(50)),
-        short(m.latency_ms(99)),
+        short(m.latency_ms(0.50)),
+        short(m.latency_ms(0.99)),
         f"{m.batch_avg:.2g}",
-        "yes" if m.stable else "[red]no[/]",
+        short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else "",
+        f"{clean}/{windows}" if clean else f"[red]0/{windows}[/]",
     )
+
+
+def _race_text(finalists: "list[Point]") -> str:
+    return f"finals: {', '.join(point.place for point in finalists)}"
+
+
+def _round_text(race: "Race") -> str:
+    text = f"finals, round {race.rounds}"
+    return f"{text}, {race.dropped} of {race.total} windows disturbed" if race.dropped else text
 
 
 def _plan_text(points: int, seconds: float) -> str:

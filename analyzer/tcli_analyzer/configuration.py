@@ -85,6 +85,15 @@ def vary(base: ModelConfig, max_batch_size: int, instances: int) -> ModelConfig:
     return config
 
 
+def with_defaults(config: ModelConfig) -> ModelConfig:
+    """What serves if only what must be said is said: one instance, no batcher, no optimization."""
+    plain = ModelConfig()
+    plain.CopyFrom(config)
+    for field in ("instance_group", "dynamic_batching", "optimization"):
+        plain.ClearField(field)
+    return plain
+
+
 def same_behaviour(one: ModelConfig, other: ModelConfig) -> bool:
     """Whether two configurations on the same base run the same way: batch limit, batcher and instances are equal."""
 

@@ -8,7 +8,8 @@ from tcli_server.hardware.cores import usable_cores
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
 
-DISTURBING_CPU_PERCENT = 20
+THROTTLED_SHARE = 0.01
+"""Of the time, from which on a quota is worth a word."""
 
 
 def fix_of(subject: Subject) -> str:
@@ -67,24 +68,47 @@ def model_notes(subject: Subject) -> list[str]:
 def result_notes(analysis: "Analysis") -> list[str]:
     """What the measurements themselves say of how far to trust them."""
     notes = [f"not measured: {failure.place}: {failure.message}" for failure in analysis.failures]
-    unstable = sum(not point.measurement.stable for point in analysis.points)
-    if unstable:
-        notes.append(
-            f"{unstable} of {len(analysis.points)} points did not become stable: their windows differ by more than "
-            f"{analysis.options.measurement.stability_percentage:g} %"
-        )
-    disturbed = [point for point in analysis.points if point.measurement.other_cpu_percent > DISTURBING_CPU_PERCENT]
+    windows = analysis.windows
+    disturbed = [window for window in windows if not window.is_clean]
     if disturbed:
-        worst = max(point.measurement.other_cpu_percent for point in disturbed)
         notes.append(
-            f"other processes kept the machine busy during {len(disturbed)} of {len(analysis.points)} points (up to "
-            f"{worst:.0f} % of a core): those are slower than they could be, and hard to compare"
+            f"others disturbed {len(disturbed)} of {len(windows)} windows ({disturbers(analysis)}): they were measured again "
+            "where there was time, and no claim rests on them"
         )
-    few = sum(point.measurement.requests < 100 for point in analysis.points)
-    if few:
+    unclean = sum(not point.is_clean for point in analysis.points)
+    if unclean:
         notes.append(
-            f"{few} of {len(analysis.points)} points have fewer than 100 requests: p99 is about the slowest one"
+            f"{unclean} of {len(analysis.points)} points have no undisturbed window: they can do at least what is shown"
         )
+    if windows and all(window.processor is None for window in windows):
+        notes.append(
+            "what others take of the processor cannot be seen here: comparisons count wins, and take more pairs"
+        )
+    throttled = sum(window.processor.throttled for window in windows if window.processor is not None)
+    if throttled > THROTTLED_SHARE * sum(window.seconds for window in windows):
+        notes.append(
+            f"this container's CPU quota held the model back for {throttled:.1f} s: the numbers are those of the quota"
+        )
+    if analysis.resumed:
+        notes.append(f"{analysis.resumed} windows were measured by an earlier run")
     if analysis.interrupted:
         notes.append("stopped before the end: only the points measured until then count")
     return notes
+
+
+def disturbers(analysis: "Analysis") -> str:
+    """Who took the processor from the measured windows: "up to 1.7 of 2 cores; most: cc1plus 41 s, python3 7 s"."""
+    disturbed = [window for window in analysis.windows if not window.is_clean and window.processor is not None]
+    if not disturbed:
+        return ""
+    taken = [
+        (window.processor.other + window.processor.steal) / window.seconds
+        for window in disturbed
+        if window.processor is not None
+    ]
+    text = f"up to {max(taken):.1f} of {analysis.machine.cores} cores"
+    stolen = sum(window.processor.steal for window in disturbed if window.processor is not None)
+    busiest = [f"{name} {seconds:.0f} s" for name, seconds in analysis.neighbours.busiest()]
+    if stolen > 0.5:
+        busiest.append(f"the hypervisor {stolen:.0f} s")
+    return f"{text}; most: {', '.join(busiest)}" if busiest else f"{text}; by programs that this system does not show"

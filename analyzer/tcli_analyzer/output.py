@@ -11,8 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.configuration import request_shapes
-from tcli_analyzer.numbers import short
-from tcli_analyzer.recommendation import Recommendation
+from tcli_analyzer.recommendation import Outcome, Recommendation
 from tcli_analyzer.report import render_report
 from tcli_analyzer.results import results_document, results_frame
 from tcli_analyzer.workspace import Workspace
@@ -89,12 +88,13 @@ def write_atomically(path: Path, text: str) -> None:
 def recommended_config(analysis: Analysis, recommendation: Recommendation) -> str:
     """The text of the recommended config.pbtxt, with a comment that tells where it comes from."""
     chosen = recommendation.chosen
-    measurement = chosen.measurement
+    proven = recommendation.outcome is not Outcome.UNDECIDED
+    verb = (
+        "Recommended" if recommendation.may_be_applied else "Kept" if proven else "Kept for now, nothing being decided,"
+    )
     lines = [
-        f"Recommended by tcli analyze on {analysis.started:%Y-%m-%d %H:%M} for the {analysis.options.goal.describe()}.",
-        f"Measured at concurrency {chosen.concurrency}: {short(measurement.throughput)} infer/s, latency p50 "
-        f"{short(measurement.latency_ms(50))} ms, p99 {short(measurement.latency_ms(99))} ms"
-        f"{'' if measurement.stable else ' (not stable)'}.",
+        f"{verb} by tcli analyze on {analysis.started:%Y-%m-%d %H:%M} for the {analysis.options.goal.describe()}.",
+        *([f"Measured: {recommendation.numbers()}."] if proven else []),
         recommendation.comparison(),
         f"Machine: {analysis.machine.sentence()}; ONNX Runtime {analysis.machine.onnxruntime}, "
         f"tcli {analysis.machine.tcli}.",
@@ -108,7 +108,7 @@ def recommended_config(analysis: Analysis, recommendation: Recommendation) -> st
             "instances. NVIDIA Triton does not; give it parameters intra_op_thread_count there."
         )
     if analysis.interrupted:
-        lines.append("The sweep was stopped before its end.")
+        lines.append("The analysis was stopped before its end.")
     if _rewritten(analysis) and chosen.configuration.rewritten_model:
         lines.append(
             "Needs the batchable model file that lies beside it. Requests now carry a batch dimension: "

@@ -1,78 +1,26 @@
-"""Which configuration to take, given what was measured and how far the measurements can be trusted."""
+"""Which configuration to take, given what was proven, and what is said of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.measurement import Measurement
+from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison, Verdict
+from tcli_analyzer.finals import Finals
+from tcli_analyzer.goal import Goal, Objective
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
-
-LEAST_NOISE = 0.02
-
-
-class Objective(StrEnum):
-    """What is best: the most inferences per second, or the lowest p99 latency."""
-
-    THROUGHPUT = "throughput"
-    LATENCY = "latency"
+from tcli_analyzer.point import Point
 
 
-@dataclass(frozen=True)
-class Point:
-    """One configuration under one load, measured.
+class Outcome(StrEnum):
+    """What kind of an answer it is."""
 
-    Attributes:
-        same: configurations that run the same way under this load, so that the measurement is theirs, too.
-    """
-
-    configuration: Configuration
-    concurrency: int
-    measurement: Measurement
-    same: tuple[Configuration, ...] = ()
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What the user wants.
-
-    Attributes:
-        latency_budget_ms: the p99 latency that a point may have; None for no limit.
-    """
-
-    objective: Objective = Objective.THROUGHPUT
-    latency_budget_ms: float | None = None
-
-    def allows(self, point: Point) -> bool:
-        return self.latency_budget_ms is None or point.measurement.latency_ms(99) <= self.latency_budget_ms
-
-    def value(self, point: Point) -> float:
-        """infer/s, or p99 in ms."""
-        if self.objective is Objective.LATENCY:
-            return point.measurement.latency_ms(99)
-        return point.measurement.throughput
-
-    def best(self, points: Iterable[Point]) -> Point:
-        return max(points, key=lambda p: -self.value(p) if self.objective is Objective.LATENCY else self.value(p))
-
-    def gain(self, point: Point, over: Point) -> float:
-        """How much better `point` is: 0.1 = 10 % more throughput, or 10 % less latency."""
-        one, other = self.value(point), self.value(over)
-        return (other - one) / other if self.objective is Objective.LATENCY else (one - other) / other
-
-    def noise(self, *points: Point) -> float:
-        """How far apart values can be by chance: the largest relative spread between windows of these points."""
-        if self.objective is Objective.LATENCY:
-            spreads = [point.measurement.latency_spread(99) for point in points]
-        else:
-            spreads = [point.measurement.throughput_spread for point in points]
-        return max(LEAST_NOISE, *spreads)
-
-    def describe(self) -> str:
-        """For titles and file headers: "highest throughput with a p99 latency of at most 50 ms"."""
-        what = "lowest p99 latency" if self.objective is Objective.LATENCY else "highest throughput"
-        limit = self.latency_budget_ms
-        return what if limit is None else f"{what} with a p99 latency of at most {limit:g} ms"
+    TAKE = "take"
+    KEEP = "keep"
+    UNDECIDED = "undecided"
+    OVER_BUDGET = "over budget"
+    WRONG_BATCHES = "wrong batches"
 
 
 @dataclass(frozen=True)
@@ -80,115 +28,271 @@ class Recommendation:
     """What to take.
 
     Attributes:
-        chosen: the recommended configuration, at its best load.
-        best: the best measured value; its configuration need not be `chosen`.
-        ranking: each candidate's best point, best first.
-        equivalent: those of `ranking` that are no further from `best` than its own windows are apart.
-        baseline: the current configuration's best point that is within the budget (or its best, if none is).
-        gain: of `chosen` over `baseline`, see `Goal.gain`; None without a baseline.
-        noise: how large a gain could be chance.
-        within_budget: False if nothing measured kept the latency budget.
+        chosen: the recommended configuration, with the windows of the finals; for UNDECIDED the one that stays meanwhile.
+        baseline: the current configuration's finalist, where it was one.
+        gain: of `chosen` over the current configuration; None where that is the chosen one, or cannot be compared with.
+        over_default: of `chosen` over the model's defaults, where these are another configuration.
+        closest: the rival of a current configuration that stays, and how it compares.
+        equivalent: finalists that tie with `chosen`.
+        ranking: the best point of each configuration, best first; of finalists those of the finals.
+        reason: why it is undecided.
     """
 
     goal: Goal
+    outcome: Outcome
+    finals: Finals
     chosen: Point
-    best: Point
-    ranking: tuple[Point, ...]
-    equivalent: tuple[Point, ...]
     baseline: Point | None
-    gain: float | None
-    noise: float
-    within_budget: bool
+    gain: Comparison | None
+    over_default: Comparison | None
+    closest: tuple[Point, Comparison] | None
+    equivalent: tuple[Point, ...]
+    ranking: tuple[Point, ...]
+    reason: str = ""
 
     @property
     def keeps_current(self) -> bool:
         return self.chosen.configuration.current
 
     @property
-    def beyond_noise(self) -> bool:
-        return self.gain is not None and self.gain > self.noise
+    def may_be_applied(self) -> bool:
+        """Whether it is a change that was proven."""
+        return self.outcome is Outcome.TAKE
 
     def sentence(self) -> str:
-        """One or two sentences for a person."""
-        measurement = self.chosen.measurement
-        numbers = (
-            f"{short(measurement.throughput)} infer/s, p99 {short(measurement.latency_ms(99))} ms "
-            f"at concurrency {self.chosen.concurrency}"
-        )
+        """One to three sentences for a person."""
         name = self.chosen.configuration.label
-        if self.chosen.configuration.wrong_batches:
+        if self.outcome is Outcome.UNDECIDED:
+            return f"Undecided: {self.reason}"
+        if self.outcome is Outcome.WRONG_BATCHES:
             return (
-                f"Do not keep the current configuration: its batches give other answers than single items. Nothing else "
-                f"was measured; set max_batch_size to 1 to be safe. Now: {numbers}."
+                "Do not keep the current configuration: its batches give other answers than single items. Nothing else "
+                f"was measured; set max_batch_size to 1 to be safe. Now: {self.numbers()}."
             )
-        if not self.within_budget:
+        if self.outcome is Outcome.OVER_BUDGET:
             limit = self.goal.latency_budget_ms
-            return f"Nothing measured keeps a p99 latency of {limit:g} ms. The closest is {name}: {numbers}."
-        if self.keeps_current:
-            return f"Keep the current configuration: {numbers}. {self.comparison()}"
-        return f"Take {name}: {numbers}. {self.comparison()}".rstrip()
+            return f"Nothing measured keeps a p99 latency of {limit:g} ms. The closest is {name}: {self.numbers()}."
+        if self.outcome is Outcome.KEEP:
+            return f"Keep the current configuration: {self.numbers()}. {self.comparison()}{self._dropped()}"
+        return f"Take {name}: {self.numbers()}. {self.comparison()}{self._dropped()}".rstrip()
+
+    def numbers(self) -> str:
+        """Its speed, from the finals only."""
+        measured = self.chosen.measured
+        return f"{short(measured.throughput)} infer/s, {p99_text(measured)} at {self.chosen.load.label}"
 
     def comparison(self) -> str:
-        """One sentence on the gain; empty if the current configuration was not measured."""
-        if not self.within_budget:
+        """What is proven of the gain, in a sentence or two; empty where nothing can be compared."""
+        if self.outcome is Outcome.UNDECIDED:
+            return f"Undecided: {self.reason}"
+        if self.outcome is Outcome.OVER_BUDGET:
             return "It does not keep the latency budget, and nothing measured does."
-        if self.keeps_current:
-            return "Nothing measured is better beyond the noise."
-        if self.baseline is None or self.gain is None:
+        text = self._over_current()
+        if self.over_default is not None and self.over_default.pairs >= LEAST_PAIRS:
+            text += f" Over the model's defaults it is {gain_text(self.over_default, self._what)}."
+        return text.strip()
+
+    def _over_current(self) -> str:
+        if self.outcome is Outcome.KEEP:
+            if self.closest is None:
+                return "Nothing else was measured."
+            rival, compared = self.closest
+            return f"Nothing measured is better: {rival.configuration.label} is {gain_text(compared, self._what)}."
+        if self.baseline is None:
             return ""
         if self.baseline.configuration.wrong_batches:
             return "The current configuration's batches give other answers than single items: its numbers do not count."
-        if not self.goal.allows(self.baseline):
+        if self.gain is None:
             return "The current configuration does not keep the latency budget."
-        what = "lower p99 latency" if self.goal.objective is Objective.LATENCY else "more throughput"
-        chance = "" if self.beyond_noise else f", which can be chance: windows differ by up to {self.noise:.0%}"
-        return f"That is {self.gain:.0%} {what} than the current configuration{chance}."
+        return (
+            f"That is {gain_text(self.gain, self._what)} than the current configuration ({self._evidence(self.gain)})."
+        )
+
+    @property
+    def _what(self) -> str:
+        return "less p99 latency" if self.goal.objective is Objective.LATENCY else "more throughput"
+
+    def _evidence(self, compared: Comparison) -> str:
+        race = self.finals.race
+        minutes = self.finals.seconds / 60
+        span = f"{minutes:.0f} min" if minutes >= 2 else f"{self.finals.seconds:.0f} s"
+        return f"{compared.pairs} pairs over {span}, {race.dropped} of {race.total} windows dropped"
+
+    def _dropped(self) -> str:
+        race = self.finals.race
+        if 2 * race.dropped <= race.total:
+            return ""
+        return f" Others disturbed {race.dropped} of {race.total} windows, which do not count."
 
 
-def recommend(points: Sequence[Point], goal: Goal) -> Recommendation | None:
-    """Choose: among the configurations within the noise of the best, the current one, else the simplest.
+def gain_text(compared: Comparison, what: str) -> str:
+    """For people: "12 % [9, 15] more throughput"."""
+    low, high = f"{100 * compared.low:+.0f}", f"{100 * compared.high:+.0f}"
+    if compared.verdict in (Verdict.BETTER, Verdict.WORSE):
+        return f"{100 * compared.gain:+.0f} % [{low}, {high}] {what}"
+    return f"between {low} and {high} % {what}"
 
-    Only the best one's own noise counts: a configuration does not become a candidate by being noisy itself.
-    Simplest means fewest instances (each holds the model in memory), then the smallest maximum batch size. One whose
-    batches give wrong answers is no candidate, unless it is all that was measured.
 
-    Returns:
-        None if nothing was measured.
-    """
-    if not points:
-        return None
-    candidates = [point for point in points if not point.configuration.wrong_batches] or list(points)
-    allowed = [point for point in candidates if goal.allows(point)]
-    within_budget = bool(allowed)
-    goal_used = goal if within_budget else Goal(Objective.LATENCY, goal.latency_budget_ms)
-    allowed = allowed or candidates
-    ranking = best_of_each(allowed, goal_used)
-    best = ranking[0]
-    equivalent = tuple(p for p in ranking if p is best or goal_used.gain(best, p) <= goal_used.noise(best))
-    chosen = min(equivalent, key=_complexity)
-    own = [point for point in points if point.configuration.current]
-    own_allowed = [point for point in own if goal.allows(point)] or own
-    baseline = goal_used.best(own_allowed) if own_allowed else None
-    return Recommendation(
-        goal=goal,
-        chosen=chosen,
-        best=best,
-        ranking=tuple(ranking),
-        equivalent=equivalent,
-        baseline=baseline,
-        gain=None if baseline is None else goal_used.gain(chosen, baseline),
-        noise=goal_used.noise(chosen, *([baseline] if baseline else [])),
-        within_budget=within_budget,
+def p99_text(windows: Windows) -> str:
+    """The p99 latency, and that it is a guess where the requests are too few for it."""
+    known = windows.percentile(0.99)
+    text = f"p99 {short(windows.latency_ms(0.99))} ms"
+    if known.is_known:
+        return f"{text} [{short(known.low)}, {short(known.high)}]"
+    return (
+        f"{text} (of {windows.requests} requests, worth {known.independent:.0f} of the {known.needed} that p99 takes)"
     )
 
 
+def recommend(
+    finals: Finals | None, searched: Sequence[Point], default: Configuration | None, disturbers: str = ""
+) -> Recommendation | None:
+    """Choose by what the finals prove: the best that is proven better than the current one, else the current one.
+
+    Of those that tie, the current one, else the simplest: fewest instances (each holds the model in memory), then the smallest
+    maximum batch size. One whose batches give wrong answers is no candidate, unless it is all that was measured.
+
+    Args:
+        searched: what the search measured, for the ranking.
+        default: the configuration that is the model's defaults, if that took part.
+        disturbers: who took the processor, for the reason of an undecided one.
+
+    Returns:
+        None if there are no finals.
+    """
+    if finals is None or not finals.points:
+        return None
+    return _Choice(finals, searched, default, disturbers).recommendation()
+
+
+class _Choice:
+    def __init__(
+        self, finals: Finals, searched: Sequence[Point], default: Configuration | None, disturbers: str
+    ) -> None:
+        self._finals = finals
+        self._goal = finals.goal
+        self._disturbers = disturbers
+        self._default = finals.of(default) if default is not None else None
+        self._ranking = ranking(finals, searched)
+        self._current = next((point for point in finals.points if point.configuration.current), None)
+        self._sound = [point for point in finals.points if not point.configuration.wrong_batches]
+        # What others disturbed breaks no budget: it is too slow through no fault of its own, and proves nothing later on.
+        self._allowed = [point for point in self._sound if not point.is_clean or self._goal.allows(point.measured)]
+
+    def recommendation(self) -> Recommendation:
+        if not self._sound:
+            return self._found(Outcome.WRONG_BATCHES, self._finals.points[0])
+        if self._finals.interrupted:
+            return self._undecided("it was stopped before the end.")
+        if not self._allowed:
+            closest = min(self._sound, key=lambda point: point.measured.latency_ms(0.99))
+            return self._found(Outcome.OVER_BUDGET, closest) if self._is_proven(closest) else self._disturbed()
+        if self._current in self._allowed:
+            assert self._current is not None
+            return self._against(self._current)
+        proven = [point for point in self._allowed if self._is_proven(point)]
+        if not proven:
+            return self._disturbed()
+        return self._take(max(proven, key=lambda point: self._goal.value(point.measured)), proven)
+
+    def _against(self, current: Point) -> Recommendation:
+        rivals = [point for point in self._allowed if point is not current]
+        compared = {point.configuration: self._finals.compare(point, current) for point in rivals}
+        better = [point for point in rivals if compared[point.configuration].verdict is Verdict.BETTER]
+        if better:
+            return self._take(max(better, key=lambda point: compared[point.configuration].gain), better)
+        open_ones = [point for point in rivals if not compared[point.configuration].decided]
+        if not open_ones:
+            nearest = max(rivals, key=lambda point: compared[point.configuration].gain, default=None)
+            closest = (nearest, compared[nearest.configuration]) if nearest is not None else None
+            return self._found(Outcome.KEEP, current, closest=closest)
+        likeliest = max(open_ones, key=lambda point: compared[point.configuration].high)
+        found = compared[likeliest.configuration]
+        if found.pairs < LEAST_PAIRS:
+            return self._disturbed()
+        what = "less p99 latency" if self._goal.objective is Objective.LATENCY else "more throughput"
+        return self._undecided(
+            f"{likeliest.configuration.label} is {gain_text(found, what)} than the current configuration after "
+            f"{found.pairs} pairs; the current one stays."
+        )
+
+    def _take(self, leader: Point, among: Sequence[Point]) -> Recommendation:
+        ties = [
+            point for point in among if point is leader or self._finals.compare(point, leader).verdict is Verdict.TIE
+        ]
+        return self._found(Outcome.TAKE, min(ties, key=_complexity))
+
+    def _is_proven(self, point: Point) -> bool:
+        return len(point.windows.clean.windows) >= LEAST_PAIRS
+
+    def _disturbed(self) -> Recommendation:
+        race = self._finals.race
+        who = f" ({self._disturbers})" if self._disturbers else ""
+        if race.dropped:
+            return self._undecided(
+                f"others disturbed {race.dropped} of {race.total} windows of the finals{who}, and what is left proves nothing."
+            )
+        return self._undecided(
+            f"the time was up after {race.rounds} rounds of the {LEAST_PAIRS} that a comparison takes."
+        )
+
+    def _undecided(self, reason: str) -> Recommendation:
+        best = max(self._allowed or self._sound, key=lambda point: self._goal.value(point.measured))
+        sound_current = self._current if self._current in self._sound else None
+        return self._found(Outcome.UNDECIDED, sound_current or best, reason=reason)
+
+    def _found(
+        self, outcome: Outcome, chosen: Point, closest: tuple[Point, Comparison] | None = None, reason: str = ""
+    ) -> Recommendation:
+        current, default = self._current, self._default
+        comparable = current is not None and current is not chosen and current in self._allowed
+        proven = outcome is Outcome.TAKE
+        equivalent = [
+            point
+            for point in self._allowed
+            if point is not chosen and self._finals.compare(point, chosen).verdict is Verdict.TIE
+        ]
+        return Recommendation(
+            goal=self._goal,
+            outcome=outcome,
+            finals=self._finals,
+            chosen=chosen,
+            baseline=current,
+            gain=self._finals.compare(chosen, current) if proven and comparable and current is not None else None,
+            over_default=self._finals.compare(chosen, default)
+            if default is not None and default is not chosen
+            else None,
+            closest=closest,
+            equivalent=tuple(equivalent),
+            ranking=self._ranking,
+            reason=reason,
+        )
+
+
+def ranking(finals: Finals | None, searched: Sequence[Point]) -> tuple[Point, ...]:
+    """The best point of each configuration, best first: finalists by the finals, before all that were only searched."""
+    finalists = list(finals.points) if finals is not None else []
+    if finals is None or not finalists:
+        return ()
+    goal = finals.goal
+    final_ones = {point.configuration for point in finalists}
+    others = [point for point in best_of_each(searched, goal) if point.configuration not in final_ones]
+    return (*sorted(finalists, key=lambda point: _order(point, goal)), *others)
+
+
 def best_of_each(points: Sequence[Point], goal: Goal) -> list[Point]:
-    """Each configuration's best point, best first."""
-    groups: dict[Configuration, list[Point]] = {}
+    """Each configuration's best point, those within the budget first, best first."""
+    best: dict[Configuration, Point] = {}
     for point in points:
-        groups.setdefault(point.configuration, []).append(point)
-    contenders = [goal.best(group) for group in groups.values()]
-    return sorted(contenders, key=goal.value, reverse=goal.objective is Objective.THROUGHPUT)
+        known = best.get(point.configuration)
+        if known is None or _order(point, goal) < _order(known, goal):
+            best[point.configuration] = point
+    return sorted(best.values(), key=lambda point: _order(point, goal))
+
+
+def _order(point: Point, goal: Goal) -> tuple[bool, bool, float]:
+    measured = point.measured
+    return point.configuration.wrong_batches, not goal.allows(measured), -goal.value(measured)
 
 
 def _complexity(point: Point) -> tuple[bool, int, int]:

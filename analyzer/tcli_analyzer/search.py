@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.configuration import Configuration, instance_count, label_of, same_behaviour, vary, waits_to_batch
+from tcli_analyzer.load import ClosedLoad
 
 LARGEST = 1_000_000
 """The largest number of anything that a sweep takes: more is a slip of the keyboard, and would end in no memory."""
@@ -37,7 +38,7 @@ class PlannedPoint:
     """
 
     configuration: Configuration
-    concurrency: int
+    load: ClosedLoad
     same: tuple[Configuration, ...] = ()
 
 
@@ -70,7 +71,7 @@ def make_plan(
     """
     sizes = sorted(set(grid.batch_sizes)) if batches else [0]
     loads = sorted(set(grid.concurrency))
-    points = [PlannedPoint(current, load) for load in loads]
+    points = [PlannedPoint(current, ClosedLoad(load)) for load in loads]
     notes: list[str] = []
     left_out = 0
     waits = waits_to_batch(base)
@@ -90,7 +91,7 @@ def make_plan(
                     for larger in same:
                         remaining[larger] = [other for other in remaining[larger] if other != load]
                     left_out += len(same)
-                points.append(PlannedPoint(variant, load, same))
+                points.append(PlannedPoint(variant, ClosedLoad(load), same))
     if left_out:
         notes.append(
             f"{left_out} point{'s' * (left_out != 1)} not measured: a batch cannot hold more than the requests outstanding, so a larger "

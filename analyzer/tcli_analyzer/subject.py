@@ -15,7 +15,9 @@ from tcli_analyzer.configuration import (
     has_one_item_shapes,
     instance_count,
     label_of,
+    same_behaviour,
     split_batch_dimension,
+    with_defaults,
 )
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
@@ -52,6 +54,7 @@ class Subject:
         batchable: the rewritten model file, if one was needed and possible.
         not_batchable: why batch sizes are not swept; empty if they are.
         verdict: how batches compare with single items; None for a model that takes none.
+        default: the model with the defaults of everything that can be left out; None where that is the current configuration.
     """
 
     folder: ModelFolder
@@ -63,6 +66,7 @@ class Subject:
     batchable: BatchableModel | None
     not_batchable: str
     verdict: Verdict | None = None
+    default: Configuration | None = None
 
     @property
     def check(self) -> Verdict | None:
@@ -195,7 +199,17 @@ def examine(
     wrong_own = verdict is not None and verdict.outcome == "wrong" and complete.max_batch_size > 1
     config = fill_gaps(written, complete)
     own = Configuration(label, complete.max_batch_size, instances, config, current=True, wrong_batches=wrong_own)
-    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, verdict)
+    default = _defaults(own)
+    return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, verdict, default)
+
+
+def _defaults(current: Configuration) -> Configuration | None:
+    plain = with_defaults(current.config)
+    if same_behaviour(plain, current.config):
+        return None
+    batch = f"batch {current.max_batch_size}, no batcher" if current.max_batch_size else "no batching"
+    label = f"defaults ({batch}, 1 instance)"
+    return Configuration(label, current.max_batch_size, 1, plain, wrong_batches=current.wrong_batches)
 
 
 def _check_batches(

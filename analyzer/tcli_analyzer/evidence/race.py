@@ -37,12 +37,22 @@ class Race:
     Attributes:
         comparisons: of each rival with the first contender.
         windows: of each contender, round by round, disturbed ones among them.
-        rounds: how many were run.
+        latest: of each round, each contender's last window.
     """
 
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     windows: dict[str, list[Window]] = field(default_factory=dict)
-    rounds: int = 0
+    latest: list[dict[str, Window]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        """How many were run."""
+        return len(self.latest)
+
+    def ratios(self, one: str, other: str, value: Callable[[Window], float]) -> list[float]:
+        """Of each round in which both had a clean window, the one's value over the other's."""
+        pairs = [(windows[one], windows[other]) for windows in self.latest]
+        return [value(a) / value(b) for a, b in pairs if a.is_clean and b.is_clean]
 
     @property
     def dropped(self) -> int:
@@ -65,6 +75,7 @@ def race(
     value: Callable[[Window], float],
     watch: Callable[[Race], bool],
     tie: float = TIE,
+    found: Race | None = None,
 ) -> Race:
     """Run rounds until every rival is better, worse or equal, or cannot be told apart in the rounds that there are.
 
@@ -73,21 +84,20 @@ def race(
         value: of a window, above 0, where more is better.
         watch: told after each round how it stands; says whether to go on.
         tie: relative differences up to this are none that matters.
+        found: filled as the race goes on; what is there until `measure` raises stays there.
 
     Raises:
         Whatever `measure` raises.
     """
-    found = Race(windows={contender.name: [] for contender in contenders})
+    found = found if found is not None else Race()
+    found.windows.update({contender.name: [] for contender in contenders})
     first, *rivals = contenders
     ratios: dict[str, list[float]] = {rival.name: [] for rival in rivals}
     while not _is_over(found, ratios):
         order = contenders if found.rounds % 2 == 0 else list(reversed(contenders))
         latest = {contender.name: _measured(contender, found, found.rounds) for contender in order}
-        found.rounds += 1
-        for rival in rivals:
-            pair = latest[rival.name], latest[first.name]
-            if all(window.is_clean for window in pair):
-                ratios[rival.name].append(value(pair[0]) / value(pair[1]))
+        found.latest.append(latest)
+        ratios = {rival.name: found.ratios(rival.name, first.name, value) for rival in rivals}
         unobserved = any(window.disturbance is Disturbance.UNOBSERVED for window in latest.values())
         found.comparisons = {name: compare(values, len(rivals), tie, unobserved) for name, values in ratios.items()}
         if not watch(found):

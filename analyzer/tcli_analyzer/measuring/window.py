@@ -1,7 +1,9 @@
 """What happened between two answers: the smallest thing that is measured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -86,9 +88,41 @@ class Windows:
         done = sum(len(window.latencies_ms) * window.items for window in self.windows)
         return done / self.seconds if self.seconds else 0.0
 
-    @property
+    @cached_property
     def counters(self) -> Counters:
         return sum((window.counters for window in self.windows), Counters())
+
+    @cached_property
+    def latencies_ms(self) -> np.ndarray:
+        """Of all requests; float64 [n]."""
+        return np.concatenate([window.latencies_ms for window in self.windows]) if self.windows else np.empty(0)
+
+    @property
+    def latency_avg_ms(self) -> float:
+        """nan where nothing was answered."""
+        return float(self.latencies_ms.mean()) if self.requests else math.nan
+
+    @property
+    def queue_ms(self) -> float:
+        return self._per_request(self.counters.queue_ns)
+
+    @property
+    def compute_input_ms(self) -> float:
+        return self._per_request(self.counters.compute_input_ns)
+
+    @property
+    def compute_infer_ms(self) -> float:
+        return self._per_request(self.counters.compute_infer_ns)
+
+    @property
+    def compute_output_ms(self) -> float:
+        return self._per_request(self.counters.compute_output_ns)
+
+    @property
+    def other_ms(self) -> float:
+        """Latency that the server's statistics do not account for: submitting, handing over threads, replying."""
+        parts = self.queue_ms + self.compute_input_ms + self.compute_infer_ms + self.compute_output_ms
+        return max(0.0, self.latency_avg_ms - parts)
 
     @property
     def batch_avg(self) -> float:
@@ -103,13 +137,41 @@ class Windows:
         own = [window.processor.own for window in self.windows if window.processor is not None]
         return 1e3 * sum(own) / done if done and len(own) == len(self.windows) else None
 
+    @property
+    def lost_share(self) -> float | None:
+        """Of the processor time that was wanted, what others took, 0 to 1; None where that cannot be seen."""
+        seen = [window.processor for window in self.windows if window.processor is not None]
+        if not seen or len(seen) < len(self.windows):
+            return None
+        lost = sum(one.lost for one in seen)
+        wanted = lost + sum(one.own for one in seen)
+        return lost / wanted if wanted else 0.0
+
+    @property
+    def memory_mib(self) -> float:
+        """Resident memory of the server, the largest seen."""
+        return max((window.memory_mib for window in self.windows), default=0.0)
+
+    @property
+    def gpu(self) -> GpuUse | None:
+        """Average utilisation and largest memory; None without a GPU."""
+        uses = [window.gpu for window in self.windows if window.gpu]
+        if not uses:
+            return None
+        return GpuUse(sum(use.utilisation_percent for use in uses) / len(uses), max(use.memory_mib for use in uses))
+
+    def latency_ms(self, share: float) -> float:
+        """This percentile, 0.99 for p99, however few requests it is of; see `percentile`."""
+        return float(np.percentile(self.latencies_ms, 100 * share)) if self.requests else math.nan
+
     def percentile(self, share: float) -> Percentile:
         """With its interval: what ends together in one batch counts as one."""
-        latencies = [window.latencies_ms for window in self.windows]
-        together = np.concatenate(latencies) if latencies else np.empty(0)
-        return percentile(together, share, max(1.0, self.batch_avg))
+        return percentile(self.latencies_ms, share, max(1.0, self.batch_avg))
 
     @property
     def clean(self) -> "Windows":
         """Those that a claim may rest on."""
         return Windows([window for window in self.windows if window.is_clean])
+
+    def _per_request(self, nanoseconds: int) -> float:
+        return nanoseconds / self.counters.requests / 1e6 if self.counters.requests else 0.0

@@ -3,8 +3,11 @@
 from typing import Any
 
 from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.goal import Goal
+from tcli_analyzer.load import ClosedLoad, Load
 from tcli_analyzer.numbers import short
-from tcli_analyzer.recommendation import Goal, Point, Recommendation
+from tcli_analyzer.point import Point
+from tcli_analyzer.recommendation import Recommendation
 
 Figure = dict[str, Any]
 
@@ -31,16 +34,16 @@ def throughput_against_latency(points: list[Point], recommendation: Recommendati
                 "type": "scatter",
                 "mode": "lines+markers+text",
                 "name": f"<b>{configuration.label}</b>" if chosen else configuration.label,
-                "x": [p.measurement.latency_ms(99) for p in line],
-                "y": [p.measurement.throughput for p in line],
-                "text": [str(p.concurrency) if chosen else "" for p in line],
+                "x": [p.measured.latency_ms(0.99) for p in line],
+                "y": [p.measured.throughput for p in line],
+                "text": [_short_load(p.load) if chosen else "" for p in line],
                 "textposition": "top center",
                 "cliponaxis": False,
                 "customdata": [
-                    [p.concurrency, p.measurement.latency_ms(50), "" if p.measurement.stable else "<br>not stable"]
+                    [p.load.label, p.measured.latency_ms(0.50), "" if p.is_clean else "<br>disturbed: at least this"]
                     for p in line
                 ],
-                "hovertemplate": f"{configuration.label}<br>concurrency %{{customdata[0]}}<br>%{{y:,.4~r}} infer/s"
+                "hovertemplate": f"{configuration.label}<br>%{{customdata[0]}}<br>%{{y:,.4~r}} infer/s"
                 "<br>p99 %{x:.3g} ms, p50 %{customdata[1]:.3g} ms%{customdata[2]}<extra></extra>",
                 "line": {
                     "color": color,
@@ -48,12 +51,6 @@ def throughput_against_latency(points: list[Point], recommendation: Recommendati
                     "dash": "dash" if configuration.current else "solid",
                 },
                 "marker": {"size": 10 if chosen else 7, "symbol": _symbols(line)},
-                "error_y": {
-                    "type": "data",
-                    "array": [p.measurement.throughput_spread * p.measurement.throughput / 2 for p in line],
-                    "thickness": 1,
-                    "width": 3,
-                },
             }
         )
     layout: dict[str, Any] = {
@@ -81,17 +78,26 @@ def throughput_against_latency(points: list[Point], recommendation: Recommendati
     return {"data": traces, "layout": layout}
 
 
+def load_order(load: Load) -> tuple[bool, float]:
+    """Closed loops first, then rates, the smaller first."""
+    return (False, load.concurrency) if isinstance(load, ClosedLoad) else (True, load.rate)
+
+
+def _short_load(load: Load) -> str:
+    return f"c = {load.concurrency}" if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s"
+
+
 def _symbols(line: list[Point]) -> list[str]:
-    return ["circle" if point.measurement.stable else "circle-open" for point in line]
+    return ["circle" if point.is_clean else "circle-open" for point in line]
 
 
 def _lines(points: list[Point]) -> dict[Configuration, list[Point]]:
-    """Each configuration's points by concurrency, those included that another one's measurement stands for."""
+    """Each configuration's points by load, those included that another one's measurement stands for."""
     lines: dict[Configuration, list[Point]] = {}
     for point in points:
         for configuration in (point.configuration, *point.same):
             lines.setdefault(configuration, []).append(point)
-    return {configuration: sorted(line, key=lambda p: p.concurrency) for configuration, line in lines.items()}
+    return {configuration: sorted(line, key=lambda p: load_order(p.load)) for configuration, line in lines.items()}
 
 
 def heat_map(points: list[Point], goal: Goal) -> Figure:
@@ -100,7 +106,7 @@ def heat_map(points: list[Point], goal: Goal) -> Figure:
     for configuration, line in _lines(points).items():
         key = (configuration.max_batch_size, configuration.instances)
         for point in line:
-            if goal.allows(point) and (key not in best or _faster(point, best[key])):
+            if goal.allows(point.measured) and (key not in best or _faster(point, best[key])):
                 best[key] = point
     batches = sorted({batch for batch, _ in best})
     instances = sorted({count for _, count in best})
@@ -111,7 +117,7 @@ def heat_map(points: list[Point], goal: Goal) -> Figure:
                 "type": "heatmap",
                 "x": [str(batch) if batch else "none" for batch in batches],
                 "y": [str(count) for count in instances],
-                "z": [[cell.measurement.throughput if cell else None for cell in row] for row in cells],
+                "z": [[cell.measured.throughput if cell else None for cell in row] for row in cells],
                 "text": [[_cell_text(cell) if cell else "" for cell in row] for row in cells],
                 "texttemplate": "%{text}",
                 "hoverinfo": "skip",
@@ -129,12 +135,12 @@ def heat_map(points: list[Point], goal: Goal) -> Figure:
 
 
 def _cell_text(point: Point) -> str:
-    half_spread = point.measurement.throughput_spread * point.measurement.throughput / 2
-    return f"<b>{short(point.measurement.throughput)}</b><br>± {short(half_spread)}<br>c = {point.concurrency}"
+    disturbed = "" if point.is_clean else "<br>or more"
+    return f"<b>{short(point.measured.throughput)}</b>{disturbed}<br>{_short_load(point.load)}"
 
 
 def _faster(one: Point, other: Point) -> bool:
-    return one.measurement.throughput > other.measurement.throughput
+    return one.measured.throughput > other.measured.throughput
 
 
 def latency_split(points: list[Point], by_concurrency: bool) -> Figure:
@@ -144,7 +150,7 @@ def latency_split(points: list[Point], by_concurrency: bool) -> Figure:
         by_concurrency: the bars are one configuration's loads; otherwise each is another configuration.
     """
     names = [
-        f"c = {p.concurrency}" if by_concurrency else f"{_two_lines(p.configuration.label)} (c = {p.concurrency})"
+        _short_load(p.load) if by_concurrency else f"{_two_lines(p.configuration.label)} ({_short_load(p.load)})"
         for p in points
     ]
     traces = [
@@ -153,7 +159,7 @@ def latency_split(points: list[Point], by_concurrency: bool) -> Figure:
             "orientation": "h",
             "name": name,
             "y": names,
-            "x": [getattr(point.measurement, attribute) for point in points],
+            "x": [getattr(point.measured, attribute) for point in points],
             "marker": {"color": color},
             "hovertemplate": f"{name}: %{{x:.3g}} ms<extra></extra>",
         }

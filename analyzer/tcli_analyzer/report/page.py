@@ -7,9 +7,11 @@ from importlib.resources import files
 from string import Template
 
 from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.evidence.pairs import LEAST_PAIRS
 from tcli_analyzer.numbers import short
-from tcli_analyzer.recommendation import Point, Recommendation
-from tcli_analyzer.report.charts import heat_map, latency_split, throughput_against_latency
+from tcli_analyzer.point import Point
+from tcli_analyzer.recommendation import Outcome, Recommendation
+from tcli_analyzer.report.charts import heat_map, latency_split, load_order, throughput_against_latency
 
 
 def render_report(analysis: Analysis, config_text: str) -> str:
@@ -30,7 +32,7 @@ def render_report(analysis: Analysis, config_text: str) -> str:
         "throughput-latency": throughput_against_latency(points, recommendation, goal),
         "heat-map": heat_map(points, goal),
         "split-configurations": latency_split(list(recommendation.ranking), by_concurrency=False),
-        "split-concurrency": latency_split(sorted(chosen, key=lambda p: p.concurrency), by_concurrency=True),
+        "split-concurrency": latency_split(sorted(chosen, key=lambda p: load_order(p.load)), by_concurrency=True),
     }
     template = Template(files("tcli_analyzer.report").joinpath("template.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -52,16 +54,19 @@ def render_report(analysis: Analysis, config_text: str) -> str:
 
 
 def _tiles(recommendation: Recommendation) -> str:
-    measurement = recommendation.chosen.measurement
+    measured = recommendation.chosen.measured
     tiles = [
-        ("throughput", short(measurement.throughput), "infer/s"),
-        ("latency p50", short(measurement.latency_ms(50)), "ms"),
-        ("latency p99", short(measurement.latency_ms(99)), "ms"),
-        ("average batch", f"{measurement.batch_avg:.2g}", f"at concurrency {recommendation.chosen.concurrency}"),
+        ("throughput", short(measured.throughput), "infer/s"),
+        ("latency p50", short(measured.latency_ms(0.50)), "ms"),
+        ("latency p99", short(measured.latency_ms(0.99)), f"ms, of {measured.requests} requests"),
+        ("average batch", f"{measured.batch_avg:.2g}", f"at {recommendation.chosen.load.label}"),
     ]
-    if recommendation.gain is not None and not recommendation.keeps_current:
-        chance = "beyond the noise" if recommendation.beyond_noise else "within the noise"
-        tiles.append(("against current", f"{recommendation.gain:+.0%}", chance))
+    if recommendation.outcome is Outcome.UNDECIDED:
+        tiles = [("undecided", "?", "see the summary")]
+    for name, compared in (("against current", recommendation.gain), ("against defaults", recommendation.over_default)):
+        if compared is not None and compared.pairs >= LEAST_PAIRS and tiles[0][0] != "undecided":
+            span = f"{100 * compared.low:+.0f} to {100 * compared.high:+.0f} %, {compared.pairs} pairs"
+            tiles.append((name, f"{compared.gain:+.0%}", span))
     return "".join(
         f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(unit)}</span></div>'
         for name, value, unit in tiles
@@ -87,18 +92,21 @@ def _machine(analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _method(analysis: Analysis) -> list[tuple[str, str]]:
-    options = analysis.options.measurement
+    options = analysis.options
+    finals = analysis.finals
+    race = f"{finals.race.rounds} rounds, A B B A, {finals.seconds:.0f} s" if finals is not None else "not reached"
     return [
-        ("objective", analysis.options.goal.describe()),
-        ("load", "closed loop in this process: as many requests outstanding as the concurrency says, one item each"),
-        ("windows", f"at least {options.interval_ms:g} ms each, the last three merged"),
+        ("objective", options.goal.describe()),
+        ("load", "closed loop: as many requests outstanding as the concurrency says, one item each"),
         (
-            "stable",
-            f"three windows in a row within {options.stability_percentage:g} % in throughput and average latency",
+            "windows",
+            f"at least {options.window.seconds:g} s and {options.window.requests} requests each, if they come in time",
         ),
+        ("disturbed", "a window of whose processor time others took more than 2 %: measured again, carries no claim"),
         ("latency", "from submitting a request to its reply; no network"),
-        ("equivalent", "no further from the best than the best one's own windows are apart (at least 2 %)"),
-        ("took", f"{analysis.seconds:.0f} s for {len(analysis.points)} points"),
+        ("finals", race),
+        ("tie", f"differences up to {100 * options.tie:g} % are none that matters"),
+        ("took", f"{analysis.seconds:.0f} s, {len(analysis.points)} points"),
     ]
 
 
@@ -107,38 +115,42 @@ def _definitions(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(analysis: Analysis, recommendation: Recommendation) -> str:
-    with_gpu = any(point.measurement.gpu for point in analysis.points)
-    heads = ["configuration", "conc.", "infer/s", "± %", "avg", "p50", "p90", "p95", "p99", "queue", "input", "infer"]
-    heads += [
+    with_gpu = any(point.measured.gpu for point in analysis.points)
+    heads = [
+        "configuration",
+        "load",
+        "infer/s",
+        "avg",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "queue",
+        "input",
+        "infer",
         "output",
         "other",
-        "batch",
-        "CPU %",
-        "others",
-        "RSS MiB",
-        *(["GPU %", "GPU MiB"] if with_gpu else []),
-        "stable",
     ]
+    heads += ["batch", "CPU ms", "lost %", "RSS MiB", *(["GPU %", "GPU MiB"] if with_gpu else []), "clean"]
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    rows = "".join(_row(point, recommendation, with_gpu) for point in analysis.points)
+    finalists = analysis.finals.points if analysis.finals is not None else ()
+    rows = "".join(_row(point, recommendation, with_gpu, "final: ") for point in finalists)
+    rows += "".join(_row(point, recommendation, with_gpu, "") for point in analysis.points)
     return f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
 
 
-def _row(point: Point, recommendation: Recommendation, with_gpu: bool) -> str:
-    m = point.measurement
-    times = [m.latency_avg_ms, *(m.latency_ms(p) for p in (50, 90, 95, 99))]
+def _row(point: Point, recommendation: Recommendation, with_gpu: bool, stage: str) -> str:
+    m = point.measured
+    times = [m.latency_avg_ms, *(m.latency_ms(share) for share in (0.50, 0.90, 0.95, 0.99))]
     parts = [m.queue_ms, m.compute_input_ms, m.compute_infer_ms, m.compute_output_ms, m.other_ms]
-    cells = [str(point.concurrency), short(m.throughput), f"{100 * m.throughput_spread / 2:.1f}"]
-    cells += [short(value) for value in (*times, *parts)]
-    cells += [f"{m.batch_avg:.2g}", f"{m.cpu_percent:.0f}", f"{m.other_cpu_percent:.0f}", f"{m.memory_mib:.0f}"]
+    cells = [point.load.label, short(m.throughput), *(short(value) for value in (*times, *parts))]
+    cells += [f"{m.batch_avg:.2g}", short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else ""]
+    cells += [f"{100 * m.lost_share:.1f}" if m.lost_share is not None else "", f"{m.memory_mib:.0f}"]
     if with_gpu:
         cells += [f"{m.gpu.utilisation_percent:.0f}", f"{m.gpu.memory_mib:.0f}"] if m.gpu else ["", ""]
-    marks = []
-    if point is recommendation.chosen:
-        marks.append("chosen")
-    if not m.stable:
-        marks.append("unstable")
-    label = escape(point.configuration.label) + (" &#9733;" if "chosen" in marks else "")
+    chosen = point is recommendation.chosen
+    label = stage + escape(point.configuration.label) + (" &#9733;" if chosen else "")
     body = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    stable = "<td>yes</td>" if m.stable else '<td class="no">no</td>'
-    return f'<tr class="{" ".join(marks)}"><th scope="row">{label}</th>{body}{stable}</tr>'
+    clean = f"{len(point.windows.clean.windows)}/{len(point.windows.windows)}"
+    last = f"<td>{clean}</td>" if point.is_clean else f'<td class="no">{clean}</td>'
+    return f'<tr class="{"chosen" if chosen else ""}"><th scope="row">{label}</th>{body}{last}</tr>'
