@@ -12,15 +12,17 @@ import pytest
 import fixed_batch_models
 import onnx_models
 import ragged_models
-from analysis_runs import Recorder, run, write_fixed_model
-from measured_points import point, window
+from analysis_runs import FAST, Recorder, run, write_fixed_model
+from measured_points import BUSY, finals, point, window
 from repositories import add_sub_config, write_model
-from tcli_analyzer.analysis import AnalysisOptions, analyze
-from tcli_analyzer.measurement import Measurement, MeasurementOptions
+from tcli_analyzer.analysis import analyze
+from tcli_analyzer.goal import Goal
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.notes import result_notes
+from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.output import recommended_config, write_output
-from tcli_analyzer.recommendation import Goal, Point, recommend
-from tcli_analyzer.resources import Usage
+from tcli_analyzer.point import Point
+from tcli_analyzer.recommendation import Outcome, recommend
 from tcli_analyzer.search import Grid
 from tcli_analyzer.subject import find_model
 from tcli_analyzer.workspace import Workspace
@@ -29,26 +31,26 @@ from tcli_server.errors import NotFoundError
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.options import EngineOptions
 
-FAST = MeasurementOptions(interval_ms=20, max_trials=3)
-
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_planned_point_is_measured_and_the_best_twice(done):
-    labels = [(point.configuration.label, point.concurrency) for point in done.analysis.points]
+def test_every_planned_point_is_measured_and_the_best_race_each_other(done):
+    labels = [(point.configuration.label, point.load.concurrency) for point in done.analysis.points]
     assert labels[:2] == [("current (no batching, 1 instance)", 1), ("current (no batching, 1 instance)", 4)]
     assert len(labels) == len(set(labels)) == done.recorder.plans[0][0] == 2 + 2 * 3
-    assert done.recorder.repeated == 3
     assert not done.recorder.failures
     assert done.recorder.plans[0][1] > 0
+    assert done.recorder.finalists[0].configuration.current
+    assert 2 <= len(done.recorder.finalists) <= 4
+    assert done.recorder.rounds == done.analysis.finals.race.rounds >= 1
 
 
 def test_batches_really_form(done):
-    batched = [p for p in done.analysis.points if p.configuration.max_batch_size == 4 and p.concurrency == 4]
+    batched = [p for p in done.analysis.points if p.configuration.max_batch_size == 4 and p.load.concurrency == 4]
     assert batched
-    assert all(point.measurement.batch_avg > 1 for point in batched)
+    assert all(point.measured.batch_avg > 1 for point in batched)
 
 
 def test_the_model_was_made_batchable_and_that_is_said(done):
@@ -60,15 +62,16 @@ def test_the_model_was_made_batchable_and_that_is_said(done):
 def test_the_results_are_complete(done):
     frame = pd.read_csv(done.written.csv)
     document = json.loads(done.written.json.read_text())
-    assert len(frame) == len(document["points"]) == len(done.analysis.points)
+    assert len(frame) == len(document["points"]) == len(done.analysis.points) + len(done.analysis.finals.points)
+    assert set(frame["stage"]) == {"search", "final"}
     assert frame["recommended"].sum() == 1
+    assert len(document["finals"]["rounds"]) == done.analysis.finals.race.rounds
     for name in (
         "throughput_infer_per_s",
         "latency_p99_ms",
         "queue_ms",
         "compute_infer_ms",
         "memory_mib",
-        "cpu_percent",
     ):
         assert (frame[name] >= 0).all()
     assert set(frame.columns) == set(document["points"][0])
@@ -89,7 +92,7 @@ def test_the_users_repository_is_not_touched_and_no_working_copy_stays(tmp_path)
 def test_the_recommended_folder_serves_the_same_answers(done, tmp_path, max_batch_size):
     # Whatever won here, write the output as if this configuration had.
     point = next(p for p in done.analysis.points if p.configuration.max_batch_size == max_batch_size)
-    analysis = replace(done.analysis, points=[point])
+    analysis = replace(done.analysis, finals=finals([point]))
     with Workspace(find_model([done.repository], "fixed")) as workspace:
         version = workspace.add_rewritten()
         (version / "model.onnx").write_bytes(done.written.model_file.read_bytes())
@@ -97,7 +100,7 @@ def test_the_recommended_folder_serves_the_same_answers(done, tmp_path, max_batc
     assert written.recommends_model_file
     assert written.model_file == tmp_path / "recommended" / "fixed" / "1" / "model.onnx"
     text = written.config.read_text()
-    assert text.startswith("# Recommended by tcli analyze on ")
+    assert "tcli analyze on " in text.splitlines()[0]
     assert "Requests now carry a batch dimension: x [n, 2, 4, 4]." in text
     x = np.random.default_rng(3).standard_normal((max_batch_size, 2, 4, 4)).astype(np.float32)
     with Engine(done.repository) as before, Engine(tmp_path / "recommended") as after:
@@ -113,7 +116,7 @@ def test_every_configuration_of_the_sweep_loads_from_its_text(done, tmp_path):
     repository = write_fixed_model(tmp_path / "models")
     options = EngineOptions(model_control_mode="explicit")
     for best in {p.configuration: p for p in done.analysis.points}.values():
-        text = recommended_config(done.analysis, recommend([best], Goal()))
+        text = recommended_config(done.analysis, recommend(finals([best]), [], None))
         (repository / "fixed" / "config.pbtxt").write_text(text)
         model = done.written.model_file if best.configuration.rewritten_model else None
         if model:
@@ -189,7 +192,7 @@ def test_stopping_keeps_what_was_measured(tmp_path):
             if len(self.points) == 2:
                 stop.set()
 
-    options = AnalysisOptions("fixed", (repository,), Grid((1, 4), (1,), (1, 2, 4)), measurement=FAST)
+    options = AnalysisOptions("fixed", (repository,), Grid((1, 4), (1,), (1, 2, 4)), window=FAST)
     with Workspace(find_model([repository], "fixed")) as workspace:
         analysis = analyze(options, workspace, StopAfterTwo(), stop)
         written = write_output(analysis, workspace, tmp_path / "output")
@@ -205,7 +208,7 @@ def test_larger_loads_are_skipped_where_the_budget_is_lost(tmp_path):
     configurations = [point.configuration for point in finished.analysis.points]
     assert len(configurations) == len(set(configurations))  # one load each, the lowest
     assert any("exceed the latency budget" in note for note in finished.analysis.notes)
-    assert not finished.analysis.recommendation.within_budget
+    assert finished.analysis.recommendation.outcome in (Outcome.OVER_BUDGET, Outcome.UNDECIDED)
 
 
 def test_an_unknown_model_names_those_there_are(done):
@@ -214,19 +217,48 @@ def test_an_unknown_model_names_those_there_are(done):
 
 
 def test_notes_say_how_far_the_numbers_can_be_trusted(done):
-    def notes(*points: Point) -> str:
-        return "\n".join(result_notes(replace(done.analysis, points=list(points), failures=[])))
+    def notes(*points: Point, **more: object) -> str:
+        return "\n".join(result_notes(replace(done.analysis, points=list(points), finals=None, failures=[], **more)))
 
-    steady = point(1, 1, [100] * 3)
-    assert notes(steady, steady) == ""
-    few = replace(steady, measurement=Measurement((window(100, requests=99),), 3, stable=True))
-    assert "1 of 2 points have fewer than 100 requests: p99 is about the slowest one" in notes(steady, few)
-    shaky = replace(steady, measurement=replace(steady.measurement, stable=False))
-    assert "1 of 3 points did not become stable" in notes(steady, shaky, steady)
-    busy = replace(window(100), usage=Usage(1.0, 0.25, 100.0, None))
-    disturbed = replace(steady, measurement=Measurement((busy,), 3, stable=True))
-    assert "during 1 of 2 points (up to 25 % of a core)" in notes(steady, disturbed)
-    assert "stopped before the end" in "\n".join(result_notes(replace(done.analysis, interrupted=True)))
+    quiet = point(1, 1, [100] * 3)
+    assert notes(quiet, quiet) == ""
+    busy = point(1, 1, [100] * 3, processor=BUSY)
+    assert "others disturbed 3 of 6 windows (up to 1.0 of" in notes(quiet, busy)
+    assert "1 of 2 points have no undisturbed window" in notes(quiet, busy)
+    half = replace(quiet, windows=Windows((window(100), window(50, processor=BUSY))))
+    assert "no undisturbed window" not in notes(half)
+    assert "cannot be seen here" in notes(point(1, 1, [100], processor=None))
+    held = replace(quiet, windows=Windows((window(100, processor=replace(BUSY, other=0.0, throttled=0.5)),)))
+    assert "CPU quota held the model back for 0.5 s" in notes(held)
+    assert "stopped before the end" in notes(quiet, interrupted=True)
+
+
+def test_an_analysis_that_was_cut_off_goes_on_where_it_was(tmp_path):
+    repository = write_fixed_model(tmp_path / "models")
+    stop = threading.Event()
+
+    class StopAfterThree(Recorder):
+        def measured(self, point: Point, seconds_left: float) -> None:
+            super().measured(point, seconds_left)
+            if len(self.points) == 3:
+                stop.set()
+
+    grid = Grid((1, 4), (1,), (1, 2, 4))
+    options = AnalysisOptions(
+        "fixed", (repository,), grid, window=FAST, finals_seconds=1.0, journal=tmp_path / "journal.jsonl"
+    )
+    with Workspace(find_model([repository], "fixed")) as workspace:
+        first = analyze(options, workspace, StopAfterThree(), stop)
+    with Workspace(find_model([repository], "fixed")) as workspace:
+        second = analyze(replace(options, resume=True), workspace, Recorder(), threading.Event())
+    assert first.interrupted
+    assert not second.interrupted
+    assert second.resumed >= 3
+    before = [window.began for point in first.points for window in point.windows.windows]
+    after = [window.began for point in second.points[:3] for window in point.windows.windows]
+    assert before == after
+    assert len(second.points) > 3
+    assert any("were measured by an earlier run" in note for note in second.notes)
 
 
 def test_what_an_earlier_run_recommended_does_not_stay_behind(tmp_path):
@@ -244,6 +276,6 @@ def test_what_an_earlier_run_recommended_does_not_stay_behind(tmp_path):
 def test_the_threads_of_an_instance_are_told_to_whoever_takes_the_configuration_to_triton(done):
     (two, *_) = [one for one in done.analysis.points if one.configuration.instances == 2]
     threads = max(1, usable_cores() // 2)
-    text = " ".join(recommended_config(done.analysis, recommend([two], Goal())).replace("\n#", "").split())
+    text = " ".join(recommended_config(done.analysis, recommend(finals([two]), [], None)).replace("\n#", "").split())
     assert f"Each instance ran with {threads} thread" in text
     assert "parameters intra_op_thread_count" in text

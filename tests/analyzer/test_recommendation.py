@@ -4,102 +4,174 @@ from dataclasses import replace
 
 import pytest
 
-from measured_points import point
-from tcli_analyzer.recommendation import Goal, Objective, recommend
+from measured_points import BUSY, configuration, finals, point, steady, window
+from tcli_analyzer.evidence.race import Race
+from tcli_analyzer.finals import Finals
+from tcli_analyzer.goal import Goal, Objective
+from tcli_analyzer.load import ClosedLoad
+from tcli_analyzer.measuring.window import Windows
+from tcli_analyzer.point import Point
+from tcli_analyzer.recommendation import Outcome, Recommendation, recommend
 
 
-def test_the_best_beyond_the_noise_is_taken():
-    found = recommend([point(0, 1, [50] * 3, current=True), point(1, 1, [60] * 3), point(4, 1, [100, 101, 99])], Goal())
+def recommended(*points: Point, goal: Goal | None = None, **more: object) -> Recommendation:
+    found = recommend(finals(points, goal), [], None, **more)
+    assert found is not None
+    return found
+
+
+def now(throughput: float = 50, **more: object) -> Point:
+    return point(0, 1, steady(throughput), current=True, **more)
+
+
+def test_what_is_proven_better_is_taken_with_its_interval():
+    found = recommended(now(), point(1, 1, steady(60)), point(4, 1, steady(100)))
+    assert found.outcome is Outcome.TAKE
     assert found.chosen.configuration.label == "batch 4, 1 instance"
-    assert found.gain == pytest.approx(1.0, abs=0.01)
-    assert found.beyond_noise
-    assert "100% more throughput than the current" in found.sentence()
+    assert found.gain.low < 1.0 < found.gain.high
+    assert found.gain.high - found.gain.low < 0.1
+    assert found.may_be_applied
+    assert "+100 % [+9" in found.sentence()
+    assert "9 pairs over 30 s, 0 of 27 windows dropped" in found.sentence()
 
 
-def test_among_equals_the_simplest_is_taken():
-    points = [
-        point(0, 1, [50] * 3, current=True),
-        point(8, 2, [100, 90, 110]),
-        point(8, 1, [95] * 3),
-        point(4, 1, [96] * 3),
-    ]
-    found = recommend(points, Goal())
+def test_among_those_that_tie_the_simplest_is_taken():
+    found = recommended(now(), point(8, 2, steady(100)), point(8, 1, steady(99.7)), point(4, 1, steady(99.8)))
     assert found.chosen.configuration.label == "batch 4, 1 instance"
-    assert len(found.equivalent) == 3
-
-
-def test_the_current_one_is_kept_if_nothing_is_better_beyond_the_noise():
-    found = recommend([point(8, 2, [95] * 3, current=True), point(1, 1, [100, 90, 110])], Goal())
-    assert found.keeps_current
-    assert "Keep the current configuration" in found.sentence()
-
-
-def test_being_noisy_does_not_make_a_candidate():
-    noisy = point(1, 1, [40, 80, 120])
-    found = recommend([point(0, 1, [90] * 3, current=True), point(4, 1, [100] * 3), noisy], Goal())
-    assert found.chosen.configuration.label == "batch 4, 1 instance"
-
-
-def test_only_points_within_the_latency_budget_count():
-    points = [
-        point(0, 1, [50] * 3, latency_ms=8, current=True),
-        point(4, 1, [60] * 3, latency_ms=9, concurrency=2),
-        point(4, 1, [100] * 3, latency_ms=30, concurrency=16),
-    ]
-    found = recommend(points, Goal(latency_budget_ms=10))
-    assert found.chosen.concurrency == 2
-    assert found.within_budget
-
-
-def test_a_budget_that_nothing_keeps_is_said():
-    points = [point(0, 1, [50] * 3, latency_ms=20, current=True), point(1, 1, [90] * 3, latency_ms=15)]
-    found = recommend(points, Goal(latency_budget_ms=10))
-    assert not found.within_budget
-    assert found.chosen.configuration.label == "batch 1, 1 instance"
-    assert "Nothing measured keeps a p99 latency of 10 ms" in found.sentence()
-
-
-def test_the_lowest_latency_is_an_objective_too():
-    points = [
-        point(0, 1, [50] * 3, latency_ms=20, current=True),
-        point(8, 1, [200] * 3, latency_ms=30),
-        point(1, 2, [60] * 3, latency_ms=10),
-    ]
-    found = recommend(points, Goal(Objective.LATENCY))
-    assert found.chosen.configuration.label == "batch 1, 2 instances"
-    assert "50% lower p99 latency" in found.sentence()
-
-
-def test_a_gain_that_can_be_chance_is_called_so():
-    found = recommend([point(0, 1, [80, 97, 99], current=True), point(4, 1, [100, 101, 100])], Goal())
-    assert not found.beyond_noise
-    assert "can be chance" in found.sentence()
-
-
-def test_nothing_measured_nothing_recommended():
-    assert recommend([], Goal()) is None
-
-
-def test_what_is_less_than_two_percent_better_is_not_better():
-    """However steady the windows are: another start of the same configuration differs by as much."""
-    found = recommend([point(0, 1, [100] * 3, current=True), point(4, 1, [101.5] * 3)], Goal())
-    assert found.keeps_current
-    assert not recommend([point(0, 1, [100] * 3, current=True), point(4, 1, [103] * 3)], Goal()).keeps_current
+    assert len(found.equivalent) == 2
 
 
 def test_fewer_instances_are_simpler_than_smaller_batches():
     """Each instance holds the model in memory."""
-    points = [point(0, 1, [50] * 3, current=True), point(1, 2, [100] * 3), point(8, 1, [100] * 3)]
-    assert recommend(points, Goal()).chosen.configuration.label == "batch 8, 1 instance"
+    assert recommended(now(), point(1, 2, steady(100)), point(8, 1, steady(100.1))).chosen.configuration.instances == 1
 
 
-def test_the_gain_is_over_what_the_current_configuration_does_within_the_budget():
-    points = [
-        point(0, 1, [50] * 3, latency_ms=8, current=True),
-        point(4, 1, [100] * 3, latency_ms=9),
+def test_the_current_one_is_kept_where_all_others_tie_or_are_worse():
+    found = recommended(now(100), point(4, 1, steady(100.4)), point(8, 1, steady(80)))
+    assert found.outcome is Outcome.KEEP
+    assert found.keeps_current
+    assert not found.may_be_applied
+    assert "Keep the current configuration" in found.sentence()
+    assert "batch 4, 1 instance is between" in found.sentence()
+
+
+def test_a_difference_that_is_neither_shown_nor_excluded_is_undecided_and_says_what_it_allows():
+    shaky = point(4, 1, [90, 130, 95, 125, 92, 133, 99, 121, 94])
+    found = recommended(now(100), shaky)
+    assert found.outcome is Outcome.UNDECIDED
+    assert not found.may_be_applied
+    assert "between -" in found.sentence()
+    assert "the current one stays" in found.sentence()
+
+
+def test_being_noisy_does_not_make_a_candidate():
+    noisy = point(1, 1, [40, 80, 120, 40, 80, 120, 40, 80, 120])
+    assert recommended(now(90), point(4, 1, steady(100)), noisy).chosen.configuration.label == "batch 4, 1 instance"
+
+
+def test_a_disturbed_race_decides_nothing_and_names_who_disturbed():
+    found = recommended(
+        now(20, processor=BUSY), point(4, 1, steady(172)), disturbers="up to 1.7 of 2 cores; most: cc1plus 41 s"
+    )
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.gain is None
+    assert found.sentence().startswith(
+        "Undecided: others disturbed 9 of 18 windows of the finals (up to 1.7 of 2 cores"
+    )
+    assert "%" not in found.sentence()
+    assert found.keeps_current
+
+
+def test_a_budget_is_not_broken_by_what_others_disturbed():
+    slow = now(20, processor=BUSY, latency_ms=200)
+    found = recommended(slow, point(4, 1, steady(100)), goal=Goal(latency_budget_ms=20))
+    assert found.outcome is Outcome.UNDECIDED
+
+
+def test_more_than_half_of_the_windows_dropped_is_said_in_the_first_sentences():
+    one, other = now(50), point(4, 1, steady(100))
+    made = finals([one, other])
+    disturbed = [window(10, processor=BUSY)] * 12
+    race = Race(
+        made.race.comparisons, {name: [*disturbed, *all_] for name, all_ in made.race.windows.items()}, made.race.latest
+    )
+    found = recommend(replace(made, race=race), [], None)
+    assert found.outcome is Outcome.TAKE
+    assert "Others disturbed 24 of 42 windows" in found.sentence()
+
+
+def test_only_what_keeps_the_latency_budget_counts():
+    fast = point(4, 1, steady(100), latency_ms=30)
+    found = recommended(now(latency_ms=8), fast, point(2, 1, steady(60), latency_ms=9), goal=Goal(latency_budget_ms=10))
+    assert found.chosen.configuration.label == "batch 2, 1 instance"
+
+
+def test_a_current_one_over_the_budget_is_no_measure():
+    found = recommended(now(100, latency_ms=80), point(4, 1, steady(60)), goal=Goal(latency_budget_ms=20))
+    assert found.outcome is Outcome.TAKE
+    assert found.gain is None
+    assert "The current configuration does not keep the latency budget." in found.sentence()
+
+
+def test_a_budget_that_nothing_keeps_is_said():
+    found = recommended(now(latency_ms=20), point(1, 1, steady(90), latency_ms=15), goal=Goal(latency_budget_ms=10))
+    assert found.outcome is Outcome.OVER_BUDGET
+    assert not found.may_be_applied
+    assert found.chosen.configuration.label == "batch 1, 1 instance"
+    assert "Nothing measured keeps a p99 latency of 10 ms" in found.sentence()
+
+
+def latencies(batch: int, instances: int, latency_ms: float, current: bool = False) -> Point:
+    windows = tuple(window(50, value, requests=400) for value in steady(latency_ms))
+    return Point(configuration(batch, instances, current), ClosedLoad(1), Windows(windows))
+
+
+def test_the_lowest_latency_is_an_objective_too():
+    found = recommended(
+        latencies(0, 1, 20, current=True), latencies(8, 1, 30), latencies(1, 2, 10), goal=Goal(Objective.LATENCY)
+    )
+    assert found.chosen.configuration.label == "batch 1, 2 instances"
+    assert "less p99 latency than the current configuration" in found.sentence()
+
+
+def test_wrong_batches_are_never_recommended():
+    wrong = replace(now(100), configuration=configuration(8, 1, current=True, wrong_batches=True))
+    found = recommended(wrong, point(1, 1, steady(60)))
+    assert found.outcome is Outcome.TAKE
+    assert found.chosen.configuration.max_batch_size == 1
+    assert "its numbers do not count" in found.sentence()
+    alone = recommended(wrong)
+    assert alone.outcome is Outcome.WRONG_BATCHES
+    assert "Do not keep the current configuration" in alone.sentence()
+
+
+def test_what_it_gains_over_the_defaults_is_said_too():
+    plain = point(8, 1, steady(40))
+    points = [now(50), plain, point(4, 1, steady(100))]
+    found = recommend(finals(points), [], plain.configuration)
+    assert found.over_default.gain == pytest.approx(1.5, rel=0.05)
+    assert "Over the model's defaults it is +1" in found.sentence()
+
+
+def test_a_lucky_search_changes_nothing_that_is_said():
+    """The best of many noisy points overshoots: what is reported is of the finals."""
+    lucky = point(4, 1, [500])
+    points = [now(50), replace(lucky, windows=Windows(tuple(window(value) for value in steady(100))))]
+    found = recommend(finals(points), [lucky, point(8, 2, [400])], None)
+    assert found.chosen.measured.throughput == pytest.approx(100, rel=0.02)
+    assert [one.configuration.label for one in found.ranking] == [
+        "batch 4, 1 instance",
+        "current",
+        "batch 8, 2 instances",
     ]
-    over = point(0, 1, [90] * 3, latency_ms=80, current=True, concurrency=16)
-    over = replace(over, configuration=points[0].configuration)
-    found = recommend([*points, over], Goal(latency_budget_ms=10))
-    assert found.baseline is points[0]
-    assert found.gain == pytest.approx(1)
+
+
+def test_too_few_requests_for_p99_are_said():
+    few = Windows(tuple(window(value, requests=20) for value in steady(100)))
+    found = recommended(now(), replace(point(4, 1, [1]), windows=few))
+    assert "p99 10.0 ms (of 180 requests, worth 90 of the 368 that p99 takes)" in found.numbers()
+
+
+def test_nothing_measured_nothing_recommended():
+    assert recommend(None, [], None) is None
+    assert recommend(Finals((), Race(), Goal(), 0.02, 0.0), [], None) is None

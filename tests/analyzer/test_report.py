@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tcli_analyzer.measurement import Measurement
+from measured_points import BUSY, finals, point
 from tcli_analyzer.report import render_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -41,7 +41,7 @@ def test_it_says_what_was_found(done, text):
     assert done.analysis.recommendation.sentence() in shown
     assert "max_batch_size" in shown
     assert done.analysis.machine.processor in shown
-    assert shown.count('<th scope="row">') == len(done.analysis.points)
+    assert shown.count('<th scope="row">') == len(done.analysis.points) + len(done.analysis.finals.points)
     assert "placeholder weights" in shown
 
 
@@ -51,14 +51,12 @@ def test_it_needs_no_other_file(text):
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", shown)
 
 
-def test_unstable_points_are_marked(done):
-    point = done.analysis.points[0]
-    measurement = point.measurement
-    shaky = replace(point, measurement=Measurement(measurement.windows, measurement.trials, stable=False))
-    text = visible(render_report(replace(done.analysis, points=[shaky]), "max_batch_size: 0"))
-    assert '<td class="no">no</td>' in text
-    steady = replace(point, measurement=Measurement(measurement.windows, measurement.trials, stable=True))
-    assert '<td class="no">' not in visible(render_report(replace(done.analysis, points=[steady]), ""))
+def test_points_that_were_disturbed_are_marked(done):
+    busy = point(1, 1, [100], processor=BUSY)
+    analysis = replace(done.analysis, points=[busy], finals=finals([point(1, 1, [100], current=True)]))
+    assert '<td class="no">0/1</td>' in visible(render_report(analysis, "max_batch_size: 0"))
+    quiet = replace(analysis, points=[point(1, 1, [100])])
+    assert '<td class="no">' not in visible(render_report(quiet, ""))
 
 
 def test_names_cannot_break_the_page(done):

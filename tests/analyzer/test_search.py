@@ -17,7 +17,7 @@ def plan(text: str, grid: Grid = GRID, batches: bool = True, rewritten: bool = F
 
 
 def keys(made: Plan) -> list[tuple[str, int]]:
-    return [(point.configuration.label, point.concurrency) for point in made.points]
+    return [(point.configuration.label, point.load.concurrency) for point in made.points]
 
 
 def test_a_batch_larger_than_the_load_is_not_measured_again():
@@ -32,7 +32,7 @@ def test_a_batch_larger_than_the_load_is_not_measured_again():
 
 def test_every_grid_point_is_measured_or_stood_for():
     covered = [
-        (configuration.label, point.concurrency)
+        (configuration.label, point.load.concurrency)
         for point in plan("max_batch_size: 0", rewritten=True).points
         for configuration in (point.configuration, *point.same)
     ]

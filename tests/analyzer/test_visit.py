@@ -41,6 +41,20 @@ def test_a_closed_loop_fills_its_windows(target):
         assert Windows(found).cpu_ms_per_inference > 0
 
 
+def test_what_a_window_holds_fits_together(target):
+    found = Windows(visit(target, REQUESTS, ClosedLoad(8), QUICK, threading.Event(), [os.getpid()]))
+    assert found.throughput == pytest.approx(found.requests / found.seconds)
+    assert 0 < found.latency_ms(0.50) <= found.latency_ms(0.90) <= found.latency_ms(0.99)
+    # Little's law: outstanding requests = throughput x latency. Stalls of a busy machine at a window's edge blur it.
+    assert 2 < found.throughput * found.latency_avg_ms / 1000 < 32
+    assert 1 <= found.batch_avg <= 8
+    assert found.queue_ms > 0
+    assert found.compute_infer_ms > 0
+    parts = found.queue_ms + found.compute_input_ms + found.compute_infer_ms + found.compute_output_ms
+    assert parts < found.latency_avg_ms * 3
+    assert found.memory_mib > 1
+
+
 def test_an_open_loop_has_its_rate(target):
     options = VisitOptions(windows=1, seconds=1.0, requests=1, warm_up_seconds=0.1)
     (window,) = visit(target, REQUESTS, OpenLoad(60, seed=2), options, threading.Event())

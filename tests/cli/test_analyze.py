@@ -16,7 +16,7 @@ from ensemble_models import ensemble, write_ensemble
 from repositories import write_model
 from sequence_models import sums, sums_config
 
-QUICK = ("--measurement-interval", "20", "--max-trials", "3", "--batch-sizes", "1,4", "--concurrency", "1,4")
+QUICK = ("--measurement-interval", "20", "--max-finals-time", "2", "--batch-sizes", "1,4", "--concurrency", "1,4")
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,15 +49,21 @@ def test_json_is_all_that_is_on_stdout(folder):
     ran = tcli(folder, "-m", "fixed", "--json", *QUICK, "--instance-counts", "1", "-o", "elsewhere")
     document = json.loads(ran.stdout)
     assert document["model"] == "fixed"
-    assert len(document["points"]) == 2 + 3
+    assert len([point for point in document["points"] if point["stage"] == "search"]) == 2 + 3
     assert document == json.loads((folder / "elsewhere" / "results.json").read_text())
     assert "points to measure" in ran.stderr
 
 
 def test_apply_puts_the_recommendation_into_the_repository(folder):
     ran = tcli(folder, "-m", "fixed", *QUICK, "--instance-counts", "1", "--apply")
-    assert ran.returncode == 0, ran.stderr
     model = folder / "model_repository" / "fixed"
+    if "nothing is decided" in ran.stderr:  # on a busy machine
+        assert ran.returncode == 1
+        assert "Undecided: " in ran.stdout
+        assert "--resume" in ran.stderr
+        assert (model / "config.pbtxt").read_text() == CONFIG
+        return
+    assert ran.returncode == 0, ran.stderr
     if "Nothing to apply" in ran.stdout:
         assert (model / "config.pbtxt").read_text() == CONFIG
     else:
@@ -71,7 +77,7 @@ def test_apply_puts_the_recommendation_into_the_repository(folder):
 def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("tmp")
     command = [sys.executable, "-u", "-m", "triton_cli", "analyze", "-m", "fixed"]
-    command += ["--measurement-interval", "300", "--stability-percentage", "1000", "--json"]
+    command += ["--measurement-interval", "300", "--json"]
     environment = os.environ | {"TMPDIR": str(temporary)}
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -104,6 +110,8 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
         (["-m", "fixed", "--objective", "speed"], 2, "expected throughput or latency"),
         (["-m", "fixed", "--latency-budget", "-1"], 2, "above 0"),
         (["-m", "fixed", "--measurement-interval", "0"], 2, "above 0"),
+        (["-m", "fixed", "--tie", "100"], 2, "below 100"),
+        (["-m", "fixed", "--max-finals-time", "0"], 2, "above 0"),
         (["-m", "fixed", "--shape", "x"], 2, "expected NAME:d1,d2"),
         (["-m", "fixed", "--shape", "nope:1"], 2, "has no input 'nope'"),
         (["-m", "fixed", "--shape", "x:1,2"], 2, "does not fit input 'x'"),
