@@ -105,6 +105,24 @@ class Space:
             graph_levels=_unique(own.graph_level),
         )
 
+    @classmethod
+    def own(cls, base: ModelConfig) -> Self:
+        """Only what the model's own configuration says, under a few loads."""
+        own = read_settings(base)
+        counts = sorted({group.count or 1 for group in base.instance_group} or {1})
+        return cls(
+            max_batch_sizes=(base.max_batch_size,),
+            instances=tuple(counts),
+            concurrency=_doubled(2 * max(2, base.max_batch_size)),
+            queue_delays_us=(own.queue_delay_us,),
+            preferred_batch_sizes=(own.preferred_batch_sizes,),
+            threads=(own.threads,),
+            engines=(own.engine,),
+            providers=(own.provider,),
+            precisions=(own.precision,),
+            graph_levels=(own.graph_level,),
+        )
+
     def with_batches(self, sizes: tuple[int, ...]) -> Self:
         """The same with other values of `max_batch_size`, for a model that turns out to take no batches, or only some."""
         return replace(self, max_batch_sizes=sizes)
@@ -167,12 +185,12 @@ def _shrinking(size: int, counted: list[tuple[int, str]]) -> str:
 
 
 def _is_promising(other: Choice, own: Choice) -> bool:
-    return other.engine != own.engine and other.provider == "cpu" and len(other.precisions) > 1
+    return other.engine != own.engine and other.provider == "cpu" and other.is_told
 
 
 def _precisions(choices: list[Choice], own: str) -> tuple[str, ...]:
     """The model's own, and those that are quicker where the processor has them; f32 beside a choice that is not the model's."""
-    lower = [word for word in ("bf16",) if any(word in one.works_in and len(one.precisions) > 1 for one in choices)]
+    lower = [word for word in ("bf16",) if any(word in one.works_in and one.is_told for one in choices)]
     if len(choices) == 1 and own == ENGINES_OWN:
         return (ENGINES_OWN,)
     return _unique(*([own] if own != ENGINES_OWN else []), "f32", *lower)

@@ -25,17 +25,27 @@ class Choice:
         provider: by what it computes; empty for one that is not known and stays as it is.
         precisions: words that mean something with it, `f32` for the numbers of the model file where it has no other.
         works_in: those of them that it can really compute in here.
+        is_told: a configuration says in which; else the model file does.
     """
 
     engine: str
     provider: str
     precisions: tuple[str, ...]
     works_in: tuple[str, ...]
+    is_told: bool = False
 
     @property
     def name(self) -> str:
         """`openvino`, or `onnxruntime with cuda`."""
-        return f"{self.engine} with {self.provider}" if self.provider else self.engine
+        return f"{self.engine} with {self.provider}" if self.provider not in ("", "cpu") else self.engine
+
+    def meaning(self, precision: str) -> str | None:
+        """A precision as a configuration says it; None where it means nothing here."""
+        if precision == ENGINES_OWN:
+            return precision
+        if not self.is_told:
+            return ENGINES_OWN if precision == "f32" else None
+        return precision if precision in self.works_in else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ def _choice(engine: str, provider: Provider | None, facts: Facts) -> Choice:
     if not provider.precision:
         return Choice(engine, provider.name, ("f32",), ("f32",))
     here = tuple(word for word in provider.precisions if provider.on_gpu or word in facts.precisions)
-    return Choice(engine, provider.name, tuple(provider.precisions), here)
+    return Choice(engine, provider.name, tuple(provider.precisions), here, is_told=True)
 
 
 def _obstacle(base: ModelConfig, model_file: str, kind: BackendKind, provider: Provider, facts: Facts) -> str:

@@ -9,11 +9,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_analyzer.configuration import Configuration, behaviour_of, instance_count, vary
 from tcli_analyzer.space.dimensions import Space
-from tcli_analyzer.space.engines import ENGINES_OWN, Choice, Engines
+from tcli_analyzer.space.engines import Choice, Engines
 from tcli_analyzer.space.errors import SpaceError
 from tcli_analyzer.space.facts import Facts
 from tcli_analyzer.space.labels import variant_label
-from tcli_analyzer.space.settings import Settings, knobs_of, provider_of, read_settings, write_settings
+from tcli_analyzer.space.settings import Settings, knobs_of, read_settings, write_settings
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _numbers(settings: Settings) -> tuple[object, ...]:
 def _combinations(space: Space, choices: Sequence[Choice]) -> Iterator[tuple[Settings, int, int]]:
     """The simplest first, and what changes least from one to the next comes last."""
     for choice in choices:
-        precisions = dict.fromkeys(_meaning(choice, word) for word in space.precisions)
+        precisions = dict.fromkeys(choice.meaning(word) for word in space.precisions)
         levels = space.graph_levels if knobs_of(choice.engine).graph_levels else (0,)
         for precision, level, threads in product(precisions, levels, sorted(set(space.threads))):
             if precision is None:
@@ -108,16 +108,6 @@ def _combinations(space: Space, choices: Sequence[Choice]) -> Iterator[tuple[Set
                     sizes = tuple(sorted(set(preferred)))
                     settings = Settings(delay, sizes, threads, choice.engine, choice.provider, precision, level)
                     yield settings, instances, size
-
-
-def _meaning(choice: Choice, precision: str) -> str | None:
-    """The precision as a configuration of that choice says it; None where it means nothing there."""
-    provider = provider_of(choice.engine, choice.provider)
-    if precision == ENGINES_OWN:
-        return precision
-    if provider is None or not provider.precision:
-        return ENGINES_OWN if precision == "f32" else None
-    return precision if precision in choice.works_in else None
 
 
 def _choices(space: Space, engines: Engines) -> list[Choice]:
@@ -143,7 +133,7 @@ def _choices(space: Space, engines: Engines) -> list[Choice]:
             "providers",
         )
     for word in space.precisions:
-        if not any(_meaning(one, word) is not None for one in chosen):
+        if not any(one.meaning(word) is not None for one in chosen):
             raise _no_precision(word, chosen)
     return chosen
 
@@ -175,7 +165,7 @@ def _no_precision(word: str, chosen: Sequence[Choice]) -> SpaceError:
 def _notes(space: Space, chosen: Sequence[Choice]) -> list[str]:
     notes = []
     for word in space.precisions:
-        without = [one.name for one in chosen if _meaning(one, word) is None]
+        without = [one.name for one in chosen if one.meaning(word) is None]
         if without:
             notes.append(f"precision {word} is not tried with {' and '.join(without)}, which cannot compute in it here")
     return notes
