@@ -77,25 +77,27 @@ class Space:
     graph_levels: tuple[int, ...] = (0,)
 
     @classmethod
-    def default(cls, facts: Facts, base: ModelConfig, engines: Engines) -> Self:
+    def default(cls, facts: Facts, base: ModelConfig, engines: Engines, batches: bool) -> Self:
         """Small, from the machine and the model: the model's own values are among them.
 
         Another engine is tried where it may be quicker: one that reads other engines' files, on a CPU; and lower precision
         where the processor computes in it.
 
         Args:
-            base: the model's configuration, complete; `max_batch_size: 0` for a model that takes no batches.
+            base: the model's configuration, complete.
+            batches: the model takes batches, even if `base` says 0.
         """
         own = read_settings(base)
         on_gpu = facts.gpus > 0 and own.provider not in ("", "cpu", "openvino")
-        batches = _doubled(max(_MOST_BATCH[on_gpu], base.max_batch_size)) if base.max_batch_size else (0,)
+        own_sizes = (base.max_batch_size,) if batches and base.max_batch_size else ()
+        sizes = _doubled(max(_MOST_BATCH[on_gpu], base.max_batch_size)) if batches else (0,)
         instances = _instances(facts, on_gpu, base)
         others = [] if on_gpu else [one for one in engines.others if _is_promising(one, engines.own)]
         precisions = _precisions([engines.own, *others], own.precision)
         return cls(
-            max_batch_sizes=tuple(sorted({*batches, base.max_batch_size})),
+            max_batch_sizes=tuple(sorted({*sizes, *own_sizes})),
             instances=instances,
-            concurrency=_doubled(2 * max(2, *batches)),
+            concurrency=_doubled(2 * max(2, *sizes)),
             queue_delays_us=_unique(0, own.queue_delay_us),
             preferred_batch_sizes=_unique(own.preferred_batch_sizes),
             threads=_unique(own.threads, 0),
@@ -106,12 +108,12 @@ class Space:
         )
 
     @classmethod
-    def own(cls, base: ModelConfig) -> Self:
+    def own(cls, base: ModelConfig, batches: bool) -> Self:
         """Only what the model's own configuration says, under a few loads."""
         own = read_settings(base)
         counts = sorted({group.count or 1 for group in base.instance_group} or {1})
         return cls(
-            max_batch_sizes=(base.max_batch_size,),
+            max_batch_sizes=(max(1, base.max_batch_size) if batches else 0,),
             instances=tuple(counts),
             concurrency=_doubled(2 * max(2, base.max_batch_size)),
             queue_delays_us=(own.queue_delay_us,),
@@ -158,13 +160,13 @@ class Space:
         """
         for name in DIMENSIONS:
             if not getattr(self, name) and name not in ("concurrency", "request_rates"):
-                raise SpaceError(f"{name}: no value", f"give at least one with {option_of(name)}", name)
+                raise SpaceError(f"{option_of(name)[2:]}: no value", f"give at least one with {option_of(name)}", name)
         if not self.loads:
             raise SpaceError("no load", "give --concurrency or --request-rates", "concurrency")
         if self.size <= MOST_COMBINATIONS:
             return
         counted = sorted(((len(getattr(self, name)), name) for name in DIMENSIONS), reverse=True)
-        sizes = " x ".join(f"{count} {name}" for count, name in counted if count > 1)
+        sizes = " x ".join(f"{count} {option_of(name)[2:]}" for count, name in counted if count > 1)
         raise SpaceError(
             f"{self.size:,} combinations ({sizes}), expected at most {MOST_COMBINATIONS:,}",
             _shrinking(self.size, counted),

@@ -101,6 +101,7 @@ def write_settings(base: ModelConfig, wanted: Settings, model_file: str) -> Mode
             _write_parameter(config, provider.precision, value)
     if knobs.graph_levels and wanted.graph_level != own.graph_level:
         config.optimization.graph.level = wanted.graph_level
+        _drop_empty_optimization(config)
     if config.HasField("dynamic_batching") and config.max_batch_size > 1:
         config.dynamic_batching.max_queue_delay_microseconds = wanted.queue_delay_us
         sizes = [size for size in wanted.preferred_batch_sizes if size <= config.max_batch_size]
@@ -135,6 +136,12 @@ def _change_provider(config: ModelConfig, provider: Provider) -> None:
         accelerators = config.optimization.execution_accelerators
         side = accelerators.gpu_execution_accelerator if provider.on_gpu else accelerators.cpu_execution_accelerator
         side.add(name=provider.accelerator)
+    _drop_empty_optimization(config)
+
+
+def _drop_empty_optimization(config: ModelConfig) -> None:
+    if config.optimization.HasField("graph") and not config.optimization.graph.level:
+        config.optimization.ClearField("graph")
     if not config.optimization.ListFields():
         config.ClearField("optimization")
 

@@ -96,9 +96,7 @@ def _word(text: str, known: Mapping[str, Any]) -> Any:
 _COUNTS = f"whole numbers from 1 to {LARGEST:,}"
 
 READERS: dict[str, Dimension] = {
-    "batch_sizes": Dimension(
-        "max_batch_sizes", _whole(0), f"whole numbers from 0 (no batching) to {LARGEST:,}", "1,2,4,8"
-    ),
+    "batch_sizes": Dimension("max_batch_sizes", _whole(1), _COUNTS, "1,2,4,8"),
     "instance_counts": Dimension("instances", _whole(1), _COUNTS, "1,2"),
     "client_batch_sizes": Dimension("client_batch_sizes", _whole(1), _COUNTS, "1,4"),
     "concurrency": Dimension("concurrency", _whole(1), _COUNTS, "1,2,4,8,16"),
@@ -199,13 +197,20 @@ class SpaceValues:
             said = {**dict.fromkeys(loads), **said}
         return replace(other, **said, fixed=self.fixed or other.fixed)
 
-    def space(self, facts: Facts, base: ModelConfig, engines: Engines) -> Space:
-        """The space of a model: what is wanted, and else the default of this machine and this model."""
-        space = Space.own(base) if self.fixed else Space.default(facts, base, engines)
+    def space(self, facts: Facts, base: ModelConfig, engines: Engines, batches: bool) -> Space:
+        """The space of a model: what is wanted, and else the default of this machine and this model.
+
+        Args:
+            batches: the model takes batches; else sizes that are wanted mean nothing.
+        """
+        space = Space.own(base, batches) if self.fixed else Space.default(facts, base, engines, batches)
         if self.concurrency is None and self.request_rates is not None:
             space = replace(space, concurrency=())
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "fixed"}
         wanted = {name: value for name, value in said.items() if value is not None}
+        if not batches:
+            wanted.pop("max_batch_sizes", None)
+            wanted.pop("client_batch_sizes", None)
         if "engines" in wanted and "providers" not in wanted:
             wanted["providers"] = _providers(wanted["engines"], space, engines)
         space = replace(space, **wanted)

@@ -165,7 +165,7 @@ def _no_precision(word: str, chosen: Sequence[Choice]) -> SpaceError:
 def _notes(space: Space, chosen: Sequence[Choice]) -> list[str]:
     notes = []
     for word in space.precisions:
-        without = [one.name for one in chosen if one.meaning(word) is None]
+        without = [one.name for one in chosen if one.is_told and one.meaning(word) is None]
         if without:
             notes.append(f"precision {word} is not tried with {' and '.join(without)}, which cannot compute in it here")
     return notes

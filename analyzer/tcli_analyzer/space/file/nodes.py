@@ -81,7 +81,7 @@ def _check_events(path: Path, text: str) -> None:
     """Refuse what `compose` would follow for long: aliases multiply, and depth ends the stack."""
     depth = count = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = int(event.start_mark.line) + 1
+        line = int(getattr(event.start_mark, "line", 0)) + 1
         found = fix = ""
         count += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -105,8 +105,8 @@ def _has_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> bool:
 
 
 def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    number = mark.line if mark is not None else 0
+    mark = error.problem_mark if error.problem_mark is not None else error.context_mark
+    number = int(getattr(mark, "line", 0))
     lines = text.splitlines() or [""]
     line = lines[min(number, len(lines) - 1)]
     if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in str(error.problem):
