@@ -11,6 +11,7 @@ from tcli_analyzer.space.engines import Choice, Engines, find_engines, own_engin
 from tcli_analyzer.space.errors import SpaceError
 from tcli_analyzer.space.facts import Facts, facts_here
 from tcli_analyzer.space.settings import Settings, read_settings
+from tcli_analyzer.space.values import SpaceValues
 from tcli_analyzer.space.variants import Variants, make_variants, same_numbers
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Settings",
     "Space",
     "SpaceError",
+    "SpaceValues",
     "Variants",
     "facts_here",
     "find_engines",
