@@ -1,6 +1,7 @@
 """The file of `tcli analyze --config`: what it says, and what is said of mistakes."""
 
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,8 @@ def test_models_in_all_their_forms(tmp_path, text: str, names: list[str]):
         ("latency_budget:", "1: latency_budget: found nothing, expected milliseconds above 0; fix: write latency_budget: 50"),
         ("latency_budget: .nan", "1: latency_budget: found '.nan', expected milliseconds above 0; fix: write latency_budget: 50"),
         ("max_time: soon", "1: max_time: found 'soon', expected seconds, or a time such as 90s, 5m or 1h; fix: write max_time: 5m"),
+        ("slo: ~", "1: slo: found nothing, expected a limit such as p99<=50ms; fix: write slo: p99<=50ms"),
+        ("output: ~nobody-here/x", "1: output: found '~nobody-here/x', expected a path; fix: write the home folder out"),
         ("as_is: maybe", "1: as_is: found 'maybe', expected true or false; fix: write as_is: true"),
         ("seed: 1.5", "1: seed: found '1.5', expected a whole number; fix: write seed: 0"),
         ("\nbatch_sizes: 1", "2: batch_sizes: found 'batch_sizes', expected it in another place; fix: move it below space: (space:, then batch_sizes: indented)"),
@@ -195,6 +198,17 @@ def test_what_is_no_such_file_is_refused_quickly(tmp_path, text: str | bytes, me
     assert len(found) == 1
     assert found[0].startswith((message, f" {message}")), found
     assert time.perf_counter() - start < 20
+
+
+def test_the_documented_file_is_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "analyzer_config.md").read_text(encoding="utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    found = read(tmp_path, text)
+    assert [one.name for one in found.models] == ["densenet_onnx", "efficientnet_lite0"]
+    assert found.space.queue_delays_us == (0, 1000)
+    said = {line.split(":")[0].strip() for line in text.splitlines() if line[:1].isalpha()}
+    left_out = {"lines", "path", "not_used"}
+    assert said == {field.name for field in fields(found)} - left_out
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path):

@@ -16,7 +16,16 @@ from spaces import (
     variants,
 )
 from tcli_analyzer.load import ClosedLoad, OpenLoad
-from tcli_analyzer.space import Engines, Facts, Space, SpaceError, read_settings, same_numbers
+from tcli_analyzer.space import (
+    Engines,
+    Facts,
+    Space,
+    SpaceError,
+    facts_elsewhere,
+    own_engine,
+    read_settings,
+    same_numbers,
+)
 
 ONE = Space((4,), (1,), concurrency=(1,), engines=("onnxruntime",), providers=("cpu",))
 
@@ -242,3 +251,11 @@ def test_sequences_keep_their_batcher():
     found = variants(replace(ONE, max_batch_sizes=(2, 4), queue_delays_us=(0, 100)), base)
     assert labels(found) == ["batch 2, 1 instance"]
     assert all(one.config.HasField("sequence_batching") for one in found.configurations)
+
+
+def test_of_a_server_elsewhere_nothing_is_taken_for_granted():
+    """A real Triton gives each instance as many threads as it likes."""
+    there = facts_elsewhere()
+    engines = own_engine(config(), there)
+    assert default(engines=engines, facts=there).instances == (1, 2)
+    assert len(labels(variants(replace(ONE, threads=(0, 1, 2)), engines=engines, facts=there))) == 3

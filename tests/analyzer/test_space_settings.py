@@ -155,3 +155,11 @@ def test_other_files_have_other_engines():
     base = config('name: "m" backend: "pytorch" max_batch_size: 4')
     found = find_engines(base, "model.pt", facts_here())
     assert {one.engine for one in found.choices} | {one[0] for one in found.absent} == {"pytorch"}
+
+
+def test_one_word_for_a_precision_replaces_the_other():
+    base = config('name: "m" backend: "openvino" max_batch_size: 4 instance_group { kind: KIND_CPU }')
+    base.parameters["HINT_BF16"].string_value = "YES"
+    assert write_settings(base, read_settings(base), "") == base
+    exact = write_settings(base, Settings(engine="openvino", provider="cpu", precision="f32"), "")
+    assert {key: value.string_value for key, value in exact.parameters.items()} == {"INFERENCE_PRECISION_HINT": "f32"}

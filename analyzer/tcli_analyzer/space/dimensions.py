@@ -200,7 +200,8 @@ def _precisions(choices: list[Choice], own: str) -> tuple[str, ...]:
 
 def _instances(facts: Facts, on_gpu: bool, base: ModelConfig) -> tuple[int, ...]:
     """1 for one core, 1 and 2 below 8 cores or on a GPU, else 1, 2 and 4; the model's own among them."""
-    counts = [count for count, least in ((1, 1), (2, 2), (4, 8)) if facts.cores >= least and not (on_gpu and count > 2)]
+    cores = facts.cores or 2
+    counts = [count for count, least in ((1, 1), (2, 2), (4, 8)) if cores >= least and not (on_gpu and count > 2)]
     own = {group.count or 1 for group in base.instance_group} or {instance_count(base)}
     return tuple(sorted({*counts, *own}))
 

@@ -19,6 +19,7 @@ class Facts:
     """What a machine has.
 
     Attributes:
+        cores: 0 where that is not known.
         gpus: NVIDIA's.
         precisions: numbers that its processor computes in, of `f32`, `bf16` and `f16`; an engine that is asked for others
             computes in f32.
@@ -32,6 +33,11 @@ class Facts:
 def facts_here() -> Facts:
     """This machine's."""
     return Facts(usable_cores(), gpu_count(), _precisions(_CPUINFO))
+
+
+def facts_elsewhere() -> Facts:
+    """Those of a server somewhere, of whose machine nothing is known: it has to say itself what it cannot do."""
+    return Facts(0, 0, frozenset(("f32", *_FLAGS)))
 
 
 def _precisions(cpuinfo: Path) -> frozenset[str]:

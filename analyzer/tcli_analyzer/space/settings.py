@@ -99,6 +99,8 @@ def write_settings(base: ModelConfig, wanted: Settings, model_file: str) -> Mode
             _write_option(config, provider, provider.precision, value)
         else:
             _write_parameter(config, provider.precision, value)
+        for key in provider.synonyms:
+            _write_parameter(config, key, "")
     if knobs.graph_levels and wanted.graph_level != own.graph_level:
         config.optimization.graph.level = wanted.graph_level
         _drop_empty_optimization(config)

@@ -176,5 +176,5 @@ def _behaviour(config: ModelConfig, facts: Facts) -> tuple[bytes, int]:
     settings = read_settings(config)
     plain = write_settings(config, replace(settings, threads=0), "")
     on_cpu = sum(group.count or 1 for group in config.instance_group if group.kind != ModelInstanceGroup.KIND_GPU)
-    share = max(1, facts.cores // max(1, on_cpu))
+    share = max(1, facts.cores // max(1, on_cpu)) if facts.cores else 0
     return behaviour_of(plain), settings.threads or share

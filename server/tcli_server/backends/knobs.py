@@ -15,6 +15,7 @@ class Provider:
         precision: the parameter that says in which numbers it computes, the accelerator's where there is one, else the model's;
             empty where it computes as the model file says.
         precisions: what that parameter takes, by `f32`, `bf16` or `f16`.
+        synonyms: other parameters for the same, which have to go where that one is written.
         threads: the accelerator's own parameter for the threads of an instance; empty for none.
     """
 
@@ -23,6 +24,7 @@ class Provider:
     accelerator: str = ""
     precision: str = ""
     precisions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    synonyms: tuple[str, ...] = ()
     threads: str = ""
 
 

@@ -18,6 +18,7 @@ from tcli_analyzer.space.file.reading import (
     choice,
     describe,
     flag,
+    is_nothing,
     number,
     path_of,
     paths,
@@ -220,7 +221,7 @@ class _File:
 
     def _model(self, name: str, node: yaml.Node | None) -> ModelEntry:
         field = f"profile_models.{name}"
-        if node is None or (isinstance(node, yaml.ScalarNode) and node.value in ("", "~", "null")):
+        if node is None or is_nothing(node):
             return ModelEntry(name)
         try:
             nodes = {key: value for key, _, value in self._reading.pairs(node, field)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tcli_analyzer.space.file.reading import Reading, choice, scalar
+from tcli_analyzer.space.file.reading import Reading, choice, is_nothing, scalar
 from tcli_analyzer.space.file.values import read_dimension
 from tcli_server.backends.knobs import Provider
 from tcli_server.backends.registry import kinds
@@ -48,7 +48,7 @@ def _dimension(reading: Reading, node: yaml.Node, path: str, key: str, field: st
 
 def _batching(reading: Reading, node: yaml.Node, field: str, leave: Leave) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if isinstance(node, yaml.ScalarNode) and node.value in ("", "~", "null", "true", "True"):
+    if is_nothing(node) or (isinstance(node, yaml.ScalarNode) and node.value.lower() == "true"):
         return found
     for key, _, value in reading.pairs(node, field):
         path = f"{field}.{key}"

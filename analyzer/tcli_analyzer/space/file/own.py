@@ -13,6 +13,7 @@ from tcli_analyzer.space.file.reading import (
     describe,
     duration,
     flag,
+    is_nothing,
     number,
     path_of,
     paths,
@@ -75,8 +76,7 @@ def _models(reading: Reading, node: yaml.Node, field: str) -> tuple[ModelEntry, 
     found: list[ModelEntry] = []
     if isinstance(node, yaml.MappingNode):
         for name, _, value in reading.pairs(node, field):
-            is_empty = isinstance(value, yaml.ScalarNode) and value.value in ("", "~", "null")
-            values = {} if is_empty else reading.mapping(value, f"{field}.{name}", _MODEL_FIELDS)
+            values = {} if is_nothing(value) else reading.mapping(value, f"{field}.{name}", _MODEL_FIELDS)
             found.append(ModelEntry(name, **values))
         return tuple(found)
     items = node.value if isinstance(node, yaml.SequenceNode) else [node]

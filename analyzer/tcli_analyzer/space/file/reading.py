@@ -14,9 +14,13 @@ from tcli_server.repository.problem import Problem
 
 _DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) ?(s|m|min|h)?", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
-_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?(e-?\d{1,2})?", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e-?\d{1,2})?", re.ASCII)
 _SWITCHES = {"true": True, "false": False}
+_NULLS = ("~", "null", "Null", "NULL")
 _LONGEST = 4096
+_LONGEST_FIELD = 200
+_MOST_PROBLEMS = 50
+"""Who has more has another kind of file."""
 
 
 class RefusedError(Exception):
@@ -45,7 +49,8 @@ class Reading:
 
     def complain(self, node: yaml.Node, field: str, found: str, expected: str, fix: str) -> None:
         """Note a problem."""
-        self.problems.append(Problem(self.path, line_of(node), field, found, expected, fix))
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(Problem(self.path, line_of(node), field[:_LONGEST_FIELD], found, expected, fix))
 
     def mapping(
         self, node: yaml.Node, field: str, known: Mapping[str, Read], elsewhere: Mapping[str, str] | None = None
@@ -69,7 +74,7 @@ class Reading:
             else:
                 near = difflib.get_close_matches(key.lower(), known, 1)
                 fix = f"did you mean '{near[0]}'?" if near else "remove it"
-                self.complain(key_node, path, f"'{key[:60]}'", f"one of {', '.join(known)}", fix)
+                self.complain(key_node, path, f"'{plain(key_node)}'", f"one of {', '.join(known)}", fix)
         return found
 
     def pairs(self, node: yaml.Node, field: str) -> list[tuple[str, yaml.Node, yaml.Node]]:
@@ -82,16 +87,13 @@ class Reading:
                 self.complain(key_node, field, describe(key_node), "a word as a key", "write 'key: value'")
                 continue
             key = str(key_node.value)
-            plain = key.replace("-", "_")
             path = f"{field}.{key}" if field else key
-            if plain in {one.replace("-", "_") for one in found}:
-                first = next(pair for one, pair in found.items() if one.replace("-", "_") == plain)
-                self.complain(
-                    key_node, path, f"'{key}' again", f"it once (line {line_of(first[1])} has it)", "remove one of them"
-                )
-                continue
-            self.lines[path.replace("-", "_")] = line_of(key_node)
-            found[key] = (key, key_node, value)
+            same = found.setdefault(key.replace("-", "_"), (key, key_node, value))
+            if same[1] is not key_node:
+                expected = f"it once (line {line_of(same[1])} has it)"
+                self.complain(key_node, path, f"'{plain(key_node)}' again", expected, "remove one of them")
+            else:
+                self.lines[path.replace("-", "_")] = line_of(key_node)
         return list(found.values())
 
     def value(self, read: Read, node: yaml.Node, field: str) -> Any:
@@ -109,7 +111,12 @@ def describe(node: yaml.Node) -> str:
         return "keys and values"
     if isinstance(node, yaml.SequenceNode):
         return "a list"
-    return f"'{plain(node)}'" if node.value else "nothing"
+    return "nothing" if is_nothing(node) else f"'{plain(node)}'"
+
+
+def is_nothing(node: yaml.Node) -> bool:
+    """An empty value, or a null."""
+    return isinstance(node, yaml.ScalarNode) and (not node.value or (node.style is None and node.value in _NULLS))
 
 
 def plain(node: yaml.Node) -> str:
@@ -120,7 +127,7 @@ def plain(node: yaml.Node) -> str:
 
 def scalar(node: yaml.Node, expected: str, fix: str) -> str:
     """The text of a scalar, as it is written."""
-    if not isinstance(node, yaml.ScalarNode) or not node.value or len(node.value) > _LONGEST:
+    if not isinstance(node, yaml.ScalarNode) or is_nothing(node) or len(node.value) > _LONGEST:
         raise RefusedError(node, describe(node), expected, fix)
     return str(node.value)
 
@@ -136,7 +143,7 @@ def text_of(expected: str, example: str) -> Read:
 
 def path_of(_: Reading, node: yaml.Node, field: str) -> Path:
     """A path, relative to where the command runs."""
-    return Path(scalar(node, "a path", f"write {_key(field)}: ./folder")).expanduser()
+    return _path(node, scalar(node, "a path", f"write {_key(field)}: ./folder"))
 
 
 def flag(_: Reading, node: yaml.Node, field: str) -> bool:
@@ -223,9 +230,14 @@ def texts(expected: str, example: str) -> Read:
 
 def paths(reading: Reading, node: yaml.Node, field: str) -> tuple[Path, ...]:
     """A list of paths, or one."""
-    return tuple(
-        Path(text).expanduser() for text in texts("a path, or a list of paths", "./models")(reading, node, field)
-    )
+    return tuple(_path(node, text) for text in texts("a path, or a list of paths", "./models")(reading, node, field))
+
+
+def _path(node: yaml.Node, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # the home of somebody whom this machine does not know
+        raise RefusedError(node, f"'{text[:60]}'", "a path", "write the home folder out") from None
 
 
 def _key(field: str) -> str:

@@ -17,7 +17,10 @@ OPENVINO = BackendKind(
         "INFERENCE_NUM_THREADS",
         providers=(
             Provider(
-                "cpu", precision="INFERENCE_PRECISION_HINT", precisions={"f32": "f32", "bf16": "bf16", "f16": "f16"}
+                "cpu",
+                precision="INFERENCE_PRECISION_HINT",
+                precisions={"f32": "f32", "bf16": "bf16", "f16": "f16"},
+                synonyms=("HINT_BF16",),
             ),
         ),
     ),
