@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spaces import ONNX_ALONE, TWO_CORES, config
 from tcli_analyzer.space import SpaceValues
 from tcli_analyzer.space.file import AnalysisFile, AnalysisFileError, read_analysis_file
 
@@ -156,6 +157,8 @@ profile_models:
     first, second = found.models
     assert (first.name, first.weight, second.name) == ("a", 3.0, "b")
     assert first.space == SpaceValues(
+        max_batch_sizes=(),
+        instances=(),
         preferred_batch_sizes=((4, 8),),
         threads=(1, 2),
         providers=("tensorrt",),
@@ -197,3 +200,11 @@ def test_mistakes_have_line_and_field(tmp_path, text: str, message: str):
     with pytest.raises(AnalysisFileError) as error:
         read(tmp_path, text)
     assert f"config.yml:{message}" in str(error.value)
+
+
+def test_a_models_own_parameters_end_the_search_of_what_they_do_not_name(tmp_path):
+    text = "run_config_search_max_model_batch_size: 4\nprofile_models: {a: {model_config_parameters: {max_batch_size: 2}}, b: }\n"
+    text += "run_config_search_max_instance_count: 2\n"
+    found = read(tmp_path, text)
+    spaces = [found.space_of(name).space(TWO_CORES, config(), ONNX_ALONE, True) for name in "ab"]
+    assert [(one.max_batch_sizes, one.instances) for one in spaces] == [((2,), (1,)), ((1, 2, 4), (1, 2))]

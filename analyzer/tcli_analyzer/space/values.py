@@ -154,7 +154,9 @@ def read_values(key: str, texts: Sequence[str]) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class SpaceValues:
-    """What somebody wants of a space; None where nothing is said of a dimension. The fields are those of `Space`.
+    """What somebody wants of a space; None where nothing is said of a dimension, and no values for the model's own one.
+
+    The fields are those of `Space`.
 
     Attributes:
         fixed: what nothing is said of keeps the model's own value, instead of being tried in several.
@@ -203,11 +205,12 @@ class SpaceValues:
         Args:
             batches: the model takes batches; else sizes that are wanted mean nothing.
         """
-        space = Space.own(base, batches) if self.fixed else Space.default(facts, base, engines, batches)
+        own = Space.own(base, batches)
+        space = own if self.fixed else Space.default(facts, base, engines, batches)
         if self.concurrency is None and self.request_rates is not None:
             space = replace(space, concurrency=())
         said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "fixed"}
-        wanted = {name: value for name, value in said.items() if value is not None}
+        wanted = {name: value or getattr(own, name) for name, value in said.items() if value is not None}
         if not batches:
             wanted.pop("max_batch_sizes", None)
             wanted.pop("client_batch_sizes", None)

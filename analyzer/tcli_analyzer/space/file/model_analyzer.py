@@ -238,7 +238,8 @@ class _File:
                     space |= self._parameters(value, path)
                 case "model_config_parameters":
                     read = read_model_config(self._reading, value, path, self._leave)
-                    space |= {**read, "fixed": True}
+                    searched = dict.fromkeys(("max_batch_sizes", "instances"), ())  # which it does no more by itself
+                    space |= {**searched, **read, "fixed": True}
                 case "perf_analyzer_flags":
                     flags = self._flags(value, path)
                     values |= {name: one for name, one in flags.items() if name in ("shape", "input")}
