@@ -27,7 +27,7 @@ from tcli_analyzer.space import (
     same_numbers,
 )
 
-ONE = Space((4,), (1,), concurrency=(1,), engines=("onnxruntime",), providers=("cpu",))
+ONE = Space((4,), (1,), ("onnxruntime",), ("cpu",), concurrency=(1,))
 
 
 def default(base=None, engines=ONNX_ALONE, facts=TWO_CORES, batches=True) -> Space:

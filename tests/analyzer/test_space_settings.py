@@ -102,8 +102,8 @@ def answers(repository, engines: tuple[str, ...], precisions: tuple[str, ...]) -
     base = read_config(repository / "product" / "config.pbtxt")
     facts = facts_here()
     space = Space(
-        (4,), (1, 2), concurrency=(1,), queue_delays_us=(100,), preferred_batch_sizes=((2,),), threads=(0, facts.cores + 1),
-        engines=engines, providers=("cpu",), precisions=precisions, graph_levels=(0, -1, 1, 2),
+        (4,), (1, 2), engines, ("cpu",), concurrency=(1,), queue_delays_us=(100,), preferred_batch_sizes=((2,),),
+        threads=(0, facts.cores + 1), precisions=precisions, graph_levels=(0, -1, 1, 2),
     )  # fmt: skip
     found = find_engines(base, "model.onnx", facts)
     made = make_variants(space, Configuration("own", 8, 1, base, current=True), base, found, facts, "model.onnx")

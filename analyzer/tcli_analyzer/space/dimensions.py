@@ -1,7 +1,7 @@
 """What is tried: a tuple of values for each dimension, and sensible ones for a machine and a model."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -51,28 +51,28 @@ class Space:
     Attributes:
         max_batch_sizes: 0 for a model that takes no batches.
         instances: of each instance group.
+        engines: backends that can run the model's file.
+        providers: by what an engine computes; a combination that no engine has is left out.
         client_batch_sizes: items in a request.
         concurrency: requests outstanding, in a closed loop.
         request_rates: requests a second, in an open loop.
         queue_delays_us: `max_queue_delay_microseconds`; only where there is a dynamic batcher.
         preferred_batch_sizes: each a set of sizes; only those up to `max_batch_size` count.
         threads: of each instance; 0 = its share of the cores.
-        engines: backends that can run the model's file.
-        providers: by what an engine computes; a combination that no engine has is left out.
-        precisions: `f32`, `bf16`, `f16`, or empty for the engine's own choice; likewise.
+        precisions: `f32`, `bf16`, `f16`, or empty for the engine's own choice; one that means nothing with an engine is left out.
         graph_levels: `optimization.graph.level`, where the engine reads it.
     """
 
     max_batch_sizes: tuple[int, ...]
     instances: tuple[int, ...]
+    engines: tuple[str, ...]
+    providers: tuple[str, ...]
     client_batch_sizes: tuple[int, ...] = (1,)
     concurrency: tuple[int, ...] = ()
     request_rates: tuple[float, ...] = ()
     queue_delays_us: tuple[int, ...] = (0,)
     preferred_batch_sizes: tuple[tuple[int, ...], ...] = ((),)
     threads: tuple[int, ...] = (0,)
-    engines: tuple[str, ...] = ("",)
-    providers: tuple[str, ...] = ("",)
     precisions: tuple[str, ...] = (ENGINES_OWN,)
     graph_levels: tuple[int, ...] = (0,)
 
@@ -125,10 +125,6 @@ class Space:
             graph_levels=(own.graph_level,),
         )
 
-    def with_batches(self, sizes: tuple[int, ...]) -> Self:
-        """The same with other values of `max_batch_size`, for a model that turns out to take no batches, or only some."""
-        return replace(self, max_batch_sizes=sizes)
-
     @property
     def loads(self) -> tuple[tuple[int, Load], ...]:
         """Items in a request, and how requests come; the lightest first."""
@@ -139,11 +135,6 @@ class Space:
     def loads_for(self, max_batch_size: int) -> tuple[tuple[int, Load], ...]:
         """Those that a configuration takes: no request has more items than a batch may have."""
         return tuple((items, load) for items, load in self.loads if items <= max(1, max_batch_size))
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """The dimensions that have more than one value."""
-        return tuple(name for name in DIMENSIONS if len(getattr(self, name)) > 1)
 
     @property
     def size(self) -> int:
