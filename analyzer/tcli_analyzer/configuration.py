@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelInstanceGroup, ModelOutput
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +17,9 @@ class Configuration:
         current: True for the model's own, unchanged configuration.
         rewritten_model: True if it needs the model file whose batch dimension was made variable.
         wrong_batches: True if the batches that it forms were found to give other answers than their items alone.
+        name: as Model Analyzer names it: `<model>_config_default` for the model's own, `<model>_config_<i>` for others.
+        changes_numbers: True if its answers can differ from those of the model's own configuration: another engine, precision or
+            graph, or batches.
     """
 
     label: str
@@ -26,6 +29,8 @@ class Configuration:
     current: bool = False
     rewritten_model: bool = False
     wrong_batches: bool = False
+    name: str = ""
+    changes_numbers: bool = False
 
 
 def label_of(max_batch_size: int, instances: int) -> str:
@@ -64,13 +69,13 @@ def fill_gaps(written: ModelConfig, complete: ModelConfig) -> ModelConfig:
 def vary(base: ModelConfig, max_batch_size: int, instances: int) -> ModelConfig:
     """`base` with another maximum batch size and instance count.
 
-    Batching of 2 and more gets the dynamic batcher. A batcher that `base` already sets up keeps its settings, except
+    Batching of 2 and more gets the dynamic batcher, unless sequences have a batcher of their own. A batcher that `base` already sets up keeps its settings, except
     preferred sizes above the new maximum. The count applies to each instance group.
     """
     config = ModelConfig()
     config.CopyFrom(base)
     config.max_batch_size = max_batch_size
-    if max_batch_size > 1:
+    if max_batch_size > 1 and not config.HasField("sequence_batching"):
         config.dynamic_batching.SetInParent()
     elif not max_batch_size:
         config.ClearField("dynamic_batching")
@@ -95,14 +100,32 @@ def with_defaults(config: ModelConfig) -> ModelConfig:
 
 
 def same_behaviour(one: ModelConfig, other: ModelConfig) -> bool:
-    """Whether two configurations on the same base run the same way: batch limit, batcher and instances are equal."""
+    """Whether two configurations on the same base run the same way, whatever they are called."""
+    return behaviour_of(one) == behaviour_of(other)
 
-    def key(config: ModelConfig) -> tuple[int, bool, bytes, int]:
-        batches = config.max_batch_size > 1 and config.HasField("dynamic_batching")
-        settings = config.dynamic_batching.SerializeToString(deterministic=True) if batches else b""
-        return config.max_batch_size, batches, settings, instance_count(config)
 
-    return key(one) == key(other)
+def behaviour_of(config: ModelConfig) -> bytes:
+    """What two configurations that run the same way share.
+
+    Names do not matter, nor how instances are spread over equal groups, nor a batcher where there is nothing to batch.
+    """
+    plain = ModelConfig()
+    plain.CopyFrom(config)
+    plain.ClearField("name")
+    if plain.max_batch_size <= 1:
+        plain.ClearField("dynamic_batching")
+    counts: dict[bytes, int] = {}
+    for group in plain.instance_group or [ModelInstanceGroup()]:
+        count = group.count or 1
+        group.ClearField("name")
+        group.ClearField("count")
+        key = group.SerializeToString(deterministic=True)
+        counts[key] = counts.get(key, 0) + count
+    del plain.instance_group[:]
+    for key, count in sorted(counts.items()):
+        plain.instance_group.add().MergeFromString(key)
+        plain.instance_group[-1].count = count
+    return bytes(plain.SerializeToString(deterministic=True))
 
 
 def waits_to_batch(config: ModelConfig) -> bool:

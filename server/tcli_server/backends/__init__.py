@@ -27,6 +27,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint, parameter_complaints
+from tcli_server.backends.knobs import Knobs
 from tcli_server.backends.source import Source
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.custom_metrics import CustomMetrics
@@ -53,6 +54,7 @@ class BackendKind:
         other_platforms: further words for it as `platform:`.
         source: by what its models are recognised that are not in a repository yet.
         fields: of the configuration, by their full paths, that only it reads: `optimization.cuda`. Others refuse them.
+        knobs: what of a configuration makes its models run otherwise.
     """
 
     name: str
@@ -69,6 +71,7 @@ class BackendKind:
     other_platforms: tuple[str, ...] = ()
     source: Source = field(default_factory=Source)
     fields: tuple[str, ...] = ()
+    knobs: Knobs = field(default_factory=Knobs)
 
     @property
     def platforms(self) -> tuple[str, ...]:

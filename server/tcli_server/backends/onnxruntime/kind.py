@@ -1,6 +1,7 @@
 """How the ONNX Runtime backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.knobs import Knobs, Provider
 from tcli_server.backends.source import Source
 
 ONNXRUNTIME = BackendKind(
@@ -13,6 +14,18 @@ ONNXRUNTIME = BackendKind(
     fields=(
         "optimization.execution_accelerators.gpu_execution_accelerator",
         "optimization.execution_accelerators.cpu_execution_accelerator",
+    ),
+    knobs=Knobs(
+        "intra_op_thread_count",
+        (0, -1, 1, 2),
+        (
+            Provider("cpu"),
+            Provider(
+                "openvino", False, "openvino", "precision", {"f32": "FP32", "bf16": "BF16"}, threads="num_of_threads"
+            ),
+            Provider("cuda", True),
+            Provider("tensorrt", True, "tensorrt", "precision_mode", {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}),
+        ),
     ),
     source=Source(
         "an ONNX file with ONNX Runtime",

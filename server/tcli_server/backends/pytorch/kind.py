@@ -1,6 +1,7 @@
 """How the PyTorch backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.knobs import Knobs, Provider
 from tcli_server.backends.source import Source
 
 PYTORCH = BackendKind(
@@ -13,6 +14,7 @@ PYTORCH = BackendKind(
     extra="torch",
     other_files=("model.pt2",),
     other_platforms=("torch_aoti",),
+    knobs=Knobs("INTRA_OP_THREAD_COUNT", providers=(Provider("cpu"), Provider("cuda", True))),
     source=Source(
         "a TorchScript file or an exported program with PyTorch",
         (".pth", ".torchscript", ".ts", ".ckpt"),

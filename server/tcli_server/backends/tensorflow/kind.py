@@ -1,6 +1,7 @@
 """How the TensorFlow backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.knobs import Knobs
 from tcli_server.backends.source import Source
 
 TENSORFLOW = BackendKind(
@@ -12,6 +13,7 @@ TENSORFLOW = BackendKind(
     distributions=("tensorflow-cpu", "tensorflow", "tensorflow-intel"),
     extra="tensorflow",
     is_folder=True,
+    knobs=Knobs("TF_NUM_INTRA_THREADS"),
     source=Source(
         "a SavedModel with TensorFlow",
         members=("saved_model.pb", "saved_model.pbtxt"),

@@ -1,6 +1,7 @@
 """How the TensorRT backend is named; the one place that knows."""
 
 from tcli_server.backends import BackendKind
+from tcli_server.backends.knobs import Knobs, Provider
 from tcli_server.backends.source import Source
 
 TENSORRT = BackendKind(
@@ -19,5 +20,6 @@ TENSORRT = BackendKind(
         "output.is_shape_tensor",
         "optimization.priority",
     ),
+    knobs=Knobs(providers=(Provider("cuda", True),)),
     source=Source("a TensorRT plan with TensorRT", (".engine", ".trt"), mark=rb"ftrt"),
 )
