@@ -57,10 +57,11 @@ class VirtualBench:
         )
         counted = [reply for reply in replies if options.warm_up_seconds * 1e9 <= reply.at_ns]
         latencies = np.array([reply.latency_ns for reply in counted]) / 1e6
-        last = replies[-1].at_ns / 1e9 if replies else end
-        self.seconds += last
+        last = replies[-1].at_ns if replies else int(end * 1e9)
+        self.seconds += last / 1e9
         counters = Counters(len(counted), len(counted), len(counted))
-        seconds = max(1e-9, last - options.warm_up_seconds)
+        before = [reply.at_ns for reply in replies if options.warm_up_seconds * 1e9 > reply.at_ns]
+        seconds = max(1, last - (before[-1] if before else 0)) / 1e9
         return [Window(0.0, seconds, latencies, counters, BUSY if busy else QUIET, overloaded=overloaded)]
 
     def _closed(self, load: ClosedLoad, options: VisitOptions, random: np.random.Generator) -> tuple[list[Reply], bool]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.evidence.percentiles import Percentile
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
 from tcli_analyzer.rate.slo import Condition, Slo
@@ -26,6 +25,8 @@ class Verdict(StrEnum):
     """A long run at the rate kept the objective."""
     UNCONFIRMED = "unconfirmed"
     """The rate is what the probes say; no long run at it kept the objective, or there was no time for one."""
+    TOO_SHORT = "too short"
+    """A run at the rate kept the objective, but was too short to confirm it."""
     CAPACITY = "capacity"
     """Latencies are no limit: the rate is what can be answered at all."""
     CLIFF = "cliff"
@@ -72,15 +73,17 @@ class RateFound:
 
     Attributes:
         rate: requests per second that it takes within the objective, rounded down; None where there is no answer.
-        low: the lower end of the interval, about 95 %, of the highest such rate; None where there is none.
+        estimate: the highest such rate, as far as is known: `rate` is a little below, to be safe.
+        low: the lower end of its interval, about 95 %; None where there is none.
         high: its upper end.
         binding: the condition that is lost first; None where none was near its limit.
-        value: of the binding figure at `rate`, from the run that confirmed it; None without one.
+        value_ms: of the binding figure at `rate`, from the run that confirmed it; nan without one.
         alone_ms: the binding figure of requests that have the server for themselves; nan where it was not measured.
         capacity: requests per second under as many outstanding requests as it can use.
         probes: all, in their order, disturbed ones among them.
         requests: that were sent for all this.
         confirmed_requests: of the run that confirmed it.
+        needed_requests: that such a run takes.
     """
 
     configuration: Configuration
@@ -89,13 +92,15 @@ class RateFound:
     rate: float | None
     low: float | None = None
     high: float | None = None
+    estimate: float | None = None
     binding: Condition | None = None
-    value: Percentile | None = None
+    value_ms: float = math.nan
     alone_ms: float = math.nan
     capacity: float = math.nan
     probes: Sequence[RateProbe] = ()
     requests: int = 0
     confirmed_requests: int = 0
+    needed_requests: int = 0
 
     @property
     def dropped(self) -> int:
@@ -110,20 +115,29 @@ class RateFound:
     @property
     def sentence(self) -> str:
         """For people, without the configuration's name: "takes 112 requests/s [105, 118] with p99 <= 50 ms; confirmed by ..."."""
-        rate = f"{_floor(self.rate)} requests/s" if self.rate is not None else ""
-        interval = f" [{short(self.low)}, {short(self.high)}]" if self.low is not None and self.high is not None else ""
-        limits = [rate and f"takes {rate}{interval} with {self.slo.text}"]
-        if len(self.slo.conditions) > 1 and self.binding is not None and self.rate is not None:
-            limits.append(f"{self.binding.name} is the first to be lost")
-        return "; ".join(filter(None, [*limits, self._why()]))
+        parts = []
+        if self.rate is not None:
+            interval = f" [{short(self.low)}, {short(self.high)}]" if self.low and self.high else ""
+            least = "at least " if self.verdict is Verdict.DISTURBED else ""
+            parts.append(f"takes {least}{_shown(self.rate)} requests/s{interval} with {self.slo.text}")
+            if len(self.slo.conditions) > 1 and self.binding is not None:
+                parts.append(f"{self.binding.name} is the first to be lost")
+        return "; ".join([*parts, self._why()])
+
+    @property
+    def _value(self) -> str:
+        name = self.binding.name if self.binding is not None else ""
+        return f"{name} {self.value_ms:.3g} ms"
 
     def _why(self) -> str:
         name = self.binding.text if self.binding is not None else self.slo.text
         tried = [probe.rate for probe in self.probes]
         match self.verdict:
             case Verdict.CONFIRMED:
-                what = f": {self.value.text()}" if self.value is not None and self.value.is_known else ""
-                return f"confirmed by {self.confirmed_requests:,} requests{what}"
+                return f"confirmed by {self.confirmed_requests:,} requests: {self._value}"
+            case Verdict.TOO_SHORT:
+                why = f"{name.split()[0]} takes about {self.needed_requests:,} to confirm"
+                return f"kept by {self.confirmed_requests:,} requests ({self._value}), but {why}"
             case Verdict.UNCONFIRMED:
                 return f"not confirmed by a long run ({self.requests:,} requests were sent)"
             case Verdict.CAPACITY:
@@ -141,7 +155,7 @@ class RateFound:
                 return f"stopped before a rate with {self.slo.text} was known, after {self.requests:,} requests"
 
 
-def _floor(rate: float) -> str:
+def _shown(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:g}"
 
 

@@ -14,6 +14,8 @@ from tcli_analyzer.rate.found import Purpose, RateProbe
 _ALONE_REQUESTS = 50
 _CLOSED_SECONDS = 1.0
 _MOST_CALLERS = 256
+_SETTLING = 3
+"""Times the usual requests that a probe may have where its queue is slow to settle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RateOptions:
         probe_requests: of each probe; fewer where they take longer than `probe_seconds`.
         probe_seconds: a probe is at most so long, unless its queue needs longer to settle.
         longest_seconds: of any run, the one that confirms among them.
-        most_requests: after which the search ends with what it knows; a run that confirms comes on top.
+        most_requests: that a search sends, more or less, with one run that confirms; each further one comes on top.
         confirmations: how often a rate is tried to confirm, each time with what the runs before said.
         repeats: of a probe that others disturbed.
         precision: half the width of the 95 % interval, relative, that is enough.
@@ -109,8 +111,11 @@ class Prober:
             As `Bench.visit`.
         """
         wanted = requests or self._options.probe_requests
-        most = self._options.longest_seconds if requests else self._options.probe_seconds
-        options = open_options(rate, wanted, most, self._options.longest_seconds, self.pace, self._options.items)
+        longest = self._options.longest_seconds
+        most = longest if requests else self._options.probe_seconds
+        if not requests:
+            longest = min(longest, _SETTLING * wanted / rate)
+        options = open_options(rate, wanted, most, longest, self.pace, self._options.items)
         for again in range(1 + self._options.repeats):
             seed = self._options.seed + len(self.probes)
             load = OpenLoad(rate, self._options.distribution, seed, self._options.gaps_seconds)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.evidence.percentiles import Percentile, design_effect, percentile, samples_needed
+from tcli_analyzer.evidence.percentiles import design_effect, samples_needed
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.rate.fitting import Probe, RateSearch
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict, rounded_down
@@ -20,7 +20,7 @@ from tcli_analyzer.rate.mean import MeanProbe, MeanSearch, relative_error
 from tcli_analyzer.rate.probing import Prober, RateOptions
 from tcli_analyzer.rate.slo import Condition, Slo
 from tcli_analyzer.rate.start import Prior, Start
-from tcli_analyzer.rate.stepping import RateEstimate
+from tcli_analyzer.rate.stepping import LEAST_PROBES, RateEstimate
 
 _USUAL_LOAD = 0.6
 _NEARLY_FULL = 0.97
@@ -28,7 +28,11 @@ _NEARLY_FULL = 0.97
 _LEAST_LOAD = 0.005
 """Of the capacity: a rate at which requests hardly ever meet."""
 _MOST_PROBES = 40
+_MOST_DISTURBED = 4
+"""Rates that were tried, each several times, without a single probe that counts."""
 _MEAN_SAMPLES = 300
+_NEARLY_ALL = 0.8
+"""Of the requests that a run to confirm should have: how many come is by chance."""
 _CONFIRM_EFFECT = 20.0
 """The most that a design effect makes the run longer that confirms."""
 
@@ -159,15 +163,14 @@ class _Search:
         """Probe until enough is known; gives what ends the search without a confirmation."""
         steps = self._binding.steps
         while self._going and not (steps.is_done and steps.guess < self._most):
-            if self._prober.requests >= self._options.most_requests or len(self._prober.probes) >= _MOST_PROBES:
-                break
             if steps.is_cliff and not self._recheck(steps):
                 return self._cliff()
             rate = self._binding.steps.next_rate()
-            if rate >= self._most:
-                if any(probe.rate >= self._most for probe in self._counted):
-                    return self._full()
-                rate = self._most
+            if rate >= self._most and any(probe.rate >= self._most for probe in self._counted):
+                return self._full()
+            if self._is_spent:
+                break
+            rate = min(rate, self._most)
             if rate < _LEAST_LOAD * self._prober.capacity:
                 return self._found(Verdict.NONE_KEEPS, None, binding=self._binding.condition)
             self._probe(rate)
@@ -179,6 +182,22 @@ class _Search:
     @property
     def _most(self) -> float:
         return _NEARLY_FULL * self._prober.capacity
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether only as many requests are left as it takes to confirm."""
+        prober, options = self._prober, self._options
+        if not self._counted and len(self._disturbed) >= _MOST_DISTURBED:
+            return True
+        if self._binding.steps.estimate() is None:  # nothing to confirm yet
+            return prober.requests >= 2 * options.most_requests or len(prober.probes) >= _MOST_PROBES
+        needed = prober.requests + self._long_run + options.probe_requests / 2
+        enough = len(prober.probes) >= LEAST_PROBES and needed >= options.most_requests
+        return enough or len(prober.probes) >= _MOST_PROBES
+
+    @property
+    def _long_run(self) -> int:
+        return max(curve.long_run for curve in self._curves)
 
     @property
     def _counted(self) -> list[RateProbe]:
@@ -223,31 +242,43 @@ class _Search:
         if not self._going or estimate is None:
             return None
         rate = rounded_down(min(estimate.safe, self._binding.steps.guess))
-        probe = self._probe(rate, Purpose.CONFIRM, max(curve.long_run for curve in self._curves))
+        needed = self._long_run
+        probe = self._probe(rate, Purpose.CONFIRM, needed)
         latencies = _latencies(probe.windows)
         if not probe.counts or probe.overloaded or not self._slo.keeps(latencies):
             return None
-        return self._answer(Verdict.CONFIRMED, rate, latencies)
+        is_long = len(latencies) >= _NEARLY_ALL * needed
+        return self._answer(Verdict.CONFIRMED if is_long else Verdict.TOO_SHORT, rate, latencies, needed)
 
-    def _answer(self, verdict: Verdict, rate: float | None = None, latencies: np.ndarray | None = None) -> RateFound:
+    def _answer(
+        self, verdict: Verdict, rate: float | None = None, latencies: np.ndarray | None = None, needed: int = 0
+    ) -> RateFound:
         """The rate with its interval, as all probes together have it."""
         binding = self._binding
         estimate = binding.steps.estimate()
         if estimate is None:
             return self._unknown()
         if not self._counted:
-            verdict = Verdict.DISTURBED
+            return self._disturbed_answer()
         low, high = estimate.interval
-        share = binding.condition.share
-        value = percentile(latencies, share) if latencies is not None and share is not None else None
         return self._found(
             verdict,
             rate or rounded_down(min(estimate.safe, binding.steps.guess)),
             low=low,
             high=high,
+            estimate=estimate.rate,
             binding=binding.condition,
-            value=value,
+            value_ms=binding.condition.value_ms(latencies) if latencies is not None else math.nan,
             confirmed_requests=len(latencies) if latencies is not None else 0,
+            needed_requests=needed,
+        )
+
+    def _disturbed_answer(self) -> RateFound:
+        """What was kept although others were busy is the least that it takes."""
+        kept = [one.rate for one in self._disturbed if not one.overloaded and self._slo.keeps(_latencies(one.windows))]
+        least = max(kept, default=None)
+        return self._found(
+            Verdict.DISTURBED, least and rounded_down(least), low=least, binding=self._binding.condition
         )
 
     def _cliff(self) -> RateFound:
@@ -256,8 +287,9 @@ class _Search:
             return self._unknown()
         if high >= _NEARLY_FULL * self._prober.capacity:
             return self._full()
-        verdict = Verdict.CLIFF if self._counted else Verdict.DISTURBED
-        return self._found(verdict, rounded_down(low), low=low, high=high, binding=self._binding.condition)
+        if not self._counted:
+            return self._disturbed_answer()
+        return self._found(Verdict.CLIFF, rounded_down(low), low=low, high=high, binding=self._binding.condition)
 
     def _full(self) -> RateFound:
         """Nothing but the capacity is in the way."""
@@ -270,7 +302,7 @@ class _Search:
     def _unknown(self) -> RateFound:
         """No line leads to an answer: what was kept is all that can be said."""
         if not self._counted and self._disturbed:
-            return self._found(Verdict.DISTURBED, None, binding=self._binding.condition)
+            return self._disturbed_answer()
         low, high = self._binding.steps.bracket
         if low is None:
             verdict = Verdict.NONE_KEEPS if self._counted else Verdict.STOPPED
@@ -283,15 +315,17 @@ class _Search:
         rate: float | None,
         low: float | None = None,
         high: float | None = None,
+        estimate: float | None = None,
         binding: Condition | None = None,
-        value: Percentile | None = None,
+        value_ms: float = math.nan,
         alone_ms: float = math.nan,
         confirmed_requests: int = 0,
+        needed_requests: int = 0,
     ) -> RateFound:
         prober = self._prober
         return RateFound(
-            self._configuration, self._slo, verdict, rate, low, high, binding, value, alone_ms,
-            prober.capacity, tuple(prober.probes), prober.requests, confirmed_requests,
+            self._configuration, self._slo, verdict, rate, low, high, estimate, binding, value_ms, alone_ms,
+            prober.capacity, tuple(prober.probes), prober.requests, confirmed_requests, needed_requests,
         )  # fmt: skip
 
 

@@ -12,11 +12,12 @@ from tcli_analyzer.prediction.simulator import ClosedLoad, OpenLoad, Setup, simu
 from tcli_analyzer.rate.fitting import USUAL_EFFECT
 from tcli_analyzer.rate.slo import Condition, Slo
 
-_REQUESTS = 20_000
+_REQUESTS = 6_000
+_LONG = 20_000
 _SEED = 4
 _APART = 1.06
 """Between the answer and the two rates whose difference is the slope."""
-_STEPS = 9
+_STEPS = 8
 _LEAST_LOAD, _MOST_LOAD = 0.02, 0.97
 """Of the capacity: rates in between can be answers."""
 
@@ -71,9 +72,9 @@ def predicted_start(setup: Setup, service: ServiceTimes, slo: Slo) -> Start:
     return Start(rate, tuple(_prior(setup, service, condition, rate) for condition in slo.conditions))
 
 
-def _latencies(setup: Setup, service: ServiceTimes, rate: float) -> tuple[np.ndarray, bool]:
+def _latencies(setup: Setup, service: ServiceTimes, rate: float, requests: int = _REQUESTS) -> tuple[np.ndarray, bool]:
     """In ms, and whether it is more than the configuration can do."""
-    moments = schedule(rate, _REQUESTS / rate, seed=_SEED)
+    moments = schedule(rate, requests / rate, seed=_SEED)
     found = simulate(setup, service, OpenLoad(moments), len(moments), seed=_SEED)
     return found.latencies_ms, found.overloaded
 
@@ -91,7 +92,7 @@ def _rate(setup: Setup, service: ServiceTimes, condition: Condition, capacity: f
 
 
 def _prior(setup: Setup, service: ServiceTimes, condition: Condition, rate: float) -> Prior:
-    below, above = (_latencies(setup, service, each)[0] for each in (rate / _APART, rate * _APART))
+    below, above = (_latencies(setup, service, each, _LONG)[0] for each in (rate / _APART, rate * _APART))
     step = 2 * math.log(_APART)
     if condition.share is None:
         slope = (math.log(condition.value_ms(above)) - math.log(condition.value_ms(below))) / step

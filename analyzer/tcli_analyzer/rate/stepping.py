@@ -17,7 +17,8 @@ CLIFF = 1.02
 
 _FAR = 1.5
 _NEAR = 1.25
-"""Probes further away from the answer are not on the same line any more."""
+_LEAST_NEAR = 3
+"""Where there are so many probes near the answer, those further away are left out: they are not on the same line any more."""
 
 
 class AnyProbe(Protocol):
@@ -45,13 +46,13 @@ class RateEstimate:
     @property
     def safe(self) -> float:
         """A rate that keeps the limit with about 95 %."""
-        return self.rate * (1 - min(0.5, 1.645 * self.relative_error))
+        return self.rate * math.exp(-min(1.0, 1.645 * self.relative_error))
 
     @property
     def interval(self) -> tuple[float, float]:
         """About 95 %: searches that end when they seem precise are a little too sure."""
-        half = min(0.9, 1.96 * self.relative_error)
-        return self.rate * (1 - half), self.rate * (1 + half)
+        factor = math.exp(min(2.0, 1.96 * self.relative_error))
+        return self.rate / factor, self.rate * factor
 
 
 class Stepping(ABC, Generic[ProbeType]):
@@ -100,7 +101,7 @@ class Stepping(ABC, Generic[ProbeType]):
             return None
         first = self._fit(telling)
         near = [probe for probe in telling if first.rate / _NEAR <= probe.rate <= first.rate * _NEAR]
-        return self._fit(near) if self._says_where(near) else first
+        return self._fit(near) if len(near) >= _LEAST_NEAR and self._says_where(near) else first
 
     @property
     def bracket(self) -> tuple[float | None, float | None]:
@@ -163,9 +164,7 @@ class Stepping(ABC, Generic[ProbeType]):
         return math.sqrt(low * high) if low is not None else high / _FAR
 
 
-def crossing(
-    intercept: float, slope: float, covariance: np.ndarray, target: float, middle: float
-) -> RateEstimate:
+def crossing(intercept: float, slope: float, covariance: np.ndarray, target: float, middle: float) -> RateEstimate:
     """Where a line over the logarithm of the rate reaches a target, and how sure that is.
 
     Args:
@@ -175,4 +174,4 @@ def crossing(
     """
     at = (target - intercept) / slope
     row = np.array([1.0, at])
-    return RateEstimate(math.exp(middle + at), math.sqrt(float(row @ covariance @ row)) / slope)
+    return RateEstimate(math.exp(middle + at), math.sqrt(float(row @ covariance @ row)) / float(slope))
