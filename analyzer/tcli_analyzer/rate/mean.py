@@ -11,7 +11,7 @@ _LEAST, _MOST = 0.5, 2.0
 """Of the limit, between which the curve is a line."""
 
 _SLOPE_DEVIATION = 0.5
-_BLOCKS = 20
+_BLOCKS = 10
 _LEAST_ERROR = 0.005
 
 
@@ -21,12 +21,14 @@ class MeanProbe:
 
     Attributes:
         rate: requests per second, as scheduled.
+        requests: how many were sent.
         mean_ms: their average latency.
         relative_error: its standard error, relative.
         overloaded: the backlog grew without end.
     """
 
     rate: float
+    requests: int
     mean_ms: float
     relative_error: float
     overloaded: bool = False
@@ -59,7 +61,10 @@ class MeanSearch(Stepping[MeanProbe]):
         logs = np.log([probe.rate for probe in telling])
         middle = float(logs.mean())
         rows = np.stack([np.ones_like(logs), logs - middle])
-        weights = np.array([1 / max(_LEAST_ERROR, probe.relative_error) ** 2 for probe in telling])
+        requests = np.array([probe.requests for probe in telling])
+        # What one probe says of its own error is little: all together say what a request is worth.
+        worth = np.mean([max(_LEAST_ERROR, probe.relative_error) ** 2 * probe.requests for probe in telling])
+        weights = requests / worth
         precision = 1 / (_SLOPE_DEVIATION * self._slope) ** 2
         curvature = (rows * weights) @ rows.T + np.diag([0.0, precision])
         wanted = rows @ (weights * np.log([probe.mean_ms for probe in telling])) + [0.0, precision * self._slope]

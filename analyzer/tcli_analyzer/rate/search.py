@@ -31,6 +31,8 @@ _MOST_PROBES = 40
 _MOST_DISTURBED = 4
 """Rates that were tried, each several times, without a single probe that counts."""
 _MEAN_SAMPLES = 300
+_VAGUE = 0.2
+"""Half the width of the interval, relative, of an answer that is worth a long run."""
 _NEARLY_ALL = 0.8
 """Of the requests that a run to confirm should have: how many come is by chance."""
 _CONFIRM_EFFECT = 20.0
@@ -86,7 +88,7 @@ class _Curve:
         if isinstance(self.steps, MeanSearch):
             mean = self.condition.value_ms(latencies_ms)
             error = relative_error(latencies_ms) if latencies_ms.size else 1.0
-            self.steps.add(MeanProbe(rate, mean, error, overloaded or not latencies_ms.size))
+            self.steps.add(MeanProbe(rate, len(latencies_ms), mean, error, overloaded or not latencies_ms.size))
             return
         over = self.condition.over(latencies_ms)
         count, total = int(over.sum()), len(over)
@@ -189,11 +191,13 @@ class _Search:
         prober, options = self._prober, self._options
         if not self._counted and len(self._disturbed) >= _MOST_DISTURBED:
             return True
-        if self._binding.steps.estimate() is None:  # nothing to confirm yet
-            return prober.requests >= 2 * options.most_requests or len(prober.probes) >= _MOST_PROBES
-        needed = prober.requests + self._long_run + options.probe_requests / 2
-        enough = len(prober.probes) >= LEAST_PROBES and needed >= options.most_requests
-        return enough or len(prober.probes) >= _MOST_PROBES
+        if len(prober.probes) >= _MOST_PROBES:
+            return True
+        estimate = self._binding.steps.estimate()
+        if estimate is None or 1.96 * estimate.relative_error > _VAGUE:  # nothing to confirm yet
+            return prober.requests >= 2 * options.most_requests
+        reserve = min(self._long_run, options.most_requests / 2)
+        return len(prober.probes) >= LEAST_PROBES and prober.requests + reserve >= options.most_requests
 
     @property
     def _long_run(self) -> int:
@@ -260,13 +264,14 @@ class _Search:
             return self._unknown()
         if not self._counted:
             return self._disturbed_answer()
-        low, high = estimate.interval
+        capacity = self._prober.capacity
+        low, high = (min(capacity, end) for end in estimate.interval)
         return self._found(
             verdict,
             rate or rounded_down(min(estimate.safe, binding.steps.guess)),
             low=low,
             high=high,
-            estimate=estimate.rate,
+            estimate=min(capacity, estimate.rate),
             binding=binding.condition,
             value_ms=binding.condition.value_ms(latencies) if latencies is not None else math.nan,
             confirmed_requests=len(latencies) if latencies is not None else 0,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from tcli_analyzer.rate.fitting import USUAL_EFFECT
 from tcli_analyzer.rate.slo import Condition, Slo
 
 _REQUESTS = 6_000
-_LONG = 20_000
+_LONG = 40_000
 _SEED = 4
-_APART = 1.06
+_APART = 1.12
 """Between the answer and the two rates whose difference is the slope."""
 _STEPS = 8
 _LEAST_LOAD, _MOST_LOAD = 0.02, 0.97
@@ -97,10 +98,10 @@ def _prior(setup: Setup, service: ServiceTimes, condition: Condition, rate: floa
     if condition.share is None:
         slope = (math.log(condition.value_ms(above)) - math.log(condition.value_ms(below))) / step
         return Prior(min(10.0, max(0.2, slope)))
-    over = condition.over(np.concatenate([below, above]))
-    slope = (_logit(condition.over(above)) - _logit(condition.over(below))) / step
-    share = 1 - float(over.mean())
-    effect = design_effect(over, share) if 0 < share < 1 else USUAL_EFFECT
+    runs = condition.over(below), condition.over(above)
+    slope = (_logit(runs[1]) - _logit(runs[0])) / step
+    effects = [design_effect(over, 1 - float(over.mean())) for over in runs if 0 < over.mean() < 1]
+    effect = fmean(effects) if effects else USUAL_EFFECT
     return Prior(min(40.0, max(2.0, slope)), min(100.0, max(2.0, effect)))
 
 
