@@ -21,7 +21,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "format", "moments"),
     [
-        ("100000\n50000\n250000\n", ArrivalFormat.GAPS, [0, 0.1, 0.15, 0.4]),
+        ("100000\n50000\n250000\n", ArrivalFormat.GAPS, [0, 0.05, 0.3]),
         ("# seconds\n5\n5.5\n7\n", ArrivalFormat.TIMES, [0, 0.5, 2]),
         ("[10, 10.25, 11]", ArrivalFormat.TIMES, [0, 0.25, 1]),
         ('{"timestamp": 0, "input_length": 6755}\n{"timestamp": 27482}\n', ArrivalFormat.TIMESTAMPS, [0, 27.482]),
@@ -40,7 +40,7 @@ def test_formats_are_told_by_what_is_in_them(tmp_path, text: str, format: Arriva
 def test_a_format_can_be_said(tmp_path):
     path = written(tmp_path, "100\n200\n300\n")
     assert read_arrivals(path).moments[-1] == 200
-    assert read_arrivals(path, ArrivalFormat.GAPS).moments[-1] == pytest.approx(600e-6)
+    assert read_arrivals(path, ArrivalFormat.GAPS).moments[-1] == pytest.approx(500e-6)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_format_can_be_said(tmp_path):
         ("100\n-5\n", ":2: found '-5'; expected a number from 0"),
         ("100\nabc\n", ":2: found 'abc'"),
         ("100\nnan\n7\n", ":2: found 'nan'"),
-        ("0\n0\n0\n", "all 4 requests came at the same moment"),
+        ("0\n0\n0\n", "all 3 requests came at the same moment"),
         ('{"timestamp": 1}\n{"time": 2}\n', ":2: no 'timestamp'; expected a 'timestamp' in milliseconds"),
         ('{"timestamp": 1}\n{"timestamp": "2"}\n', ':2: \'timestamp\' "2"'),
         ('{"timestamp": 1}\n{"timestamp"\n', ":2: not JSON"),
@@ -93,3 +93,11 @@ def test_it_begins_again_or_ends(tmp_path):
     assert np.diff(once) == pytest.approx([1, 2])
     endless = replayed(recording.gaps_seconds, speed=2)
     assert np.diff([next(endless) for _ in range(6)]) == pytest.approx([0.5, 1, 0.75, 0.5, 1])
+
+
+def test_perf_analyzers_gaps_are_repeated_as_they_are(tmp_path):
+    load = read_arrivals(written(tmp_path, "100000\n50000\n")).load()
+    moments = replayed(load.gaps_seconds)
+    assert [next(moments) for _ in range(4)] == pytest.approx([0.1, 0.15, 0.25, 0.3])
+    assert load.rate == pytest.approx(2 / 0.15)
+    assert read_arrivals(written(tmp_path, "20000\n")).load().rate == pytest.approx(50)

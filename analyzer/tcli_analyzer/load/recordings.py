@@ -41,22 +41,26 @@ class Recording:
         moments: seconds since the first; float64 [n], n at least 2, rising, not all the same.
         format: that the file was read as.
         source: its name.
+        first_gap: seconds before the first request, where the recording says so.
     """
 
     moments: np.ndarray
     format: ArrivalFormat
     source: str
+    first_gap: float | None = None
 
     @property
     def gaps_seconds(self) -> tuple[float, ...]:
-        """Before each request: the first has the average of the others, so that the recording can begin again after its end."""
+        """Before each request. If the recording does not say what was before the first, that is the average of the others: it must be
+        something where the recording begins again after its end."""
         gaps = np.diff(self.moments)
-        return (float(gaps.mean()), *gaps.tolist())
+        return (self.first_gap if self.first_gap is not None else float(gaps.mean()), *gaps.tolist())
 
     @property
     def rate(self) -> float:
         """Requests per second, on average."""
-        return (len(self.moments) - 1) / float(self.moments[-1])
+        gaps = self.gaps_seconds
+        return len(gaps) / sum(gaps)
 
     def window(self, begin: float = 0.0, end: float | None = None) -> "Recording":
         """Only what came from `begin` until before `end`, in seconds since the first request.
@@ -97,6 +101,7 @@ def read_arrivals(path: Path, format: ArrivalFormat | None = None) -> Recording:
         raise ArrivalsError(f"{path}: cannot be read: {reason}") from None
     kind = format or _guess(path, text)
     moments = np.array(_READERS[kind](path, text), np.float64)
+    first_gap = float(moments[0]) if kind is ArrivalFormat.GAPS and moments.size else None
     if len(moments) > MOST_REQUESTS:
         raise ArrivalsError(f"{path}: {len(moments):,} requests are more than the {MOST_REQUESTS:,} that can be replayed")
     if len(moments) < 2:
@@ -106,7 +111,7 @@ def read_arrivals(path: Path, format: ArrivalFormat | None = None) -> Recording:
         moments = _spread(moments)
     if not moments[-1] > 0:
         raise ArrivalsError(f"{path}: all {len(moments)} requests came at the same moment; expected {_EXPECTED[kind]}")
-    return Recording(moments, kind, str(path))
+    return Recording(moments, kind, str(path), first_gap)
 
 
 _EXPECTED = {
@@ -164,7 +169,9 @@ def _numbers(path: Path, text: str, kind: ArrivalFormat) -> list[float]:
 
 def _gaps(path: Path, text: str) -> Sequence[float]:
     gaps = _numbers(path, text, ArrivalFormat.GAPS)
-    return [float(moment) for moment in np.cumsum([0.0, *gaps]) / 1e6] if gaps else []
+    if len(gaps) == 1:
+        gaps *= 2  # the same gap again and again
+    return [float(moment) for moment in np.cumsum(gaps) / 1e6]
 
 
 def _times(path: Path, text: str) -> Sequence[float]:

@@ -196,7 +196,7 @@ class _Search:
         estimate = self._binding.steps.estimate()
         if estimate is None or 1.96 * estimate.relative_error > _VAGUE:  # nothing to confirm yet
             return prober.requests >= 2 * options.most_requests
-        reserve = min(self._long_run, options.most_requests / 2)
+        reserve = min(self._long_run, options.most_requests / 2) + options.probe_requests / 2
         return len(prober.probes) >= LEAST_PROBES and prober.requests + reserve >= options.most_requests
 
     @property
