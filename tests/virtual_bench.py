@@ -38,8 +38,8 @@ class VirtualBench:
 
     service: Callable[[float, np.random.Generator], float]
     servers: int = 1
-    extra: Callable[[float], float] = lambda rate: 0.0
-    disturbed: Callable[[int], bool] = lambda number: False
+    extra: Callable[[float], float] = lambda _: 0.0
+    disturbed: Callable[[int], bool] = lambda _: False
     loads: list[Load] = field(default_factory=list)
     seconds: float = 0.0
     """That the visits would have taken."""
@@ -47,13 +47,15 @@ class VirtualBench:
     def hold(self, configurations: Sequence[Configuration]) -> None:
         pass
 
-    def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
+    def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:  # noqa: ARG002
         random = np.random.default_rng(len(self.loads) + 100)
         busy = self.disturbed(len(self.loads))
         self.loads.append(load)
         end = options.warm_up_seconds + options.seconds
         replies, overloaded = (
-            self._closed(load, options, random) if isinstance(load, ClosedLoad) else self._open(load, end, random, 3 if busy else 1)
+            self._closed(load, options, random)
+            if isinstance(load, ClosedLoad)
+            else self._open(load, end, random, 3 if busy else 1)
         )
         counted = [reply for reply in replies if options.warm_up_seconds * 1e9 <= reply.at_ns]
         latencies = np.array([reply.latency_ns for reply in counted]) / 1e6
@@ -79,9 +81,7 @@ class VirtualBench:
             replies.append(Reply(int(done * 1e9), int((done - moment) * 1e9), 0))
         return replies, False
 
-    def _open(
-        self, load: OpenLoad, end: float, random: np.random.Generator, factor: float
-    ) -> tuple[list[Reply], bool]:
+    def _open(self, load: OpenLoad, end: float, random: np.random.Generator, factor: float) -> tuple[list[Reply], bool]:
         moments = (
             replayed(load.gaps_seconds, load.rate * sum(load.gaps_seconds) / len(load.gaps_seconds))
             if load.gaps_seconds
@@ -107,8 +107,8 @@ class VirtualBench:
 
 
 def fixed(seconds: float) -> Callable[[float, np.random.Generator], float]:
-    return lambda rate, random: seconds
+    return lambda _rate, _random: seconds
 
 
 def exponential(seconds: float) -> Callable[[float, np.random.Generator], float]:
-    return lambda rate, random: random.exponential(seconds)
+    return lambda _rate, random: random.exponential(seconds)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tcli_analyzer.arrivals import Distribution, endless
-from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load import OpenLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.length import Pace, open_options
@@ -125,9 +125,7 @@ def test_callers_who_wait_hide_it():
     assert sum(reply.latency_ns > 0.9e9 * worker.frozen_seconds for reply in load.replies) == 2
 
 
-@pytest.mark.parametrize(
-    ("utilisation", "times"), [(0.5, 12), (0.7, 37), (0.8, 90), (0.9, 380), (0.95, 1560)]
-)
+@pytest.mark.parametrize(("utilisation", "times"), [(0.5, 12), (0.7, 37), (0.8, 90), (0.9, 380), (0.95, 1560)])
 def test_queues_forget_the_slower_the_busier(utilisation: float, times: float):
     pace = Pace(capacity=1 / SERVICE, service_seconds=SERVICE)
     assert pace.relaxation_seconds(utilisation / SERVICE) / SERVICE == pytest.approx(times, rel=0.03)

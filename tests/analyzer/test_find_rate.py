@@ -47,7 +47,7 @@ def m_d_1_rate(limit: float, share: float = 0.99) -> float:
 
 def found(slo: str, bench: VirtualBench, start: Start | None = None, instances: int = 1, **options) -> RateFound:
     return find_rate(
-        bench, configuration(instances), parse_slo(slo), start or Start(), RateOptions(**options), lambda progress: True
+        bench, configuration(instances), parse_slo(slo), start or Start(), RateOptions(**options), lambda _: True
     )
 
 
@@ -198,7 +198,7 @@ def test_disturbed_probes_are_repeated_and_do_not_count():
 
 
 def test_nothing_is_claimed_from_disturbed_probes_alone():
-    bench = VirtualBench(fixed(SERVICE), disturbed=lambda number: True)
+    bench = VirtualBench(fixed(SERVICE), disturbed=lambda _: True)
     result = found("p99<=25ms", bench, Start(100.0))
     assert result.verdict is Verdict.DISTURBED
     assert not result.is_claim
@@ -216,7 +216,12 @@ def test_a_run_that_is_too_short_does_not_confirm():
 
 def test_it_ends_when_it_is_told_to():
     result = find_rate(
-        VirtualBench(fixed(SERVICE)), configuration(), parse_slo("p99<=25ms"), Start(20.0), RateOptions(), lambda _: False
+        VirtualBench(fixed(SERVICE)),
+        configuration(),
+        parse_slo("p99<=25ms"),
+        Start(20.0),
+        RateOptions(),
+        lambda _: False,
     )
     assert len(result.probes) == 1
     assert result.verdict is Verdict.UNCONFIRMED

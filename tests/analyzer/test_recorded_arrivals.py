@@ -19,7 +19,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "format", "moments"),
+    ("text", "kind", "moments"),
     [
         ("100000\n50000\n250000\n", ArrivalFormat.GAPS, [0, 0.05, 0.3]),
         ("# seconds\n5\n5.5\n7\n", ArrivalFormat.TIMES, [0, 0.5, 2]),
@@ -31,9 +31,9 @@ def written(folder: Path, text: str) -> Path:
         ("2026-10-10 13:55:36,100 a\n2026-10-10 13:55:36,350 b\n", ArrivalFormat.LOG, [0, 0.25]),
     ],
 )
-def test_formats_are_told_by_what_is_in_them(tmp_path, text: str, format: ArrivalFormat, moments: list[float]):
+def test_formats_are_told_by_what_is_in_them(tmp_path, text: str, kind: ArrivalFormat, moments: list[float]):
     found = read_arrivals(written(tmp_path, text))
-    assert found.format is format
+    assert found.format is kind
     assert found.moments == pytest.approx(np.array(moments))
 
 
@@ -52,7 +52,7 @@ def test_a_format_can_be_said(tmp_path):
         ("100\nnan\n7\n", ":2: found 'nan'"),
         ("0\n0\n0\n", "all 3 requests came at the same moment"),
         ('{"timestamp": 1}\n{"time": 2}\n', ":2: no 'timestamp'; expected a 'timestamp' in milliseconds"),
-        ('{"timestamp": 1}\n{"timestamp": "2"}\n', ':2: \'timestamp\' "2"'),
+        ('{"timestamp": 1}\n{"timestamp": "2"}\n', ":2: 'timestamp' \"2\""),
         ('{"timestamp": 1}\n{"timestamp"\n', ":2: not JSON"),
         ('{"timestamp": 1}\n', "1 requests; expected at least 2"),
         ('{"data": [{"timestamp": 1}, {"x": 2}]}', "entry 1 of its data: no 'timestamp'"),

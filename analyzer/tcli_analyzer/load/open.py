@@ -89,6 +89,8 @@ class OpenLoop:
     @property
     def behind_ns(self) -> int:
         """For how long the next request has been due, or 0: a sender that cannot keep up falls further and further behind."""
+        if self.overloaded:
+            return self.lateness_ns[-1]
         due = self._next_due_ns
         return max(0, perf_counter_ns() - due) if due and not self.is_over else 0
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ class Recording:
         inside = self.moments[(self.moments >= begin) & (self.moments < (end if end is not None else np.inf))]
         if len(inside) < 2 or inside[0] == inside[-1]:
             shown = f"{begin:g} to {end:g} s" if end is not None else f"{begin:g} s to its end"
-            raise ArrivalsError(f"{self.source}: from {shown} it has {len(inside)} requests; it has times from 0 to {last:g} s")
+            raise ArrivalsError(
+                f"{self.source}: from {shown} it has {len(inside)} requests; it has times from 0 to {last:g} s"
+            )
         return Recording(inside - inside[0], self.format, self.source)
 
     def load(self, speed: float = 1.0, loop: bool = True) -> OpenLoad:
@@ -103,7 +106,9 @@ def read_arrivals(path: Path, format: ArrivalFormat | None = None) -> Recording:
     moments = np.array(_READERS[kind](path, text), np.float64)
     first_gap = float(moments[0]) if kind is ArrivalFormat.GAPS and moments.size else None
     if len(moments) > MOST_REQUESTS:
-        raise ArrivalsError(f"{path}: {len(moments):,} requests are more than the {MOST_REQUESTS:,} that can be replayed")
+        raise ArrivalsError(
+            f"{path}: {len(moments):,} requests are more than the {MOST_REQUESTS:,} that can be replayed"
+        )
     if len(moments) < 2:
         raise ArrivalsError(f"{path}: {len(moments)} requests; expected at least 2, as {_EXPECTED[kind]}")
     moments = np.sort(moments) - moments.min()
@@ -143,7 +148,7 @@ def _guess(path: Path, text: str) -> ArrivalFormat:
         numbers = [float(line) for _, line in _lines(text)]
     except ValueError:
         return ArrivalFormat.GAPS  # whose reader says which line is no number
-    rises = all(a <= b for a, b in zip(numbers, numbers[1:], strict=False))
+    rises = all(a <= b for a, b in pairwise(numbers))
     return ArrivalFormat.TIMES if rises and numbers[0] < numbers[-1] else ArrivalFormat.GAPS
 
 
@@ -162,7 +167,9 @@ def _numbers(path: Path, text: str, kind: ArrivalFormat) -> list[float]:
         except ValueError:
             value = -1.0
         if not 0 <= value < np.inf:
-            raise ArrivalsError(f"{path}:{number}: found '{_short(line)}'; expected a number from 0, in {_EXPECTED[kind]}")
+            raise ArrivalsError(
+                f"{path}:{number}: found '{_short(line)}'; expected a number from 0, in {_EXPECTED[kind]}"
+            )
         values.append(value)
     return values
 
@@ -180,7 +187,9 @@ def _times(path: Path, text: str) -> Sequence[float]:
     values = _json(path, text, 0)
     for number, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-            raise ArrivalsError(f"{path}: element {number} of the list is {_short(json.dumps(value))}; expected seconds")
+            raise ArrivalsError(
+                f"{path}: element {number} of the list is {_short(json.dumps(value))}; expected seconds"
+            )
     return [float(value) for value in values]
 
 
@@ -201,7 +210,9 @@ def _timestamp(place: str, entry: Any) -> float:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        found = f"'timestamp' {json.dumps(value)}" if isinstance(entry, dict) and "timestamp" in entry else "no 'timestamp'"
+        found = (
+            f"'timestamp' {json.dumps(value)}" if isinstance(entry, dict) and "timestamp" in entry else "no 'timestamp'"
+        )
         raise ArrivalsError(f"{place}: {found}; expected a 'timestamp' in milliseconds")
     return value / 1e3
 
@@ -219,7 +230,9 @@ def _log(path: Path, text: str) -> Sequence[float]:
     for number, line in _lines(text):
         moment = _moment(line)
         if moment is None:
-            raise ArrivalsError(f"{path}:{number}: no time in '{_short(line)}'; expected {_EXPECTED[ArrivalFormat.LOG]}")
+            raise ArrivalsError(
+                f"{path}:{number}: no time in '{_short(line)}'; expected {_EXPECTED[ArrivalFormat.LOG]}"
+            )
         moments.append(moment)
     return moments
 

@@ -37,4 +37,3 @@ def _closed(window: Window, callers: int) -> str | None:
     if abs(mean - callers) <= slack * callers:
         return None
     return f"{mean:.3g} requests were outstanding on average by throughput and latency, but there are {callers} callers"
-

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
@@ -13,7 +13,7 @@ import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoad, Load, OpenLoad
+from tcli_analyzer.load import ClosedLoad, Load
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.window import Window
@@ -72,7 +72,7 @@ class NullTarget:
     def unload(self) -> None:
         """Nothing was loaded."""
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:  # noqa: ARG002 - as of `Target`
         self._asked.put(reply)
 
     def counters(self) -> Counters:
@@ -129,46 +129,34 @@ def limited_by_generator(window: Window, load: Load, limit: GeneratorLimit | Non
     Args:
         limit: as `measure_limit` found it; None where it is not known.
     """
-    if not window.latencies_ms.size:
-        return None
-    for reason in _REASONS:
-        text = reason(window, load, limit)
-        if text:
-            return f"limited by the load generator: {text}"
-    return None
+    reasons = [_behind(window)]
+    if window.latencies_ms.size:
+        reasons += [_late(window), _busy(window), _fast(window, load, limit) if limit is not None else ""]
+    reason = next(filter(None, reasons), None)
+    return f"limited by the load generator: {reason}" if reason is not None else None
 
 
-def _too_fast(window: Window, load: Load, limit: GeneratorLimit | None) -> str | None:
-    if limit is None:
-        return None
-    rate, most = len(window.latencies_ms) / window.seconds, limit.rate(load)
-    if rate <= RATE_SHARE * most:
-        return None
-    return f"{rate:,.0f} requests/s are more than half of the {most:,.0f} that it can send to a model that does nothing"
-
-
-def _too_busy(window: Window, load: Load, limit: GeneratorLimit | None) -> str | None:
-    if window.sender_cores <= MOST_CORES:
-        return None
-    return f"its thread that sends used {window.sender_cores:.2f} of a core"
-
-
-def _too_late(window: Window, load: Load, limit: GeneratorLimit | None) -> str | None:
-    allowed = max(LATE_MS, LATE_SHARE * float(np.median(window.latencies_ms)))
-    if not isinstance(load, OpenLoad) or window.late_ms <= allowed:
-        return None
-    return f"1 % of the requests were sent {window.late_ms:.3g} ms late or later, with {allowed:.3g} ms allowed"
-
-
-def _too_few(window: Window, load: Load, limit: GeneratorLimit | None) -> str | None:
-    if not isinstance(load, OpenLoad) or window.sent_share >= LEAST_SENT:
-        return None
+def _behind(window: Window) -> str:
+    if window.sent_share >= LEAST_SENT:
+        return ""
     return f"only {100 * window.sent_share:.1f} % of the requests that were due had been sent"
 
 
-_REASONS: tuple[Callable[[Window, Load, GeneratorLimit | None], str | None], ...] = (
-    _too_few,
-    _too_late,
-    _too_busy,
-    _too_fast,
-)
+def _late(window: Window) -> str:
+    allowed = max(LATE_MS, LATE_SHARE * float(np.median(window.latencies_ms)))
+    if window.late_ms <= allowed:
+        return ""
+    return f"1 % of the requests were sent {window.late_ms:.3g} ms late or later, with {allowed:.3g} ms allowed"
+
+
+def _busy(window: Window) -> str:
+    if window.sender_cores <= MOST_CORES:
+        return ""
+    return f"its thread that sends used {window.sender_cores:.2f} of a core"
+
+
+def _fast(window: Window, load: Load, limit: GeneratorLimit) -> str:
+    rate, most = len(window.latencies_ms) / window.seconds, limit.rate(load)
+    if rate <= RATE_SHARE * most:
+        return ""
+    return f"{rate:,.0f} requests/s are more than half of the {most:,.0f} that it can send to a model that does nothing"

@@ -139,8 +139,9 @@ def _sent(running: RunningLoad) -> int:
 
 def _sent_share(running: RunningLoad, load: Load, sent: int) -> float:
     """Of so many requests sent, and those that are overdue by now; 1 in a closed loop."""
-    if not isinstance(running, OpenLoop) or not isinstance(load, OpenLoad) or running.overloaded:
+    if not isinstance(running, OpenLoop) or not isinstance(load, OpenLoad):
         return 1.0
+    sent = sent or _sent(running)  # of all, where the load was ended before the window began
     overdue = load.rate * running.behind_ns / 1e9
     return sent / (sent + overdue) if sent else 1.0
 

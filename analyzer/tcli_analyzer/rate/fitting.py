@@ -77,7 +77,7 @@ class RateSearch(Stepping[Probe]):
         return not probe.overloaded and probe.over <= self._allowed * probe.requests + 1e-9
 
     def _tells(self, probe: Probe) -> bool:
-        most = _logistic(_logit(self._allowed) + _STEEPEST)
+        most = float(_logistic(_logit(self._allowed) + _STEEPEST))
         return not probe.overloaded and probe.over <= most * probe.requests
 
     def _says_where(self, telling: list[Probe]) -> bool:

@@ -282,9 +282,7 @@ class _Search:
         """What was kept although others were busy is the least that it takes."""
         kept = [one.rate for one in self._disturbed if not one.overloaded and self._slo.keeps(_latencies(one.windows))]
         least = max(kept, default=None)
-        return self._found(
-            Verdict.DISTURBED, least and rounded_down(least), low=least, binding=self._binding.condition
-        )
+        return self._found(Verdict.DISTURBED, least and rounded_down(least), low=least, binding=self._binding.condition)
 
     def _cliff(self) -> RateFound:
         low, high = self._binding.steps.bracket
@@ -298,7 +296,9 @@ class _Search:
 
     def _full(self) -> RateFound:
         """Nothing but the capacity is in the way."""
-        kept = [probe.rate for probe in self._counted if not probe.overloaded and self._slo.keeps(_latencies(probe.windows))]
+        kept = [
+            probe.rate for probe in self._counted if not probe.overloaded and self._slo.keeps(_latencies(probe.windows))
+        ]
         if not kept:
             return self._unknown()
         verdict = Verdict.CAPACITY

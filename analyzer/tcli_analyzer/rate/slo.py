@@ -96,7 +96,9 @@ def parse_slo(text: str) -> Slo:
     for part in text.split(","):
         condition = _condition(text, begin, part)
         if any(condition.share == other.share for other in conditions):
-            raise _error(text, begin + _blanks(part), f"{condition.name} has a limit already", "one limit for each figure")
+            raise _error(
+                text, begin + _blanks(part), f"{condition.name} has a limit already", "one limit for each figure"
+            )
         conditions.append(condition)
         begin += len(part) + 1
     return Slo(tuple(conditions))
