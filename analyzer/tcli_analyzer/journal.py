@@ -168,6 +168,8 @@ def _document(window: Window) -> dict[str, Any]:
         "items": window.items,
         "late_ms": window.late_ms,
         "overloaded": window.overloaded,
+        "sender_cores": window.sender_cores,
+        "sent_share": window.sent_share,
     }
 
 

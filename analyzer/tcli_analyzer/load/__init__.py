@@ -44,12 +44,14 @@ class OpenLoad:
     Attributes:
         rate: requests per second.
         gaps_seconds: recorded gaps, stretched to the rate, instead of a distribution.
+        loop: recorded gaps begin again from the first when they are over; else the load ends with them.
     """
 
     rate: float
     distribution: Distribution = Distribution.POISSON
     seed: int = 0
     gaps_seconds: tuple[float, ...] = field(default=(), repr=False)
+    loop: bool = True
 
     @property
     def label(self) -> str:
@@ -67,8 +69,12 @@ class RunningLoad(Protocol):
         replies: in the order in which they came; only grows.
         error: the first refused or failed request, which ends the load; None while all is well.
         overloaded: requests came faster than they were answered, so that the load was ended.
+        is_finished: everything was sent and answered.
     """
 
     replies: list[Reply]
     error: ServerError | None
     overloaded: bool
+
+    @property
+    def is_finished(self) -> bool: ...

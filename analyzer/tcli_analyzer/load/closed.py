@@ -21,9 +21,11 @@ class ClosedLoop:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
         overloaded: never: nobody asks before an answer is there.
+        is_finished: never before `__exit__`: each answer sends the next request.
     """
 
     overloaded = False
+    is_finished = False
 
     def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int) -> None:
         self.replies: list[Reply] = []

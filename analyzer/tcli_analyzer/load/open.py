@@ -2,15 +2,14 @@
 
 import sys
 import threading
-from collections.abc import Sequence
-from time import perf_counter_ns, sleep
+from collections.abc import Iterable, Sequence
+from time import perf_counter_ns, sleep, thread_time_ns
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply
+from tcli_analyzer.load.backlog import Backlog
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
 
@@ -32,23 +31,30 @@ class OpenLoop:
     measurement that waits with them does not see that (coordinated omission).
 
     Args:
-        moments: seconds from the start at which requests are due, rising; float64 [n].
+        moments: seconds from the start at which requests are due, rising; may have no end.
+        gives_up: a backlog that grows without end ends the load. Not for recorded arrivals: they may just come in bursts.
 
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
         overloaded: as `RunningLoad.overloaded`.
         lateness_ns: of each request that was sent, how long after it was due.
+        cpu_ns: processor time of the thread that sends.
     """
 
-    def __init__(self, target: Target, requests: Sequence[Inputs], moments: np.ndarray) -> None:
+    def __init__(
+        self, target: Target, requests: Sequence[Inputs], moments: Iterable[float], gives_up: bool = True
+    ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self.overloaded = False
         self.lateness_ns: list[int] = []
         self._target = target
         self._requests = requests
-        self._due_ns = (moments * 1e9).astype(np.int64).tolist()
+        self.cpu_ns = 0
+        self._next_due_ns = 0
+        self._moments = moments
+        self._backlog = Backlog() if gives_up else None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outstanding = 0
@@ -75,12 +81,27 @@ class OpenLoop:
         """Whether everything was sent, or is not going to be."""
         return not self._thread.is_alive()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything was sent and answered."""
+        return self.is_over and not self._outstanding
+
+    @property
+    def behind_ns(self) -> int:
+        """For how long the next request has been due, or 0: a sender that cannot keep up falls further and further behind."""
+        if self.overloaded:
+            return self.lateness_ns[-1]
+        due = self._next_due_ns
+        return max(0, perf_counter_ns() - due) if due and not self.is_over else 0
+
     def _send_all(self) -> None:
         start = perf_counter_ns()
-        for number, due in enumerate(self._due_ns):
-            if not self._wait(start + due):
+        for number, moment in enumerate(self._moments):
+            due = self._next_due_ns = start + int(moment * 1e9)
+            if not self._wait(due):
                 return
-            self._send(number, start + due)
+            self._send(number, due)
+            self.cpu_ns = thread_time_ns()
 
     def _wait(self, due: int) -> bool:
         """Wait until it is due; False if nothing more is to be sent."""
@@ -95,9 +116,10 @@ class OpenLoop:
     def _send(self, number: int, due: int) -> None:
         with self._lock:
             self._outstanding += 1
-            if self._outstanding > MOST_OUTSTANDING:
-                self.overloaded = True
-                self._stopping.set()
+            waiting = self._outstanding
+        if waiting > MOST_OUTSTANDING or (self._backlog is not None and self._backlog.grows(waiting, self.replies)):
+            self.overloaded = True
+            self._stopping.set()
         sent = perf_counter_ns()
         self.lateness_ns.append(sent - due)
 

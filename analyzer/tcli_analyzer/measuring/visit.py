@@ -10,10 +10,10 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from tcli_analyzer.arrivals import recorded, schedule
+from tcli_analyzer.arrivals import endless, replayed
 from tcli_analyzer.evidence.disturbance import ProcessorMeter
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoad, Load, Reply, RunningLoad
+from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, Reply, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.window import Window
@@ -67,15 +67,15 @@ def visit(
         pids: processes whose processor time counts, this one's among them; none where it cannot be seen.
 
     Returns:
-        Fewer windows than asked for only where the load is more than the target can do: the last one says so.
+        Fewer windows than asked for only where the load is more than the target can do: the last one says so; or where recorded
+        arrivals came to their end.
 
     Raises:
         LoadFailedError: a request failed.
         Stopped: `stop` was set.
     """
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
-    longest = options.warm_up_seconds + options.windows * options.seconds * options.longest
-    with _running(target, requests, load, longest) as running, ResourceMeter() as meter:
+    with _running(target, requests, load) as running, ResourceMeter() as meter:
         watch = _Watch(running, stop, processor, meter)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm_ns = int(options.warm_up_seconds * 1e9)
@@ -85,7 +85,8 @@ def visit(
         meter.take()
         if processor is not None:
             processor.take()
-        while len(found) < options.windows and not (found and found[-1].overloaded):
+        while len(found) < options.windows and not (found and (found[-1].overloaded or watch.is_over)):
+            sender, sent = _sender(running), _sent(running)
             began, first = time.time(), watch.position
             start_ns = watch.start_ns
             least_ns = int(options.seconds * 1e9)
@@ -104,24 +105,45 @@ def visit(
                     items=options.items,
                     late_ms=_late_ms(running.replies[first:last]),
                     overloaded=running.overloaded,
+                    sender_cores=(_sender(running) - sender) / max(1, watch.start_ns - start_ns),
+                    sent_share=_sent_share(running, load, _sent(running) - sent),
                 )
             )
     return found
 
 
 @contextmanager
-def _running(target: Target, requests: Sequence[Inputs], load: Load, seconds: float) -> Iterator[RunningLoad]:
+def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
     if isinstance(load, ClosedLoad):
         with ClosedLoop(target, requests, load.concurrency) as closed:
             yield closed
         return
     if load.gaps_seconds:
         natural = len(load.gaps_seconds) / sum(load.gaps_seconds)
-        moments = recorded(load.gaps_seconds, seconds, load.rate / natural)
+        moments = replayed(load.gaps_seconds, load.rate / natural, load.loop)
     else:
-        moments = schedule(load.rate, seconds, load.distribution, load.seed)
-    with OpenLoop(target, requests, moments) as opened:
+        moments = endless(load.rate, load.distribution, load.seed)
+    with OpenLoop(target, requests, moments, gives_up=not load.gaps_seconds) as opened:
         yield opened
+
+
+def _sender(running: RunningLoad) -> int:
+    """Nanoseconds of processor time that the thread which sends by a schedule has used; 0 in a closed loop, which needs none."""
+    return running.cpu_ns if isinstance(running, OpenLoop) else 0
+
+
+def _sent(running: RunningLoad) -> int:
+    """Requests that were sent by a schedule."""
+    return len(running.lateness_ns) if isinstance(running, OpenLoop) else 0
+
+
+def _sent_share(running: RunningLoad, load: Load, sent: int) -> float:
+    """Of so many requests sent, and those that are overdue by now; 1 in a closed loop."""
+    if not isinstance(running, OpenLoop) or not isinstance(load, OpenLoad):
+        return 1.0
+    sent = sent or _sent(running)  # of all, where the load was ended before the window began
+    overdue = load.rate * running.behind_ns / 1e9
+    return sent / (sent + overdue) if sent else 1.0
 
 
 def _latencies(replies: Sequence[Reply]) -> np.ndarray:
@@ -149,6 +171,7 @@ class _Watch:
         self._meter = meter
         self.start_ns = perf_counter_ns()
         self.position = 0
+        self.is_over = False
 
     def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
         """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies.
@@ -160,6 +183,7 @@ class _Watch:
         while True:
             if self._load.error is not None:
                 raise LoadFailedError(str(self._load.error))
+            finished = self._load.is_finished  # asked before the answers are counted: no more come after it
             if self._load.overloaded:
                 return self._end_at(len(replies) - 1)
             by_time = bisect_left(replies, (self.start_ns + least_ns,), lo=self.position)
@@ -167,6 +191,9 @@ class _Watch:
             wanted = min(max(by_time, self.position + enough - 1), max(late, self.position + at_least - 1))
             if wanted < len(replies):
                 return self._end_at(wanted)
+            if finished:
+                self.is_over = True
+                return self._end_at(len(replies) - 1)
             if self._stop.wait(_POLL_SECONDS):
                 raise Stopped
             self._meter.sample()

@@ -28,6 +28,8 @@ class Window:
         items: inferences in a request.
         late_ms: how long after they were due requests were sent, the 99th percentile; 0 in a closed loop.
         overloaded: requests came faster than they were answered.
+        sender_cores: cores that the thread which sends by a schedule took; 0 in a closed loop, which has none.
+        sent_share: requests sent against those that were due; 1 in a closed loop.
     """
 
     began: float
@@ -40,6 +42,8 @@ class Window:
     items: int = 1
     late_ms: float = 0.0
     overloaded: bool = False
+    sender_cores: float = 0.0
+    sent_share: float = 1.0
 
     @property
     def throughput(self) -> float:

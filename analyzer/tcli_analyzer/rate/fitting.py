@@ -6,20 +6,24 @@ answer. Probes alternate just above and just below it, never at the same rate ag
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-LEAST_PROBES = 4
-STEP = 1.03
-PRECISION = 0.05
-"""Half the width of the 95 % interval, relative, at which the search ends."""
+from tcli_analyzer.rate.stepping import PRECISION, RateEstimate, Stepping, crossing
 
-_LARGEST_SHARE = 0.12
+USUAL_EFFECT = 10.0
+"""Requests that are worth an independent one, in a queue that is half busy."""
+
+_STEEPEST = 2.6
+"""Above the allowed share, in logits, up to which the curve is a line: 12 % over a p99."""
+
 _SLOPE_DEVIATION = 0.25
 """Of the slope from what is expected, relative."""
 
-_USUAL_EFFECT = 10.0
+_EFFECT_WEIGHT = 10
+"""Requests over the limit that what is expected of the design effect is worth."""
+
 _ROUNDS = 50
 
 
@@ -38,34 +42,11 @@ class Probe:
     rate: float
     requests: int
     over: int
-    design_effect: float = _USUAL_EFFECT
+    design_effect: float = USUAL_EFFECT
     overloaded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RateEstimate:
-    """Requests per second.
-
-    Attributes:
-        rate: the best guess.
-        relative_error: one standard error, relative.
-        safe: a rate that keeps the limit with about 95 %.
-    """
-
-    rate: float
-    relative_error: float
-
-    @property
-    def safe(self) -> float:
-        return self.rate * (1 - 1.645 * self.relative_error)
-
-    @property
-    def is_precise(self) -> bool:
-        return 1.96 * self.relative_error < PRECISION
-
-
-@dataclass
-class RateSearch:
+class RateSearch(Stepping[Probe]):
     """Says which rate to probe next, and what is known so far.
 
     Args:
@@ -73,89 +54,62 @@ class RateSearch:
         share: the part of requests that must keep the limit, 0.99 for p99.
         slope: how fast the logit of the share over the limit grows with the logarithm of the rate, as a simulation has it: a wrong one
             pulls the answer towards where the search began.
+        effect: the design effect that is expected: a single probe hardly shows it.
     """
 
-    start: float
-    share: float
-    slope: float
-    probes: list[Probe] = field(default_factory=list)
-
-    def add(self, probe: Probe) -> None:
-        self.probes.append(probe)
-
-    def next_rate(self) -> float:
-        """Requests per second of the next probe."""
-        if not self.probes:
-            return self.start
-        estimate = self.estimate()
-        if estimate is None:
-            return self._bracketed()
-        middle = estimate.rate
-        return middle / STEP if self._above_last(middle) else middle * STEP
+    def __init__(
+        self, start: float, share: float, slope: float, precision: float = PRECISION, effect: float = USUAL_EFFECT
+    ) -> None:
+        super().__init__(start, precision)
+        self._allowed = 1 - share
+        self._slope = slope
+        self._expected_effect = effect
 
     @property
-    def is_done(self) -> bool:
-        """Whether enough is known."""
-        estimate = self.estimate()
-        return len(self.probes) >= LEAST_PROBES and estimate is not None and estimate.is_precise
+    def effect(self) -> float:
+        """The design effect of all probes together."""
+        seen = [probe for probe in self.probes if self._tells(probe)]
+        over = sum(probe.over for probe in seen)
+        weighted = sum(probe.over * probe.design_effect for probe in seen) + _EFFECT_WEIGHT * self._expected_effect
+        return weighted / (over + _EFFECT_WEIGHT)
 
-    def estimate(self) -> RateEstimate | None:
-        """From the probes that tell something; None while there are none."""
-        telling = self._telling()
-        if not telling:
-            return None
-        allowed = 1 - self.share
-        intercept, slope, weight = _fit(telling, allowed, self.slope)
-        target = math.log(allowed / self.share)
-        rate = math.exp((target - intercept) / slope)
-        return RateEstimate(rate, 1 / (slope * math.sqrt(weight)))
+    def _keeps(self, probe: Probe) -> bool:
+        return not probe.overloaded and probe.over <= self._allowed * probe.requests + 1e-9
 
-    def _telling(self) -> list[Probe]:
-        """Probes on the part of the curve that is a line; none while all of them kept the limit, or none nearly did."""
-        usable = [p for p in self.probes if not p.overloaded and p.over <= _LARGEST_SHARE * p.requests]
-        return usable if any(probe.over for probe in usable) else []
+    def _tells(self, probe: Probe) -> bool:
+        most = float(_logistic(_logit(self._allowed) + _STEEPEST))
+        return not probe.overloaded and probe.over <= most * probe.requests
 
-    def _bracketed(self) -> float:
-        """Where no probe is near the limit yet: between what was too slow and what was too fast."""
-        allowed = 1 - self.share
-        kept = [p.rate for p in self.probes if not p.overloaded and p.over <= allowed * p.requests]
-        broken = [p.rate for p in self.probes if p.overloaded or p.over > allowed * p.requests]
-        if not broken:
-            return max(kept) * 1.5
-        if not kept:
-            return min(broken) / 1.5
-        return math.sqrt(max(kept) * min(broken))
+    def _says_where(self, telling: list[Probe]) -> bool:
+        return any(probe.over for probe in telling)
 
-    def _above_last(self, rate: float) -> bool:
-        return self.probes[-1].rate >= rate
+    def _fit(self, telling: list[Probe]) -> RateEstimate:
+        """Logistic regression with a prior on the slope: counts are divided by the design effect, as if so many fewer requests had
+        been sent."""
+        logs = np.log([probe.rate for probe in telling])
+        middle = float(logs.mean())
+        x = logs - middle
+        effect = self.effect
+        trials = np.array([probe.requests for probe in telling]) / effect
+        over = np.array([probe.over for probe in telling]) / effect
+        line = np.array([_logit(self._allowed), self._slope])
+        precision = 1 / (_SLOPE_DEVIATION * self._slope) ** 2
+        rows = np.stack([np.ones_like(x), x])
+        for _ in range(_ROUNDS):
+            share = _logistic(line @ rows)
+            gradient = rows @ (over - trials * share) - [0, precision * (line[1] - self._slope)]
+            curvature = (rows * (trials * share * (1 - share))) @ rows.T + np.diag([1e-9, precision])
+            change = np.clip(np.linalg.solve(curvature, gradient), -2, 2)
+            line += change
+            line[1] = max(line[1], self._slope / 4)
+            if abs(change).max() < 1e-6:
+                break
+        return crossing(line[0], line[1], np.linalg.inv(curvature), _logit(self._allowed), middle)
 
 
-def _fit(probes: list[Probe], allowed: float, expected_slope: float) -> tuple[float, float, float]:
-    """Logistic regression with a prior on the slope; gives intercept, slope, and the weight of all probes at the limit.
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
 
-    Counts are divided by their design effect, as if so many fewer independent requests had been sent.
-    """
-    logs = np.log([probe.rate for probe in probes])
-    middle = float(logs.mean())
-    x = logs - middle
-    effects = np.array([probe.design_effect for probe in probes])
-    trials = np.array([probe.requests for probe in probes]) / effects
-    over = np.array([probe.over for probe in probes]) / effects
-    intercept, slope = math.log(allowed / (1 - allowed)), expected_slope
-    precision = 1 / (_SLOPE_DEVIATION * expected_slope) ** 2
-    for _ in range(_ROUNDS):
-        share = 1 / (1 + np.exp(-(intercept + slope * x)))
-        weights = trials * share * (1 - share)
-        gradient = np.array([(over - trials * share).sum(), ((over - trials * share) * x).sum()])
-        gradient[1] -= precision * (slope - expected_slope)
-        curvature = np.array(
-            [[weights.sum(), (weights * x).sum()], [(weights * x).sum(), (weights * x * x).sum() + precision]]
-        )
-        curvature[0, 0] += 1e-9
-        change = np.linalg.solve(curvature, gradient)
-        change = np.clip(change, -2, 2)
-        intercept, slope = intercept + float(change[0]), max(expected_slope / 4, slope + float(change[1]))
-        if abs(change).max() < 1e-6:
-            break
-    weight = float((trials * allowed * (1 - allowed)).sum())
-    return intercept - slope * middle, slope, weight
+
+def _logistic(value: np.ndarray | float) -> np.ndarray | float:
+    return 1 / (1 + np.exp(-value))

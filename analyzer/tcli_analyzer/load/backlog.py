@@ -1,0 +1,58 @@
+"""Whether requests come faster than they are answered, seen as early as chance allows."""
+
+import math
+from collections.abc import Sequence
+
+from tcli_analyzer.load import Reply
+
+CHANCE = 4.0
+"""Standard deviations of a count of arrivals: even at its very capacity a queue is seldom longer than so many."""
+
+_LEAST_WAITING = 20
+_LEAST_ANSWERED = 20
+_LONGER = 1.5
+_SINCE_HALF, _SINCE_LATE = 1.6, 1.2
+"""How much longer the queue is than at half, and at three quarters, of what was sent: 2 and 1.33 in one that grows without end, 1 in
+one that has settled."""
+_NEXT_LOOK = 1.05
+
+
+class Backlog:
+    """Watches one load of chance or even arrivals from its beginning.
+
+    Three things must come together: more requests wait than chance would pile up at the very limit; they have become more all the
+    time, which a stall that is over does not show; and those answered lately took far longer than those before, which one that has
+    just begun does not show.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[int] = []
+        self._next_look = 0.0
+
+    def grows(self, waiting: int, replies: Sequence[Reply]) -> bool:
+        """Whether it grows without end; to be asked after each request that is sent.
+
+        Args:
+            waiting: requests without an answer.
+            replies: since the load began.
+        """
+        history = self._waiting
+        history.append(waiting)
+        sent = len(history)
+        if waiting <= _LEAST_WAITING + CHANCE * math.sqrt(sent) or sent < self._next_look:
+            return False
+        self._next_look = sent * _NEXT_LOOK  # what is asked below is not for free
+        if waiting < _SINCE_HALF * history[sent // 2] or waiting < _SINCE_LATE * history[sent * 3 // 4]:
+            return False
+        return _took_longer(replies)
+
+
+def _took_longer(replies: Sequence[Reply]) -> bool:
+    """Whether the later half of these answers took far longer than the earlier."""
+    count = len(replies)
+    if count < _LEAST_ANSWERED:
+        return False
+    half = count // 2
+    early = sum(reply.latency_ns for reply in replies[:half]) / half
+    late = sum(reply.latency_ns for reply in replies[half:count]) / (count - half)
+    return late > _LONGER * early
