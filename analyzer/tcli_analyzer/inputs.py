@@ -88,18 +88,18 @@ def random_requests(
     """
     random = np.random.default_rng(seed)
     batch = (items,) if config.max_batch_size else ()
-    examples = _examples(config)
+    given = examples(config)
 
     def item(tensor: ModelInput) -> np.ndarray:
         shape = (*batch, *shapes[tensor.name])
-        if tensor.name in examples:
-            return np.stack([examples[tensor.name](random) for _ in range(items)]).reshape(shape)
+        if tensor.name in given:
+            return np.stack([given[tensor.name](random) for _ in range(items)]).reshape(shape)
         return random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, shape, random)
 
     return [{tensor.name: item(tensor) for tensor in config.input} for _ in range(count)]
 
 
-def _examples(config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
+def examples(config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
     """As `Backend.examples`; none of a backend that is a folder of Python code."""
     kind = kind_of(config.backend)
     return backend(kind.name).examples(config) if kind is not None and is_installed(kind) else {}
