@@ -8,7 +8,6 @@ requests = source.make(config, 8)   # in the process that sends them
 from tcli_analyzer.data.column import Limits
 from tcli_analyzer.data.errors import DataError
 from tcli_analyzer.data.generated import Strings
-from tcli_analyzer.data.requests import Requests
 from tcli_analyzer.data.source import DataSource, Look
 
-__all__ = ["DataError", "DataSource", "Limits", "Look", "Requests", "Strings"]
+__all__ = ["DataError", "DataSource", "Limits", "Look", "Strings"]

@@ -11,8 +11,8 @@ from tcli_analyzer.data.column import Column, Limits
 from tcli_analyzer.data.errors import DataError, UnusableItemError
 from tcli_analyzer.data.generated import GeneratedColumn, Strings
 from tcli_analyzer.data.json_entries import Entries, read_entries
-from tcli_analyzer.data.requests import Requests, stacked
-from tcli_analyzer.inputs import DIFFERENT_REQUESTS, Inputs, examples
+from tcli_analyzer.data.stacking import stacked
+from tcli_analyzer.inputs import DIFFERENT_REQUESTS, Inputs, Requests, examples
 
 _SHOWN = 3
 
