@@ -109,13 +109,13 @@ def test_more_requests_at_once_than_the_pool_has_sequences_open_more(target: Hea
 
 
 def test_a_slow_rate_opens_few_and_begins_anew_what_the_server_may_have_forgotten(tmp_path: Path):
-    config = sequence_models.sums_config("max_sequence_idle_microseconds: 100000", max_batch_size=SLOTS)
+    config = sequence_models.sums_config("max_sequence_idle_microseconds: 300000", max_batch_size=SLOTS)
     write_model(tmp_path, "sums", sequence_models.sums(), config)
     with Heard(tmp_path, "sums") as target:
         sequences = sequences_of(target.load(), length=1000)
         assert sequences is not None
-        assert sequences.idle_seconds == 0.1
-        moments = np.cumsum([0.0, 0.001, 0.15, 0.001, 0.15, 0.001])
+        assert sequences.idle_seconds == 0.3
+        moments = np.cumsum([0.0, 0.001, 0.4, 0.001, 0.4, 0.001])
         with OpenLoop(target, REQUESTS, moments, sequences) as load:
             until(lambda: len(load.replies) == 6)
     assert load.error is None

@@ -7,7 +7,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from tcli_analyzer.target import OnReply
+from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
 from tcli_server.errors import ErrorKind, ServerError, UnavailableError, error_of_kind
@@ -52,8 +52,8 @@ class GrpcSender:
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         self._asking: set[asyncio.Task[None]] = set()
 
-    def prepare(self, inputs: Mapping[str, np.ndarray]) -> bytes:
-        return bytes(infer_request(self._model, self._version, inputs).SerializeToString())
+    def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
+        return bytes(infer_request(self._model, self._version, inputs, sequence).SerializeToString())
 
     def send(self, request: bytes, reply: OnReply) -> None:
         task = self._loop.create_task(self._ask(request, reply))
@@ -78,9 +78,18 @@ class GrpcSender:
         reply(error)
 
 
-def infer_request(model: str, version: str, inputs: Mapping[str, np.ndarray]) -> service_pb2.ModelInferRequest:
+def infer_request(
+    model: str, version: str, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None
+) -> service_pb2.ModelInferRequest:
     """The message, with tensors as raw bytes."""
     message = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+    if sequence is not None:
+        if isinstance(sequence.id, str):
+            message.parameters["sequence_id"].string_param = sequence.id
+        else:
+            message.parameters["sequence_id"].int64_param = sequence.id
+        message.parameters["sequence_start"].bool_param = sequence.start
+        message.parameters["sequence_end"].bool_param = sequence.end
     for name, array in inputs.items():
         message.inputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
         message.raw_input_contents.append(to_raw(array))

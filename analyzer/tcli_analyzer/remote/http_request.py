@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from tcli_analyzer.target import SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
 from tcli_server.errors import InvalidArgumentError
@@ -31,7 +32,7 @@ class HttpRequests:
         self._start = "\r\n".join(lines) + "\r\n"
         self._binary = binary
 
-    def make(self, inputs: Mapping[str, np.ndarray]) -> bytes:
+    def make(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
         """Head and body.
 
         Raises:
@@ -50,6 +51,9 @@ class HttpRequests:
         document: dict[str, Any] = {"inputs": entries}
         if self._binary:
             document["parameters"] = {"binary_data_output": True}
+        if sequence is not None:
+            marks = {"sequence_id": sequence.id, "sequence_start": sequence.start, "sequence_end": sequence.end}
+            document.setdefault("parameters", {}).update(marks)
         head = json.dumps(document).encode()
         body = b"".join([head, *blobs])
         lines = [f"Content-Length: {len(body)}"]
