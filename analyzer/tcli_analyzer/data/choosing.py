@@ -38,7 +38,6 @@ class Choice:
         columns: by input.
         json: files with entries for all inputs.
         zero: inputs without data are zeros.
-        given: a use of the user's word for everything, so that nothing about it needs to be said.
     """
 
     inputs: dict[str, ModelInput]

@@ -11,6 +11,7 @@ from tcli_analyzer.data.column import Column, Limits
 from tcli_analyzer.data.errors import DataError, UnusableItemError
 from tcli_analyzer.data.generated import GeneratedColumn, Range, Strings
 from tcli_analyzer.data.json_entries import Entries, read_entries
+from tcli_analyzer.data.model_input import ModelInput
 from tcli_analyzer.data.stacking import stacked
 from tcli_analyzer.inputs import DIFFERENT_REQUESTS, Inputs, Requests, examples
 
@@ -27,7 +28,8 @@ class Look:
         shapes: of each input, without the batch dimension; the most frequent where they differ.
         notes: what a user should know, one sentence each.
         sequences: the lengths of recorded sequences, in requests; empty where there are none.
-        made_up: the inputs whose values are made up.
+        made_up: the inputs whose values are made up, as nothing was said of them.
+        inputs: all of them, with the shapes that were given.
     """
 
     summary: str
@@ -36,6 +38,7 @@ class Look:
     notes: tuple[str, ...]
     sequences: tuple[int, ...] = ()
     made_up: tuple[str, ...] = ()
+    inputs: Mapping[str, ModelInput] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,14 @@ class DataSource:
             tuple(notes),
             tuple(map(len, read.sequences)) if read.nested and stateful else (),
             tuple(read.made_up),
+            read.inputs,
         )
 
     def _read(self, config: ModelConfig, wanted: int) -> "_Read":
         choice = choose(self.given, config, self.shapes, self.limits, self.strings, self.seed)
         if choice.json:
             entries = read_entries(choice.json, choice.inputs, config.max_batch_size > 0, self.limits)
-            return _read_entries(entries, ", ".join(map(str, choice.json)), self.limits)
+            return _read_entries(entries, ", ".join(map(str, choice.json)), self.limits, choice.inputs)
         return self._read_columns(choice, config, wanted)
 
     def _read_columns(self, choice: Choice, config: ModelConfig, wanted: int) -> "_Read":
@@ -126,11 +130,10 @@ class DataSource:
                 )
                 if choice.columns:
                     notes.append(f"input '{name}' has no data: {columns[name].source}")
-            if columns[name].count is None:
                 made_up.append(name)
         read = _rows(columns, wanted, self.limits)
         sources = dict.fromkeys(column.source for column in columns.values())
-        return _Read([read.items], False, [*notes, *read.notes], ", ".join(sources), made_up)
+        return _Read([read.items], False, [*notes, *read.notes], ", ".join(sources), choice.inputs, made_up)
 
 
 @dataclass
@@ -139,6 +142,7 @@ class _Read:
     nested: bool
     notes: list[str]
     source: str
+    inputs: Mapping[str, ModelInput]
     made_up: list[str] = field(default_factory=list)
 
     @property
@@ -191,7 +195,7 @@ def _rows(columns: Mapping[str, Column], wanted: int, limits: Limits) -> _Rows:
     return _Rows(items, notes)
 
 
-def _read_entries(entries: Entries, source: str, limits: Limits) -> _Read:
+def _read_entries(entries: Entries, source: str, limits: Limits, inputs: Mapping[str, ModelInput]) -> _Read:
     """As many as the limits allow; sequences are not cut."""
     kept: list[list[Inputs]] = []
     count = size = 0
@@ -208,7 +212,7 @@ def _read_entries(entries: Entries, source: str, limits: Limits) -> _Read:
         notes.append(f"the first {len(kept):,} of {len(sequences):,} {what} are used: more would fill the memory")
     if not entries.nested:
         kept = [[item for sequence in kept for item in sequence]]
-    return _Read(kept, entries.nested, notes, source)
+    return _Read(kept, entries.nested, notes, source, inputs)
 
 
 def _spread(there: int, most: int) -> Sequence[int]:

@@ -1,21 +1,20 @@
 """Finds made-up inputs that a model takes: sizes that run, numbers within the bounds of its tables."""
 
-import math
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_analyzer.data.choosing import ZERO
 from tcli_analyzer.data.errors import DataError
 from tcli_analyzer.data.generated import Range
-from tcli_analyzer.data.model_input import ModelInput, model_inputs
-from tcli_analyzer.data.pictures import takes_pictures
+from tcli_analyzer.data.model_input import ModelInput
 from tcli_analyzer.data.source import DataSource
-from tcli_client.image_model import DEFAULT_SIDE
+from tcli_analyzer.data.tries import Ranges, Shapes, Tries
 from tcli_server.backends.registry import backend, is_installed, kind_of
 from tcli_server.backends.value_hint import ValueHint
 from tcli_server.errors import ServerError
@@ -23,32 +22,15 @@ from tcli_server.errors import ServerError
 Answers = Callable[[DataSource], str]
 """Sends a request of a source to the model; the server's complaint, empty where it answers."""
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 224, 256, 512, 640)
-"""Tried in turn for dimensions of any size."""
-
-TEXT_LENGTH = 128
-"""Words of a text that is made up."""
-
-_WORDS = 1000
-"""An input whose values are places in a table of so many rows is one of words."""
-
 SECONDS = 60.0
 """About so long is looked for inputs that a model takes."""
 
-_MOST_ELEMENTS = 1 << 25
-_RATES = (16_000, 8_000)
 _LONGEST = 300
 _BOUNDS = re.compile(r"\[-?\d+,\s*(\d+)\]")
 """Of a table, as ONNX Runtime complains: "must be within the inclusive range [-10,9]"."""
 
 _PRELUDE = re.compile(r"^(\[request id: [^\]]*\]\s*)?(onnx runtime error: )?(\[ONNXRuntimeError\] : \d+ : \w+ : )?")
 _PLACE = re.compile(r"^/\S+\.(cc|h|cu):\d+ .*?\)( const)? (?=\S)")
-
-_LENGTHS = re.compile(r"len", re.IGNORECASE)
-_IS_RATE = re.compile(r"^sr$|rate", re.IGNORECASE)
-
-Ranges = Mapping[str, Range]
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +67,7 @@ def suit(
         DataError: the model refuses all of it, or what the user gave; says what was tried, and which options give others.
     """
     look = source.look(config)
-    inputs = model_inputs(config, source.shapes)
+    inputs = look.inputs
     made_up = {name: inputs[name] for name in look.made_up}
     real = [
         size
@@ -94,7 +76,8 @@ def suit(
         for size, dim in zip(shape, inputs[name].dims, strict=True)
         if dim < 0
     ]
-    search = _Search(source, config, made_up, answers, hints or {}, real, time.monotonic() + seconds)
+    tries = Tries(config, made_up, hints or {}, real, any_value=ZERO not in source.given)
+    search = _Search(source, config, made_up, answers, tries, time.monotonic() + seconds)
     return search.run()
 
 
@@ -116,27 +99,21 @@ class _Search:
         config: ModelConfig,
         made_up: Mapping[str, ModelInput],
         answers: Answers,
-        hints: Mapping[str, ValueHint],
-        real_sizes: Sequence[int],
+        tries: Tries,
         end: float,
     ) -> None:
         self._source = source
         self._config = config
         self._made_up = made_up
         self._answers = answers
-        self._hints = hints
-        self._real_size = real_sizes[0] if real_sizes else 0
-        self._tried_sizes = tuple(dict.fromkeys([*real_sizes, *SIZES[1:]]))
+        self._tries = tries
         self._end = end
-        self._whole = [one for one in made_up.values() if one.kind.dtype.kind in "iu"]
-        self._real = [one for one in made_up.values() if one.kind.name.startswith(("FP", "BF"))]
-        self._sized = [one for one in made_up.values() if one.varies]
         self._bounds: dict[int, None] = {}
         self._tried: set[str] = set()
 
     def run(self) -> Suited:
-        usual = {**self._tables(), **self._rates()}
-        likely = self._likely_sizes()
+        usual = {**self._tries.tables(), **self._tries.rates()}
+        likely = self._tries.likely_sizes()
         first = self._problem(likely, usual)
         if not first:
             return self._found(likely, usual, first)
@@ -155,81 +132,14 @@ class _Search:
         Args:
             with_ones: whether sizes of 1 are still to be tried.
         """
-        sizes = [*([{}] if with_ones else ()), *self._sizes()]
+        sizes = [*([{}] if with_ones else ()), *self._tries.all_sizes()]
         for shapes in sizes:
             yield shapes, usual
-        for ranges in self._values({}, usual):
+        for ranges in self._tries.values({}, usual, list(self._bounds)):
             yield {}, ranges
         for shapes in sizes:
-            for ranges in self._values(shapes, usual):
+            for ranges in self._tries.values(shapes, usual, list(self._bounds)):
                 yield shapes, ranges
-
-    def _sizes(self) -> Iterator[Shapes]:
-        """The same size for all, then for one input alone; without a batch dimension the first that varies is probably it."""
-        if not self._sized:
-            return
-        groups: list[Sequence[ModelInput]] = [self._sized]
-        groups += [[one] for one in self._sized] if len(self._sized) > 1 else []
-        for group in groups:
-            for size in self._tried_sizes:
-                for keep_first in (True, False) if not self._config.max_batch_size else (False,):
-                    shapes = {one.name: _of_size(one, size, keep_first) for one in group}
-                    if sum(map(math.prod, shapes.values())) <= _MOST_ELEMENTS:
-                        yield shapes
-
-    def _values(self, shapes: Shapes, usual: Ranges) -> Iterator[Ranges]:
-        """Ranges of values that models want, the most likely ones first."""
-        whole = {one.name for one in self._whole}
-        likely = {name: hint.likely for name, hint in self._hints.items() if hint.likely and name in whole}
-        rates = {name: _RATES for name in whole if _IS_RATE.search(name)}
-        known = {**likely, **rates}
-        for turn in range(max(map(len, known.values()), default=0)):
-            yield {**usual, **{name: _only(values[turn % len(values)]) for name, values in known.items()}}
-        lengths = {name for name in whole if _LENGTHS.search(name)}
-        size = max((max(shape, default=1) for shape in shapes.values()), default=1)
-        if lengths and shapes:
-            yield {**usual, **{name: _only(size) for name in lengths}}
-        for bound in list(self._bounds):
-            yield {**usual, **{name: Range(0, bound) for name in whole}}
-            if len(whole) > 1:
-                for name in whole:
-                    yield {**usual, name: Range(0, bound)}
-        if usual:
-            yield {}
-        for value in (0, 1):
-            if whole:
-                yield dict.fromkeys(whole, _only(value))
-        if self._real:
-            yield {**usual, **{one.name: Range(0.01, 1) for one in self._real}}
-
-    def _tables(self) -> Ranges:
-        """All rows of the tables that an input's values are places in: what real ones are, as far as anybody knows."""
-        found = {}
-        for one in self._whole:
-            high = self._hints[one.name].high if one.name in self._hints else -1
-            if high >= 0:
-                found[one.name] = Range(0, min(high, 2**31 - 1))
-        return found
-
-    def _likely_sizes(self) -> Shapes:
-        """Of what was given, of pictures and texts: a single pixel or word would run, and tell nobody anything."""
-        pictures = {one.name for one in self._sized if takes_pictures(self._config, one)}
-        tables = self._tables()
-        is_text = any(one.name in tables and tables[one.name].high >= _WORDS for one in self._sized)
-        found = {}
-        for one in self._sized:
-            if one.name in pictures:
-                found[one.name] = _of_size(one, DEFAULT_SIDE, keep_first=len(one.dims) > 3)
-            elif self._real_size or (is_text and one in self._whole):
-                keep_first = not self._config.max_batch_size and sum(dim < 0 for dim in one.dims) > 1
-                found[one.name] = _of_size(one, self._real_size or TEXT_LENGTH, keep_first)
-        return found
-
-    def _rates(self) -> Ranges:
-        """Inputs that are a sample rate by their name: one that the model knows."""
-        names = [one.name for one in self._whole if _IS_RATE.search(one.name)]
-        known = {name: self._hints[name].likely for name in names if name in self._hints}
-        return {name: _only((*known.get(name, ()), *_RATES)[0]) for name in names}
 
     def _problem(self, shapes: Shapes, ranges: Ranges) -> str:
         source = self._with(shapes, ranges)
@@ -251,11 +161,11 @@ class _Search:
             written = ",".join(map(str, shape))
             options.append(f"--shape {shlex.quote(f'{name}:{written}')}")
         if shapes:
-            usual = "as of what was given" if self._real_size else "usual ones of pictures and texts"
+            usual = "as of what was given" if self._tries.real_size else "usual ones of pictures and texts"
             reason = f"others are refused ({_short(first)})" if first else usual
             said = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
             notes.append(f"sizes that vary are {said}: {reason}; --shape NAME:d1,d2 sets others")
-        tables, rates = self._tables(), self._rates()
+        tables, rates = self._tries.tables(), self._tries.rates()
         for name, values in ranges.items():
             written = _written(values)
             if values == rates.get(name):
@@ -274,15 +184,15 @@ class _Search:
     def _refused(self, first: str) -> DataError:
         """Nothing helped: which inputs, what was tried, and what gives others."""
         named = ", ".join(f"'{one.name}' ({one.described})" for one in self._made_up.values())
-        tried = ["random values" if not self._tables() else "random values within the model's tables"]
-        if self._sized:
-            tried.append(f"sizes 1, {', '.join(map(str, self._tried_sizes))}")
-        if self._whole:
+        tried = ["random values" if not self._tries.tables() else "random values within the model's tables"]
+        if self._tries.sized:
+            tried.append(f"sizes 1, {', '.join(map(str, self._tries.sizes))}")
+        if self._tries.whole:
             tried.append("whole numbers 0, 1" + "".join(f", 0..{bound}" for bound in self._bounds))
-        if self._real:
+        if self._tries.real:
             tried.append("fractions 0.01..1")
-        options = [f"--shape {one.name}:{_open_shape(one)}" for one in self._sized]
-        options += [f"--input {one.name}:LOW..HIGH" for one in self._whole]
+        options = [f"--shape {one.name}:{_open_shape(one)}" for one in self._tries.sized]
+        options += [f"--input {one.name}:LOW..HIGH" for one in self._tries.whole]
         options += [f"--input {name}:FILE.npy" for name in list(self._made_up)[:1]]
         return DataError(
             f"model '{self._config.name}' refuses made-up inputs {named}: {_short(first)}; tried {'; '.join(tried)}",
@@ -290,17 +200,8 @@ class _Search:
         )
 
 
-def _of_size(one: ModelInput, size: int, keep_first: bool) -> tuple[int, ...]:
-    first = next(axis for axis, dim in enumerate(one.dims) if dim < 0)
-    return tuple((1 if keep_first and axis == first else size) if dim < 0 else dim for axis, dim in enumerate(one.dims))
-
-
 def _written(values: Range) -> str:
     return f"{values.low:.12g}..{values.high:.12g}"
-
-
-def _only(value: int) -> Range:
-    return Range(value, value)
 
 
 def _open_shape(one: ModelInput) -> str:

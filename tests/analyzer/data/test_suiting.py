@@ -128,3 +128,15 @@ def test_time_is_limited(tmp_path: Path):
     with pytest.raises(DataError):
         suit(DataSource(), config, answers, seconds=0)
     assert len(asked) == 1
+
+
+def test_what_the_user_says_is_kept(tmp_path: Path):
+    source = DataSource(("IDS:3..5", "IDS:6"))
+    assert suited(tmp_path, choosy_models.table(3000), source) == Suited(source)
+    zeros = DataSource(("zero",))
+    assert suited(tmp_path / "zeros", choosy_models.table(50), zeros) == Suited(zeros)
+
+
+def test_a_table_larger_than_the_inputs_type(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.table(500, TensorProto.UINT8))
+    assert found.source.ranges == {"IDS": Range(0, 255)}
