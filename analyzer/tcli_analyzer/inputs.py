@@ -16,6 +16,16 @@ Inputs = dict[str, np.ndarray]
 DIFFERENT_REQUESTS = 8
 
 
+class Requests(list[Inputs]):
+    """Requests to send in turn.
+
+    Attributes:
+        lengths: of the recorded sequences that they are, one after the other; empty where they are no sequences.
+    """
+
+    lengths: tuple[int, ...] = ()
+
+
 class Source(Protocol):
     """Where requests come from. Can be pickled: they are made in the process that sends them."""
 
@@ -88,18 +98,18 @@ def random_requests(
     """
     random = np.random.default_rng(seed)
     batch = (items,) if config.max_batch_size else ()
-    examples = _examples(config)
+    given = examples(config)
 
     def item(tensor: ModelInput) -> np.ndarray:
         shape = (*batch, *shapes[tensor.name])
-        if tensor.name in examples:
-            return np.stack([examples[tensor.name](random) for _ in range(items)]).reshape(shape)
+        if tensor.name in given:
+            return np.stack([given[tensor.name](random) for _ in range(items)]).reshape(shape)
         return random_tensor(BY_CONFIG_TYPE[tensor.data_type].name, shape, random)
 
     return [{tensor.name: item(tensor) for tensor in config.input} for _ in range(count)]
 
 
-def _examples(config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
+def examples(config: ModelConfig) -> Mapping[str, Callable[[np.random.Generator], np.ndarray]]:
     """As `Backend.examples`; none of a backend that is a folder of Python code."""
     kind = kind_of(config.backend)
     return backend(kind.name).examples(config) if kind is not None and is_installed(kind) else {}

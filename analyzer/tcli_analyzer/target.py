@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.service_pb2 import ModelStatistics
 
 from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
@@ -29,6 +30,20 @@ class Counters:
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
 
+    @classmethod
+    def of(cls, model: ModelStatistics) -> Self:
+        """What a server says of one version of a model."""
+        per_request = model.inference_stats
+        return cls(
+            requests=per_request.success.count,
+            inferences=model.inference_count,
+            executions=model.execution_count,
+            queue_ns=per_request.queue.ns,
+            compute_input_ns=per_request.compute_input.ns,
+            compute_infer_ns=per_request.compute_infer.ns,
+            compute_output_ns=per_request.compute_output.ns,
+        )
+
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))
 
@@ -47,6 +62,21 @@ class Counters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceMark:
+    """Which sequence a request belongs to.
+
+    Attributes:
+        id: Triton's correlation id, a number above 0 or a text.
+        start: it is the sequence's first request.
+        end: it is the last one.
+    """
+
+    id: int | str
+    start: bool = False
+    end: bool = False
+
+
 class Target(Protocol):
     """One model somewhere, in one configuration at a time."""
 
@@ -60,8 +90,11 @@ class Target(Protocol):
     def unload(self) -> None:
         """Unload the model if it is loaded."""
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         """Send one request; `reply` is called exactly once, from any thread, with the error or None.
+
+        Args:
+            sequence: that it belongs to; None for a model without state.
 
         Raises:
             ServerError: the request was refused at once; `reply` is not called.
@@ -99,21 +132,16 @@ class EngineTarget:
             self._loaded = False
             self._engine.unload(self._model)
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         def on_response(response: InferenceResponse) -> None:
             reply(response.error)
 
-        self._engine.submit(InferenceRequest(model_name=self._model, inputs=dict(inputs), reply=on_response))
+        request = InferenceRequest(model_name=self._model, inputs=dict(inputs), reply=on_response)
+        if sequence is not None:
+            request.sequence_id = sequence.id
+            request.sequence_start = sequence.start
+            request.sequence_end = sequence.end
+        self._engine.submit(request)
 
     def counters(self) -> Counters:
-        statistics = self._engine.statistics(self._model).model_stats[0]
-        per_request = statistics.inference_stats
-        return Counters(
-            requests=per_request.success.count,
-            inferences=statistics.inference_count,
-            executions=statistics.execution_count,
-            queue_ns=per_request.queue.ns,
-            compute_input_ns=per_request.compute_input.ns,
-            compute_infer_ns=per_request.compute_infer.ns,
-            compute_output_ns=per_request.compute_output.ns,
-        )
+        return Counters.of(self._engine.statistics(self._model).model_stats[0])

@@ -37,7 +37,7 @@ class EncodedClassifier(Classifier):
 
         One request has one answer: where the server refuses one for a picture, its pictures are sent again one by one.
         """
-        return self._results(files, classes, batch_size, in_flight, _contents)
+        return self._results(files, classes, batch_size, in_flight, file_content)
 
     def _classify_batch(self, files: Sequence[str], classes: int, read: Read) -> list[ImageResult]:
         results = super()._classify_batch(files, classes, read)
@@ -46,7 +46,7 @@ class EncodedClassifier(Classifier):
         return [result for file in files for result in self._classify_batch([file], classes, read)]
 
 
-def _contents(file: str) -> Array:
+def file_content(file: str) -> Array:
     """The bytes of a file, as one element.
 
     Raises:

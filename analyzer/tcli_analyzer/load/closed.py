@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import Reply
+from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.sequences import Dealer
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
 
@@ -16,6 +17,9 @@ DRAIN_SECONDS = 120.0
 
 class ClosedLoop:
     """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
+
+    Args:
+        sequences: that each caller plays one after the other; what is open at the end gets an end before its time.
 
     Attributes:
         replies: as `RunningLoad.replies`.
@@ -27,12 +31,15 @@ class ClosedLoop:
     overloaded = False
     is_finished = False
 
-    def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int) -> None:
+    def __init__(
+        self, target: Target, requests: Sequence[Inputs], concurrency: int, sequences: Sequences | None = None
+    ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
+        self._dealer = Dealer(sequences, requests) if sequences is not None else None
         self._stopping = False
         self._active = concurrency
         self._lock = threading.Lock()
@@ -40,7 +47,10 @@ class ClosedLoop:
 
     def __enter__(self) -> Self:
         for caller in range(self._concurrency):
-            _Caller(self, self._requests, first=caller).send()
+            if self._dealer is None:
+                _Caller(self, self._requests, first=caller).send()
+            else:
+                _SequenceCaller(self, self._requests, self._dealer).send()
         return self
 
     def __exit__(
@@ -86,7 +96,35 @@ class _Caller:
             return
         taken = now - self._sent
         load.replies.append(Reply(now, taken, taken))
-        if load._stopping:
+        if load._stopping and self._may_stop():
             load._caller_ended(None)
         else:
             self.send()
+
+    def _may_stop(self) -> bool:
+        return True
+
+
+class _SequenceCaller(_Caller):
+    """A caller that plays sequences."""
+
+    __slots__ = ("_dealer", "_played")
+
+    def __init__(self, load: ClosedLoop, requests: Sequence[Inputs], dealer: Dealer) -> None:
+        super().__init__(load, requests, first=0)
+        self._dealer = dealer
+        self._played = dealer.deal()
+
+    def send(self) -> None:
+        if self._played.over:
+            self._dealer.finished(self._played)
+            self._played = self._dealer.deal()
+        place, mark = self._played.next(ending=self._load._stopping)
+        self._sent = perf_counter_ns()
+        try:
+            self._load._target.submit(self._requests[place], self._reply, mark)
+        except ServerError as error:
+            self._load._caller_ended(error)
+
+    def _may_stop(self) -> bool:
+        return self._played.over

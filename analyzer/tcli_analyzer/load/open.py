@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import Reply
+from tcli_analyzer.load import Reply, Sequences
 from tcli_analyzer.load.backlog import Backlog
-from tcli_analyzer.target import Target
+from tcli_analyzer.load.sequences import Dealer, Played, Pool
+from tcli_analyzer.target import OnReply, Target
 from tcli_server.errors import ServerError
 
 DRAIN_SECONDS = 30.0
@@ -33,6 +34,8 @@ class OpenLoop:
     Args:
         moments: seconds from the start at which requests are due, rising; may have no end.
         gives_up: a backlog that grows without end ends the load. Not for recorded arrivals: they may just come in bursts.
+        sequences: that requests belong to in turn; what is open at the end gets an end before its time.
+        rate: requests per second, about; with few of them, few sequences are open at once.
 
     Attributes:
         replies: as `RunningLoad.replies`.
@@ -43,7 +46,13 @@ class OpenLoop:
     """
 
     def __init__(
-        self, target: Target, requests: Sequence[Inputs], moments: Iterable[float], gives_up: bool = True
+        self,
+        target: Target,
+        requests: Sequence[Inputs],
+        moments: Iterable[float],
+        gives_up: bool = True,
+        sequences: Sequences | None = None,
+        rate: float = 1e6,
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
@@ -55,6 +64,9 @@ class OpenLoop:
         self._next_due_ns = 0
         self._moments = moments
         self._backlog = Backlog() if gives_up else None
+        self._pool: Pool | None = None
+        if sequences is not None:
+            self._pool = Pool(Dealer(sequences, requests), sequences, rate)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outstanding = 0
@@ -73,6 +85,8 @@ class OpenLoop:
         self._stopping.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_seconds)
+        for played in self._pool.close() if self._pool is not None else ():
+            self._end_sequence(played)
         with self._drained:
             self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
 
@@ -130,7 +144,31 @@ class OpenLoop:
             self._ended(error)
 
         try:
-            self._target.submit(self._requests[number % len(self._requests)], answered)
+            if self._pool is None:
+                self._target.submit(self._requests[number % len(self._requests)], answered)
+            else:
+                self._send_in_sequence(self._pool, answered)
+        except ServerError as error:
+            self._ended(error)
+
+    def _send_in_sequence(self, pool: Pool, reply: OnReply) -> None:
+        played = pool.take()
+        place, mark = played.next()
+
+        def answered(error: ServerError | None) -> None:
+            if pool.give_back(played, failed=error is not None):
+                self._end_sequence(played)  # before the reply is counted: nobody is to think that all are answered
+            reply(error)
+
+        self._target.submit(self._requests[place], answered, mark)
+
+    def _end_sequence(self, played: Played) -> None:
+        """A server keeps room for a sequence until its end, or for a while."""
+        place, mark = played.next(ending=True)
+        with self._lock:
+            self._outstanding += 1
+        try:
+            self._target.submit(self._requests[place], self._ended, mark)
         except ServerError as error:
             self._ended(error)
 

@@ -115,7 +115,7 @@ def visit(
 @contextmanager
 def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
     if isinstance(load, ClosedLoad):
-        with ClosedLoop(target, requests, load.concurrency) as closed:
+        with ClosedLoop(target, requests, load.concurrency, load.sequences) as closed:
             yield closed
         return
     if load.gaps_seconds:
@@ -123,7 +123,7 @@ def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator
         moments = replayed(load.gaps_seconds, load.rate / natural, load.loop)
     else:
         moments = endless(load.rate, load.distribution, load.seed)
-    with OpenLoop(target, requests, moments, gives_up=not load.gaps_seconds) as opened:
+    with OpenLoop(target, requests, moments, not load.gaps_seconds, load.sequences, load.rate) as opened:
         yield opened
 
 
