@@ -87,9 +87,7 @@ class ImaginedBench:
         factor = slower * self.drift(self.now) * (self.open_factor if isinstance(load, OpenLoad) else 1.0)
         return forecast(setup_of(configuration, items), self.truth(configuration), load, 2500, items, factor, seed)
 
-    def _open(
-        self, configuration: Configuration, load: OpenLoad, options: VisitOptions, slower: float
-    ) -> list[Window]:
+    def _open(self, configuration: Configuration, load: OpenLoad, options: VisitOptions, slower: float) -> list[Window]:
         """The arrivals that the load's generator makes, in their order."""
         factor = slower * self.drift(self.now) * self.open_factor
         total = options.warm_up_seconds + options.windows * options.seconds

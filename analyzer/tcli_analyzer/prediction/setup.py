@@ -32,7 +32,8 @@ def group_key(configuration: Configuration) -> bytes:
     for group in config.instance_group:
         group.count = group.count or 1
         group.name = ""
-    return bytes([configuration.rewritten_model]) + config.SerializeToString(deterministic=True)
+    serialized: bytes = config.SerializeToString(deterministic=True)
+    return bytes([configuration.rewritten_model]) + serialized
 
 
 def carrier(members: Sequence[Configuration]) -> Configuration:

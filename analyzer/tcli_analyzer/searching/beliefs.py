@@ -213,18 +213,19 @@ def _room(forecast: Forecast | None, is_kept: Callable[[Windows], bool | None]) 
     """Half-way between where the budget is kept for certain and where it is broken for certain, found by halving."""
     if forecast is None or forecast.overloaded:
         return -math.inf
-    bounds = []
-    for enough in (lambda kept: kept is not False, lambda kept: kept is True):
-        low, high = math.log(_LEAST_ROOM), math.log(_MOST_ROOM)
-        while high - low > _ROOM_PRECISION:
-            middle = (low + high) / 2
-            low, high = (
-                (middle, high) if enough(is_kept(forecast.windows(math.exp(middle), _JUDGED))) else (low, middle)
-            )
-        bounds.append((low + high) / 2)
-    broken, sure = bounds
+    not_broken = _largest(lambda slower: is_kept(forecast.windows(slower, _JUDGED)) is not False)
+    sure = _largest(lambda slower: is_kept(forecast.windows(slower, _JUDGED)) is True)
     # Percentiles of few samples are never kept for certain, however low.
-    return (broken + sure) / 2 if sure > math.log(_LEAST_ROOM) + _ROOM_PRECISION else broken
+    return (not_broken + sure) / 2 if sure > math.log(_LEAST_ROOM) + _ROOM_PRECISION else not_broken
+
+
+def _largest(is_fine: Callable[[float], bool]) -> float:
+    """The logarithm of the largest factor that is."""
+    low, high = math.log(_LEAST_ROOM), math.log(_MOST_ROOM)
+    while high - low > _ROOM_PRECISION:
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_fine(math.exp(middle)) else (low, middle)
+    return (low + high) / 2
 
 
 def is_open(spot: Spot) -> bool:
