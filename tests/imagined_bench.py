@@ -85,7 +85,7 @@ class ImaginedBench:
         self, configuration: Configuration, load: Load, items: int = 1, slower: float = 1.0, seed: int = 0
     ) -> Forecast:
         factor = slower * self.drift(self.now) * (self.open_factor if isinstance(load, OpenLoad) else 1.0)
-        return forecast(setup_of(configuration, items), self.truth(configuration), load, 2500, items, factor, seed)
+        return forecast(setup_of(configuration, items), self.truth(configuration), load, 1000, items, factor, seed)
 
     def _open(self, configuration: Configuration, load: OpenLoad, options: VisitOptions, slower: float) -> list[Window]:
         """The arrivals that the load's generator makes, in their order."""

@@ -11,7 +11,7 @@ from tcli_analyzer.prediction.simulator import Setup
 from tcli_analyzer.searching.field import Field, Spot
 
 _ALL_REQUESTS = 400_000
-_LEAST_REQUESTS, _MOST_REQUESTS = 500, 3000
+LEAST_REQUESTS, _MOST_REQUESTS = 500, 1500
 
 
 class Forecasts:
@@ -20,14 +20,28 @@ class Forecasts:
     Args:
         services: by group; groups without one cannot be predicted.
         open_factor: on execution times where requests come by a schedule.
+        requests: simulated of each spot; None for as many as percentiles need, where the field is not too large.
     """
 
-    def __init__(self, field: Field, services: Mapping[int, ServiceTimes], open_factor: float = 1.0) -> None:
+    def __init__(
+        self,
+        field: Field,
+        services: Mapping[int, ServiceTimes],
+        open_factor: float = 1.0,
+        requests: int | None = None,
+    ) -> None:
         self._field = field
         self._services = services
         self._open_factor = open_factor
-        self._requests = max(_LEAST_REQUESTS, min(_MOST_REQUESTS, _ALL_REQUESTS // max(1, len(field.spots))))
+        few = max(LEAST_REQUESTS, min(_MOST_REQUESTS, _ALL_REQUESTS // max(1, len(field.spots))))
+        self._requests = requests or few
         self._known: dict[Spot, Forecast] = {}
+
+    def with_open_factor(self, factor: float) -> "Forecasts":
+        """The same with another factor."""
+        other = Forecasts(self._field, self._services, factor, self._requests)
+        other._known = {spot: known for spot, known in self._known.items() if not isinstance(spot.load, OpenLoad)}
+        return other
 
     def of(self, spot: Spot) -> Forecast | None:
         """None where its group has no table."""
@@ -47,9 +61,6 @@ class Forecasts:
             return None
         value = self._field.value(found.windows())
         return value if value > 0 else None
-
-    def service(self, group: int) -> ServiceTimes | None:
-        return self._services.get(group)
 
     def setup(self, spot: Spot) -> Setup:
         """How requests wait; larger batches than the table has do not come up under the field's loads."""

@@ -15,7 +15,7 @@ from tcli_analyzer.searching import SearchWatch
 from tcli_analyzer.searching.agreement import Agreement, Compared, agreement
 from tcli_analyzer.searching.beliefs import Belief, Beliefs, is_open
 from tcli_analyzer.searching.field import Field, Spot
-from tcli_analyzer.searching.forecasts import Forecasts
+from tcli_analyzer.searching.forecasts import LEAST_REQUESTS, Forecasts
 from tcli_analyzer.searching.found import Found, Prediction
 from tcli_analyzer.searching.open_check import OpenCheck, check_load, check_open
 from tcli_analyzer.searching.points import Points, Score, kept_score
@@ -130,7 +130,7 @@ class _Run:
         seconds = self._options.seconds
         self._rounds.measure_coarse(_COARSE_SHARE * seconds)
         self._tell_failures()
-        self._predict()
+        self._predict(LEAST_REQUESTS)
         chosen = self._promising(_TABLE_SHARE * seconds)
         self._rounds.measure_rest(chosen, _TABLE_SHARE * seconds)
         self._tell_failures()
@@ -145,11 +145,13 @@ class _Run:
             self._note("others disturbed all measurements of some service times: predictions are rough")
         self._watch.planned(self._most, self._field.size, self._seconds_left())
 
-    def _predict(self) -> None:
+    def _predict(self, requests: int | None = None) -> None:
         self._tables = self._rounds.tables()
         services = {group: table.service for group, table in self._tables.items()}
-        factor = self._check.factor if self._check is not None else 1.0
-        self._forecasts = Forecasts(self._field, services, factor)
+        self._believe(Forecasts(self._field, services, requests=requests))
+
+    def _believe(self, forecasts: Forecasts) -> None:
+        self._forecasts = forecasts
         coarse = frozenset(group for group, table in self._tables.items() if table.is_coarse)
         self._beliefs = Beliefs(self._field, self._forecasts, coarse)
 
@@ -188,7 +190,7 @@ class _Run:
             self._note("the check under an open load could not be made undisturbed: latencies at a rate are rough")
             return
         self._compared.setdefault(OPEN_CHECK, []).append(self._check.compared)
-        self._predict()
+        self._believe(self._forecasts.with_open_factor(self._check.factor))
 
     def _measure_points(self) -> None:
         self._bench.hold(())
