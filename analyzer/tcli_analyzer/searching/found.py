@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.load import Load
@@ -85,7 +85,6 @@ class Found:
     checks: Sequence[Point] = ()
     stopped: bool = False
     prediction: Prediction | None = None
-    estimates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
