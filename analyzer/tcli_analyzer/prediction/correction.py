@@ -7,14 +7,17 @@ process over configurations and loads, whose mean and deviation anywhere follow 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 _BIAS = 0.05  # of the table: everything is off by so much, relative
-_BY_INSTANCES = 0.03  # the same number of instances
+_BY_GROUP = 0.03  # the same table of service times
 _BY_LOAD = 0.10  # the same kind of load: sending by a schedule costs the sender more than answering replies
 _LOCAL = 0.03  # near in batch size and concurrency
 _REACH = 1.5  # doublings over which what is local fades
+_SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+_SCALE_DEVIATION = 0.7  # of the scale's logarithm, before anything is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,12 @@ class Place:
     """A configuration under a load, as far as errors of predictions depend on it.
 
     Attributes:
+        group: of configurations that share a table of service times.
         outstanding: requests on average, for an open loop rate x latency.
         is_open: requests come by a schedule.
     """
 
-    instances: int
+    group: int
     max_batch_size: int
     outstanding: float
     is_open: bool = False
@@ -51,24 +55,46 @@ class Correction:
 
     Args:
         observed: at most some dozens.
+        scale: how large errors are against those that are usual for throughput.
     """
 
-    def __init__(self, observed: Sequence[Observed]) -> None:
+    def __init__(self, observed: Sequence[Observed], scale: float = 1.0) -> None:
+        self._scale = scale
         self._places = [one.place for one in observed]
         self._residuals = np.array([one.residual for one in observed])
-        covariance = np.array([[_covariance(a, b) for b in self._places] for a in self._places])
         noise = np.diag([one.noise**2 + 1e-8 for one in observed])
-        self._inverse = np.linalg.inv(covariance + noise) if observed else np.empty((0, 0))
+        self._observed = self._covariances(self._places, self._places) + noise if observed else np.empty((0, 0))
+        self._inverse = np.linalg.inv(self._observed)
+
+    @classmethod
+    def fitted(cls, observed: Sequence[Observed], scale: float = 1.0) -> Self:
+        """With the scale under which the observations are most likely, `scale` being what is expected."""
+        every = [cls(observed, scale * factor) for factor in _SCALES]
+        return max(
+            every, key=lambda one: one._likelihood() - 0.5 * (math.log(one._scale / scale) / _SCALE_DEVIATION) ** 2
+        )
 
     def at(self, place: Place) -> tuple[float, float]:
         """Mean and standard deviation of the logarithm of truth over prediction."""
-        prior = _covariance(place, place)
+        means, covariances = self.joint([place])
+        return float(means[0]), math.sqrt(max(0.0, float(covariances[0, 0])))
+
+    def joint(self, places: Sequence[Place]) -> tuple[np.ndarray, np.ndarray]:
+        """Means [n] and covariances [n, n] of several places at once: errors of neighbours are alike."""
+        prior = self._covariances(places, places)
         if not self._places:
-            return 0.0, math.sqrt(prior)
-        row = np.array([_covariance(place, other) for other in self._places])
-        mean = row @ self._inverse @ self._residuals
-        variance = prior - row @ self._inverse @ row
-        return float(mean), math.sqrt(max(0.0, float(variance)))
+            return np.zeros(len(places)), prior
+        rows = self._covariances(places, self._places)
+        return rows @ self._inverse @ self._residuals, prior - rows @ self._inverse @ rows.T
+
+    def _covariances(self, some: Sequence[Place], others: Sequence[Place]) -> np.ndarray:
+        return self._scale**2 * np.array([[_covariance(a, b) for b in others] for a in some])
+
+    def _likelihood(self) -> float:
+        if not self._places:
+            return 0.0
+        _, determinant = np.linalg.slogdet(self._observed)
+        return float(-0.5 * (self._residuals @ self._inverse @ self._residuals + determinant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +104,7 @@ class Candidate:
     Attributes:
         value: predicted, more is better, above 0; corrected by `mean` and uncertain by `deviation`, see `Correction.at`.
         measured: it needs no more measuring.
+        keeps: the chance that it keeps the latency budget.
     """
 
     name: object
@@ -85,6 +112,7 @@ class Candidate:
     mean: float
     deviation: float
     measured: bool = False
+    keeps: float = 1.0
 
     @property
     def log(self) -> float:
@@ -93,12 +121,12 @@ class Candidate:
 
 
 def chance_to_beat(candidate: Candidate, leader: Candidate, margin: float) -> float:
-    """The probability that a candidate is better than the leader by more than `margin`, relative."""
+    """The probability that a candidate is better than the leader by more than `margin`, relative, and keeps the budget."""
     ahead = candidate.log - leader.log - math.log1p(margin)
     deviation = math.hypot(candidate.deviation, leader.deviation)
     if deviation <= 0:
-        return 1.0 if ahead > 0 else 0.0
-    return 0.5 * math.erfc(-ahead / deviation / math.sqrt(2))
+        return candidate.keeps if ahead > 0 else 0.0
+    return candidate.keeps * 0.5 * math.erfc(-ahead / deviation / math.sqrt(2))
 
 
 def most_promising(candidates: Iterable[Candidate], leader: Candidate, margin: float) -> tuple[Candidate | None, float]:
@@ -115,7 +143,7 @@ def _covariance(a: Place, b: Place) -> float:
     distance += (math.log2(max(1.0, a.outstanding) / max(1.0, b.outstanding))) ** 2
     return (
         _BIAS**2
-        + _BY_INSTANCES**2 * (a.instances == b.instances)
+        + _BY_GROUP**2 * (a.group == b.group)
         + _BY_LOAD**2 * (a.is_open == b.is_open)
         + _LOCAL**2 * math.exp(-0.5 * distance / _REACH**2)
     )
