@@ -18,7 +18,7 @@ from analysis_runs import write_fixed_model
 from python_models import write_python_model
 from repositories import write_model
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.guard import Accuracy, GuardOptions, Tolerance, check
+from tcli_analyzer.guard import Accuracy, Guard, GuardOptions, Tolerance, check
 from tcli_analyzer.inputs import RandomSource, Source
 from tcli_analyzer.subject import examine, find_model
 from tcli_analyzer.target import EngineTarget
@@ -247,3 +247,54 @@ def test_decoupled_models_are_not_compared(tmp_path):
     (found,) = checked(tmp_path, [models.current(models.complete_config(tmp_path))]).values()
     assert found.verdict == "unchecked"
     assert "decoupled" in found.reason
+
+
+def test_leaders_are_asked_for_as_they_are_found(tmp_path):
+    """The original is asked once, and what a larger batch has shown holds for smaller ones."""
+    graphs.write(tmp_path, "m", models.scaled, models.config_for())
+    config = models.complete_config(tmp_path)
+    told: list[str] = []
+    options = GuardOptions(seconds=5)
+    source = models.rows_of(8, 4)
+    places = {False: tmp_path}
+    guard = Guard(places, "m", models.current(config), source, threading.Event(), options, told.append)
+    two = models.varied(config, 2)
+    assert guard.check([]) == {}
+    assert not told
+    assert guard.check([two])[two].batches == (2,)
+    for size, batches in ((8, (2, 3, 8)), (4, (2, 3)), (1, ())):
+        for instances in (1, 2):
+            variant = models.varied(config, size, instances)
+            (found,) = guard.check([variant]).values()
+            assert (found.verdict, found.batches) == ("ok", batches)
+    assert told == [
+        "asking the model as it is for the right answers ...",
+        "comparing the answers of batch 2, 1 instances ...",
+        "comparing the answers of batch 8, 1 instances ...",
+    ]
+
+
+def test_one_random_output_of_two(tmp_path):
+    """What can be compared is: a wrong answer is one, whatever else is random."""
+    code = """
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(pb_utils.get_input_tensor_by_name(request, "x").as_numpy()) for request in requests]
+
+    def answer(self, x):
+        noise = np.random.rand(*x.shape).astype(np.float32)
+        return pb_utils.InferenceResponse([pb_utils.Tensor("y", FACTOR * x), pb_utils.Tensor("z", noise)])
+"""
+    config = row_models.python_config('output { name: "z" data_type: TYPE_FP32 dims: [ 4 ] }')
+    for place, factor in (("own", 1), ("wrong", 2)):
+        write_python_model(tmp_path / place, "m", code.replace("FACTOR", f"np.float32({factor})"), config)
+    own = models.complete_config(tmp_path / "own")
+    variants = [models.varied(own, 8), models.varied(own, 8, rewritten=True)]
+    same, other = (
+        checked(tmp_path / "own", [one], models.rows_of(8, 4), tmp_path / "wrong")[one.label] for one in variants
+    )
+    assert same.verdict == "unchecked"
+    assert "output 'z' differs by" in same.reason
+    assert [one.name for one in same.outputs] == ["y"]
+    assert other.verdict == "wrong"
+    assert other.reason.startswith("output 'y' differs from the original's by 100 % of the largest value")

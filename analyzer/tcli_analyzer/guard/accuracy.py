@@ -44,6 +44,8 @@ class OutputAccuracy:
     """One output, over all items and ways.
 
     Attributes:
+        numeric: real numbers, or whole ones of 8 and 16 bits, which may be rounded real ones. What else there is (numbers of
+            classes, masks, strings) is the same or is not: `equal` says how much.
         relative: the largest relative difference, see `Largest.relative`; 0 if all are equal.
         absolute: the largest absolute one, which may be at another place.
         allowed: the most that `relative` may be for real numbers.
@@ -55,6 +57,7 @@ class OutputAccuracy:
     """
 
     name: str
+    numeric: bool
     relative: float
     absolute: float
     allowed: float
@@ -96,13 +99,18 @@ class Accuracy:
 
     @property
     def relative(self) -> float:
-        """The largest relative difference of all outputs."""
-        return max((one.relative for one in self.outputs), default=0.0)
+        """The largest relative difference of all outputs that are numeric."""
+        return max((one.relative for one in self.outputs if one.numeric), default=0.0)
 
     @property
     def absolute(self) -> float:
-        """The largest absolute difference of all outputs; nan is left out."""
-        return max((one.absolute for one in self.outputs if not math.isnan(one.absolute)), default=0.0)
+        """The largest absolute difference of those."""
+        return max((one.absolute for one in self.outputs if one.numeric), default=0.0)
+
+    @property
+    def equal(self) -> float:
+        """The smallest share of equal elements of the outputs that are not; 1 without any."""
+        return min((one.equal for one in self.outputs if not one.numeric), default=1.0)
 
     @property
     def top1(self) -> Agreement | None:
@@ -115,14 +123,14 @@ class Accuracy:
         """The verdict, for people."""
         if self.verdict != "ok":
             return self.reason
-        close = (
-            f"largest difference {share(self.relative)} of the largest value"
-            if self.relative
-            else "the same to the last bit"
-        )
         batches = f", alone and in batches of {', '.join(map(str, self.batches))}" if self.batches else ""
-        top1 = f", same class for {self.top1.text}" if self.top1 is not None else ""
-        return f"{self.items} inputs{batches}: {close}{top1}"
+        found = [f"largest difference {share(self.relative)} of the largest value"] if self.relative else []
+        if self.equal < 1:
+            found.append(f"{100 * self.equal:.4g} % of the whole numbers and strings equal")
+        if self.top1 is not None:
+            found.append(f"same class for {self.top1.text}")
+        same = not self.relative and self.equal == 1
+        return f"{self.items} inputs{batches}: {', '.join(['the same to the last bit', *found] if same else found)}"
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON document; what is not finite is None."""
@@ -148,6 +156,7 @@ def share(part: float) -> str:
 def _output_json(one: OutputAccuracy) -> dict[str, Any]:
     worst, top1 = one.worst, one.top1
     return {
+        "numeric": one.numeric,
         "largest_relative": _finite(one.relative),
         "largest_absolute": _finite(one.absolute),
         "allowed_relative": _finite(one.allowed),

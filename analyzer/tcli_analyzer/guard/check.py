@@ -1,8 +1,8 @@
-"""Checks variants, those that compute alike together."""
+"""Checks variants, those that compute alike by one run."""
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,112 @@ class GuardOptions:
     memory: int | None = None
 
 
+class Guard:
+    """Compares variants of one model with the original, which is asked once, one item at a time, when it is first needed.
+
+    Processes: one for the original, and one for each group of variants that differ in nothing but batches, delays and instances.
+    What holds for batches of 8 holds for those of 4, so the largest of a group come first, and smaller ones are tried by
+    themselves only if those fail. What is known is not tried again, so leaders may be asked for as they are found.
+
+    Args:
+        repositories: of the model as it is (False) and of the rewritten model (True), as `LocalBench` takes them.
+        original: the owner's configuration. It may be among the variants: then it is asked whether its batches are right.
+        source: of the inputs, `GuardOptions.items` of them or more if it has as many.
+        stop: set it, from any thread, to give up.
+        told: what goes on, for people.
+    """
+
+    def __init__(
+        self,
+        repositories: Mapping[bool, Path],
+        model: str,
+        original: Configuration,
+        source: Source,
+        stop: threading.Event,
+        options: GuardOptions | None = None,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._repositories = repositories
+        self._model = model
+        self._owners = original
+        self._source = source
+        self._stop = stop
+        self._options = options or GuardOptions()
+        self._told = told
+        self._original: Original | Failed | None = None
+        self._known: defaultdict[tuple[bool, bytes], list[tuple[int, Checked]]] = defaultdict(list)
+
+    def check(self, variants: Iterable[Configuration]) -> dict[Configuration, Accuracy]:
+        """What is found of each, in their order.
+
+        Raises:
+            Stopped: `stop` was set.
+        """
+        wanted = list(variants)
+        if self._original is None and wanted:
+            self._told("asking the model as it is for the right answers ...")
+            self._original = self._ask()
+        found = {one: self._accuracy(one) for one in sorted(wanted, key=lambda one: -one.config.max_batch_size)}
+        return {one: found[one] for one in wanted}
+
+    def _ask(self) -> Original | Failed:
+        options = self._options
+        place = self._place(self._owners)
+        job = AskOriginal(place, self._source, options.items, options.seconds, _MOST_BYTES)
+        answer = run_apart(job, options.limit, self._stop, options.memory)
+        assert not isinstance(answer, Checked)
+        return answer
+
+    def _accuracy(self, variant: Configuration) -> Accuracy:
+        size = variant.config.max_batch_size
+        accuracy = self._checked(variant).accuracy
+        return replace(
+            accuracy,
+            batches=tuple(one for one in accuracy.batches if one <= size),
+            lower_precision=self._is_lower(variant),
+            changes=changes(self._owners.config, variant),
+        )
+
+    def _checked(self, variant: Configuration) -> Checked:
+        original = self._original
+        assert original is not None
+        if isinstance(original, Failed):
+            whose = "" if original.reason.startswith(("the original", "no inputs")) else "the original: "
+            return Checked(Accuracy("unchecked", f"{whose}{original.reason}"))
+        if set(original.restless) == set(original.answered[0][1]):
+            return Checked(Accuracy("unchecked", words_for_restless(original.restless)))
+        size = variant.config.max_batch_size
+        known = self._known[variant.rewritten_model, _computation(variant.config)]
+        for other, checked in known:
+            is_for_all = not checked.by_batches and (other > size or checked.accuracy.verdict != "ok")
+            if other == size or is_for_all:
+                return checked
+        self._told(f"comparing the answers of {variant.label} ...")
+        checked = self._run(variant, original)
+        known.append((size, checked))
+        return checked
+
+    def _run(self, variant: Configuration, original: Original) -> Checked:
+        options = self._options
+        largest = variant.config.max_batch_size
+        sizes = tuple(sorted({size for size in (*SIZES, largest) if min(SIZES) <= size <= largest}))
+        tolerance = options.lower_precision if self._is_lower(variant) else options.same_precision
+        job = CheckVariant(self._place(variant), original, sizes, options.seconds, tolerance)
+        answer = run_apart(job, options.limit, self._stop, options.memory)
+        if isinstance(answer, Failed):
+            return Checked(Accuracy("wrong" if answer.died else "unchecked", answer.reason), by_batches=answer.ended)
+        assert isinstance(answer, Checked)
+        return answer
+
+    def _is_lower(self, variant: Configuration) -> bool:
+        """Whether one of both may compute in less than FP32."""
+        return may_lower_precision(self._owners.config) or may_lower_precision(variant.config)
+
+    def _place(self, configuration: Configuration) -> Place:
+        folder = self._repositories[configuration.rewritten_model] / self._model
+        return Place(self._model, folder, configuration.config.SerializeToString())
+
+
 def check(
     repositories: Mapping[bool, Path],
     model: str,
@@ -55,45 +161,8 @@ def check(
     options: GuardOptions | None = None,
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[Configuration, Accuracy]:
-    """Compare each variant's answers with those of the original, which is asked once, one item at a time.
-
-    Processes: one for the original, and one for each group of variants that differ in nothing but batches, delays and instances;
-    the largest batches of a group are tried, and smaller ones by themselves only if those fail.
-
-    Args:
-        repositories: of the model as it is (False) and of the rewritten model (True), as `LocalBench` takes them.
-        original: the owner's configuration. It may be among the variants: then it is asked whether its batches are right.
-        source: of the inputs, `items` of them or more if it has as many.
-        stop: set it, from any thread, to give up.
-        told: which variants are next, for people.
-
-    Raises:
-        Stopped: `stop` was set.
-    """
-    guard = _Guard(repositories, model, original.config, stop, options or GuardOptions())
-    wanted = list(variants)
-    told("asking the model as it is for the right answers ...")
-    answers = guard.ask(original, source)
-    if isinstance(answers, Failed):
-        reason = (
-            answers.reason
-            if answers.reason.startswith(("the original", "no inputs"))
-            else f"the original: {answers.reason}"
-        )
-        return {one: Accuracy("unchecked", reason, changes=changes(original.config, one)) for one in wanted}
-    found: dict[Configuration, Accuracy] = {}
-    for group in _groups(wanted):
-        told(f"comparing answers: {', '.join(one.label for one in group)} ...")
-        found.update(guard.check(group, answers))
-    return {
-        one: replace(
-            found[one],
-            batches=tuple(size for size in found[one].batches if size <= one.config.max_batch_size),
-            lower_precision=guard.is_lower(one),
-            changes=changes(original.config, one),
-        )
-        for one in wanted
-    }
+    """Compare all variants at once; arguments and errors as those of `Guard`."""
+    return Guard(repositories, model, original, source, stop, options, told).check(variants)
 
 
 def changes(original: ModelConfig, variant: Configuration) -> bool:
@@ -106,73 +175,6 @@ def changes(original: ModelConfig, variant: Configuration) -> bool:
     return other.max_batch_size > max(1, own.max_batch_size) or (joins and not own.HasField("dynamic_batching"))
 
 
-class _Guard:
-    def __init__(
-        self,
-        repositories: Mapping[bool, Path],
-        model: str,
-        original: ModelConfig,
-        stop: threading.Event,
-        options: GuardOptions,
-    ) -> None:
-        self._repositories = repositories
-        self._model = model
-        self._stop = stop
-        self._options = options
-        self._is_lower = may_lower_precision(original)
-
-    def is_lower(self, variant: Configuration) -> bool:
-        """Whether one of both may compute in less than FP32."""
-        return self._is_lower or may_lower_precision(variant.config)
-
-    def ask(self, original: Configuration, source: Source) -> Original | Failed:
-        """The right answers."""
-        options = self._options
-        job = AskOriginal(self._place(original), source, options.items, options.seconds, _MOST_BYTES)
-        answer = run_apart(job, options.limit, self._stop, options.memory)
-        assert not isinstance(answer, Checked)
-        return answer
-
-    def check(self, group: Sequence[Configuration], original: Original) -> dict[Configuration, Accuracy]:
-        """Check variants that compute alike, the largest batches first."""
-        if set(original.restless) == set(original.answered[0][1]):
-            return dict.fromkeys(group, Accuracy("unchecked", words_for_restless(original.restless)))
-        found: dict[Configuration, Accuracy] = {}
-        left = list(group)
-        while left:
-            largest = left[0].config.max_batch_size
-            checked = self._checked(left[0], original)
-            is_for_all = not checked.by_batches or largest < min(SIZES)
-            done = [one for one in left if is_for_all or one.config.max_batch_size == largest]
-            found.update(dict.fromkeys(done, checked.accuracy))
-            left = [one for one in left if one not in done]
-        return found
-
-    def _checked(self, variant: Configuration, original: Original) -> Checked:
-        options = self._options
-        largest = variant.config.max_batch_size
-        sizes = tuple(sorted({size for size in (*SIZES, largest) if min(SIZES) <= size <= largest}))
-        tolerance = options.lower_precision if self.is_lower(variant) else options.same_precision
-        job = CheckVariant(self._place(variant), original, sizes, options.seconds, tolerance)
-        answer = run_apart(job, options.limit, self._stop, options.memory)
-        if isinstance(answer, Failed):
-            return Checked(Accuracy("wrong" if answer.died else "unchecked", answer.reason), by_batches=answer.ended)
-        assert isinstance(answer, Checked)
-        return answer
-
-    def _place(self, configuration: Configuration) -> Place:
-        folder = self._repositories[configuration.rewritten_model] / self._model
-        return Place(self._model, folder, configuration.config.SerializeToString())
-
-
-def _groups(variants: Iterable[Configuration]) -> list[list[Configuration]]:
-    """Variants that compute alike, those with the largest batches first."""
-    groups: defaultdict[tuple[bool, bytes], list[Configuration]] = defaultdict(list)
-    for variant in variants:
-        groups[variant.rewritten_model, _computation(variant.config)].append(variant)
-    return [sorted(group, key=lambda one: -one.config.max_batch_size) for group in groups.values()]
-
-
 def _computation(config: ModelConfig) -> bytes:
     """What of a configuration decides what is computed: not how many are in a batch, nor who waits where."""
     same = ModelConfig()
@@ -183,4 +185,4 @@ def _computation(config: ModelConfig) -> bytes:
     for group in same.instance_group:
         group.count = 1
         group.name = ""
-    return same.SerializeToString(deterministic=True)
+    return bytes(same.SerializeToString(deterministic=True))

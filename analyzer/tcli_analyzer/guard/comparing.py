@@ -1,5 +1,6 @@
 """Collects the answers of a variant and says how they differ from the original's."""
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from tcli_server.trial.rounding import difference, is_off_by_one, is_real, large
 
 ALONE = "alone"
 
-_SCORES = re.compile(r"prob|score|logit|softmax|class|label", re.IGNORECASE)
+_SCORES = re.compile(r"prob|score|logit|softmax", re.IGNORECASE)
 _SUM_TOLERANCE = 1e-2
 
 
@@ -23,10 +24,12 @@ class Found:
 
     Attributes:
         relative: the largest relative difference of items alone (True) and in batches (False).
+        numeric: see `OutputAccuracy.numeric`.
         same_class: item -> whether all answers have its largest score at the original's place; empty without scores.
         off_by_one: whether whole numbers are nowhere more than one apart.
     """
 
+    numeric: bool = True
     relative: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
     absolute: float = 0.0
     worst: Largest | None = None
@@ -41,9 +44,17 @@ class Found:
         """For the report."""
         agreement = Agreement(sum(self.same_class.values()), len(self.same_class)) if self.same_class else None
         equal = self.equal / self.elements if self.elements else 1.0
-        relative = max(self.relative.values())
         return OutputAccuracy(
-            name, relative, self.absolute, allowed, self.worst, equal, len(self.other_shapes), self.shapes, agreement
+            name,
+            self.numeric,
+            max(self.relative.values()),
+            self.absolute,
+            allowed,
+            self.worst,
+            equal,
+            len(self.other_shapes),
+            self.shapes,
+            agreement,
         )
 
 
@@ -58,7 +69,7 @@ class Comparison:
 
     def __init__(self, expected: Sequence[Item], labelled: Collection[str], ignored: Collection[str]) -> None:
         self._expected = expected
-        self.found = {name: Found() for name in expected[0] if name not in ignored}
+        self.found = {name: Found(_is_numeric(array)) for name, array in expected[0].items() if name not in ignored}
         self._scale = {name: max(largest(one[name]) for one in expected) for name in self.found}
         self._classes = {name for name in self.found if _names_classes(name, [e[name] for e in expected], labelled)}
 
@@ -89,7 +100,7 @@ class Comparison:
             return
         relative, absolute = _differences(got, wanted, self._scale[name])
         found.off_by_one = found.off_by_one and is_off_by_one(got, wanted)
-        found.absolute = max(found.absolute, absolute)
+        found.absolute = absolute if math.isnan(absolute) else max(found.absolute, absolute)
         found.relative[way == ALONE] = max(found.relative[way == ALONE], relative)
         if found.worst is None or relative > found.worst.relative:
             place = place_of_largest(got, wanted)
@@ -128,6 +139,10 @@ def _are_probabilities(answer: np.ndarray) -> bool:
     return bool((values >= 0).all()) and abs(float(values.sum()) - 1) < _SUM_TOLERANCE
 
 
+def _is_numeric(array: np.ndarray) -> bool:
+    return is_real(array.dtype) or (array.dtype.kind in "iu" and array.dtype.itemsize <= 2)
+
+
 def _place(answer: np.ndarray) -> int:
     """Which class it is."""
     return int(np.argmax(answer.astype(np.float64))) if is_real(answer.dtype) else int(answer.item())
@@ -145,7 +160,7 @@ def _differences(got: np.ndarray, wanted: np.ndarray, scale: float) -> tuple[flo
     if got.dtype.kind in "iu":
         apart = float(np.abs(got.astype(np.float64) - wanted.astype(np.float64)).max())
         top = float(np.abs(wanted.astype(np.float64)).max())
-        return (apart / (top or 1.0) if got.dtype.itemsize <= 2 else 1.0), apart
+        return (apart / (top or 1.0) if _is_numeric(got) else 1.0), apart
     relative = difference(got, wanted, scale)
     if not is_real(got.dtype):
         return relative, float("nan")

@@ -24,7 +24,6 @@ class Limits:
         self._tolerance = tolerance
         self._count = len(expected)
         self._real = {name: is_real(array.dtype) for name, array in expected[0].items()}
-        self._small = {name: _is_small(array.dtype) for name, array in expected[0].items()}
         self.allowed = {name: self._allowed([one[name] for one in expected]) for name in expected[0]}
 
     def judge(self, found: Mapping[str, Found]) -> tuple[Outcome, str]:
@@ -76,7 +75,7 @@ class Limits:
     def _is_whole_enough(self, name: str, found: Found) -> bool:
         if not found.elements or found.equal >= self._tolerance.whole * found.elements:
             return True
-        if not self._small[name]:
+        if not found.numeric:
             return False
         return found.off_by_one or max(found.relative.values()) <= (self._tolerance.relative or 0.0)
 
@@ -93,8 +92,3 @@ class Limits:
                 "unchecked",
                 f"{text}, which leaves open whether it is {100 * least:g} % of all: give more inputs, {more}",
             )
-
-
-def _is_small(dtype: np.dtype) -> bool:
-    """Whole numbers of 8 and 16 bits may be real ones that were rounded."""
-    return dtype.kind in "iu" and dtype.itemsize <= 2

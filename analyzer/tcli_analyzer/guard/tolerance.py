@@ -72,7 +72,7 @@ def may_lower_precision(config: ModelConfig) -> bool:
         return True
     hint = parameters.get("INFERENCE_PRECISION_HINT", "")
     if config.backend == "openvino" and not hint:  # its own choice is BF16 where the processor has it
-        return parameters.get("EXECUTION_MODE_HINT", "") != "accuracy"
+        return str(parameters.get("EXECUTION_MODE_HINT", "")) != "accuracy"
     if hint not in _FULL or any(group.kind == ModelInstanceGroup.KIND_GPU for group in config.instance_group):
         return True
     accelerators = config.optimization.execution_accelerators
