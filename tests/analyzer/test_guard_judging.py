@@ -6,8 +6,10 @@ import pytest
 import scipy.stats
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Agreement, OutputAccuracy, Tolerance
 from tcli_analyzer.guard.agreement import least_count
+from tcli_analyzer.guard.check import changes
 from tcli_analyzer.guard.comparing import ALONE, Comparison, aligned, fitted
 from tcli_analyzer.guard.judging import Limits
 from tcli_analyzer.guard.tolerance import may_lower_precision
@@ -225,3 +227,48 @@ def test_accelerators_may(name: str, parameters: dict[str, str], lower: bool):
     config = ModelConfig(backend="onnxruntime")
     config.optimization.execution_accelerators.cpu_execution_accelerator.add(name=name, parameters=parameters)
     assert may_lower_precision(config) is lower
+
+
+def test_what_can_change_numbers():
+    """Instances, threads and delays cannot, nor can smaller batches."""
+    own = ModelConfig(backend="onnxruntime", max_batch_size=4)
+    own.dynamic_batching.SetInParent()
+    own.instance_group.add(count=1)
+
+    def variant(rewritten: bool = False, **fields: object) -> Configuration:
+        config = ModelConfig()
+        config.CopyFrom(own)
+        config.MergeFrom(ModelConfig(**fields))
+        return Configuration("x", config.max_batch_size, 1, config, rewritten_model=rewritten)
+
+    several = variant()
+    several.config.instance_group[0].count = 3
+    several.config.dynamic_batching.max_queue_delay_microseconds = 500
+    several.config.parameters["intra_op_thread_count"].string_value = "2"
+    assert not changes(own, several)
+    assert not changes(own, variant(max_batch_size=2))
+    assert changes(own, variant(max_batch_size=8))
+    assert changes(own, variant(backend="openvino"))
+    assert changes(own, variant(rewritten=True))
+    precise = variant()
+    precise.config.parameters["INFERENCE_PRECISION_HINT"].string_value = "bf16"
+    assert changes(own, precise)
+    own.ClearField("dynamic_batching")  # then only what a client has joined itself is a batch
+    joins = variant()
+    assert not changes(own, joins)
+    joins.config.dynamic_batching.SetInParent()
+    assert changes(own, joins)
+
+
+def test_what_the_figures_do_not_say_is_noted():
+    """One class for all inputs, and rounding that only models of a lower precision have."""
+    wanted = [np.array([1, 0.1 * place], np.float32) for place in range(8)]
+    expected = [{"scores": array} for array in wanted]
+    comparison = Comparison(expected, set(), set())
+    comparison.add(ALONE, range(8), expected)
+    comparison.add("in a batch of 2", [0], [{"scores": wanted[0] * np.float32(1.01)}])
+    rounding, one_class = Limits(ROUNDING, expected).notes(comparison.found)
+    assert rounding.startswith("output 'scores' differs by 1 % of the largest value in batches")
+    assert one_class.startswith("the original names one class for all 8 inputs by output 'scores'")
+    (only,) = Limits(Tolerance(relative=0.1), expected).notes(comparison.found)
+    assert only == one_class

@@ -14,7 +14,6 @@ import guarded_models as models
 import onnx_models
 from repositories import write_model
 from tcli_analyzer.guard import Accuracy, GuardOptions, check
-from tcli_analyzer.guard.check import ITEMS
 from tcli_analyzer.inputs import RandomSource, Source
 from tcli_analyzer.measuring.visit import Stopped
 from waiting import until
@@ -65,7 +64,7 @@ def test_a_variant_that_dies(repository):
     """Smaller batches are tried by themselves then."""
 
     def told(text: str) -> None:
-        if text.startswith("comparing"):
+        if text == "comparing the answers of current ...":
             kill_the_next()
 
     largest, smaller = checked(repository, told=told)
@@ -119,6 +118,13 @@ def test_inputs_that_cannot_be_made(repository):
 def test_it_costs_what_it_may(tmp_path):
     """Of a slow model two items at least, and no more than time allows."""
     write_model(tmp_path, "m", onnx_models.slow_identity(rounds=40), 'backend: "onnxruntime" max_batch_size: 8')
-    source = RandomSource({"INPUT0": (4,)}, count=ITEMS)
+    source = RandomSource({"INPUT0": (4,)})
     found = checked(tmp_path, source, seconds=0.001)
     assert {one.items for one in found} == {2}
+
+
+def test_large_inputs_are_few(tmp_path):
+    """And all are gone with the process: 32 MiB each, 64 MiB at most."""
+    write_model(tmp_path, "m", onnx_models.identity(shape=("N", "M")), 'backend: "onnxruntime" max_batch_size: 8')
+    found = checked(tmp_path, RandomSource({"INPUT0": (8 << 20,)}))
+    assert {(one.verdict, one.items) for one in found} == {("ok", 2)}

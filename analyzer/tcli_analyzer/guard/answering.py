@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.guard.accuracy import share
 from tcli_analyzer.guard.jobs import AskOriginal, Failed, Original
+from tcli_analyzer.inputs import RandomSource, Source
 from tcli_server.proof.opening import OpenedModel
 from tcli_server.trial import Item, RunError
 from tcli_server.trial.judging import Judge
@@ -20,7 +24,7 @@ def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], No
     end = time.monotonic() + job.seconds
     tell("making inputs")
     try:
-        requests = job.source.make(opened.config, 1)[: job.items]
+        requests = _sized(job, opened.config).make(opened.config, 1)[: job.items]
     except Exception as error:  # a source reads what a user gave
         return Failed(f"no inputs could be made: {error}")
     batches = opened.spec.max_batch_size > 0
@@ -43,7 +47,7 @@ def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], No
     if not answered:
         many = f"none of {len(items)} inputs" if items else "nothing, as there are no inputs"
         return Failed(
-            f"the original answers {many}: {refusal}; fix: give inputs that it takes"
+            f"the original answers {many}: {refusal}; fix: give its real shape by --shape, or real inputs"
             if refusal
             else f"the original answers {many}"
         )
@@ -54,6 +58,15 @@ def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], No
     except RunError as error:
         return Failed(f"the original does not answer an input every time: {error}")
     return Original(answered, labelled, restless, refused, refusal)
+
+
+def _sized(job: AskOriginal, config: ModelConfig) -> Source:
+    """The source; of random inputs, which there may be any number of, as many as are wanted and bearable."""
+    if not isinstance(job.source, RandomSource):
+        return job.source
+    (one,) = replace(job.source, count=1).make(config, 1)
+    bearable = job.most_bytes // max(1, sum(array.nbytes for array in one.values()))
+    return replace(job.source, count=max(_FEWEST, min(job.items, bearable)))
 
 
 def _restless(opened: OpenedModel, answered: Sequence[tuple[Item, Item]]) -> dict[str, str]:

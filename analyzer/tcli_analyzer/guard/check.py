@@ -1,5 +1,6 @@
 """Checks variants, those that compute alike by one run."""
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,8 @@ ITEMS = 64
 """Inputs that are worth having: with fewer than 35 no interval of the agreement reaches 90 %."""
 
 _MOST_BYTES = 64 << 20
+_THREADS = re.compile(r"thread|num_streams|spin", re.IGNORECASE)
+"""Parameters, of any backend, that say how many threads compute, and nothing of what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +169,21 @@ def check(
 
 
 def changes(original: ModelConfig, variant: Configuration) -> bool:
-    """Whether a variant's numbers can be others than those that the owner's configuration gives: all that is not the same
-    computation in batches no larger."""
+    """Whether a variant's numbers can be others than those that the owner's configuration gives, by more than the order in which
+    threads add up: all that is not the same computation in batches no larger."""
     own, other = original, variant.config
-    if variant.rewritten_model or _computation(own) != _computation(other):
+    if variant.rewritten_model or _computation(own, threads=False) != _computation(other, threads=False):
         return True
     joins = other.max_batch_size > 1 and other.HasField("dynamic_batching")
     return other.max_batch_size > max(1, own.max_batch_size) or (joins and not own.HasField("dynamic_batching"))
 
 
-def _computation(config: ModelConfig) -> bytes:
-    """What of a configuration decides what is computed: not how many are in a batch, nor who waits where."""
+def _computation(config: ModelConfig, threads: bool = True) -> bytes:
+    """What of a configuration decides what is computed: not how many are in a batch, nor who waits where.
+
+    Args:
+        threads: how many there are of them counts, too.
+    """
     same = ModelConfig()
     same.CopyFrom(config)
     same.max_batch_size = min(config.max_batch_size, 1)  # with 0 the dimensions are others
@@ -185,4 +192,6 @@ def _computation(config: ModelConfig) -> bytes:
     for group in same.instance_group:
         group.count = 1
         group.name = ""
+    for key in [] if threads else [key for key in same.parameters if _THREADS.search(key)]:
+        del same.parameters[key]
     return bytes(same.SerializeToString(deterministic=True))

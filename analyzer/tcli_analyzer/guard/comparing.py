@@ -26,6 +26,7 @@ class Found:
         relative: the largest relative difference of items alone (True) and in batches (False).
         numeric: see `OutputAccuracy.numeric`.
         same_class: item -> whether all answers have its largest score at the original's place; empty without scores.
+        classes: those that the original names.
         off_by_one: whether whole numbers are nowhere more than one apart.
     """
 
@@ -38,6 +39,7 @@ class Found:
     other_shapes: set[int] = field(default_factory=set)
     shapes: str = ""
     same_class: dict[int, bool] = field(default_factory=dict)
+    classes: set[int] = field(default_factory=set)
     off_by_one: bool = True
 
     def accuracy(self, name: str, allowed: float) -> OutputAccuracy:
@@ -95,7 +97,9 @@ class Comparison:
         found.elements += same.size
         found.equal += int(same.sum())
         if name in self._classes and got.size:
-            found.same_class[item] = found.same_class.get(item, True) and _place(got) == _place(wanted)
+            wanted_class = _place(wanted)
+            found.classes.add(wanted_class)
+            found.same_class[item] = found.same_class.get(item, True) and _place(got) == wanted_class
         if same.all():
             return
         relative, absolute = _differences(got, wanted, self._scale[name])

@@ -36,14 +36,21 @@ class Limits:
                 unchecked = unchecked or reason
         return ("unchecked", unchecked) if unchecked else ("ok", "")
 
-    def notes(self, found: Mapping[str, Found]) -> tuple[str, ...]:
-        """What is over the limit in batches, and was taken for rounding all the same."""
-        return tuple(
-            f"output '{name}' differs by {share(one.relative[False])} of the largest value in batches, as models do that "
-            "compute in less than FP32; the other items of a batch have no part in it"
-            for name, one in found.items()
-            if self._real[name] and self._tolerance.relative is None and one.relative[False] > self.allowed[name]
-        )
+    def notes(self, found: Mapping[str, Found]) -> Iterator[str]:
+        """What a reader of the figures should know: what is over the limit in batches, and was taken for rounding all the same,
+        and agreement that says little."""
+        for name, one in found.items():
+            over = one.relative[False] > self.allowed[name]
+            if self._real[name] and self._tolerance.relative is None and over:
+                yield (
+                    f"output '{name}' differs by {share(one.relative[False])} of the largest value in batches, as models do "
+                    "that compute in less than FP32; the other items of a batch have no part in it"
+                )
+            if len(one.classes) == 1 and len(one.same_class) > 1:
+                yield (
+                    f"the original names one class for all {len(one.same_class)} inputs by output '{name}', so that the "
+                    "same classes say little: real inputs (--input) say more"
+                )
 
     def _allowed(self, answers: Sequence[np.ndarray]) -> float:
         given = self._tolerance.relative
@@ -66,13 +73,13 @@ class Limits:
                 what = "rounding explains" if limits.relative is None else "the tolerance is"
                 difference = f"{share(relative)} of the largest value, {what} {share(self.allowed[name])}"
                 yield "wrong", f"output '{name}' differs from the original's by {difference}{where}"
-        elif not self._is_whole_enough(name, found):
+        elif not self._is_whole_enough(found):
             equal = f"{100 * found.equal / found.elements:.4g} % of {found.elements:,} elements are the original's"
             yield "wrong", f"output '{name}': {equal}, expected {100 * limits.whole:g} %{where}"
         if found.same_class and limits.agreement:
             yield from self._doubts(name, Agreement(sum(found.same_class.values()), len(found.same_class)))
 
-    def _is_whole_enough(self, name: str, found: Found) -> bool:
+    def _is_whole_enough(self, found: Found) -> bool:
         if not found.elements or found.equal >= self._tolerance.whole * found.elements:
             return True
         if not found.numeric:
