@@ -152,8 +152,12 @@ def test_other_shapes_are_counted_by_items():
     got[7] = np.ones(6, np.float32)
     outcome, reason, found = judged(wanted, got)
     assert outcome == "wrong"
-    assert "for 1 of 20 items: item 7 alone gives float32 [6], the original float32 [5]" in reason
+    assert "for 1 of 20 items: item 7 alone gives 6 rows, the original 5" in reason
     assert found.other_shapes == 1
+    assert found.shapes == "item 7 alone gives 6 rows, the original 5"
+    assert judged(wanted, [np.ones((1, 5), np.float32)] * 20)[2].shapes == (
+        "item 0 alone gives float32 [1, 5], the original float32 [5]"
+    )
     assert judged(wanted, got, Tolerance(other_shapes=0.05))[0] == "ok"
 
 
