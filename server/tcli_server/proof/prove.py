@@ -1,18 +1,16 @@
 """Loads a model as a server does, and tries its batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Host
-from tcli_server.errors import InternalError, ServerError
-from tcli_server.models.draft import BackendConfig, Draft
-from tcli_server.proof.runner import ModelRunner
+from tcli_server.errors import ServerError
+from tcli_server.models.draft import BackendConfig
+from tcli_server.proof.opening import OpenedModel, opened_model
 from tcli_server.repository import ModelFolder
-from tcli_server.spec import ModelSpec, read_spec, scalars
 from tcli_server.trial import TrialInput, Verdict, smallest_shapes, try_batches
 from tcli_server.trial.runs import Together
 from tcli_server.trial.verdict import unchecked
@@ -52,13 +50,13 @@ def prove_batching(
     """
     folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
     try:
-        with _opened(folder, version, config, settings, host) as opened:
+        with opened_model(folder, version, config, settings, host) as opened:
             if isinstance(opened, Verdict):
                 return opened
             verdict = _tried(opened, shapes or {}, sizes, seconds)
             if verdict.outcome != "wrong":
                 return verdict
-            part = _mixing_part(opened, verdict)
+            part = opened.mixing_part(verdict)
             return replace(verdict, reason=f"{verdict.reason}: {part}") if part else verdict
     except ServerError as error:
         return unchecked(f"it does not load: {error}")
@@ -74,7 +72,7 @@ def find_shapes(
     """
     folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
     try:
-        with _opened(folder, None, None, None, host, batches=False) as opened:
+        with opened_model(folder, None, None, None, host, batches=False) as opened:
             if isinstance(opened, Verdict):
                 return None
             inputs = _shaped(opened.runner.inputs, shapes or {})
@@ -83,82 +81,13 @@ def find_shapes(
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A model that runs."""
-
-    draft: Draft
-    file: Path
-    config: ModelConfig
-    spec: ModelSpec
-    runner: ModelRunner
-
-
-@contextmanager
-def _opened(
-    folder: ModelFolder,
-    version: int | None,
-    config: ModelConfig | None,
-    settings: BackendConfig | None,
-    host: Host | None,
-    batches: bool = True,
-) -> "Iterator[_Opened | Verdict]":
-    """Open an instance; a verdict instead where no batch of it can be compared.
-
-    Raises:
-        ServerError: it does not load.
-    """
-    draft = Draft(folder, config, settings=settings, host=host)
-    draft.verify()
-    if draft.problems:
-        yield unchecked(f"it does not load: {draft.problems[0]}")
-        return
-    if draft.is_ensemble:
-        yield unchecked("an ensemble forms no batches: each of its steps is checked by itself")
-        return
-    number = draft.versions[-1] if version is None else version
-    file = draft.model_file(number)
-    try:
-        instance, complete = draft.open(number, draft.placements[0])
-    except ServerError:
-        raise
-    except Exception as error:  # as in loading: a backend may raise anything on a strange file
-        raise InternalError(f"{type(error).__name__}: {error}") from error
-    try:
-        spec = read_spec(complete, number, {}, scalars(instance.signature))
-        reason = _without_comparison(complete) if batches else ""
-        if reason:
-            yield unchecked(reason)
-            return
-        examples = draft.backend.examples(complete) if draft.backend is not None else {}
-        yield _Opened(draft, file, complete, spec, ModelRunner(complete, spec, folder.path, instance, examples))
-    finally:
-        instance.close()
-
-
-def _without_comparison(config: ModelConfig) -> str:
-    """Why a model has no batches that can be compared; empty where it has."""
-    if config.model_transaction_policy.decoupled:
-        return "it is decoupled: it answers each request as often as it likes"
-    if config.sequence_batching.iterative_sequence:
-        return "its sequences are iterative: it asks for its requests again"
-    return ""
-
-
-def _tried(opened: _Opened, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int], seconds: float) -> Verdict:
+def _tried(opened: OpenedModel, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int], seconds: float) -> Verdict:
     limit = opened.spec.max_batch_size
     fitting = [size for size in sizes if size <= limit] or ([limit] if limit > 1 else [])
     if not fitting:
         return Verdict("ok", f"max_batch_size is {limit}: no two items share a batch")
     ways: Mapping[str, Together] = opened.runner.ways
     return try_batches(_shaped(opened.runner.inputs, shapes), opened.runner.alone, ways, fitting, seconds)
-
-
-def _mixing_part(opened: _Opened, verdict: Verdict) -> str:
-    if opened.draft.backend is None or not verdict.shapes:
-        return ""
-    shapes = {name: opened.spec.inputs[name].to_backend(shape) for name, shape in verdict.shapes}
-    return opened.draft.backend.mixing_part(opened.file, shapes)
 
 
 def _shaped(inputs: Sequence[TrialInput], shapes: Mapping[str, Sequence[int]]) -> list[TrialInput]:

@@ -78,6 +78,28 @@ def try_batches(
     return verdict
 
 
+def try_items(
+    answered: Sequence[tuple[Item, Item]],
+    alone: Alone,
+    together: Mapping[str, Together],
+    sizes: Sequence[int],
+    seconds: float = float("inf"),
+) -> Verdict:
+    """As `try_batches`, with items that somebody has.
+
+    Args:
+        answered: two or more items, all of one shape if only those share a batch, each with what it gave alone just now.
+    """
+    started = time.monotonic()
+    alone(answered[0][0])
+    took = time.monotonic() - started
+    fitting = tuple(size for size in sizes if size <= len(answered)) or (2,)
+    verdict = _Trial(alone, together, answered, took, started + seconds).judge(fitting)
+    if verdict.outcome == "ok" and not _tell_items_apart([answer for _, answer in answered]):
+        return unchecked("the answers to different inputs are the same, so batches cannot be checked")
+    return verdict
+
+
 def smallest_shapes(inputs: Sequence[TrialInput], alone: Alone, batch: bool) -> Shapes | None:
     """The shapes with every -1 replaced by the smallest of some usual sizes with which an item runs; None without one.
 

@@ -7,7 +7,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tcli_server.trial import Item, LostBatchError, RunError, TrialInput, Verdict, smallest_shapes, try_batches
+from tcli_server.trial import (
+    Item,
+    LostBatchError,
+    RunError,
+    TrialInput,
+    Verdict,
+    smallest_shapes,
+    try_batches,
+    try_items,
+)
 
 Rows = Callable[[np.ndarray], np.ndarray]
 X = TrialInput("x", "FP32", (16,))
@@ -283,3 +292,25 @@ def test_enormous_items_are_not_made():
     verdict = tried(np.tanh, TrialInput("x", "FP32", (1 << 30,)))
     assert verdict.outcome == "unchecked"
     assert "too large" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "outcome", "sizes"),
+    [
+        (np.tanh, 9, "ok", (2, 3, 8)),
+        (np.tanh, 3, "ok", (2, 3)),
+        (np.tanh, 2, "ok", (2,)),
+        (mixed(0.3), 9, "wrong", ()),
+        (mixed(0.3), 2, "wrong", ()),
+        (lambda x: 0 * x, 9, "unchecked", ()),
+    ],
+)
+def test_items_that_somebody_has(rows: Rows, count: int, outcome: str, sizes: tuple[int, ...]):
+    def together(items: Sequence[Item]) -> list[Item]:
+        return [{"y": np.asarray(row)} for row in rows(np.stack([item["x"] for item in items]))]
+
+    random = np.random.default_rng(1)
+    items = [{"x": random.standard_normal(16).astype(np.float32)} for _ in range(count)]
+    answered = [(item, together([item])[0]) for item in items]
+    verdict = try_items(answered, lambda item: together([item])[0], {"": together}, (2, 3, 8))
+    assert (verdict.outcome, verdict.sizes) == (outcome, sizes)
