@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from itertools import count
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,9 @@ DRAIN_SECONDS = 120.0
 class ClosedLoop:
     """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
 
+    Args:
+        most: the load ends by itself after so many requests; 0 for no limit.
+
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
@@ -25,12 +29,13 @@ class ClosedLoop:
 
     overloaded = False
 
-    def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int) -> None:
+    def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int, most: int = 0) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
+        self._turns = iter(range(most)) if most else count()
         self._stopping = False
         self._active = concurrency
         self._lock = threading.Lock()
@@ -46,6 +51,11 @@ class ClosedLoop:
     ) -> None:
         self._stopping = True
         self._drained.wait(DRAIN_SECONDS)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was sent and answered."""
+        return self._drained.is_set()
 
     def _caller_ended(self, error: ServerError | None) -> None:
         with self._lock:
@@ -68,6 +78,9 @@ class _Caller:
         self._sent = 0
 
     def send(self) -> None:
+        if next(self._load._turns, None) is None:
+            self._load._caller_ended(None)
+            return
         inputs = self._requests[self._next % len(self._requests)]
         self._next += 1
         self._sent = perf_counter_ns()
