@@ -74,6 +74,7 @@ def plan_of(
         OptionError: an option is wrong, or two of them contradict each other.
     """
     from tcli_analyzer.arrivals import Distribution
+    from tcli_analyzer.load import OpenLoad
     from tcli_analyzer.perf import loads
 
     given = [
@@ -92,7 +93,7 @@ def plan_of(
         if binary:
             raise OptionError("--binary-search needs a range of concurrencies or request rates")
         rate = len(gaps) / sum(gaps)
-        recorded = loads.OpenLoad(rate, gaps_seconds=gaps)
+        recorded = OpenLoad(rate, gaps_seconds=gaps)
         return Plan(
             loads.linear(loads.Range(1, 1, 1)), lambda _: recorded, f"Intervals: {len(gaps):,} recorded", True, 1
         )

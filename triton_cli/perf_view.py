@@ -88,6 +88,8 @@ class PerfView:
         _say("  Client:")
         _say(f"    Request count: {result.requests}")
         _say(f"    Throughput: {result.throughput:.6g} infer/sec")
+        if result.response_throughput:
+            _say(f"    Response throughput: {result.response_throughput:.6g} responses/sec")
         _parts(
             f"    Avg latency: {result.average_us:.0f} usec", [f"(standard deviation {result.deviation_us:.0f} usec)"]
         )

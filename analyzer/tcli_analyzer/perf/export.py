@@ -23,7 +23,7 @@ def write_export(file: TextIO, results: Sequence[Measured]) -> None:
 
 
 def _experiment(result: Measured) -> dict[str, Any]:
-    boundaries = []
+    boundaries: list[int] = []
     for each in result.windows:
         end = int(each.replies_ns[-1, 1])
         start = end - round(each.window.seconds * 1e9)

@@ -26,12 +26,14 @@ class PerfWindow:
         replies_ns: of each request when it was sent and when it was answered, in ns since the epoch; int64 [n, 2].
         service_ms: of each request from sending to answer; float64 [n].
         generator_cores: how many cores this process kept busy.
+        responses: of streaming, how many came.
     """
 
     window: Window
     replies_ns: np.ndarray = field(repr=False)
     service_ms: np.ndarray = field(repr=False)
     generator_cores: float
+    responses: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Measured:
     def throughput(self) -> float:
         """Inferences per second."""
         return self.merged.throughput
+
+    @property
+    def response_throughput(self) -> float:
+        """Of streaming, responses per second; 0 where a request has one answer."""
+        return sum(each.responses for each in self.windows) / self.merged.seconds
 
     @property
     def counters(self) -> Counters:

@@ -142,11 +142,16 @@ def _until_stable(
     with _running(target, requests, load, options) as running:
         watch = Watch(running, stop, metering.samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
-        watch.next_end(0, outstanding, _EVER_NS)  # connections are made, and what is made once is made
+        warm = False
         metering.begin()
         while len(found) < options.max_trials and not interrupted:
             first, start_ns = watch.position, watch.start_ns
             try:
+                if not warm:  # connections are made, and what is made once is made
+                    watch.next_end(0, outstanding, _EVER_NS)
+                    metering.begin()
+                    warm = True
+                    continue
                 last = _next_end(watch, options)
             except Stopped:
                 interrupted = True
@@ -280,7 +285,12 @@ class _Metering:
         """Whether the server has statistics."""
         return bool(getattr(self._target, "has_statistics", True))
 
+    @property
+    def _responses(self) -> int:
+        return int(getattr(self._target, "responses", 0))
+
     def begin(self) -> None:
+        self._answered = self._responses
         self._counters = self._target.counters()
         self._cpu_seconds, self._at = time.process_time(), time.perf_counter()
         if self._processor is not None:
@@ -290,6 +300,7 @@ class _Metering:
         """What happened since the last one."""
         processor = self._processor.take() if self._processor is not None else None
         before, self._counters = self._counters, self._target.counters()
+        answered, self._answered = self._answered, self._responses
         cpu_seconds, at = self._cpu_seconds, self._at
         self._cpu_seconds, self._at = time.process_time(), time.perf_counter()
         times = np.array(replies, np.int64)
@@ -310,4 +321,5 @@ class _Metering:
             np.column_stack([ended - times[:, 2], ended]),
             service_ms,
             (self._cpu_seconds - cpu_seconds) / (self._at - at),
+            self._answered - answered,
         )

@@ -50,12 +50,7 @@ class GrpcSender:
         self._parameters = wire.parameters
         self._metadata = tuple((name.lower(), value) for name, value in wire.headers.items()) or None
         self._loop = asyncio.get_running_loop()
-        compression = _COMPRESSION[wire.compression]
-        if address.tls:
-            credentials = grpc.ssl_channel_credentials()
-            self._channel = grpc.aio.secure_channel(address.host_and_port, credentials, _OPTIONS, compression)
-        else:
-            self._channel = grpc.aio.insecure_channel(address.host_and_port, _OPTIONS, compression)
+        self._channel = grpc_channel(address, wire)
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -83,6 +78,15 @@ class GrpcSender:
             reply(UnavailableError("the load was ended before this request was answered"))
             raise
         reply(error)
+
+
+def grpc_channel(address: Address, wire: Wire) -> grpc.aio.Channel:
+    """A channel; nothing is sent yet."""
+    compression = _COMPRESSION[wire.compression]
+    if address.tls:
+        credentials = grpc.ssl_channel_credentials()
+        return grpc.aio.secure_channel(address.host_and_port, credentials, _OPTIONS, compression)
+    return grpc.aio.insecure_channel(address.host_and_port, _OPTIONS, compression)
 
 
 def infer_request(

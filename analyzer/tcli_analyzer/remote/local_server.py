@@ -38,6 +38,6 @@ def watched_processes(address: Address) -> tuple[int, ...]:
 def _listening(port: int) -> int | None:
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
                 return connection.pid
     return None

@@ -93,6 +93,11 @@ class RemoteTarget:
         """Whether `counters` tells anything: False after a server without Triton's statistics extension was asked."""
         return self._counts
 
+    @property
+    def responses(self) -> int:
+        """With streaming, how many responses came so far: a decoupled model may answer a request with many, or none."""
+        return int(getattr(self._sender, "responses", 0))
+
     def configuration(self) -> ModelConfig:
         """The complete configuration of the model as it is loaded now.
 
@@ -144,11 +149,12 @@ class RemoteTarget:
 
     async def _make_sender(self, binary: bool) -> Sender:
         if self.address.protocol == "grpc":
-            from tcli_analyzer.remote.grpc_sender import (
-                GrpcSender,
-            )  # grpcio is slow to import and HTTP does not need it
+            # grpcio is slow to import and HTTP does not need it
+            from tcli_analyzer.remote.grpc_sender import GrpcSender
+            from tcli_analyzer.remote.grpc_stream_sender import GrpcStreamSender
 
-            return GrpcSender(self.address, self.model, self.version, self._timeout, self._wire)
+            kind = GrpcStreamSender if self._wire.streaming else GrpcSender
+            return kind(self.address, self.model, self.version, self._timeout, self._wire)
         requests = HttpRequests(self.address, self.model, self.version, binary, self._wire)
         return HttpSender(self.address, requests, self._thread.loop, self._timeout)
 
