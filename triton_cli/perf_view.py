@@ -1,5 +1,6 @@
 """What `tcli perf` shows: perf_analyzer's lines, and what they lack: intervals, the generator, disturbances."""
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -187,4 +188,9 @@ def _parts(start: str, parts: Sequence[str], indent: int = 6) -> None:
 
 
 def _say(line: str) -> None:
-    out().print(printable(line), markup=False)
+    console = out()
+    shown = printable(line)
+    if console.is_terminal and len(shown) > console.width:
+        indent = len(shown) - len(shown.lstrip())
+        shown = textwrap.fill(shown, console.width, subsequent_indent=" " * (indent + 2), break_on_hyphens=False)
+    console.print(shown, markup=False)
