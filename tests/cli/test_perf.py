@@ -305,7 +305,7 @@ def test_it_fits_a_terminal(server, width):
 def on_terminal(width: int, *arguments: object) -> str:
     """What a terminal of this width shows."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": str(width), "TERM": "dumb", "NO_COLOR": "1"}
+    env = {**os.environ, "COLUMNS": str(width), "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen(command(*arguments), stdout=theirs, stderr=subprocess.DEVNULL, env=env)
     os.close(theirs)
     shown = b""
