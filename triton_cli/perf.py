@@ -15,6 +15,7 @@ from triton_cli.perf_settings import (
     options_of,
     parameters_of,
     plan_of,
+    sequences_of,
     shapes_of,
 )
 from triton_cli.server_address import ProtocolName
@@ -116,6 +117,18 @@ def perf(
             metavar="NAME:VALUE:TYPE", help="A parameter of each request; bool, int, float, string (repeatable)."
         ),
     ] = None,
+    num_of_sequences: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Sequences open at once with a request rate, of a model with state.")
+    ] = 4,
+    sequence_length: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Requests in a sequence. [default: as in the input data, else 20]"),
+    ] = None,
+    sequence_length_variation: Annotated[
+        float, typer.Option(metavar="PERCENT", min=0, max=100, help="By how much lengths vary.")
+    ] = 20.0,
+    start_sequence_id: Annotated[int, typer.Option(metavar="N", min=1, help="The first sequence's id.")] = 1,
+    sequence_id_range: Annotated[str, typer.Option(metavar="S:E", help="Ids of sequences, E excluded.")] = "",
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Ask through a stream (gRPC only), also decoupled models.")
     ] = False,
@@ -191,6 +204,9 @@ def perf(
         output_tensor_format is TensorFormat.JSON,
         grpc_compression_algorithm.value,
     )
+    sequences = sequences_of(
+        num_of_sequences, sequence_length, sequence_length_variation, start_sequence_id, sequence_id_range
+    )
     source = DataSource(tuple(input_data or ()), shapes_of(shape or ()), Strings(string_length, string_data))
-    asked = Asked(address, model, version, timeout, wire)
+    asked = Asked(address, model, version, timeout, wire, sequences)
     run(asked, source, plan, options, Files(csv, verbose_csv, profile_export_file), verbose)

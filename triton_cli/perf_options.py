@@ -10,7 +10,6 @@ OPTION_ERROR = 3
 """perf_analyzer's exit status for wrong options."""
 
 _NO_C_API = "leave it out: `tcli analyze` measures a model inside of this process"
-_NO_SEQUENCES = "give the sequences as nested lists in --input-data FILE.json"
 _TLS = "give an https:// or grpcs:// URL with -u; certificates are checked against the system's"
 _NO_TRACE = "leave it out: traces are the server's, which has an API to set them"
 _NO_SHARED = "leave it out: tensors travel as binary data"
@@ -21,12 +20,6 @@ REFUSED: dict[str, str] = {
     "--periodic-concurrency-range": _NO_PERIODS,
     "--request-period": _NO_PERIODS,
     "--fixed-schedule": "leave it out: give the gaps between requests in --request-intervals FILE",
-    "--serial-sequences": _NO_SEQUENCES,
-    "--num-of-sequences": _NO_SEQUENCES,
-    "--sequence-length": _NO_SEQUENCES,
-    "--sequence-length-variation": _NO_SEQUENCES,
-    "--sequence-id-range": _NO_SEQUENCES,
-    "--start-sequence-id": _NO_SEQUENCES,
     "--shared-memory": _NO_SHARED,
     "--output-shared-memory-size": _NO_SHARED,
     "--collect-metrics": _METRICS,
@@ -62,8 +55,15 @@ REFUSED: dict[str, str] = {
 }
 """By name: what to do instead."""
 
-HARMLESS: dict[str, bool] = {"-a": False, "--async": False, "--sync": False, "--max-threads": True}
-"""By name, whether it has a value: how perf_analyzer spreads its own work. Here one loop has any number outstanding."""
+HARMLESS: dict[str, bool] = {
+    "-a": False,
+    "--async": False,
+    "--sync": False,
+    "--serial-sequences": False,
+    "--max-threads": True,
+}
+"""By name, whether it has a value: how perf_analyzer spreads its own work. Here one loop has any number outstanding, of a
+sequence one request at a time."""
 
 
 class OptionError(typer.BadParameter):

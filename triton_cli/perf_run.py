@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
@@ -9,6 +10,7 @@ import typer
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
+from tcli_analyzer.load import Load, Sequences
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
@@ -44,6 +46,7 @@ class Asked(NamedTuple):
     version: str
     timeout: float
     wire: Wire
+    sequences: Sequences
 
 
 def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, files: Files, verbose: bool) -> None:
@@ -61,7 +64,7 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
             with RemoteTarget(
                 str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
             ) as target:
-                _measure(target, source, plan, options, stop, view, results)
+                _measure(target, asked.sequences, source, plan, options, stop, view, results)
         except ServerError as error:
             fix = getattr(error, "fix", "")
             problem = f"{error}; {fix}" if fix else str(error)
@@ -83,6 +86,7 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
 
 def _measure(
     target: RemoteTarget,
+    sequences: Sequences,
     source: DataSource,
     plan: Plan,
     options: PerfOptions,
@@ -99,7 +103,12 @@ def _measure(
     view.settings(plan.line, look.summary, str(target.address))
     for note in look.notes:
         warn(note)
-    for result in measure_all(target, requests, plan.search, plan.load_of, options, stop, pids, view):
+
+    def load_of(value: float) -> Load:
+        load = plan.load_of(value)
+        return replace(load, sequences=sequences) if config.HasField("sequence_batching") else load
+
+    for result in measure_all(target, requests, plan.search, load_of, options, stop, pids, view):
         results.append(result)
         view.result(result)
 

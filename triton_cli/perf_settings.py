@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from triton_cli.perf_options import OptionError
 
 if TYPE_CHECKING:
-    from tcli_analyzer.load import Load
+    from tcli_analyzer.load import Load, Sequences
     from tcli_analyzer.perf.loads import Range, Search
     from tcli_analyzer.perf.measurement import PerfOptions
     from tcli_analyzer.remote.wire import Parameter
@@ -179,6 +179,28 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             )
         shapes[name] = shape
     return shapes
+
+
+def sequences_of(
+    at_once: int, length: int | None, variation_percent: float, start_id: int, id_range: str
+) -> "Sequences":
+    """How the sequences of a model with state are made.
+
+    Raises:
+        OptionError: the range of ids is none.
+    """
+    from tcli_analyzer.load import Sequences
+
+    last_id = Sequences().last_id
+    if id_range:
+        first, _, end = id_range.partition(":")
+        if not first.isdecimal() or not (end.isdecimal() or not end) or int(first) < 1:
+            raise OptionError(f"--sequence-id-range: '{id_range}': expected START or START:END, whole numbers from 1")
+        start_id = int(first)
+        last_id = int(end) - 1 if end else last_id
+        if last_id < start_id:
+            raise OptionError(f"--sequence-id-range: '{id_range}': END must be above START")
+    return Sequences(length, variation_percent / 100, first_id=start_id, last_id=last_id, pool=at_once)
 
 
 def headers_of(texts: Sequence[str]) -> dict[str, str]:

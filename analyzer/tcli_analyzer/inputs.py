@@ -16,6 +16,16 @@ Inputs = dict[str, np.ndarray]
 DIFFERENT_REQUESTS = 8
 
 
+class Requests(list[Inputs]):
+    """Requests to send in turn.
+
+    Attributes:
+        lengths: of the recorded sequences that they are, one after the other; empty where they are no sequences.
+    """
+
+    lengths: tuple[int, ...] = ()
+
+
 class Source(Protocol):
     """Where requests come from. Can be pickled: they are made in the process that sends them."""
 

@@ -81,6 +81,21 @@ class Counters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceMark:
+    """Which sequence a request belongs to.
+
+    Attributes:
+        id: Triton's correlation id, a number above 0 or a text.
+        start: it is the sequence's first request.
+        end: it is the last one.
+    """
+
+    id: int | str
+    start: bool = False
+    end: bool = False
+
+
 class Target(Protocol):
     """One model somewhere, in one configuration at a time."""
 
@@ -94,8 +109,11 @@ class Target(Protocol):
     def unload(self) -> None:
         """Unload the model if it is loaded."""
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         """Send one request; `reply` is called exactly once, from any thread, with the error or None.
+
+        Args:
+            sequence: that it belongs to; None for a model without state.
 
         Raises:
             ServerError: the request was refused at once; `reply` is not called.
@@ -133,11 +151,16 @@ class EngineTarget:
             self._loaded = False
             self._engine.unload(self._model)
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         def on_response(response: InferenceResponse) -> None:
             reply(response.error)
 
-        self._engine.submit(InferenceRequest(model_name=self._model, inputs=dict(inputs), reply=on_response))
+        request = InferenceRequest(model_name=self._model, inputs=dict(inputs), reply=on_response)
+        if sequence is not None:
+            request.sequence_id = sequence.id
+            request.sequence_start = sequence.start
+            request.sequence_end = sequence.end
+        self._engine.submit(request)
 
     def counters(self) -> Counters:
         return Counters.of(self._engine.statistics(self._model).model_stats[0])

@@ -17,6 +17,7 @@ import onnx_models
 from decoupled_python_models import write_decoupled_models
 from python_models import write_python_model
 from repositories import add_sub_config, write_model
+from sequence_models import sums, sums_config
 from serve_command import serving
 
 QUICK = ("-p", "50", "-r", "3", "-s", "10000")
@@ -27,6 +28,7 @@ def server(tmp_path_factory):
     repository = tmp_path_factory.mktemp("perf")
     write_model(repository, "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
     write_decoupled_models(repository)
+    write_model(repository, "sums", sums(), sums_config())
     write_python_model(
         repository,
         "any",
@@ -185,6 +187,8 @@ def test_compression_headers_and_parameters(where):
         (("--shape", "INPUT0"), "NAME:d1,d2"),
         (("--shape", "INPUT0:0"), "above 0"),
         (("-H", "x"), "NAME:VALUE"),
+        (("--sequence-id-range", "5:5"), "above START"),
+        (("--sequence-id-range", "x"), "whole numbers"),
         (("--request-parameter", "a:b:int"), "NAME:VALUE:TYPE"),
         (("--streaming",), "-i grpc"),
         (("--grpc-compression-algorithm", "gzip"), "-i grpc"),
@@ -239,6 +243,17 @@ def test_nobody_there():
         ran = perf("-m", "add_sub", "-i", protocol, "-u", f"127.0.0.1:{port}")
         assert ran.returncode == 99
         assert f"127.0.0.1:{port}" in ran.stderr
+
+
+def test_sequences(where):
+    ran = perf(
+        "-m", "sums", *where, "--request-count", "40", "--concurrency-range", "2", "--sequence-length", "5",
+        "--sequence-id-range", "10:30", "--serial-sequences",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert 40 <= int(ran.stdout.split("Request count: ")[1].split()[0]) <= 42
+    ran = perf("-m", "sums", *where, *QUICK, "--request-rate-range", "100", "--num-of-sequences", "3")
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_given_data(where, tmp_path: Path):

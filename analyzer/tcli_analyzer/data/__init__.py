@@ -7,8 +7,8 @@ requests = source.make(config, 8)   # in the process that sends them
 
 from tcli_analyzer.data.column import Limits
 from tcli_analyzer.data.errors import DataError
-from tcli_analyzer.data.generated import Strings
-from tcli_analyzer.data.requests import Requests
+from tcli_analyzer.data.generated import Range, Strings
 from tcli_analyzer.data.source import DataSource, Look
+from tcli_analyzer.data.suiting import Suited, hints_of, suit
 
-__all__ = ["DataError", "DataSource", "Limits", "Look", "Requests", "Strings"]
+__all__ = ["DataError", "DataSource", "Limits", "Look", "Range", "Strings", "Suited", "hints_of", "suit"]

@@ -9,10 +9,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_analyzer.data.choosing import Choice, choose
 from tcli_analyzer.data.column import Column, Limits
 from tcli_analyzer.data.errors import DataError, UnusableItemError
-from tcli_analyzer.data.generated import GeneratedColumn, Strings
+from tcli_analyzer.data.generated import GeneratedColumn, Range, Strings
 from tcli_analyzer.data.json_entries import Entries, read_entries
-from tcli_analyzer.data.requests import Requests, stacked
-from tcli_analyzer.inputs import DIFFERENT_REQUESTS, Inputs, examples
+from tcli_analyzer.data.stacking import stacked
+from tcli_analyzer.inputs import DIFFERENT_REQUESTS, Inputs, Requests, examples
 
 _SHOWN = 3
 
@@ -45,10 +45,12 @@ class DataSource:
     Attributes:
         given: as `choose` takes it; nothing for random values.
         shapes: of inputs whose dims vary, without the batch dimension.
+        ranges: of numbers that are made up, by input, where nothing else was given.
     """
 
     given: tuple[str, ...] = ()
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     strings: Strings = field(default_factory=Strings)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
@@ -115,7 +117,12 @@ class DataSource:
                 continue
             else:
                 columns[name] = GeneratedColumn(
-                    one, self.seed + number, zero=choice.zero, strings=self.strings, example=usual.get(name)
+                    one,
+                    self.seed + number,
+                    zero=choice.zero,
+                    values=self.ranges.get(name),
+                    strings=self.strings,
+                    example=usual.get(name),
                 )
                 if choice.columns:
                     notes.append(f"input '{name}' has no data: {columns[name].source}")

@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 from tcli_analyzer.arrivals import Distribution
 from tcli_server.errors import ServerError
 
+DEFAULT_IDLE_SECONDS = 1.0
+"""Triton's `max_sequence_idle_microseconds` where a configuration says nothing."""
+
 
 class Reply(NamedTuple):
     """One answered request, in ns of `perf_counter_ns`.
@@ -26,10 +29,40 @@ class Reply(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Sequences:
+    """How requests belong to sequences.
+
+    Attributes:
+        length: of a sequence in requests; None for that of the recorded sequences, 20 where there are none.
+        variation: lengths differ from `length` by at most this share, evenly; recorded ones do not.
+        seed: of the lengths.
+        first_id: correlation ids count from here ...
+        last_id: ... to here, and begin again.
+        prefix: makes texts of them: "user-" gives "user-1"; empty for numbers.
+        pool: of an open loop: about so many are open at once; more where all of them wait for an answer.
+        idle_seconds: after so long without a request the server forgets a sequence.
+    """
+
+    length: int | None = None
+    variation: float = 0.2
+    seed: int = 0
+    first_id: int = 1
+    last_id: int = 2**32 - 1
+    prefix: str = ""
+    pool: int = 4
+    idle_seconds: float = DEFAULT_IDLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedLoad:
-    """So many requests are always outstanding."""
+    """So many requests are always outstanding.
+
+    Attributes:
+        sequences: each caller plays sequences, one after the other; None for a model without state.
+    """
 
     concurrency: int
+    sequences: Sequences | None = None
 
     @property
     def label(self) -> str:
@@ -44,12 +77,14 @@ class OpenLoad:
     Attributes:
         rate: requests per second.
         gaps_seconds: recorded gaps, stretched to the rate, instead of a distribution.
+        sequences: that the requests belong to in turn; None for a model without state.
     """
 
     rate: float
     distribution: Distribution = Distribution.POISSON
     seed: int = 0
     gaps_seconds: tuple[float, ...] = field(default=(), repr=False)
+    sequences: Sequences | None = None
 
     @property
     def label(self) -> str:

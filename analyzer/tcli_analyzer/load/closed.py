@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import Reply
+from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.sequences import Dealer
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
 
@@ -19,7 +20,8 @@ class ClosedLoop:
     """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
 
     Args:
-        most: the load ends by itself after so many requests; 0 for no limit.
+        most: the load ends by itself after so many requests, and those that end open sequences; 0 for no limit.
+        sequences: that each caller plays one after the other; what is open at the end gets an end before its time.
 
     Attributes:
         replies: as `RunningLoad.replies`.
@@ -29,13 +31,21 @@ class ClosedLoop:
 
     overloaded = False
 
-    def __init__(self, target: Target, requests: Sequence[Inputs], concurrency: int, most: int = 0) -> None:
+    def __init__(
+        self,
+        target: Target,
+        requests: Sequence[Inputs],
+        concurrency: int,
+        sequences: Sequences | None = None,
+        most: int = 0,
+    ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
         self._turns = iter(range(most)) if most else count()
+        self._dealer = Dealer(sequences, requests) if sequences is not None else None
         self._stopping = False
         self._active = concurrency
         self._lock = threading.Lock()
@@ -43,7 +53,10 @@ class ClosedLoop:
 
     def __enter__(self) -> Self:
         for caller in range(self._concurrency):
-            _Caller(self, self._requests, first=caller).send()
+            if self._dealer is None:
+                _Caller(self, self._requests, first=caller).send()
+            else:
+                _SequenceCaller(self, self._requests, self._dealer).send()
         return self
 
     def __exit__(
@@ -97,7 +110,39 @@ class _Caller:
             return
         taken = now - self._sent
         load.replies.append(Reply(now, taken, taken))
-        if load._stopping:
+        if load._stopping and self._may_stop():
             load._caller_ended(None)
         else:
             self.send()
+
+    def _may_stop(self) -> bool:
+        return True
+
+
+class _SequenceCaller(_Caller):
+    """A caller that plays sequences."""
+
+    __slots__ = ("_dealer", "_played")
+
+    def __init__(self, load: ClosedLoop, requests: Sequence[Inputs], dealer: Dealer) -> None:
+        super().__init__(load, requests, first=0)
+        self._dealer = dealer
+        self._played = dealer.deal()
+
+    def send(self) -> None:
+        last = next(self._load._turns, None) is None
+        if last and self._played.over:
+            self._load._caller_ended(None)
+            return
+        if self._played.over:
+            self._dealer.finished(self._played)
+            self._played = self._dealer.deal()
+        place, mark = self._played.next(ending=last or self._load._stopping)
+        self._sent = perf_counter_ns()
+        try:
+            self._load._target.submit(self._requests[place], self._reply, mark)
+        except ServerError as error:
+            self._load._caller_ended(error)
+
+    def _may_stop(self) -> bool:
+        return self._played.over

@@ -10,8 +10,9 @@ from typing import Self
 import numpy as np
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import Reply
-from tcli_analyzer.target import Target
+from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.sequences import Dealer, Played, Pool
+from tcli_analyzer.target import OnReply, Target
 from tcli_server.errors import ServerError
 
 DRAIN_SECONDS = 30.0
@@ -33,6 +34,7 @@ class OpenLoop:
 
     Args:
         moments: seconds from the start at which requests are due, rising; float64 [n].
+        sequences: that requests belong to in turn; what is open at the end gets an end before its time.
 
     Attributes:
         replies: as `RunningLoad.replies`.
@@ -41,7 +43,13 @@ class OpenLoop:
         lateness_ns: of each request that was sent, how long after it was due.
     """
 
-    def __init__(self, target: Target, requests: Sequence[Inputs], moments: np.ndarray) -> None:
+    def __init__(
+        self,
+        target: Target,
+        requests: Sequence[Inputs],
+        moments: np.ndarray,
+        sequences: Sequences | None = None,
+    ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self.overloaded = False
@@ -49,6 +57,9 @@ class OpenLoop:
         self._target = target
         self._requests = requests
         self._due_ns = (moments * 1e9).astype(np.int64).tolist()
+        self._pool: Pool | None = None
+        if sequences is not None and len(moments):
+            self._pool = Pool(Dealer(sequences, requests), sequences, len(moments) / max(float(moments[-1]), 1e-9))
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outstanding = 0
@@ -67,6 +78,8 @@ class OpenLoop:
         self._stopping.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_seconds)
+        for played in self._pool.close() if self._pool is not None else ():
+            self._end_sequence(played)
         with self._drained:
             self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
 
@@ -108,7 +121,31 @@ class OpenLoop:
             self._ended(error)
 
         try:
-            self._target.submit(self._requests[number % len(self._requests)], answered)
+            if self._pool is None:
+                self._target.submit(self._requests[number % len(self._requests)], answered)
+            else:
+                self._send_in_sequence(self._pool, answered)
+        except ServerError as error:
+            self._ended(error)
+
+    def _send_in_sequence(self, pool: Pool, reply: OnReply) -> None:
+        played = pool.take()
+        place, mark = played.next()
+
+        def answered(error: ServerError | None) -> None:
+            if pool.give_back(played, failed=error is not None):
+                self._end_sequence(played)  # before the reply is counted: nobody is to think that all are answered
+            reply(error)
+
+        self._target.submit(self._requests[place], answered, mark)
+
+    def _end_sequence(self, played: Played) -> None:
+        """A server keeps room for a sequence until its end, or for a while."""
+        place, mark = played.next(ending=True)
+        with self._lock:
+            self._outstanding += 1
+        try:
+            self._target.submit(self._requests[place], self._ended, mark)
         except ServerError as error:
             self._ended(error)
 

@@ -104,7 +104,7 @@ def visit(
 @contextmanager
 def _running(target: Target, requests: Sequence[Inputs], load: Load, seconds: float) -> Iterator[RunningLoad]:
     if isinstance(load, ClosedLoad):
-        with ClosedLoop(target, requests, load.concurrency) as closed:
+        with ClosedLoop(target, requests, load.concurrency, load.sequences) as closed:
             yield closed
         return
     if load.gaps_seconds:
@@ -112,7 +112,7 @@ def _running(target: Target, requests: Sequence[Inputs], load: Load, seconds: fl
         moments = recorded(load.gaps_seconds, seconds, load.rate / natural)
     else:
         moments = schedule(load.rate, seconds, load.distribution, load.seed)
-    with OpenLoop(target, requests, moments) as opened:
+    with OpenLoop(target, requests, moments, load.sequences) as opened:
         yield opened
 
 

@@ -234,13 +234,13 @@ def _running(
     target: Target, requests: Sequence[Inputs], load: Load, options: PerfOptions, most: int = 0
 ) -> Iterator[RunningLoad]:
     if isinstance(load, ClosedLoad):
-        with ClosedLoop(target, requests, load.concurrency, most) as running:
+        with ClosedLoop(target, requests, load.concurrency, load.sequences, most) as running:
             yield running
     else:
         moments = _moments(load, most / load.rate + 1 if most else _longest(load, options))
         while most and len(moments) < most:
             moments = _moments(load, 2 * moments[-1] + 1)
-        with OpenLoop(target, requests, moments[:most] if most else moments) as sending:
+        with OpenLoop(target, requests, moments[:most] if most else moments, load.sequences) as sending:
             yield sending
 
 

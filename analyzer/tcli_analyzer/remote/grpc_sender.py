@@ -7,8 +7,8 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from tcli_analyzer.remote.wire import Parameter, Wire
-from tcli_analyzer.target import OnReply
+from tcli_analyzer.remote.wire import Parameter, Wire, with_marks
+from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
 from tcli_server.errors import ErrorKind, ServerError, UnavailableError, error_of_kind
@@ -54,8 +54,9 @@ class GrpcSender:
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         self._asking: set[asyncio.Task[None]] = set()
 
-    def prepare(self, inputs: Mapping[str, np.ndarray]) -> bytes:
-        return bytes(infer_request(self._model, self._version, inputs, self._parameters).SerializeToString())
+    def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
+        parameters = with_marks(self._parameters, sequence)
+        return bytes(infer_request(self._model, self._version, inputs, parameters).SerializeToString())
 
     def send(self, request: bytes, reply: OnReply) -> None:
         task = self._loop.create_task(self._ask(request, reply))

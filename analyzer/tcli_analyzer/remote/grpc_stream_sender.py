@@ -8,8 +8,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_analyzer.remote.grpc_sender import grpc_channel, grpc_error, infer_request
-from tcli_analyzer.remote.wire import Wire
-from tcli_analyzer.target import OnReply
+from tcli_analyzer.remote.wire import Wire, with_marks
+from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
 from tcli_server.errors import ServerError, UnavailableError, UnknownError
 
@@ -42,8 +42,8 @@ class GrpcStreamSender:
         self._all: set[_Stream] = set()
         self._sweeping = self._loop.create_task(self._sweep())
 
-    def prepare(self, inputs: Mapping[str, np.ndarray]) -> bytes:
-        parameters = {**self._wire.parameters, **_EMPTY_FINAL}
+    def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
+        parameters = with_marks({**self._wire.parameters, **_EMPTY_FINAL}, sequence)
         return bytes(infer_request(self._model, self._version, inputs, parameters).SerializeToString())
 
     def send(self, request: bytes, reply: OnReply) -> None:

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from tcli_analyzer.remote.wire import Parameter, Wire
+from tcli_analyzer.remote.wire import Parameter, Wire, with_marks
+from tcli_analyzer.target import SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
 from tcli_server.errors import InvalidArgumentError
@@ -32,7 +33,7 @@ class HttpRequests:
         if binary and not wire.json_outputs:
             self._parameters["binary_data_output"] = True
 
-    def make(self, inputs: Mapping[str, np.ndarray]) -> bytes:
+    def make(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
         """Head and body.
 
         Raises:
@@ -49,8 +50,8 @@ class HttpRequests:
                 entry["data"] = _as_json(name, array)
             entries.append(entry)
         document: dict[str, Any] = {"inputs": entries}
-        if self._parameters:
-            document["parameters"] = self._parameters
+        if parameters := with_marks(self._parameters, sequence):
+            document["parameters"] = parameters
         head = json.dumps(document).encode()
         body = b"".join([head, *blobs])
         lines = [f"Content-Length: {len(body)}"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tcli_analyzer.remote.http_connection import HttpConnection, Job
 from tcli_analyzer.remote.http_request import HttpRequests
-from tcli_analyzer.target import OnReply
+from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
 from tcli_server.errors import UnavailableError
 
@@ -52,8 +52,8 @@ class HttpSender:
         self._closed = False
         self._sweeping = loop.create_task(self._sweep())
 
-    def prepare(self, inputs: Mapping[str, np.ndarray]) -> bytes:
-        return self._requests.make(inputs)
+    def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
+        return self._requests.make(inputs, sequence)
 
     def send(self, request: bytes, reply: OnReply) -> None:
         self._place(Job(request, reply))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tcli_analyzer.target import OnReply
+from tcli_analyzer.target import OnReply, SequenceMark
 
 
 class Sender(Protocol):
@@ -14,7 +14,7 @@ class Sender(Protocol):
     All but `prepare` is called in the thread of the event loop.
     """
 
-    def prepare(self, inputs: Mapping[str, np.ndarray]) -> bytes:
+    def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
         """The whole request as it goes to the server; may be called in any thread.
 
         Raises:

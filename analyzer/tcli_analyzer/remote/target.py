@@ -17,7 +17,7 @@ from tcli_analyzer.remote.loop_thread import LoopThread
 from tcli_analyzer.remote.prepared import Prepared
 from tcli_analyzer.remote.sender import Sender
 from tcli_analyzer.remote.wire import Wire
-from tcli_analyzer.target import Counters, OnReply
+from tcli_analyzer.target import Counters, OnReply, SequenceMark
 from tcli_client import AnswerError, ClientError, connect, parse_address
 from tcli_client.address import Protocol
 from tcli_server.errors import ServerError
@@ -131,9 +131,13 @@ class RemoteTarget:
         with _explained():
             self._loader.unload(self.model)
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
-        """As `Target.submit`; `reply` is called in the thread of the connections. What is sent is made once for each object `inputs`."""
-        self._thread.do(self._sender.send, self._prepared.of(inputs), reply)
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
+        """As `Target.submit`; `reply` is called in the thread of the connections.
+
+        What is sent is made once for each object `inputs`, and for each request of a sequence.
+        """
+        request = self._prepared.of(inputs) if sequence is None else self._sender.prepare(inputs, sequence)
+        self._thread.do(self._sender.send, request, reply)
 
     def counters(self) -> Counters:
         """As `Target.counters`: zeros of a server without Triton's statistics extension; see `has_statistics`."""

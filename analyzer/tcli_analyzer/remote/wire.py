@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tcli_analyzer.target import SequenceMark
+
 Parameter = bool | int | float | str
 
 
@@ -24,3 +26,11 @@ class Wire:
     json_inputs: bool = False
     json_outputs: bool = False
     compression: str = "none"
+
+
+def with_marks(parameters: Mapping[str, Parameter], sequence: SequenceMark | None) -> Mapping[str, Parameter]:
+    """The parameters of a request, with the place that it has in a sequence."""
+    if sequence is None:
+        return parameters
+    marks = {"sequence_id": sequence.id, "sequence_start": sequence.start, "sequence_end": sequence.end}
+    return {**parameters, **marks}

@@ -28,6 +28,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends.complaint import Complaint, parameter_complaints
 from tcli_server.backends.source import Source
+from tcli_server.backends.value_hint import ValueHint
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.request import InferenceRequest, Inputs, Parameter
@@ -352,6 +353,14 @@ class Backend(Protocol):
         """Inputs that only special values mean something for, such as a picture's bytes -> what makes one up.
 
         Each gives an array in the client's shape, without the batch dimension.
+        """
+        return {}
+
+    def value_hints(self, model_file: Path) -> Mapping[str, ValueHint]:  # noqa: ARG002
+        """What the file says of the whole numbers that its inputs take, by input; nothing of what it does not say.
+
+        Raises:
+            ServerError: the file cannot be read.
         """
         return {}
 

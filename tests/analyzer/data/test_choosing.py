@@ -52,7 +52,7 @@ def test_sizes_that_vary_in_raw_files(tmp_path: Path):
         DataSource(given).make(taking("X FP32 [ 4 ]"), 1)
 
 
-def test_made_up_values(tmp_path: Path):
+def test_made_up_values():
     requests = DataSource().make(CONFIG, 4)
     assert len(requests) == 8
     assert {tuple(one["N"].shape) for one in requests} == {(4, 3)}

@@ -19,6 +19,8 @@ from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, O
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
 from tcli_server.backends.onnxruntime.steadiness import is_steady
+from tcli_server.backends.onnxruntime.values import read_values
+from tcli_server.backends.value_hint import ValueHint
 from tcli_server.errors import ServerError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.observability.log import LOG
@@ -43,6 +45,10 @@ class OnnxRuntimeBackend(Backend):
     def thread_count(self, config: ModelConfig, placement: Placement) -> int:
         """As `Backend.thread_count`: the pools inside and between operators, the calling thread not among them."""
         return sum(options.thread_counts(config, placement)) + accelerators.thread_count(config, placement)
+
+    def value_hints(self, model_file: Path) -> Mapping[str, ValueHint]:
+        """As `Backend.value_hints`: the sizes of the tables that an input's values are places in."""
+        return read_values(model_file)
 
     def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
         """As `Backend.mixing_part`."""

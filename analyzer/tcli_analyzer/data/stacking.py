@@ -7,16 +7,6 @@ import numpy as np
 from tcli_analyzer.inputs import Inputs
 
 
-class Requests(list[Inputs]):
-    """Requests to send in turn.
-
-    Attributes:
-        lengths: of the recorded sequences that they are, one after the other; empty where they are no sequences.
-    """
-
-    lengths: tuple[int, ...] = ()
-
-
 def stacked(items: Sequence[Inputs], size: int, batches: bool) -> list[Inputs]:
     """Requests of `size` items each, or of one without a batch dimension.
 

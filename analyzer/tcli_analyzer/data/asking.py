@@ -1,0 +1,100 @@
+"""Asks a model whether it takes a request: one that is loaded, or one in a process of its own."""
+
+import queue
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.data.source import DataSource
+from tcli_analyzer.data.suiting import Answers
+from tcli_analyzer.load import ClosedLoad
+from tcli_analyzer.load.sequences import sequences_of
+from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.target import SequenceMark, Target
+from tcli_analyzer.variant import Variant, VariantDiedError
+from tcli_server.errors import ServerError
+
+_ANSWER_SECONDS = 120.0
+_ONE = VisitOptions(windows=1, seconds=0.0, requests=1, warm_up_seconds=0.0)
+
+
+def asking(target: Target, config: ModelConfig) -> Answers:
+    """Asks a loaded model.
+
+    Args:
+        config: complete, of what is loaded.
+    """
+
+    def answers(source: DataSource) -> str:
+        sequences = sequences_of(config)
+        mark = None
+        if sequences is not None:
+            mark = SequenceMark(f"{sequences.prefix}1" if sequences.prefix else 1, start=True, end=True)
+        got: queue.SimpleQueue[ServerError | None] = queue.SimpleQueue()
+        try:
+            request = source.make(config, 1)[0]
+            if mark is None:
+                target.submit(request, got.put)
+            else:
+                target.submit(request, got.put, mark)
+            error = got.get(timeout=_ANSWER_SECONDS)
+        except ServerError as problem:
+            return str(problem)
+        except queue.Empty:
+            return f"no answer within {_ANSWER_SECONDS:g} s"
+        return str(error) if error is not None else ""
+
+    return answers
+
+
+class AskedApart:
+    """Asks a model in a process of its own, from `__enter__` until `__exit__`: what crashes there is only an answer.
+
+    Args:
+        config: the model's, complete.
+        stop: as of `Variant`.
+    """
+
+    def __init__(self, repository: Path, model: str, config: ModelConfig, stop: threading.Event) -> None:
+        self._repository = repository
+        self._model = model
+        self._sequences = sequences_of(config)
+        self._stop = stop
+        self._variant: Variant | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._variant is not None:
+            self._variant.__exit__(None, None, None)
+            self._variant = None
+
+    def __call__(self, source: DataSource) -> str:
+        """As `Answers`.
+
+        Raises:
+            Stopped: the user asked to stop.
+        """
+        try:
+            variant = self._loaded()
+            variant.make_requests(source, 1)
+            variant.visit(ClosedLoad(1, self._sequences), _ONE)
+        except VariantDiedError as problem:
+            self.__exit__(None, None, None)
+            return str(problem)
+        except ServerError as problem:
+            return str(problem)
+        return ""
+
+    def _loaded(self) -> Variant:
+        if self._variant is None:
+            self._variant = Variant(self._repository, self._model, self._stop)
+            self._variant.__enter__()
+            self._variant.load()
+        return self._variant

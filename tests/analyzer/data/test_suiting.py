@@ -1,0 +1,130 @@
+"""Made-up inputs that suit models which are choosy, and what is said where nothing is found."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+import choosy_models
+import onnx_models
+import sequence_models
+from repositories import write_model
+from tcli_analyzer.data import DataError, DataSource, Range, Suited, hints_of, suit
+from tcli_analyzer.data.asking import AskedApart, asking
+from tcli_analyzer.target import EngineTarget
+
+MADE_UP = DataSource()
+
+
+def suited(repository: Path, model: bytes, source: DataSource = MADE_UP, config: str | None = None) -> Suited:
+    folder = write_model(repository, "m", model, config)
+    with EngineTarget(repository, "m") as target:
+        complete = target.load()
+        found = suit(source, complete, asking(target, complete), hints_of(complete, folder / "1" / "model.onnx"))
+        assert asking(target, complete)(found.source) == ""
+    return found
+
+
+def test_a_size_that_cannot_be_one(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.pools(4))
+    assert found.source.shapes == {"X": (4,)}
+    assert found.options == "--shape X:4"
+    (note,) = found.notes
+    assert "X [4]: others are refused (" in note
+    assert "onnxruntime_src" not in note
+
+
+def test_what_runs_stays(tmp_path: Path):
+    assert suited(tmp_path, onnx_models.product(np.ones((3, 2), np.float32))) == Suited(DataSource())
+
+
+def test_a_size_that_was_given_is_not_changed(tmp_path: Path):
+    with pytest.raises(DataError, match="refuses made-up inputs 'X'") as caught:
+        suited(tmp_path, choosy_models.pools(4), DataSource(shapes={"X": (2,)}))
+    assert "--input X:FILE.npy" in caught.value.fix
+
+
+def test_numbers_within_the_table_of_the_file(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.table(50))
+    assert found.source.ranges == {"IDS": Range(0, 49)}
+    assert found.options == ""
+    assert "values of IDS are 0..49: the rows of the model's table" in found.notes[0]
+
+
+def test_words_are_as_many_as_in_a_text(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.table(3000))
+    assert found.source.shapes == {"IDS": (128,)}
+    assert found.source.ranges == {"IDS": Range(0, 2999)}
+
+
+def test_bounds_that_only_the_complaint_tells(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.table(20, TensorProto.UINT8, hidden=True))
+    assert found.source.ranges == {"IDS": Range(0, 19)}
+    assert found.options == "--input IDS:0..19"
+    assert "values of IDS are 0..19: others are refused (" in found.notes[0]
+
+
+def test_a_single_value_that_the_model_knows(tmp_path: Path):
+    found = suited(tmp_path, choosy_models.knows(7, 9))
+    assert found.options == "--input MODE:7..7"
+    by_name = suited(tmp_path / "other", choosy_models.knows(8000, name="sample_rate"))
+    assert by_name.options == "--input sample_rate:8000..8000"
+    assert "by its name a sample rate" in by_name.notes[0]
+
+
+def test_sizes_of_what_was_given_are_tried_for_the_rest(tmp_path: Path):
+    np.save(tmp_path / "INPUT0.npy", np.ones((2, 37), np.float32))
+    found = suited(tmp_path / "r", onnx_models.add_sub(shape=("N", "M")), DataSource((str(tmp_path / "INPUT0.npy"),)))
+    request = found.source.make(_config(tmp_path / "r"), 1)[0]
+    assert request["INPUT0"].shape == request["INPUT1"].shape == (1, 37)
+
+
+def _config(repository: Path):
+    with EngineTarget(repository, "m") as target:
+        return target.load()
+
+
+def test_nothing_is_found(tmp_path: Path):
+    with pytest.raises(DataError) as caught:
+        suited(tmp_path, choosy_models.never())
+    message = str(caught.value)
+    assert "model 'm' refuses made-up inputs 'X' (FP32 [-1])" in message
+    assert "indices element out of data bounds" in message
+    assert "tried random values; sizes 1, 2, 4" in message
+    assert "fractions" in message
+    assert caught.value.fix == "say what it takes: --shape X:N or --input X:FILE.npy"
+
+
+def test_what_was_given_is_refused(tmp_path: Path):
+    np.save(tmp_path / "X.npy", np.ones((2, 3), np.float32))
+    with pytest.raises(DataError, match="model 'm' refuses the given inputs: "):
+        suited(tmp_path / "r", choosy_models.pools(4), DataSource((str(tmp_path / "X.npy"),)))
+
+
+def test_a_model_with_state_is_asked_by_a_sequence(tmp_path: Path):
+    config = sequence_models.sums_config()
+    found = suited(tmp_path, sequence_models.sums(), config=config)
+    assert found.source.shapes == {}
+
+
+def test_in_a_process_of_its_own(tmp_path: Path):
+    write_model(tmp_path, "m", choosy_models.pools(4))
+    config = _config(tmp_path)
+    with AskedApart(tmp_path, "m", config, threading.Event()) as asked:
+        assert suit(DataSource(), config, asked).options == "--shape X:4"
+
+
+def test_time_is_limited(tmp_path: Path):
+    write_model(tmp_path, "m", choosy_models.never())
+    config = _config(tmp_path)
+    asked: list[DataSource] = []
+
+    def answers(source: DataSource) -> str:
+        asked.append(source)
+        return "no"
+
+    with pytest.raises(DataError):
+        suit(DataSource(), config, answers, seconds=0)
+    assert len(asked) == 1
