@@ -133,8 +133,12 @@ def _items(entry: Any, place: str, inputs: Mapping[str, ModelInput], batches: bo
         raise DataError(f'{place}: expected an object {{"INPUT": [...]}}, found {type(entry).__name__}')
     for name, one in inputs.items():
         if not one.optional and any(name not in item for item in items):
+            there = [key for key in entry if key not in inputs] if not is_v2(entry) else []
+            lowered = {key.lower(): key for key in there}
+            close = [lowered[key] for key in difflib.get_close_matches(name.lower(), lowered, 1, 0.0)]
             raise DataError(
-                f"{place}: input '{name}' is missing ({one.described})", f"it has {', '.join(items[0]) or 'no inputs'}"
+                f"{place}: input '{name}' is missing ({one.described})",
+                f"is it '{close[0]}' there?" if close else f"it has {', '.join(items[0]) or 'no inputs'}",
             )
     return items
 
@@ -146,11 +150,8 @@ def _item(entry: Mapping[str, Any], place: str, inputs: Mapping[str, ModelInput]
             if name == _PARAMETERS:
                 found.note("parameters of requests in the input data are not sent")
                 continue
-            close = difflib.get_close_matches(name, inputs, 1)
-            raise DataError(
-                f"{place}: the model has no input '{name}'",
-                f"did you mean '{close[0]}'?" if close else f"its inputs are {', '.join(inputs)}",
-            )
+            found.note(f"'{name}' in the input data is no input of the model and is left out")
+            continue
         item[name] = _tensor(value, place, inputs[name])
     return item
 
@@ -218,7 +219,8 @@ def _described(array: np.ndarray) -> str:
 
 def _decoded(text: str, place: str, to: ModelInput, shape: tuple[int, ...] | None) -> np.ndarray:
     try:
-        content = base64.b64decode("".join(text.split()), validate=True)
+        joined = "".join(text.split()).rstrip("=")
+        content = base64.b64decode(joined + "=" * (-len(joined) % 4), validate=True)  # perf_analyzer needs no padding
     except ValueError as error:
         raise DataError(f"{place}: the b64 of input '{to.name}' is not Base64: {error}") from None
     if not to.kind.size:

@@ -30,7 +30,7 @@ def test_flat_lists_contents_with_shapes_and_base64(tmp_path: Path):
                 {"A": [1, 2.5], "B": [1]},
                 {"A": {"content": [3, 4], "shape": [2]}, "B": {"content": [1]}},
                 {"A": {"content": [[5, 6]]}, "B": [9, 9]},
-                {"A": {"b64": raw[:6] + "\n" + raw[6:]}, "B": {"content": [[2, 3]], "shape": [2]}},
+                {"A": {"b64": raw[:6] + "\n" + raw[6:].rstrip("=")}, "B": {"content": [[2, 3]], "shape": [2]}},
             ],
             "validation_data": [{"Y": [1]}],
         },
@@ -127,7 +127,7 @@ def test_an_optional_input_may_be_left_out(tmp_path: Path):
         ({"data": [[{"A": [1, 2], "B": [1]}], {"A": [1, 2], "B": [1]}]}, "some entries are lists"),
         ({"data": [{"A": [1, 2], "B": [1]}, 7]}, r"data\[1\]: expected an object .* found int"),
         ({"data": [{"A": [1, 2]}]}, r"data.json: data\[0\]: input 'B' is missing \(INT32 \[-1\]\)"),
-        ({"data": [{"A": [1, 2], "b": [1]}]}, r"data\[0\]: the model has no input 'b'"),
+        ({"data": [{"A": [1, 2], "b": [1]}]}, r"data\[0\]: input 'B' is missing"),
         ({"data": [{"A": [1, 2, 3], "B": [1]}]}, r"input 'A' takes FP32 \[2\] an item, 2 elements; found 3"),
         ({"data": [{"A": ["1", "2"], "B": [1]}]}, r"input 'A' takes FP32, found strings, such as '1'"),
         ({"data": [{"A": [1, None], "B": [1]}]}, r"input 'A' takes FP32, found values of several types, or null"),
@@ -175,3 +175,12 @@ def test_a_file_that_is_too_large(tmp_path: Path):
     source = DataSource(written(tmp_path, [{"A": [1, 2], "B": [1]}]).given, limits=Limits(file_bytes=10))
     with pytest.raises(DataError, match="bytes are more than the 10 that are read"):
         source.make(CONFIG, 1)
+
+
+def test_names_that_are_no_inputs(tmp_path: Path):
+    source = written(tmp_path, [{"A": [1, 2], "B": [1], "label": [3]}])
+    assert sorted(source.make(CONFIG, 1)[0]) == ["A", "B"]
+    assert source.look(CONFIG).notes == ("'label' in the input data is no input of the model and is left out",)
+    with pytest.raises(DataError) as caught:
+        written(tmp_path, [{"A": [1, 2], "b": [1], "label": [3]}]).make(CONFIG, 1)
+    assert caught.value.fix == "is it 'b' there?"
