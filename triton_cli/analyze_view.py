@@ -11,16 +11,15 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-    from tcli_analyzer.analysis import Analysis, Failure
+    from tcli_analyzer.analysis import Analysis
     from tcli_analyzer.configuration import Configuration
     from tcli_analyzer.evidence.race import Race
-    from tcli_analyzer.load import Load
     from tcli_analyzer.output import Written
     from tcli_analyzer.point import Point
     from tcli_analyzer.recommendation import Recommendation
+    from tcli_analyzer.searching.found import Failure
 
 BEST_SHOWN = 6
-LONG_SECONDS = 600
 
 _COLUMNS = ("max batch", "instances", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
 _NARROW = {"max batch": "batch", "instances": "inst", "load": "load", "infer/s": "infer/s", "p99 ms": "p99 ms"}
@@ -50,11 +49,11 @@ class PlainView:
     def note(self, text: str) -> None:
         self._console.print(printable(text), markup=False)
 
-    def planned(self, points: int, seconds: float) -> None:
-        self._console.print(_plan_text(points, seconds), markup=False)
+    def planned(self, points: int, of: int, seconds: float) -> None:
+        self.note(_plan_text(points, of, seconds))
 
-    def measuring(self, configuration: "Configuration", load: "Load") -> None:
-        del configuration, load
+    def measuring(self, what: str, seconds_left: float) -> None:
+        del what, seconds_left
 
     def measured(self, point: "Point", seconds_left: float) -> None:
         from tcli_analyzer.numbers import short
@@ -73,6 +72,9 @@ class PlainView:
     def raced(self, race: "Race", seconds_left: float) -> None:
         self.note(f"{_round_text(race)}; {duration(seconds_left)} left at most")
 
+    def rated(self, configuration: "Configuration", text: str) -> None:
+        self.note(f"rate of {configuration.label}: {text}")
+
     def failed(self, failure: "Failure") -> None:
         self.note(_failure_text(failure))
 
@@ -90,13 +92,15 @@ class LiveView:
     def note(self, text: str) -> None:
         self._notes.append(printable(text))
 
-    def planned(self, points: int, seconds: float) -> None:
-        self._total = points
+    def planned(self, points: int, of: int, seconds: float) -> None:
+        if not self._total:
+            self.note(_plan_text(points, of, seconds))
+        self._total = max(points, len(self._points))
         self._ends_at = time.monotonic() + seconds
-        self.note(_plan_text(points, seconds))
 
-    def measuring(self, configuration: "Configuration", load: "Load") -> None:
-        self._now = f"{configuration.label}, {load.label}"
+    def measuring(self, what: str, seconds_left: float) -> None:
+        self._now = what
+        self._ends_at = time.monotonic() + seconds_left
 
     def measured(self, point: "Point", seconds_left: float) -> None:
         self._points.append(point)
@@ -109,6 +113,9 @@ class LiveView:
     def raced(self, race: "Race", seconds_left: float) -> None:
         self._now = _round_text(race)
         self._ends_at = time.monotonic() + seconds_left
+
+    def rated(self, configuration: "Configuration", text: str) -> None:
+        self._now = f"rate of {configuration.label}: {text}"
 
     def failed(self, failure: "Failure") -> None:
         self.note(_failure_text(failure))
@@ -245,12 +252,10 @@ def _round_text(race: "Race") -> str:
     return f"{text}, {race.dropped} of {race.total} windows disturbed" if race.dropped else text
 
 
-def _plan_text(points: int, seconds: float) -> str:
-    text = f"{points} points to measure, about {duration(seconds)}; Ctrl-C ends early and keeps what was measured"
-    if seconds > LONG_SECONDS:
-        text += ". Shorter: fewer values for --concurrency, --batch-sizes or --instance-counts"
-    return text
+def _plan_text(points: int, of: int, seconds: float) -> str:
+    what = f"{points} points to measure" if points >= of else f"about {points} of {of} points to measure"
+    return f"{what}, about {duration(seconds)}; Ctrl-C ends early and keeps what was measured"
 
 
 def _failure_text(failure: "Failure") -> str:
-    return f"{failure.place}: {failure.message}"
+    return f"{failure.place}: {failure.reason}"

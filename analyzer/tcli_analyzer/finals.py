@@ -100,7 +100,7 @@ def _measure(
 ) -> Callable[[int], Window]:
     def measure(_: int) -> Window:
         try:
-            return bench.visit(point.configuration, point.load, replace(options, windows=1))[0]
+            return bench.visit(point.configuration, point.load, replace(options, windows=1, items=point.items))[0]
         except CannotMeasureError as error:
             failed.append((point, str(error)))
             raise

@@ -67,7 +67,7 @@ def model_notes(subject: Subject) -> list[str]:
 
 def result_notes(analysis: "Analysis") -> list[str]:
     """What the measurements themselves say of how far to trust them."""
-    notes = [f"not measured: {failure.place}: {failure.message}" for failure in analysis.failures]
+    notes = [f"not measured: {failure.place}: {failure.reason}" for failure in analysis.failures]
     windows = analysis.windows
     disturbed = [window for window in windows if not window.is_clean]
     if disturbed:

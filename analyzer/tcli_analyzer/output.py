@@ -37,13 +37,14 @@ class Written:
     recommends_model_file: bool
 
 
-def write_output(analysis: Analysis, workspace: Workspace, folder: Path) -> Written:
+def write_output(analysis: Analysis, workspace: Workspace | None, folder: Path) -> Written:
     """Write results.csv, results.json, report.html and recommended/<model>/ into `folder`, replacing older ones.
 
     A rewritten model file that the recommendation does not need is put into batchable/<model>/ instead.
 
     Args:
         analysis: with at least one point.
+        workspace: that the model was rewritten in; None for one on a server, which is not.
 
     Raises:
         OSError: the folder cannot be written.
@@ -61,7 +62,7 @@ def write_output(analysis: Analysis, workspace: Workspace, folder: Path) -> Writ
     needs_file = recommendation.chosen.configuration.rewritten_model and _rewritten(analysis)
     model_file = None
     model_folder = folder / "recommended" / analysis.options.model
-    if _rewritten(analysis):
+    if workspace is not None and _rewritten(analysis):
         place = model_folder if needs_file else folder / "batchable" / analysis.options.model
         shutil.copytree(workspace.rewritten / analysis.options.model, place)
         assert analysis.subject.batchable is not None

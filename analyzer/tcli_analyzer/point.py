@@ -22,6 +22,11 @@ class Point:
     same: tuple[Configuration, ...] = ()
 
     @property
+    def items(self) -> int:
+        """Inferences in a request."""
+        return self.windows.windows[0].items if self.windows.windows else 1
+
+    @property
     def measured(self) -> Windows:
         """What to read values from: the clean windows; all of them where none is clean."""
         clean = self.windows.clean
@@ -35,4 +40,5 @@ class Point:
     @property
     def place(self) -> str:
         """Which point it is, such as "batch 4, 1 instance, concurrency 8"."""
-        return f"{self.configuration.label}, {self.load.label}"
+        items = f", {self.items} items a request" if self.items > 1 else ""
+        return f"{self.configuration.label}, {self.load.label}{items}"

@@ -90,7 +90,9 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "resumed_windows": analysis.resumed,
         "objective": options.goal.objective.value,
         "latency_budget_ms": options.goal.latency_budget_ms,
-        "measurement": {**asdict(options.window), "tie": options.tie},
+        "where": analysis.where,
+        "search": options.search.value,
+        "measurement": {"window_seconds": options.window_seconds, "tie": options.tie},
         "machine": asdict(analysis.machine),
         "placeholder_weights": bool(analysis.subject.placeholder),
         "batchable": _batchable(analysis),
@@ -100,8 +102,12 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "finals": _finals(analysis.finals) if analysis.finals is not None else None,
         "neighbours": dict(analysis.neighbours.busiest(10)),
         "failures": [
-            {"configuration": f.configuration.label, "load": f.load.label, "message": f.message}
-            for f in analysis.failures
+            {
+                "configuration": failure.configuration.label,
+                "load": failure.load.label if failure.load is not None else None,
+                "message": failure.reason,
+            }
+            for failure in analysis.failures
         ],
     }
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.configuration import Configuration
@@ -26,10 +27,12 @@ class WatchedBench:
 
     Args:
         patience_seconds: that all visits together wait at most.
+        stretch: windows and warm-ups are so many times as long as whoever measures thinks.
     """
 
-    def __init__(self, bench: Bench, stop: threading.Event, patience_seconds: float) -> None:
+    def __init__(self, bench: Bench, stop: threading.Event, patience_seconds: float, stretch: float = 1.0) -> None:
         self._bench = bench
+        self._stretch = stretch
         self._stop = stop
         self._patience = patience_seconds if ProcessorMeter.is_possible() else 0.0
         self._meter = ProcessorMeter([]) if ProcessorMeter.is_possible() else None
@@ -41,6 +44,11 @@ class WatchedBench:
     def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
         self._wait_for_quiet()
         self.neighbours.look(counts=False)
+        options = replace(
+            options,
+            seconds=options.seconds * self._stretch,
+            warm_up_seconds=options.warm_up_seconds * self._stretch,
+        )
         windows = self._bench.visit(configuration, load, options)
         self.neighbours.look(counts=any(not window.is_clean for window in windows))
         return windows

@@ -49,6 +49,7 @@ class DataSource:
         given: as `choose` takes it; nothing for random values.
         shapes: of inputs whose dims vary, without the batch dimension.
         ranges: of numbers that are made up, by input, where nothing else was given.
+        count: of different requests that are made up.
     """
 
     given: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class DataSource:
     strings: Strings = field(default_factory=Strings)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
+    count: int = DIFFERENT_REQUESTS
 
     def make(self, config: ModelConfig, items: int) -> Requests:
         """As `Source.make`; with the lengths of recorded sequences, where the model has state.
@@ -64,7 +66,7 @@ class DataSource:
         Raises:
             DataError: a file is wrong, or does not go with the model.
         """
-        read = self._read(config, DIFFERENT_REQUESTS * items)
+        read = self._read(config, self.count * items)
         stateful = config.HasField("sequence_batching")
         if stateful and items > 1:
             raise DataError(
@@ -83,7 +85,7 @@ class DataSource:
         Raises:
             DataError: as `make`.
         """
-        read = self._read(config, DIFFERENT_REQUESTS)
+        read = self._read(config, self.count)
         stateful = config.HasField("sequence_batching")
         notes = list(read.notes)
         if read.nested and not stateful:

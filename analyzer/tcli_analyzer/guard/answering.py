@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_analyzer.data import DataSource
 from tcli_analyzer.guard.accuracy import share
 from tcli_analyzer.guard.jobs import AskOriginal, Failed, Original
 from tcli_analyzer.inputs import RandomSource, Source
@@ -62,11 +63,12 @@ def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], No
 
 def _sized(job: AskOriginal, config: ModelConfig) -> Source:
     """The source; of random inputs, which there may be any number of, as many as are wanted and bearable."""
-    if not isinstance(job.source, RandomSource):
-        return job.source
-    (one,) = replace(job.source, count=1).make(config, 1)
+    source = job.source
+    if not isinstance(source, RandomSource | DataSource) or (isinstance(source, DataSource) and source.given):
+        return source
+    one = replace(source, count=1).make(config, 1)[0]
     bearable = job.most_bytes // max(1, sum(array.nbytes for array in one.values()))
-    return replace(job.source, count=max(_FEWEST, min(job.items, bearable)))
+    return replace(source, count=max(_FEWEST, min(job.items, bearable)))
 
 
 def _restless(opened: OpenedModel, answered: Sequence[tuple[Item, Item]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from tcli_analyzer.load import ClosedLoad, Load
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.window import Window
-from tcli_analyzer.target import Counters, OnReply, Target
+from tcli_analyzer.target import Counters, OnReply, SequenceMark, Target
 
 RATE_SHARE = 0.5
 """Of what the generator can do at most: up to here it is not what limits."""
@@ -72,7 +72,12 @@ class NullTarget:
     def unload(self) -> None:
         """Nothing was loaded."""
 
-    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:  # noqa: ARG002 - as of `Target`
+    def submit(
+        self,
+        inputs: Mapping[str, np.ndarray],  # noqa: ARG002 - as of `Target`
+        reply: OnReply,
+        sequence: SequenceMark | None = None,  # noqa: ARG002
+    ) -> None:
         self._asked.put(reply)
 
     def counters(self) -> Counters:

@@ -240,7 +240,9 @@ def _running(
         moments = _moments(load, most / load.rate + 1 if most else _longest(load, options))
         while most and len(moments) < most:
             moments = _moments(load, 2 * moments[-1] + 1)
-        with OpenLoop(target, requests, moments[:most] if most else moments, load.sequences) as sending:
+        due = moments[:most] if most else moments
+        # perf_analyzer's search for a rate goes on until a window shows the overload.
+        with OpenLoop(target, requests, due, gives_up=False, sequences=load.sequences, rate=load.rate) as sending:
             yield sending
 
 

@@ -100,7 +100,7 @@ def _method(analysis: Analysis) -> list[tuple[str, str]]:
         ("load", "closed loop: as many requests outstanding as the concurrency says, one item each"),
         (
             "windows",
-            f"at least {options.window.seconds:g} s and {options.window.requests} requests each, if they come in time",
+            f"at least {options.window_seconds:g} s each",
         ),
         ("disturbed", "a window of whose processor time others took more than 2 %: measured again, carries no claim"),
         ("latency", "from submitting a request to its reply; no network"),

@@ -23,6 +23,12 @@ class Failure:
     load: Load | None
     reason: str
 
+    @property
+    def place(self) -> str:
+        """Which point it is, such as "batch 4, 1 instance, concurrency 8"."""
+        load = f", {self.load.label}" if self.load is not None else ""
+        return f"{self.configuration.label}{load}"
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -1,0 +1,104 @@
+"""A model of a repository, measured in processes of this machine."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.bench.local import LocalBench
+from tcli_analyzer.data import DataSource, Suited, hints_of, suit
+from tcli_analyzer.data.asking import AskedApart
+from tcli_analyzer.ground import Ground
+from tcli_analyzer.ground.loads import loads_of
+from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Guard, GuardOptions
+from tcli_analyzer.notes import model_notes
+from tcli_analyzer.options import AnalysisOptions
+from tcli_analyzer.space import facts_here, find_engines, make_variants
+from tcli_analyzer.subject import examine, find_model, served_model_file
+from tcli_analyzer.variant import Variant, VariantDiedError
+from tcli_analyzer.workspace import Workspace
+from tcli_server.errors import InternalError
+
+
+@contextmanager
+def local_ground(
+    options: AnalysisOptions, workspace: Workspace, note: Callable[[str], None], stop: threading.Event
+) -> Iterator[Ground]:
+    """Examine the model, and be ready to measure it.
+
+    Args:
+        workspace: entered by the caller, who can take the rewritten model file from it before leaving.
+        note: told about slow steps.
+
+    Raises:
+        ServerError: the model cannot be loaded as it is.
+        DataError: inputs are wrong, or the model takes none that were tried.
+        SpaceError: what is to be tried is too much, or cannot be had here.
+    """
+    folder = find_model(options.repositories, options.model)
+    complete = _complete_config(workspace, options, stop)
+    file = served_model_file(folder, complete)
+    given = DataSource(
+        options.inputs, {name: tuple(shape) for name, shape in options.shapes.items()}, seed=options.seed
+    )
+    suited = _suited(given, workspace, options, complete, stop)
+    look = suited.source.look(complete)
+    shapes = {one.name: look.shapes[one.name] for one in complete.input if -1 in one.dims and one.name in look.shapes}
+    subject = examine(folder, complete, shapes, workspace, note)
+    facts = facts_here()
+    engines = find_engines(subject.base, file.name, facts)
+    space = options.space.space(facts, subject.base, engines, subject.batches)
+    space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
+    rewritten = subject.batchable is not None
+    variants = make_variants(space, subject.current, subject.base, engines, facts, file.name, rewritten)
+    subject = replace(subject, current=variants.configurations[0])
+    repositories = {False: workspace.current, True: workspace.rewritten}
+    with LocalBench(repositories, options.model, suited.source, stop, options.memory) as bench:
+        yield Ground(
+            subject=subject,
+            space=space,
+            variants=variants,
+            loads=loads_of(space, complete, options),
+            source=suited.source,
+            bench=bench,
+            guard=Guard(
+                repositories, options.model, subject.current, suited.source, stop, _guard_options(options), note
+            ),
+            notes=(*model_notes(subject), *_input_notes(suited, options), *look.notes, *variants.notes),
+            where="this machine",
+        )
+
+
+def _complete_config(workspace: Workspace, options: AnalysisOptions, stop: threading.Event) -> ModelConfig:
+    """The current configuration as the server completes it, from a process of its own: loading may end it."""
+    with Variant(workspace.current, options.model, stop, options.memory) as variant:
+        try:
+            return variant.load()
+        except VariantDiedError as error:
+            raise InternalError(str(error)) from None
+
+
+def _suited(
+    given: DataSource, workspace: Workspace, options: AnalysisOptions, complete: ModelConfig, stop: threading.Event
+) -> Suited:
+    folder = find_model(options.repositories, options.model)
+    with AskedApart(workspace.current, options.model, complete, stop) as answers:
+        return suit(given, complete, answers, hints_of(complete, served_model_file(folder, complete)))
+
+
+def _guard_options(options: AnalysisOptions) -> GuardOptions:
+    usual = GuardOptions(memory=options.memory)
+    if options.tolerance is None:
+        return usual
+    return replace(
+        usual,
+        same_precision=replace(ROUNDING, relative=options.tolerance),
+        lower_precision=replace(LOWER_PRECISION, relative=options.tolerance),
+    )
+
+
+def _input_notes(suited: Suited, options: AnalysisOptions) -> tuple[str, ...]:
+    said = (f"the same by hand: {suited.options}",) if suited.options and suited.notes else ()
+    return (*suited.notes, *said) if not options.inputs else suited.notes

@@ -1,0 +1,54 @@
+"""A model on a server, whose configurations are given to it through its load API."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tcli_analyzer.bench.remote import RemoteBench
+from tcli_analyzer.data import DataSource
+from tcli_analyzer.ground import Ground
+from tcli_analyzer.ground.loads import loads_of
+from tcli_analyzer.notes import model_notes
+from tcli_analyzer.options import AnalysisOptions, RemoteServer
+from tcli_analyzer.remote.subject import examine_remote
+from tcli_analyzer.space import Variants, facts_elsewhere, make_variants, own_engine
+
+
+@contextmanager
+def remote_ground(
+    options: AnalysisOptions, server: RemoteServer, note: Callable[[str], None], stop: threading.Event
+) -> Iterator[Ground]:
+    """Examine the model, and be ready to measure it; what was loaded before is put back in the end.
+
+    Raises:
+        RemoteError: the server cannot be asked, or takes no configurations.
+        NotAnalyzableError, UnknownInputError, DataError, SpaceError: as their names say.
+    """
+    with RemoteBench(server.url, options.model, stop, protocol=server.protocol, as_is=server.as_is) as bench:
+        given = {name: tuple(shape) for name, shape in options.shapes.items()}
+        source = DataSource(options.inputs, given, seed=options.seed)
+        look = source.look(bench.complete)
+        subject = examine_remote(bench, given, note)
+        bench.source = source
+        facts = facts_elsewhere()
+        engines = own_engine(subject.base, facts)
+        space = options.space.space(facts, subject.base, engines, subject.batches)
+        space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
+        if server.as_is:
+            name = f"{options.model}_config_default"
+            variants = Variants((replace(subject.current, name=name),), ("nothing is changed on the server (--as-is)",))
+        else:
+            variants = make_variants(space, subject.current, subject.base, engines, facts, "")
+        subject = replace(subject, current=variants.configurations[0])
+        yield Ground(
+            subject=subject,
+            space=space,
+            variants=variants,
+            loads=loads_of(space, bench.complete, options),
+            source=source,
+            bench=bench,
+            guard=None,
+            notes=(*model_notes(subject), *look.notes, *variants.notes),
+            where=str(bench.address),
+        )

@@ -1,0 +1,67 @@
+"""Errors of `tcli analyze`, each with what to do about it."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from triton_cli.console import err, fail
+
+if TYPE_CHECKING:
+    from tcli_analyzer.options import AnalysisOptions
+
+EXIT_INTERRUPTED = 130
+
+
+@contextmanager
+def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
+    """Ends the command with one message, whatever comes up.
+
+    Args:
+        folder: of the results.
+    """
+    from tcli_analyzer.data import DataError
+    from tcli_analyzer.inputs import UnknownInputError
+    from tcli_analyzer.journal import JournalError
+    from tcli_analyzer.measuring.watch import Stopped
+    from tcli_analyzer.remote.errors import RemoteError
+    from tcli_analyzer.searching.tpe import OptunaMissingError
+    from tcli_analyzer.space import SpaceError
+    from tcli_analyzer.subject import NotAnalyzableError
+    from tcli_server.errors import NotFoundError, ServerError
+
+    try:
+        yield
+    except NotFoundError as error:
+        missing = not all(repository.is_dir() for repository in options.repositories)
+        fail(str(error), "create one with: tcli repo init, or name yours with --model-repository" if missing else "")
+    except (NotAnalyzableError, DataError, RemoteError, SpaceError) as error:
+        fail(str(error), error.fix)
+    except UnknownInputError as error:
+        raise typer.BadParameter(str(error), param_hint="--shape") from None
+    except Stopped:
+        err().print("stopped before anything was measured")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except (JournalError, OptunaMissingError) as error:
+        fail(str(error))
+    except ServerError as error:
+        fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror}", "free some space, or choose another folder with --output")
+
+
+def _load_fix(options: "AnalysisOptions") -> str:
+    """`repo check`, where that has more to say than the error."""
+    from tcli_analyzer.subject import find_model
+    from tcli_server.models.check import check_model
+
+    if options.server is not None:
+        return ""
+    folder = find_model(options.repositories, options.model)
+    if not check_model(folder):
+        return ""
+    repository = shlex.quote(str(folder.path.parent))
+    return f"tcli repo check {shlex.quote(options.model)} --model-repository {repository} says what is wrong with it"
