@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import fixed_batch_models
-from tcli_analyzer.analysis import Analysis, Failure, analyze
+from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.analyze import analyze
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.race import Race
-from tcli_analyzer.load import Load
-from tcli_analyzer.measuring.visit import VisitOptions
-from tcli_analyzer.options import AnalysisOptions
+from tcli_analyzer.options import AnalysisOptions, SearchKind
 from tcli_analyzer.output import Written, write_output
 from tcli_analyzer.point import Point
-from tcli_analyzer.search import Grid
+from tcli_analyzer.searching.found import Failure
+from tcli_analyzer.space import SpaceValues
 from tcli_analyzer.subject import find_model
 from tcli_analyzer.workspace import Workspace
 
@@ -28,7 +28,15 @@ parameters { key: "tcli_placeholder" value { string_value: "random weights" } }
 """
 
 
-FAST = VisitOptions(windows=1, seconds=0.02, warm_up_seconds=0.01)
+SMALL = SpaceValues(max_batch_sizes=(1, 4), instances=(1, 2), concurrency=(1, 4), engines=("onnxruntime",))
+FAST = {
+    "search": SearchKind.GRID,
+    "space": SMALL,
+    "window_seconds": 0.02,
+    "finals_seconds": 2.0,
+    "patience_seconds": 0.0,
+}
+"""Every point of a small space, measured for a moment."""
 
 
 @dataclass
@@ -38,18 +46,19 @@ class Recorder:
     notes: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    plans: list[tuple[int, float]] = field(default_factory=list)
+    plans: list[tuple[int, int, float]] = field(default_factory=list)
     finalists: list[Point] = field(default_factory=list)
     rounds: int = 0
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def planned(self, points: int, seconds: float) -> None:
-        self.plans.append((points, seconds))
+    def planned(self, points: int, of: int, seconds: float) -> None:
+        self.plans.append((points, of, seconds))
 
-    def measuring(self, configuration: Configuration, load: Load) -> None:
-        del configuration, load
+    def measuring(self, what: str, seconds_left: float) -> None:
+        assert what
+        assert seconds_left >= 0
 
     def measured(self, point: Point, seconds_left: float) -> None:
         assert seconds_left >= 0
@@ -61,6 +70,9 @@ class Recorder:
     def raced(self, race: Race, seconds_left: float) -> None:
         assert seconds_left >= 0
         self.rounds = race.rounds
+
+    def rated(self, configuration: Configuration, text: str) -> None:
+        self.notes.append(f"{configuration.label}: {text}")
 
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
@@ -85,9 +97,8 @@ def write_fixed_model(repository: Path, name: str = "fixed") -> Path:
 
 
 def run(repository: Path, name: str, output: Path, recorder: Recorder | None = None, **more: object) -> Done:
-    """Analyze with a small grid and short windows, and write the output."""
-    fast = {"window": FAST, "grid": Grid((1, 4), (1, 2), (1, 4)), "finals_seconds": 3.0, "patience_seconds": 0.0}
-    options = AnalysisOptions(name, (repository,), **{**fast, **more})
+    """Analyze a small space with short windows, and write the output."""
+    options = AnalysisOptions(name, (repository,), **{**FAST, **more})
     recorder = recorder or Recorder()
     with Workspace(find_model([repository], name)) as workspace:
         temporary = workspace.current.parent
