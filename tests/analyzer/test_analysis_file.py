@@ -141,6 +141,8 @@ def test_models_in_all_their_forms(tmp_path, text: str, names: list[str]):
         ("as_is: maybe", "1: as_is: found 'maybe', expected true or false; fix: write as_is: true"),
         ("seed: 1.5", "1: seed: found '1.5', expected a whole number; fix: write seed: 0"),
         ("\nbatch_sizes: 1", "2: batch_sizes: found 'batch_sizes', expected it in another place; fix: move it below space: (space:, then batch_sizes: indented)"),
+        ("models: a\nobjectives: [perf_throughput]", "2: objectives: found 'objectives', expected one of models, model_repository, objective, latency_budget, slo, tolerance, max_time, search, seed, arrivals, shape, input, url, protocol, as_is, output, png, markdown, space, model; fix: did you mean 'objective'?"),
+        ("space: {threads: 1}\nprofile_models: a", "2: profile_models: found 'profile_models', expected it in another place; fix: a file is of one kind: this is a field of Model Analyzer's, and others here are of tcli's own"),
         ("apply: true", "1: apply: found 'apply', expected it in another place; fix: say it on the command line: --apply is for one run"),
         ("slo: a\nslo: b", "2: slo: found 'slo' again, expected it once (line 1 has it); fix: remove one of them"),
         ("as_is: true\nas-is: true", "2: as-is: found 'as-is' again, expected it once (line 1 has it); fix: remove one of them"),

@@ -111,6 +111,11 @@ min_throughput: 5
     }
 
 
+def test_values_go_before_ranges(tmp_path):
+    found = read(tmp_path, "profile_models: a\nrun_config_search_max_concurrency: 8\nconcurrency: 3\n")
+    assert found.space.concurrency == (3,)
+
+
 def test_a_server_counts_only_where_it_is_there_already(tmp_path):
     text = "profile_models: a\ntriton_grpc_endpoint: host:9001\ntriton_http_endpoint: host:9000\n"
     started = read(tmp_path, text)
@@ -192,6 +197,9 @@ def test_fields_that_nobody_knows_are_named(tmp_path):
         ("run_config_search_min_concurrency: 8\nrun_config_search_max_concurrency: 4\n", "2: run_config_search_max_concurrency: found '4', expected a largest value that is not below the smallest, 8"),
         ("profile_models: {a: {parameters: {concurrency: [1, 0]}}}\n", "1: profile_models.a.parameters.concurrency: found '0'"),
         ("profile_models: a\nprofile_models: b\n", "2: profile_models: found 'profile_models' again"),
+        ("profile_models: {a: {parameters: 5}}\n", "1: profile_models.a.parameters: found '5', expected keys and values"),
+        ("profile_models: {a: {model_config_parameters: [5]}}\n", "1: profile_models.a.model_config_parameters: found a list, expected keys and values"),
+        ("profile_models: a\nperf_analyzer_flags: 5\n", "2: perf_analyzer_flags: found '5', expected keys and values"),
         ("profile_models: a\nconstraints: 5\n", "2: constraints: found '5', expected keys and values"),
         ("profile_models: {a: {model_config_parameters: {instance_group: {kind: KIND_X}}}}\n", "1: profile_models.a.model_config_parameters.instance_group.kind: found 'KIND_X'"),
     ],

@@ -1,5 +1,6 @@
 """Seeded nonsense as files of `tcli analyze --config`: each is read, or refused with the reason, in no time."""
 
+import json
 import random
 import time
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tcli_analyzer.space.file import AnalysisFileError, read_analysis_file
+from tcli_analyzer.space.file.model_analyzer_fields import UNUSED, USED
+from tcli_analyzer.space.file.own import OWN_KEYS
+from tcli_analyzer.space.values import READERS
 from tcli_server.repository import Problem
 
 SEEDS = [
@@ -65,6 +69,53 @@ def test_nonsense_is_read_or_refused_with_a_reason(tmp_path, first: int):
             assert "\n" not in str(problem), number
     assert 20 < refused < 100
     assert time.perf_counter() - start < 60
+
+
+VALUES = [
+    1,
+    "a",
+    None,
+    [],
+    {},
+    [1, 2],
+    "1,2",
+    {"start": 1, "stop": 3},
+    [[1]],
+    True,
+    [{"name": "a"}],
+    "p99",
+    "grpc",
+    "remote",
+    -1,
+    1.5,
+]
+VALUES += [{"perf_latency_p99": {"max": 3}}, ["perf_throughput"], {"count": 1, "kind": "KIND_CPU"}, "x" * 500]
+BELOW = "parameters model_config_parameters perf_analyzer_flags weighting cpu_only objectives constraints space name weight shape input "
+BELOW += "instance_group dynamic_batching max_batch_size optimization execution_accelerators gpu_execution_accelerator graph level count "
+BELOW += "kind backend preferred_batch_size max_queue_delay_microseconds string_value"
+INNER = [*BELOW.split(), *READERS]
+
+
+def value(chance: random.Random, depth: int = 0) -> object:
+    if depth < 5 and chance.random() < 0.55:
+        if chance.random() < 0.3:
+            return [value(chance, depth + 1) for _ in range(chance.randint(0, 3))]
+        return {chance.choice(INNER): value(chance, depth + 1) for _ in range(chance.randint(0, 4))}
+    return chance.choice(VALUES)
+
+
+@pytest.mark.parametrize("keys", [[*OWN_KEYS, *READERS], [*USED, *UNUSED]], ids=["own", "model_analyzer"])
+def test_known_keys_with_any_values_are_read_or_refused(tmp_path, keys: list[str]):
+    file = tmp_path / "analysis.yaml"
+    refused = 0
+    for number in range(400):
+        chance = random.Random(number)
+        document = {key: value(chance) for key in chance.sample(sorted(keys), chance.randint(1, 6))}
+        if number % 3 == 0 and "profile_models" in keys:
+            document["profile_models"] = {"a": {key: value(chance) for key in chance.sample(INNER, 4)}}
+        file.write_text(json.dumps(document))
+        refused += bool(problems_of(file))
+    assert 0 < refused < 400
 
 
 @pytest.mark.parametrize(

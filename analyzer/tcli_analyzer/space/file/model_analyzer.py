@@ -11,7 +11,7 @@ from tcli_analyzer.space.file.document import AnalysisFile, ModelEntry, NotUsed
 from tcli_analyzer.space.file.model_analyzer_fields import LIMITS, MARKS, UNUSED, UNUSED_FLAGS, USED, reason_of
 from tcli_analyzer.space.file.model_config import read_model_config
 from tcli_analyzer.space.file.nodes import entries_of, line_of
-from tcli_analyzer.space.file.own import read_shape
+from tcli_analyzer.space.file.own import OWN_KEYS, read_shape
 from tcli_analyzer.space.file.reading import (
     Reading,
     RefusedError,
@@ -38,9 +38,9 @@ _OBJECTIVES = {"perf_throughput": "throughput", "perf_latency_p99": "latency"}
 
 
 def is_model_analyzers(node: yaml.MappingNode) -> bool:
-    """Whether a file has a key that only Model Analyzer's have."""
-    keys = (str(key.value).replace("-", "_") for key, _ in entries_of(node) if isinstance(key, yaml.ScalarNode))
-    return any(key in MARKS or key.startswith("run_config_search_") for key in keys)
+    """Whether a file has a key that only Model Analyzer's have, and none that only ours have."""
+    keys = {str(key.value).replace("-", "_") for key, _ in entries_of(node) if isinstance(key, yaml.ScalarNode)}
+    return not keys & OWN_KEYS and any(key in MARKS or key.startswith("run_config_search_") for key in keys)
 
 
 def read_model_analyzer(reading: Reading, node: yaml.MappingNode) -> AnalysisFile:
@@ -101,10 +101,8 @@ class _File:
     def _shared(self, nodes: Mapping[str, yaml.Node]) -> dict[str, Any]:
         """What is for all models, and may be said again for one."""
         found = self._goal(nodes, "")
-        flags = (
-            self._flags(nodes["perf_analyzer_flags"], "perf_analyzer_flags") if "perf_analyzer_flags" in nodes else {}
-        )
-        space = SpaceValues(**self._ranges(nodes), **self._loads(nodes, ""))
+        flags = self._value(self._flags, nodes, "perf_analyzer_flags") or {}
+        space = SpaceValues(**{**self._ranges(nodes), **self._loads(nodes, "")})
         if self._value(flag, nodes, "run_config_search_disable"):
             space = replace(space, fixed=True)
         return {**found, **flags, "space": space}
@@ -178,10 +176,9 @@ class _File:
                     self._leave(f"{field}.{name}", bounds, "the constraint here is perf_latency_p99 with max")
         return found
 
-    def _flags(self, node: yaml.Node, field: str) -> dict[str, Any]:
+    def _flags(self, reading: Reading, node: yaml.Node, field: str) -> dict[str, Any]:
         """What perf_analyzer is told."""
         found: dict[str, Any] = {}
-        reading = self._reading
         for name, _, value in reading.pairs(node, field):
             path = f"{field}.{name}"
             match name.replace("_", "-"):
@@ -235,13 +232,13 @@ class _File:
             path = f"{field}.{key}"
             match key:
                 case "parameters":
-                    space |= self._parameters(value, path)
+                    space |= self._reading.value(self._parameters, value, path) or {}
                 case "model_config_parameters":
-                    read = read_model_config(self._reading, value, path, self._leave)
+                    read = self._reading.value(partial(read_model_config, self._leave), value, path) or {}
                     searched = dict.fromkeys(("max_batch_sizes", "instances"), ())  # which it does no more by itself
                     space |= {**searched, **read, "fixed": True}
                 case "perf_analyzer_flags":
-                    flags = self._flags(value, path)
+                    flags = self._reading.value(self._flags, value, path) or {}
                     values |= {name: one for name, one in flags.items() if name in ("shape", "input")}
                 case "weighting":
                     values["weight"] = self._reading.value(number("a number above 0", "1"), value, path) or 1.0
@@ -255,8 +252,8 @@ class _File:
         own = SpaceValues(**space)
         return ModelEntry(name, space=own, **values)
 
-    def _parameters(self, node: yaml.Node, field: str) -> dict[str, Any]:
-        nodes = {key: value for key, _, value in self._reading.pairs(node, field)}
+    def _parameters(self, reading: Reading, node: yaml.Node, field: str) -> dict[str, Any]:
+        nodes = {key: value for key, _, value in reading.pairs(node, field)}
         for key, value in nodes.items():
             if key not in _LOADS:
                 self._leave(f"{field}.{key}", value, "not a parameter of the load here")

@@ -18,7 +18,7 @@ _KINDS = {"KIND_CPU": False, "KIND_GPU": True}
 _NOT_TRIED = "not one of the dimensions that are tried"
 
 
-def read_model_config(reading: Reading, node: yaml.Node, field: str, leave: Leave) -> dict[str, Any]:
+def read_model_config(leave: Leave, reading: Reading, node: yaml.Node, field: str) -> dict[str, Any]:
     """Values by the fields of `Space`."""
     found: dict[str, Any] = {}
     for key, _, value in reading.pairs(node, field):

@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from tcli_analyzer.space.file.document import AnalysisFile, ModelEntry
+from tcli_analyzer.space.file.model_analyzer_fields import MARKS
 from tcli_analyzer.space.file.reading import (
     Read,
     Reading,
@@ -143,5 +144,11 @@ _ELSEWHERE = {
         key: f"say it on the command line: --{key.replace('_', '-')} is for one run"
         for key in ("apply", "json", "resume", "what_if", "config")
     },
+    **dict.fromkeys(
+        MARKS - {"objectives"},
+        "a file is of one kind: this is a field of Model Analyzer's, and others here are of tcli's own",
+    ),
 }
 """Keys that are right somewhere else."""
+OWN_KEYS = _FIELDS.keys() - {"model_repository", "latency_budget"} | {"model"}
+"""Keys that Model Analyzer does not have."""
