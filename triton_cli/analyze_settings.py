@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 JOURNAL = "journal.jsonl"
 """Of an output folder, the file that keeps every measurement."""
 
-_SEARCH_SHARE, _FINALS_SHARE = 0.5, 0.4
+_SEARCH_SHARE, _FINALS_SHARE, _PATIENCE_SHARE = 0.5, 0.4, 0.2
 """Of the time that is allowed; the rest is loading, examining and comparing answers."""
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
@@ -104,9 +104,18 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
         journal=folder / JOURNAL,
         resume=asked.resume,
         server=server,
-        **({"search_seconds": _SEARCH_SHARE * seconds, "finals_seconds": _FINALS_SHARE * seconds} if seconds else {}),
+        **(_times(seconds) if seconds else {}),
     )
     return options, folder, notes
+
+
+def _times(seconds: float) -> dict[str, Any]:
+    usual = 60.0
+    return {
+        "search_seconds": _SEARCH_SHARE * seconds,
+        "finals_seconds": _FINALS_SHARE * seconds,
+        "patience_seconds": min(usual, _PATIENCE_SHARE * seconds),
+    }
 
 
 def _check(holds: bool, message: str, option: str) -> None:

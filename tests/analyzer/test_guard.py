@@ -86,8 +86,8 @@ def test_right_ones_may_win(tmp_path):
     assert {one.verdict for one in found.values()} == {"ok"}
     assert found["batch 4, 1 instances"].batches == (2, 3)
     largest = found["batch 8, 1 instances"]
-    assert (largest.items, largest.batches, largest.lower_precision) == (64, (2, 3, 8), False)
-    assert largest.sentence == "64 inputs, alone and in batches of 2, 3, 8: the same to the last bit"
+    assert (largest.items, largest.batches, largest.lower_precision) == (16, (2, 3, 8), False)
+    assert largest.sentence == "16 inputs, alone and in batches of 2, 3, 8: the same to the last bit"
     assert json.loads(json.dumps(largest.to_json(), allow_nan=False))["outputs"]["y"]["largest_relative"] == 0
 
 
@@ -106,11 +106,11 @@ def test_a_rewritten_graph_has_another_first_dimension(tmp_path, reshapes):
         found = check(places, "m", subject.current, [subject.current, *variants], source, threading.Event())
     assert [one.verdict for one in found.values()] == ["ok"] * 3
     largest = found[variants[1]]
-    assert (largest.items, largest.batches) == (64, (2, 3, 8))
+    assert (largest.items, largest.batches) == (16, (2, 3, 8))
     assert largest.relative < 1e-5
     if reshapes:  # it has a file of labels
         assert largest.top1 is not None
-        assert (largest.top1.same, largest.top1.count) == (64, 64)
+        assert (largest.top1.same, largest.top1.count) == (16, 16)
 
 
 def test_another_graph_is_told_with_place_and_numbers(tmp_path):
@@ -196,7 +196,7 @@ def test_inputs_that_the_original_refuses(tmp_path):
     graphs.write(tmp_path, "m", graphs.pools_four, graphs.config_of("m", 8, "[ -1 ]", "[ -1 ]"))
     found = checked(tmp_path, source=RandomSource({"x": (1,)}))
     (reason,) = {one.reason for one in found.values()}
-    assert reason.startswith("the original answers none of 64 inputs: ")
+    assert reason.startswith("the original answers none of 16 inputs: ")
     assert "MaxPool" in reason
     assert {one.verdict for one in found.values()} == {"unchecked"}
     some = models.Given([*models.rows_of(2, 1).items, *models.rows_of(6, 9).items])

@@ -11,6 +11,7 @@ from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Agreement, OutputAccu
 from tcli_analyzer.guard.agreement import least_count
 from tcli_analyzer.guard.check import changes
 from tcli_analyzer.guard.comparing import ALONE, Comparison, aligned, fitted
+from tcli_analyzer.guard.jobs import is_over
 from tcli_analyzer.guard.judging import Limits
 from tcli_analyzer.guard.tolerance import may_lower_precision
 
@@ -276,3 +277,13 @@ def test_what_the_figures_do_not_say_is_noted():
     assert one_class.startswith("the original names one class for all 8 inputs by output 'scores'")
     (only,) = Limits(Tolerance(relative=0.1), expected).notes(comparison.found)
     assert only == one_class
+
+
+def test_time_goes_where_it_is_worth_it():
+    """Two items whatever they take; thrice the time for as many as an interval needs."""
+    assert not is_over(1, 2, spent=100, seconds=1)
+    assert is_over(2, 2, spent=1.1, seconds=1)
+    assert not is_over(2, 2, spent=0.9, seconds=1)
+    assert not is_over(34, 35, spent=2.9, seconds=1)
+    assert is_over(34, 35, spent=3.1, seconds=1)
+    assert is_over(35, 35, spent=1.1, seconds=1)

@@ -12,7 +12,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 import batching_models as graphs
 import guarded_models as models
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.guard import LOWER_PRECISION, Accuracy, GuardOptions, Tolerance, check
+from tcli_analyzer.guard import LOWER_PRECISION, Accuracy, Guard, GuardOptions, Tolerance, check
+from tcli_analyzer.inputs import RandomSource
 
 
 def in_openvino(config: ModelConfig, precision: str = "", size: int = 8) -> Configuration:
@@ -45,11 +46,26 @@ def test_another_engine_rounds_otherwise(repository: Path):
     assert found.top1.same == 64
 
 
+def test_a_lower_precision_takes_more_inputs(repository: Path):
+    """And the original is asked for them once more, when they are needed."""
+    config = models.complete_config(repository)
+    told: list[str] = []
+    source, stop = RandomSource({"x": (4,)}), threading.Event()
+    guard = Guard({False: repository}, "m", models.current(config), source, stop, told=told.append)
+    for variant, items in (
+        (in_openvino(config, "f32"), 16),
+        (in_openvino(config, "bf16"), 64),
+        (models.varied(config, 8), 16),
+    ):
+        assert guard.check([variant])[variant].items == items
+    assert sum(text.startswith("asking") for text in told) == 2
+
+
 def test_a_lower_precision_has_a_tolerance_of_its_own(repository: Path):
     """Its own choice, too, is BF16 where the processor has it."""
     config = models.complete_config(repository)
     for found in checked(repository, [in_openvino(config, "bf16"), in_openvino(config)], 4):
-        assert (found.verdict, found.lower_precision) == ("ok", True)
+        assert (found.verdict, found.lower_precision, found.items) == ("ok", True, 64)
         assert found.outputs[0].allowed == LOWER_PRECISION.relative
         assert found.relative <= 0.05
     strict = {"lower_precision": Tolerance(relative=0.0)}

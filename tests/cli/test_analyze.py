@@ -16,7 +16,18 @@ from ensemble_models import ensemble, write_ensemble
 from repositories import write_model
 from sequence_models import sums, sums_config
 
-QUICK = ("--measurement-interval", "20", "--max-finals-time", "2", "--batch-sizes", "1,4", "--concurrency", "1,4")
+QUICK = (
+    "--measurement-interval",
+    "20",
+    "--max-time",
+    "5s",
+    "--search",
+    "grid",
+    "--batch-sizes",
+    "1,4",
+    "--concurrency",
+    "1,4",
+)
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -77,7 +88,7 @@ def test_apply_puts_the_recommendation_into_the_repository(folder):
 def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("tmp")
     command = [sys.executable, "-u", "-m", "triton_cli", "analyze", "-m", "fixed"]
-    command += ["--measurement-interval", "300", "--json"]
+    command += ["--measurement-interval", "300", "--search", "grid", "--json"]
     environment = os.environ | {"TMPDIR": str(temporary)}
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -91,7 +102,7 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
     assert process.returncode == 130, stderr
     document = json.loads(stdout)
     assert document["interrupted"] is True
-    assert 1 <= len(document["points"]) < 33
+    assert 1 <= len(document["points"]) < 40
     output = folder / "analysis" / "fixed"
     assert (output / "report.html").is_file()
     assert (output / "recommended" / "fixed" / "config.pbtxt").is_file()
@@ -105,16 +116,26 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
         (["-m", "nope"], 1, "models there: fixed"),
         ([], 2, "models in model_repository: fixed"),
         (["-m", "fixed", "--model-repository", "nowhere"], 1, "tcli repo init"),
-        (["-m", "fixed", "--batch-sizes", "1,x"], 2, "'1,x': expected whole numbers"),
+        (["-m", "fixed", "--batch-sizes", "1,x"], 2, "'x': expected whole numbers"),
         (["-m", "fixed", "--concurrency", "0"], 2, "--concurrency"),
         (["-m", "fixed", "--objective", "speed"], 2, "expected throughput or latency"),
         (["-m", "fixed", "--latency-budget", "-1"], 2, "above 0"),
         (["-m", "fixed", "--measurement-interval", "0"], 2, "above 0"),
+        (["-m", "fixed", "--search", "fast"], 2, "expected quick, grid or optuna"),
+        (["-m", "fixed", "--slo", "p99<50"], 2, "--slo"),
+        (["-m", "fixed", "--arrivals", "often"], 2, "expected poisson, constant, or a file"),
+        (["-m", "fixed", "--as-is"], 2, "needs a server"),
+        (["-m", "fixed", "--protocol", "quic", "-u", "localhost"], 2, "expected http or grpc"),
+        (["-m", "fixed", "--url", "localhost:1", "--apply"], 2, "out of reach"),
+        (["-m", "fixed", "--url", "localhost:1"], 1, "localhost:1"),
+        (["-m", "fixed", "--config", "nowhere.yaml"], 1, "nowhere.yaml"),
+        (["-m", "fixed", "--input", "nowhere.npy"], 1, "nowhere.npy"),
+        (["-m", "fixed", "--engines", "tensorrt_plan"], 1, "tensorrt_plan"),
         (["-m", "fixed", "--tie", "100"], 2, "below 100"),
-        (["-m", "fixed", "--max-finals-time", "0"], 2, "above 0"),
+        (["-m", "fixed", "--max-time", "soon"], 2, "such as 90s, 10m or 1h"),
         (["-m", "fixed", "--shape", "x"], 2, "expected NAME:d1,d2"),
-        (["-m", "fixed", "--shape", "nope:1"], 2, "has no input 'nope'"),
-        (["-m", "fixed", "--shape", "x:1,2"], 2, "does not fit input 'x'"),
+        (["-m", "fixed", "--shape", "nope:1"], 1, "has no input 'nope'"),
+        (["-m", "fixed", "--shape", "x:1,2"], 1, "'x'"),
     ],
 )
 def test_mistakes_are_told_in_one_message(folder, arguments, status, message):

@@ -74,7 +74,18 @@ def test_an_analysis_tells_the_names_as_they_are(tmp_path):
         {"y": ["N", "L"]},
     )
     assert tcli(tmp_path, "repo", "add", str(file)).returncode == 0
-    quick = ("--measurement-interval", "10", "--max-finals-time", "2", "--concurrency", "1", "--batch-sizes", "1")
+    quick = (
+        "--measurement-interval",
+        "10",
+        "--max-time",
+        "5s",
+        "--search",
+        "grid",
+        "--concurrency",
+        "1",
+        "--batch-sizes",
+        "1",
+    )
     ran = tcli(tmp_path, "analyze", "-m", "m", *quick, "--instance-counts", "1")
     assert ran.returncode == 0, ran.stderr
     assert "variable dimensions of [red]:dog: are measured as 1" in ran.stdout

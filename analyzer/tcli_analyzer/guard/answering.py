@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource
 from tcli_analyzer.guard.accuracy import share
-from tcli_analyzer.guard.jobs import AskOriginal, Failed, Original
+from tcli_analyzer.guard.jobs import FEWEST, AskOriginal, Failed, Original, is_over
 from tcli_analyzer.inputs import RandomSource, Source
 from tcli_server.proof.opening import OpenedModel
 from tcli_server.trial import Item, RunError
@@ -16,13 +16,11 @@ from tcli_server.trial.judging import Judge
 from tcli_server.trial.rounding import difference, is_real
 
 _ASKED_TWICE = 3
-_FEWEST = 2
-"""Items that are asked however slow or large they are."""
 
 
 def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], None]) -> Original | Failed:
     """Answer items of a source, one at a time, as many as time and memory allow."""
-    end = time.monotonic() + job.seconds
+    started = time.monotonic()
     tell("making inputs")
     try:
         requests = _sized(job, opened.config).make(opened.config, 1)[: job.items]
@@ -39,11 +37,10 @@ def answer_items(opened: OpenedModel, job: AskOriginal, tell: Callable[[str], No
         except RunError as error:
             refused, refusal = refused + 1, refusal or str(error)
             continue
-        finally:
-            late = time.monotonic() > end
         answered.append((item, answer))
         held += sum(array.nbytes for array in (*item.values(), *answer.values()))
-        if len(answered) >= _FEWEST and (late or held * (1 + 1 / len(answered)) > job.most_bytes):
+        is_full = len(answered) >= FEWEST and held * (1 + 1 / len(answered)) > job.most_bytes
+        if is_full or is_over(len(answered), job.least, time.monotonic() - started, job.seconds):
             break
     if not answered:
         many = f"none of {len(items)} inputs" if items else "nothing, as there are no inputs"
@@ -68,7 +65,7 @@ def _sized(job: AskOriginal, config: ModelConfig) -> Source:
         return source
     one = replace(source, count=1).make(config, 1)[0]
     bearable = job.most_bytes // max(1, sum(array.nbytes for array in one.values()))
-    return replace(source, count=max(_FEWEST, min(job.items, bearable)))
+    return replace(source, count=max(FEWEST, min(job.items, bearable)))
 
 
 def _restless(opened: OpenedModel, answered: Sequence[tuple[Item, Item]]) -> dict[str, str]:

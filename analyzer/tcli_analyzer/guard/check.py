@@ -11,15 +11,19 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.guard.accuracy import Accuracy
-from tcli_analyzer.guard.jobs import AskOriginal, Checked, CheckVariant, Failed, Original, Place
+from tcli_analyzer.guard.agreement import least_count
+from tcli_analyzer.guard.jobs import FEWEST, AskOriginal, Checked, CheckVariant, Failed, Original, Place
 from tcli_analyzer.guard.process import run_apart
 from tcli_analyzer.guard.tolerance import LOWER_PRECISION, ROUNDING, Tolerance, may_lower_precision
 from tcli_analyzer.guard.variant_check import words_for_restless
-from tcli_analyzer.inputs import Source
+from tcli_analyzer.inputs import RandomSource, Source
 from tcli_server.proof import SIZES
 
 ITEMS = 64
 """Inputs that are worth having: with fewer than 35 no interval of the agreement reaches 90 %."""
+
+FEW_ITEMS = 16
+"""Random inputs that are compared where no agreement has to be proved: what is not rounding shows in any of them."""
 
 _MOST_BYTES = 64 << 20
 _THREADS = re.compile(r"thread|num_streams|spin", re.IGNORECASE)
@@ -33,9 +37,10 @@ class GuardOptions:
     Attributes:
         same_precision: tolerance of variants that compute in the original's precision.
         lower_precision: of those that may compute in less, see `may_lower_precision`.
-        items: inputs that are compared at most.
+        items: inputs that are compared at most; fewer where they are random and no tolerance asks for agreement.
         seconds: about so long may the original be asked, and each group of variants that compute alike, loading not included;
-            of what is slow fewer items and batches are compared.
+            of what is slow fewer items and batches are compared, but
+            three times as long where too few inputs would leave agreement open.
         limit: seconds that a process may take, loading included; then it is ended, and that is the result.
         memory: bytes that each process may hold; None for nearly all that are free.
     """
@@ -49,7 +54,8 @@ class GuardOptions:
 
 
 class Guard:
-    """Compares variants of one model with the original, which is asked once, one item at a time, when it is first needed.
+    """Compares variants of one model with the original, which is asked once, one item at a time, when it is first needed; once more
+    when more items are, for the first variant of a lower precision.
 
     Processes: one for the original, and one for each group of variants that differ in nothing but batches, delays and instances.
     What holds for batches of 8 holds for those of 4, so the largest of a group come first, and smaller ones are tried by
@@ -81,6 +87,7 @@ class Guard:
         self._options = options or GuardOptions()
         self._told = told
         self._original: Original | Failed | None = None
+        self._asked = 0
         self._known: defaultdict[tuple[bool, bytes], list[tuple[int, Checked]]] = defaultdict(list)
 
     def check(self, variants: Iterable[Configuration]) -> dict[Configuration, Accuracy]:
@@ -90,16 +97,18 @@ class Guard:
             Stopped: `stop` was set.
         """
         wanted = list(variants)
-        if self._original is None and wanted:
+        needed = max((self._items(self._tolerance(one)) for one in wanted), default=0)
+        if needed > self._asked and not isinstance(self._original, Failed):
             self._told("asking the model as it is for the right answers ...")
-            self._original = self._ask()
+            self._original = self._ask(needed, max(_least(self._tolerance(one)) for one in wanted))
+            self._asked = needed
         found = {one: self._accuracy(one) for one in sorted(wanted, key=lambda one: -one.config.max_batch_size)}
         return {one: found[one] for one in wanted}
 
-    def _ask(self) -> Original | Failed:
+    def _ask(self, items: int, least: int) -> Original | Failed:
         options = self._options
         place = self._place(self._owners)
-        job = AskOriginal(place, self._source, options.items, options.seconds, _MOST_BYTES)
+        job = AskOriginal(place, self._source, items, least, options.seconds, _MOST_BYTES)
         answer = run_apart(job, options.limit, self._stop, options.memory)
         assert not isinstance(answer, Checked)
         return answer
@@ -137,13 +146,21 @@ class Guard:
         options = self._options
         largest = variant.config.max_batch_size
         sizes = tuple(sorted({size for size in (*SIZES, largest) if min(SIZES) <= size <= largest}))
-        tolerance = options.lower_precision if self._is_lower(variant) else options.same_precision
-        job = CheckVariant(self._place(variant), original, sizes, options.seconds, tolerance)
+        tolerance = self._tolerance(variant)
+        place, items, least = self._place(variant), self._items(tolerance), _least(tolerance)
+        job = CheckVariant(place, original, sizes, items, least, options.seconds, tolerance)
         answer = run_apart(job, options.limit, self._stop, options.memory)
         if isinstance(answer, Failed):
             return Checked(Accuracy("wrong" if answer.died else "unchecked", answer.reason), by_batches=answer.ended)
         assert isinstance(answer, Checked)
         return answer
+
+    def _tolerance(self, variant: Configuration) -> Tolerance:
+        return self._options.lower_precision if self._is_lower(variant) else self._options.same_precision
+
+    def _items(self, tolerance: Tolerance) -> int:
+        few = not tolerance.agreement and isinstance(self._source, RandomSource)
+        return min(FEW_ITEMS, self._options.items) if few else self._options.items
 
     def _is_lower(self, variant: Configuration) -> bool:
         """Whether one of both may compute in less than FP32."""
@@ -176,6 +193,11 @@ def changes(original: ModelConfig, variant: Configuration) -> bool:
         return True
     joins = other.max_batch_size > 1 and other.HasField("dynamic_batching")
     return other.max_batch_size > max(1, own.max_batch_size) or (joins and not own.HasField("dynamic_batching"))
+
+
+def _least(tolerance: Tolerance) -> int:
+    """How many inputs the agreement takes to be proved."""
+    return least_count(tolerance.agreement) if tolerance.agreement else FEWEST
 
 
 def _computation(config: ModelConfig, threads: bool = True) -> bytes:

@@ -25,6 +25,7 @@ class Found:
     Attributes:
         relative: the largest relative difference of items alone (True) and in batches (False).
         numeric: see `OutputAccuracy.numeric`.
+        items: those that were compared.
         same_class: item -> whether all answers have its largest score at the original's place; empty without scores.
         classes: those that the original names.
         off_by_one: whether whole numbers are nowhere more than one apart.
@@ -36,6 +37,7 @@ class Found:
     worst: Largest | None = None
     equal: int = 0
     elements: int = 0
+    items: set[int] = field(default_factory=set)
     other_shapes: set[int] = field(default_factory=set)
     shapes: str = ""
     same_class: dict[int, bool] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Comparison:
 
     def _add(self, name: str, way: str, item: int, got: np.ndarray) -> None:
         found, wanted = self.found[name], self._expected[item][name]
+        found.items.add(item)
         if got.shape != wanted.shape or got.dtype != wanted.dtype:
             found.other_shapes.add(item)
             found.shapes = found.shapes or f"item {item} {way} gives {_kinds(got, wanted)}"

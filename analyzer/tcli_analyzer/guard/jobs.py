@@ -8,6 +8,11 @@ from tcli_analyzer.guard.tolerance import Tolerance
 from tcli_analyzer.inputs import Source
 from tcli_server.trial import Item
 
+FEWEST = 2
+"""Items that are asked however slow or large they are."""
+
+_PATIENCE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -23,12 +28,18 @@ class Place:
     config: bytes | None
 
 
+def is_over(done: int, least: int, spent: float, seconds: float) -> bool:
+    """Whether there is no more time for items: two are asked in any case, and as many as an interval needs for three times as long."""
+    return done >= FEWEST and spent > (seconds if done >= least else _PATIENCE * seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class AskOriginal:
     """Answer items one at a time; answered by `Original`.
 
     Attributes:
         items: at most.
+        least: that are worth some more time, see `is_over`.
         seconds: about so long.
         most_bytes: of inputs and answers together, two items in any case.
     """
@@ -36,6 +47,7 @@ class AskOriginal:
     place: Place
     source: Source
     items: int
+    least: int
     seconds: float
     most_bytes: int
 
@@ -65,12 +77,16 @@ class CheckVariant:
 
     Attributes:
         sizes: of the batches to try.
+        items: to be asked alone, at most.
+        least: that are worth some more time, see `is_over`.
         seconds: about so long.
     """
 
     place: Place
     original: Original
     sizes: tuple[int, ...]
+    items: int
+    least: int
     seconds: float
     tolerance: Tolerance
 

@@ -22,7 +22,6 @@ class Limits:
 
     def __init__(self, tolerance: Tolerance, expected: Sequence[Item]) -> None:
         self._tolerance = tolerance
-        self._count = len(expected)
         self._real = {name: is_real(array.dtype) for name, array in expected[0].items()}
         self.allowed = {name: self._allowed([one[name] for one in expected]) for name in expected[0]}
 
@@ -60,8 +59,8 @@ class Limits:
 
     def _faults(self, name: str, found: Found) -> Iterator[tuple[Outcome, str]]:
         limits = self._tolerance
-        if len(found.other_shapes) > limits.other_shapes * self._count:
-            count = f"for {len(found.other_shapes)} of {self._count} items"
+        if len(found.other_shapes) > limits.other_shapes * len(found.items):
+            count = f"for {len(found.other_shapes)} of {len(found.items)} items"
             yield "wrong", f"output '{name}' has another shape or datatype than the original's {count}: {found.shapes}"
         where = f": {found.worst.place}" if found.worst is not None else ""
         # What rounding is in a batch has been judged by the proof of batches, which knows whether the others have a part in it.

@@ -7,16 +7,13 @@ from dataclasses import replace
 
 from tcli_analyzer.guard.accuracy import Accuracy
 from tcli_analyzer.guard.comparing import ALONE, Comparison, aligned, fitted
-from tcli_analyzer.guard.jobs import Checked, CheckVariant
+from tcli_analyzer.guard.jobs import FEWEST, Checked, CheckVariant, is_over
 from tcli_analyzer.guard.judging import Limits
 from tcli_server.proof.opening import OpenedModel
 from tcli_server.trial import Item, RunError, TrialInput, Verdict, try_batches, try_items
 from tcli_server.trial.runs import Together
 
 _Shape = tuple[tuple[str, tuple[int, ...]], ...]
-
-_FEWEST = 2
-"""Items that are compared however slow a variant is."""
 
 _SHARE_ALONE = 0.5
 """Of the time, for items alone; what is left is for batches."""
@@ -33,7 +30,6 @@ class _Check:
         self._job = job
         self._tell = tell
         self._started = time.monotonic()
-        self._end = self._started + job.seconds
         original = job.original
         self._expected = [answer for _, answer in original.answered]
         self._comparison = Comparison(self._expected, original.labelled, original.restless)
@@ -68,9 +64,9 @@ class _Check:
     def _run_alone(self) -> str:
         """Compare items alone; why the variant is not the original if that is plain already."""
         self._tell("answering single items")
-        until = self._started + _SHARE_ALONE * self._job.seconds
-        for place, item in enumerate(self._items):
-            if place >= _FEWEST and time.monotonic() > until:
+        seconds = _SHARE_ALONE * self._job.seconds
+        for place, item in enumerate(self._items[: self._job.items]):
+            if is_over(place, self._job.least, time.monotonic() - self._started, seconds):
                 break
             try:
                 answer = self._opened.runner.alone(item)
@@ -88,13 +84,14 @@ class _Check:
         sizes = self._job.sizes
         if not sizes:
             return Verdict("ok")
+        end = time.monotonic() + (1 - _SHARE_ALONE) * self._job.seconds
         ways = self._recorded(self._opened.runner.ways)
         own = Verdict("unchecked", "there are no two inputs of one shape to make a batch of")
         mates = self._mates()
-        if len(mates) >= _FEWEST:
+        if len(mates) >= FEWEST:
             answered = [(self._items[place], self._alone[place]) for place in mates]
             try:
-                seconds = max(0.0, self._end - time.monotonic()) / 2
+                seconds = (1 - _SHARE_ALONE) / 2 * self._job.seconds
                 own = try_items(answered, self._opened.runner.alone, ways, sizes, seconds)
             except RunError as error:
                 own = Verdict("unchecked", f"an item does not run every time: {error}")
@@ -102,7 +99,7 @@ class _Check:
             return own
         self._tell("answering batches of random items")
         inputs = [replace(one, dims=self._dims(one)) for one in self._opened.runner.inputs]
-        left = max(0.0, self._end - time.monotonic())
+        left = max(0.0, end - time.monotonic())
         made_up = try_batches(inputs, self._opened.runner.alone, ways, sizes, left)
         self._batches |= set(made_up.sizes)
         return own if made_up.outcome == "unchecked" else made_up

@@ -295,22 +295,23 @@ def test_enormous_items_are_not_made():
 
 
 @pytest.mark.parametrize(
-    ("rows", "count", "outcome", "sizes"),
+    ("rows", "count", "wanted", "outcome", "sizes"),
     [
-        (np.tanh, 9, "ok", (2, 3, 8)),
-        (np.tanh, 3, "ok", (2, 3)),
-        (np.tanh, 2, "ok", (2,)),
-        (mixed(0.3), 9, "wrong", ()),
-        (mixed(0.3), 2, "wrong", ()),
-        (lambda x: 0 * x, 9, "unchecked", ()),
+        (np.tanh, 9, (2, 3, 8), "ok", (2, 3, 8)),
+        (np.tanh, 3, (2, 3, 8), "ok", (2, 3)),
+        (np.tanh, 2, (2, 3, 8), "ok", (2,)),
+        (np.tanh, 3, (8,), "ok", (2,)),
+        (mixed(0.3), 9, (2, 3, 8), "wrong", ()),
+        (mixed(0.3), 2, (8,), "wrong", ()),
+        (lambda x: 0 * x, 9, (2, 3, 8), "unchecked", ()),
     ],
 )
-def test_items_that_somebody_has(rows: Rows, count: int, outcome: str, sizes: tuple[int, ...]):
+def test_items_that_somebody_has(rows: Rows, count: int, wanted: tuple[int, ...], outcome: str, sizes: tuple[int, ...]):
     def together(items: Sequence[Item]) -> list[Item]:
         return [{"y": np.asarray(row)} for row in rows(np.stack([item["x"] for item in items]))]
 
     random = np.random.default_rng(1)
     items = [{"x": random.standard_normal(16).astype(np.float32)} for _ in range(count)]
     answered = [(item, together([item])[0]) for item in items]
-    verdict = try_items(answered, lambda item: together([item])[0], {"": together}, (2, 3, 8))
+    verdict = try_items(answered, lambda item: together([item])[0], {"": together}, wanted)
     assert (verdict.outcome, verdict.sizes) == (outcome, sizes)
