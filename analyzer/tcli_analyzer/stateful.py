@@ -54,4 +54,4 @@ def stateful(config: ModelConfig) -> Stateful | None:
 
 def _candidates(config: ModelConfig) -> int:
     """Of an instance: sequences that the oldest strategy takes requests from."""
-    return max(1, config.sequence_batching.oldest.max_candidate_sequences)
+    return max(1, int(config.sequence_batching.oldest.max_candidate_sequences))

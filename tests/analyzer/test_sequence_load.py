@@ -115,6 +115,8 @@ def test_a_slow_rate_opens_few_and_begins_anew_what_the_server_may_have_forgotte
         sequences = sequences_of(target.load(), length=1000)
         assert sequences is not None
         assert sequences.idle_seconds == 0.3
+        sequences = sequences.at_rate(5)
+        assert sequences.pool == 1
         moments = np.cumsum([0.0, 0.001, 0.4, 0.001, 0.4, 0.001])
         with OpenLoop(target, REQUESTS, moments, sequences) as load:
             until(lambda: len(load.replies) == 6)
@@ -142,6 +144,19 @@ def test_recorded_sequences_of_another_length():
     assert [second.next()[0] for _ in range(3)] == [1, 2, 3]
     assert first.over
     assert second.over
+
+
+def test_requests_are_sent_in_turn_whatever_the_length():
+    dealer = Dealer(Sequences(4, variation=0), REQUESTS)
+    played = [[sequence.next()[0] for _ in range(4)] for sequence in (dealer.deal(), dealer.deal(), dealer.deal())]
+    assert played == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
+    longer = Dealer(Sequences(8, variation=0), REQUESTS).deal()
+    assert [longer.next()[0] for _ in range(8)] == [0, 1, 2, 3, 4, 5, 0, 1]
+
+
+@pytest.mark.parametrize(("rate", "pool"), [(0.1, 1), (8, 2), (1000, 4)])
+def test_a_pool_is_as_large_as_a_rate_keeps_awake(rate: float, pool: int):
+    assert Sequences().at_rate(rate) == Sequences(pool=pool)
 
 
 def test_ids_are_counted_again_but_not_those_that_are_open():

@@ -57,9 +57,7 @@ class OpenLoop:
         self._target = target
         self._requests = requests
         self._due_ns = (moments * 1e9).astype(np.int64).tolist()
-        self._pool: Pool | None = None
-        if sequences is not None and len(moments):
-            self._pool = Pool(Dealer(sequences, requests), sequences, len(moments) / max(float(moments[-1]), 1e-9))
+        self._pool = Pool(Dealer(sequences, requests), sequences) if sequences is not None else None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outstanding = 0

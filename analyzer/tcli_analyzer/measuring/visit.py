@@ -120,7 +120,8 @@ def _running(target: Target, requests: Sequence[Inputs], load: Load, seconds: fl
         moments = recorded(load.gaps_seconds, seconds, load.rate / natural)
     else:
         moments = schedule(load.rate, seconds, load.distribution, load.seed)
-    with OpenLoop(target, requests, moments, load.sequences) as opened:
+    sequences = load.sequences.at_rate(load.rate) if load.sequences is not None else None
+    with OpenLoop(target, requests, moments, sequences) as opened:
         yield opened
 
 
