@@ -207,6 +207,6 @@ def perf(
     sequences = sequences_of(
         num_of_sequences, sequence_length, sequence_length_variation, start_sequence_id, sequence_id_range
     )
-    source = DataSource(tuple(input_data or ()), shapes_of(shape or ()), Strings(string_length, string_data))
+    source = DataSource(tuple(input_data or ()), shapes_of(shape or ()), strings=Strings(string_length, string_data))
     asked = Asked(address, model, version, timeout, wire, sequences)
     run(asked, source, plan, options, Files(csv, verbose_csv, profile_export_file), verbose)
