@@ -1,6 +1,7 @@
 """Measures one load: windows until three in a row agree, or an exact number of requests."""
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ _COUNT_SECONDS = 1.0
 
 _SLACK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_SAMPLE_SECONDS = 0.2
+_SWITCH_SECONDS = 0.0005
 _EVER_NS = 1 << 62
 
 
@@ -115,7 +118,7 @@ def measure(
         NothingAnsweredError: `stop` was set before anything was answered.
         ServerError: the server's statistics cannot be read.
     """
-    with _no_collections():
+    with _undisturbed():
         try:
             if options.warm_up_requests:
                 with _running(target, requests, load, options, options.warm_up_requests) as warming:
@@ -258,14 +261,20 @@ def _longest(load: OpenLoad, options: PerfOptions) -> float:
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
-    """Hundreds of thousands of replies make the collector's pauses long enough to be seen in latencies."""
-    enabled = gc.isenabled()
+def _undisturbed() -> Iterator[None]:
+    """What this process does besides must not be seen in latencies.
+
+    Hundreds of thousands of replies make the collector's pauses long; and the thread of the connections is not to wait the
+    usual 5 ms for the interpreter.
+    """
+    enabled, switch_seconds = gc.isenabled(), sys.getswitchinterval()
     gc.collect()
     gc.disable()
+    sys.setswitchinterval(min(_SWITCH_SECONDS, switch_seconds))
     try:
         yield
     finally:
+        sys.setswitchinterval(switch_seconds)
         if enabled:
             gc.enable()
 
@@ -277,13 +286,20 @@ class _Metering:
         self._target = target
         self._items = items
         self._processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
-        self.samples = [self._processor.sample] if self._processor is not None else []
+        self.samples = [self._sample] if self._processor is not None else []
+        self._next_sample = 0.0
         self._to_epoch_ns = time.time_ns() - perf_counter_ns()
 
     @property
     def counted(self) -> bool:
         """Whether the server has statistics."""
         return bool(getattr(self._target, "has_statistics", True))
+
+    def _sample(self) -> None:
+        """Not each time that it is asked to: a server may have many threads, and reading them all costs a millisecond."""
+        if self._processor is not None and time.perf_counter() >= self._next_sample:
+            self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
+            self._processor.sample()
 
     @property
     def _responses(self) -> int:
