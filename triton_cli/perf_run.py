@@ -103,6 +103,7 @@ def _measure(
     view.settings(plan.line, look.summary, str(target.address))
     for note in look.notes:
         warn(note)
+    options = replace(options, decoupled=config.model_transaction_policy.decoupled)
 
     def load_of(value: float) -> Load:
         load = plan.load_of(value)

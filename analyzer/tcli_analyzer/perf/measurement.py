@@ -54,6 +54,7 @@ class PerfOptions:
         warm_up_requests: sent and answered before the measurement.
         requests: send exactly so many, and measure them all in one window; 0 for windows until they agree.
         items: inferences in a request.
+        decoupled: a request may have any number of responses, which are counted.
     """
 
     interval_seconds: float = 5.0
@@ -65,6 +66,7 @@ class PerfOptions:
     warm_up_requests: int = 0
     requests: int = 0
     items: int = 1
+    decoupled: bool = False
 
     def judged_ms(self, latencies_ms: np.ndarray) -> float:
         """The latency that stability and the limit look at."""
@@ -123,7 +125,7 @@ def measure(
             if options.warm_up_requests:
                 with _running(target, requests, load, options, options.warm_up_requests) as warming:
                     _wait_for_all(warming, options.warm_up_requests, stop, ())
-            metering = _Metering(target, pids, options.items)
+            metering = _Metering(target, pids, options)
             if options.requests:
                 return _all_in_one(target, requests, load, options, stop, metering)
             return _until_stable(target, requests, load, options, stop, metering, observer)
@@ -282,9 +284,10 @@ def _undisturbed() -> Iterator[None]:
 class _Metering:
     """What is read at the ends of windows."""
 
-    def __init__(self, target: Target, pids: Iterable[int], items: int) -> None:
+    def __init__(self, target: Target, pids: Iterable[int], options: PerfOptions) -> None:
         self._target = target
-        self._items = items
+        self._items = options.items
+        self._decoupled = options.decoupled
         self._processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
         self.samples = [self._sample] if self._processor is not None else []
         self._next_sample = 0.0
@@ -303,7 +306,7 @@ class _Metering:
 
     @property
     def _responses(self) -> int:
-        return int(getattr(self._target, "responses", 0))
+        return int(getattr(self._target, "responses", 0)) if self._decoupled else 0
 
     def begin(self) -> None:
         self._answered = self._responses
