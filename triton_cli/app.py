@@ -7,6 +7,8 @@ from triton_cli.analyze import analyze
 from triton_cli.backends import backends
 from triton_cli.demo import demo
 from triton_cli.infer import infer
+from triton_cli.perf import perf
+from triton_cli.perf_options import PerfCommand
 from triton_cli.repo_pictures import add_pictures
 from triton_cli.serve import serve
 from triton_cli.triton_options import TritonCommand
@@ -29,6 +31,7 @@ app.command()(analyze)
 app.command()(backends)
 app.command()(demo)
 app.command()(infer)
+app.command(cls=PerfCommand)(perf)
 app.command(cls=TritonCommand)(serve)
 app.add_typer(model.app, name="model")
 repo.app.command("add-pictures")(add_pictures)

@@ -20,7 +20,11 @@ OnReply = Callable[[ServerError | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A server's cumulative statistics of one model (Triton's `ModelStatistics`), or a difference of two."""
+    """A server's cumulative statistics of one model (Triton's `ModelStatistics`), or a difference of two.
+
+    Attributes:
+        success_ns: of all successful requests, from their arrival to their answer.
+    """
 
     requests: int = 0
     inferences: int = 0
@@ -29,6 +33,11 @@ class Counters:
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+    success_ns: int = 0
+    cache_hits: int = 0
+    cache_hit_ns: int = 0
+    cache_misses: int = 0
+    cache_miss_ns: int = 0
 
     @classmethod
     def of(cls, model: ModelStatistics) -> Self:
@@ -42,6 +51,11 @@ class Counters:
             compute_input_ns=per_request.compute_input.ns,
             compute_infer_ns=per_request.compute_infer.ns,
             compute_output_ns=per_request.compute_output.ns,
+            success_ns=per_request.success.ns,
+            cache_hits=per_request.cache_hit.count,
+            cache_hit_ns=per_request.cache_hit.ns,
+            cache_misses=per_request.cache_miss.count,
+            cache_miss_ns=per_request.cache_miss.ns,
         )
 
     def __add__(self, other: "Counters") -> "Counters":
@@ -59,6 +73,11 @@ class Counters:
             self.compute_input_ns,
             self.compute_infer_ns,
             self.compute_output_ns,
+            self.success_ns,
+            self.cache_hits,
+            self.cache_hit_ns,
+            self.cache_misses,
+            self.cache_miss_ns,
         )
 
 

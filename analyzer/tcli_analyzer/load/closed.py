@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from itertools import count
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ class ClosedLoop:
     """Keeps `concurrency` requests outstanding at a target from `__enter__` until `__exit__`, which waits for the last.
 
     Args:
+        most: the load ends by itself after so many requests, and those that end open sequences; 0 for no limit.
         sequences: that each caller plays one after the other; what is open at the end gets an end before its time.
 
     Attributes:
@@ -30,13 +32,19 @@ class ClosedLoop:
     overloaded = False
 
     def __init__(
-        self, target: Target, requests: Sequence[Inputs], concurrency: int, sequences: Sequences | None = None
+        self,
+        target: Target,
+        requests: Sequence[Inputs],
+        concurrency: int,
+        sequences: Sequences | None = None,
+        most: int = 0,
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
+        self._turns = iter(range(most)) if most else count()
         self._dealer = Dealer(sequences, requests) if sequences is not None else None
         self._stopping = False
         self._active = concurrency
@@ -56,6 +64,11 @@ class ClosedLoop:
     ) -> None:
         self._stopping = True
         self._drained.wait(DRAIN_SECONDS)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was sent and answered."""
+        return self._drained.is_set()
 
     def _caller_ended(self, error: ServerError | None) -> None:
         with self._lock:
@@ -78,6 +91,9 @@ class _Caller:
         self._sent = 0
 
     def send(self) -> None:
+        if next(self._load._turns, None) is None:
+            self._load._caller_ended(None)
+            return
         inputs = self._requests[self._next % len(self._requests)]
         self._next += 1
         self._sent = perf_counter_ns()
@@ -114,10 +130,14 @@ class _SequenceCaller(_Caller):
         self._played = dealer.deal()
 
     def send(self) -> None:
+        last = next(self._load._turns, None) is None
+        if last and self._played.over:
+            self._load._caller_ended(None)
+            return
         if self._played.over:
             self._dealer.finished(self._played)
             self._played = self._dealer.deal()
-        place, mark = self._played.next(ending=self._load._stopping)
+        place, mark = self._played.next(ending=last or self._load._stopping)
         self._sent = perf_counter_ns()
         try:
             self._load._target.submit(self._requests[place], self._reply, mark)

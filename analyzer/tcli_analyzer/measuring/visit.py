@@ -2,11 +2,9 @@
 
 import threading
 import time
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter_ns
 
 import numpy as np
 
@@ -16,19 +14,12 @@ from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import ClosedLoad, Load, Reply, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
+from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
 
-_POLL_SECONDS = 0.02
-
-
-class Stopped(Exception):  # noqa: N818 - not an error: the user asked to stop
-    """The measurement was given up because the user asked to stop."""
-
-
-class LoadFailedError(Exception):
-    """A request of the load failed; the message is the server's."""
+__all__ = ["LoadFailedError", "Stopped", "VisitOptions", "visit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +67,8 @@ def visit(
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
     longest = options.warm_up_seconds + options.windows * options.seconds * options.longest
     with _running(target, requests, load, longest) as running, ResourceMeter() as meter:
-        watch = _Watch(running, stop, processor, meter)
+        samples = [meter.sample] if processor is None else [meter.sample, processor.sample]
+        watch = Watch(running, stop, samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm_ns = int(options.warm_up_seconds * 1e9)
         watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)
@@ -133,48 +125,3 @@ def _late_ms(replies: Sequence[Reply]) -> float:
     if not replies:
         return 0.0
     return float(np.percentile([reply.latency_ns - reply.service_ns for reply in replies], 99)) / 1e6
-
-
-class _Watch:
-    """Finds where windows end in the growing list of replies.
-
-    A window ends with a reply, not at a moment: with few, slow requests a fixed moment would cut whole batches off.
-    """
-
-    def __init__(
-        self, load: RunningLoad, stop: threading.Event, processor: ProcessorMeter | None, meter: ResourceMeter
-    ) -> None:
-        self._load = load
-        self._stop = stop
-        self._processor = processor
-        self._meter = meter
-        self.start_ns = perf_counter_ns()
-        self.position = 0
-
-    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
-        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies.
-
-        Returns:
-            The end's index into the replies, the first that does not belong to the window; also left in `position`.
-        """
-        replies = self._load.replies
-        while True:
-            if self._load.error is not None:
-                raise LoadFailedError(str(self._load.error))
-            if self._load.overloaded:
-                return self._end_at(len(replies) - 1)
-            by_time = bisect_left(replies, (self.start_ns + least_ns,), lo=self.position)
-            late = bisect_left(replies, (self.start_ns + longest_ns,), lo=self.position)
-            wanted = min(max(by_time, self.position + enough - 1), max(late, self.position + at_least - 1))
-            if wanted < len(replies):
-                return self._end_at(wanted)
-            if self._stop.wait(_POLL_SECONDS):
-                raise Stopped
-            self._meter.sample()
-            if self._processor is not None:
-                self._processor.sample()
-
-    def _end_at(self, last: int) -> int:
-        self.position = last + 1
-        self.start_ns = self._load.replies[last].at_ns if last >= 0 else perf_counter_ns()
-        return self.position

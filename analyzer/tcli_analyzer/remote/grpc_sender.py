@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from tcli_analyzer.remote.wire import Parameter, Wire, with_marks
 from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
@@ -17,6 +18,12 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 )
+_COMPRESSION = {
+    "none": grpc.Compression.NoCompression,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
+_FIELDS = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
 _KINDS = {
     grpc.StatusCode.INVALID_ARGUMENT: ErrorKind.INVALID_ARG,
     grpc.StatusCode.NOT_FOUND: ErrorKind.NOT_FOUND,
@@ -35,25 +42,21 @@ class GrpcSender:
         timeout: seconds to wait for each answer.
     """
 
-    def __init__(
-        self, address: Address, model: str, version: str, timeout: float, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, address: Address, model: str, version: str, timeout: float, wire: Wire) -> None:
         self._address = address
         self._model = model
         self._version = version
         self._timeout = timeout
-        self._metadata = tuple((name.lower(), value) for name, value in (headers or {}).items()) or None
+        self._parameters = wire.parameters
+        self._metadata = tuple((name.lower(), value) for name, value in wire.headers.items()) or None
         self._loop = asyncio.get_running_loop()
-        if address.tls:
-            credentials = grpc.ssl_channel_credentials()
-            self._channel = grpc.aio.secure_channel(address.host_and_port, credentials, options=_OPTIONS)
-        else:
-            self._channel = grpc.aio.insecure_channel(address.host_and_port, options=_OPTIONS)
+        self._channel = grpc_channel(address, wire)
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         self._asking: set[asyncio.Task[None]] = set()
 
     def prepare(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
-        return bytes(infer_request(self._model, self._version, inputs, sequence).SerializeToString())
+        parameters = with_marks(self._parameters, sequence)
+        return bytes(infer_request(self._model, self._version, inputs, parameters).SerializeToString())
 
     def send(self, request: bytes, reply: OnReply) -> None:
         task = self._loop.create_task(self._ask(request, reply))
@@ -78,21 +81,25 @@ class GrpcSender:
         reply(error)
 
 
+def grpc_channel(address: Address, wire: Wire) -> grpc.aio.Channel:
+    """A channel; nothing is sent yet."""
+    compression = _COMPRESSION[wire.compression]
+    if address.tls:
+        credentials = grpc.ssl_channel_credentials()
+        return grpc.aio.secure_channel(address.host_and_port, credentials, _OPTIONS, compression)
+    return grpc.aio.insecure_channel(address.host_and_port, _OPTIONS, compression)
+
+
 def infer_request(
-    model: str, version: str, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None
+    model: str, version: str, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter]
 ) -> service_pb2.ModelInferRequest:
     """The message, with tensors as raw bytes."""
     message = service_pb2.ModelInferRequest(model_name=model, model_version=version)
-    if sequence is not None:
-        if isinstance(sequence.id, str):
-            message.parameters["sequence_id"].string_param = sequence.id
-        else:
-            message.parameters["sequence_id"].int64_param = sequence.id
-        message.parameters["sequence_start"].bool_param = sequence.start
-        message.parameters["sequence_end"].bool_param = sequence.end
     for name, array in inputs.items():
         message.inputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
         message.raw_input_contents.append(to_raw(array))
+    for key, value in parameters.items():
+        setattr(message.parameters[key], _FIELDS[type(value)], value)
     return message
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from tcli_analyzer.remote.wire import Parameter, Wire, with_marks
 from tcli_analyzer.target import SequenceMark
 from tcli_client import Address
 from tcli_client.tensors import datatype_of, to_raw
@@ -18,19 +19,19 @@ class HttpRequests:
 
     Args:
         binary: tensors as binary data behind the JSON header; else as JSON, for servers that lack that extension.
-        headers: to send along.
     """
 
-    def __init__(
-        self, address: Address, model: str, version: str, binary: bool, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, address: Address, model: str, version: str, binary: bool, wire: Wire) -> None:
         path = f"{address.path}/v2/models/{quote(model, safe='')}"
         if version:
             path += f"/versions/{quote(version, safe='')}"
         lines = [f"POST {path}/infer HTTP/1.1", f"Host: {address.host_and_port}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines += [f"{name}: {value}" for name, value in wire.headers.items()]
         self._start = "\r\n".join(lines) + "\r\n"
-        self._binary = binary
+        self._binary = binary and not wire.json_inputs
+        self._parameters: dict[str, Parameter] = dict(wire.parameters)
+        if binary and not wire.json_outputs:
+            self._parameters["binary_data_output"] = True
 
     def make(self, inputs: Mapping[str, np.ndarray], sequence: SequenceMark | None = None) -> bytes:
         """Head and body.
@@ -49,11 +50,8 @@ class HttpRequests:
                 entry["data"] = _as_json(name, array)
             entries.append(entry)
         document: dict[str, Any] = {"inputs": entries}
-        if self._binary:
-            document["parameters"] = {"binary_data_output": True}
-        if sequence is not None:
-            marks = {"sequence_id": sequence.id, "sequence_start": sequence.start, "sequence_end": sequence.end}
-            document.setdefault("parameters", {}).update(marks)
+        if parameters := with_marks(self._parameters, sequence):
+            document["parameters"] = parameters
         head = json.dumps(document).encode()
         body = b"".join([head, *blobs])
         lines = [f"Content-Length: {len(body)}"]

@@ -16,6 +16,7 @@ from tcli_analyzer.remote.http_sender import HttpSender
 from tcli_analyzer.remote.loop_thread import LoopThread
 from tcli_analyzer.remote.prepared import Prepared
 from tcli_analyzer.remote.sender import Sender
+from tcli_analyzer.remote.wire import Wire
 from tcli_analyzer.target import Counters, OnReply, SequenceMark
 from tcli_client import AnswerError, ClientError, connect, parse_address
 from tcli_client.address import Protocol
@@ -39,7 +40,7 @@ class RemoteTarget:
         url, protocol: as `tcli_client.connect`.
         version: empty for the server's choice.
         timeout: seconds to wait for each answer.
-        headers: to send along with each inference request.
+        wire: how requests are written.
 
     Raises:
         UrlError: `url` is not an address.
@@ -52,13 +53,13 @@ class RemoteTarget:
         version: str = "",
         protocol: Protocol | None = None,
         timeout: float = 60.0,
-        headers: Mapping[str, str] | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self.address = parse_address(url, protocol)
         self.model = model
         self.version = version
         self._timeout = timeout
-        self._headers = headers
+        self._wire = wire or Wire()
         self._server = connect(str(self.address), timeout=timeout)
         self._loader = connect(str(self.address), timeout=max(timeout, LOAD_SECONDS))
         self._counts = True
@@ -71,7 +72,7 @@ class RemoteTarget:
         """
         try:
             with _explained():
-                binary = self.address.protocol == "grpc" or BINARY_EXTENSION in self._server.metadata().extensions
+                binary = BINARY_EXTENSION in self._server.metadata().extensions
         except ServerError:
             self._close_connections()
             raise
@@ -91,6 +92,11 @@ class RemoteTarget:
     def has_statistics(self) -> bool:
         """Whether `counters` tells anything: False after a server without Triton's statistics extension was asked."""
         return self._counts
+
+    @property
+    def responses(self) -> int:
+        """With streaming, how many responses came so far: a decoupled model may answer a request with many, or none."""
+        return int(getattr(self._sender, "responses", 0))
 
     def configuration(self) -> ModelConfig:
         """The complete configuration of the model as it is loaded now.
@@ -147,12 +153,13 @@ class RemoteTarget:
 
     async def _make_sender(self, binary: bool) -> Sender:
         if self.address.protocol == "grpc":
-            from tcli_analyzer.remote.grpc_sender import (
-                GrpcSender,
-            )  # grpcio is slow to import and HTTP does not need it
+            # grpcio is slow to import and HTTP does not need it
+            from tcli_analyzer.remote.grpc_sender import GrpcSender
+            from tcli_analyzer.remote.grpc_stream_sender import GrpcStreamSender
 
-            return GrpcSender(self.address, self.model, self.version, self._timeout, self._headers)
-        requests = HttpRequests(self.address, self.model, self.version, binary, self._headers)
+            kind = GrpcStreamSender if self._wire.streaming else GrpcSender
+            return kind(self.address, self.model, self.version, self._timeout, self._wire)
+        requests = HttpRequests(self.address, self.model, self.version, binary, self._wire)
         return HttpSender(self.address, requests, self._thread.loop, self._timeout)
 
     def _close_connections(self) -> None:

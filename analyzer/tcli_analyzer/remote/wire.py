@@ -1,0 +1,36 @@
+"""How requests are written, where that is not as usual."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tcli_analyzer.target import SequenceMark
+
+Parameter = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What a request looks like on its way.
+
+    Attributes:
+        headers: to send along with each; over gRPC as metadata.
+        parameters: of each request.
+        streaming: through ModelStreamInfer; gRPC only.
+        json_inputs, json_outputs: tensors as JSON instead of binary data; HTTP only.
+        compression: of requests: "none", "gzip" or "deflate"; gRPC only.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    streaming: bool = False
+    json_inputs: bool = False
+    json_outputs: bool = False
+    compression: str = "none"
+
+
+def with_marks(parameters: Mapping[str, Parameter], sequence: SequenceMark | None) -> Mapping[str, Parameter]:
+    """The parameters of a request, with the place that it has in a sequence."""
+    if sequence is None:
+        return parameters
+    marks = {"sequence_id": sequence.id, "sequence_start": sequence.start, "sequence_end": sequence.end}
+    return {**parameters, **marks}

@@ -1,0 +1,334 @@
+"""`tcli perf` as a user runs it, against a real server over both protocols."""
+
+import csv
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import onnx_models
+from decoupled_python_models import write_decoupled_models
+from python_models import write_python_model
+from repositories import add_sub_config, write_model
+from sequence_models import sums, sums_config
+from serve_command import serving
+
+QUICK = ("-p", "50", "-r", "3", "-s", "10000")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    repository = tmp_path_factory.mktemp("perf")
+    write_model(repository, "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
+    write_decoupled_models(repository)
+    write_model(repository, "sums", sums(), sums_config())
+    write_python_model(
+        repository,
+        "any",
+        "class TritonPythonModel:\n    def execute(self, requests):\n        return [pb_utils.InferenceResponse([pb_utils.Tensor('OUTPUT0', pb_utils.get_input_tensor_by_name(r, 'INPUT0').as_numpy())]) for r in requests]\n",
+    )
+    with serving("--model-repository", repository) as running:
+        yield running
+
+
+@pytest.fixture(params=["http", "grpc"])
+def where(server, request):
+    return "-i", request.param, "-u", server.url({"http": "HTTP", "grpc": "gRPC"}[request.param])
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "triton_cli", "perf", *map(str, arguments)]
+
+
+def perf(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_range_of_concurrencies(where, tmp_path: Path):
+    table, export = tmp_path / "out.csv", tmp_path / "out.json"
+    ran = perf(
+        "-m", "add_sub", *where, *QUICK, "--concurrency-range", "1:5:2", "-f", table, "--profile-export-file", export
+    )
+    assert ran.returncode == 0, ran.stderr
+    for expected in (
+        "*** Measurement Settings ***",
+        "  Batch size: 1\n",
+        "Request concurrency: 3\n",
+        "    Throughput: ",
+        "    p99 latency: ",
+        "    Inference count: ",
+        "compute infer ",
+        "  Generator:\n",
+        "    Disturbance: ",
+        "Inferences/Second vs. Client Average Batch Latency\nConcurrency: 1, throughput: ",
+    ):
+        assert expected in ran.stdout
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["Concurrency"] for row in rows} == {"1", "3", "5"}
+    rates = [float(row["Inferences/Second"]) for row in rows]
+    assert rates == sorted(rates)
+    assert all(int(row["p50 latency"]) > 0 for row in rows)
+    document = json.loads(export.read_text())
+    assert [each["experiment"]["value"] for each in document["experiments"]] == [1, 3, 5]
+    for each in document["experiments"]:
+        sent = each["requests"][0]
+        assert sent["timestamp"] < sent["response_timestamps"][0]
+        assert abs(sent["timestamp"] / 1e9 - time.time()) < 300
+
+
+def test_a_request_rate(where, tmp_path: Path):
+    table = tmp_path / "out.csv"
+    ran = perf(
+        "-m", "add_sub", *where, *QUICK, "--request-rate-range", "100", "--request-distribution", "poisson", "-f", table
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Request Rate: 100 inference requests per second" in ran.stdout
+    assert "Sent late: p99" in ran.stdout
+    assert "waiting to be sent" in ran.stdout
+    assert table.read_text().startswith("Request Rate,Inferences/Second,")
+
+
+def test_recorded_gaps(where, tmp_path: Path):
+    gaps = tmp_path / "gaps.txt"
+    gaps.write_text("2000\n6000\n")
+    ran = perf("-m", "add_sub", *where, "--request-intervals", gaps, "--request-count", "20")
+    assert ran.returncode == 0, ran.stderr
+    assert "Request count: 20\n" in ran.stdout
+    assert "Request Rate: 250 " in ran.stdout
+
+
+def test_batches_and_an_exact_count(where):
+    ran = perf(
+        "-m", "add_sub", *where, "-b", "4", "--concurrency-range", "2", "--request-count", "30",
+        "--warmup-request-count", "5", "--input-data", "zero", "--async", "--max-threads", "3",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "Request count: 30\n" in ran.stdout
+    assert "Inference count: 120\n" in ran.stdout
+    assert "not enough samples" in ran.stdout
+
+
+def test_the_latency_threshold_ends_the_range(where):
+    ran = perf("-m", "add_sub", *where, *QUICK, "--concurrency-range", "1:0", "-l", "0.0001", "--percentile", "97")
+    assert ran.returncode == 0, ran.stderr
+    assert "over the limit" in ran.stdout
+    assert "latency is above the limit" in ran.stderr
+    assert "p97 latency: " in ran.stdout
+    assert "Request concurrency: 2" not in ran.stdout
+
+
+def test_a_binary_search(where):
+    ran = perf(
+        "-m", "add_sub", *where, *QUICK, "--concurrency-range", "1:4", "-l", "60000", "--binary-search"
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "Request concurrency: 4" in ran.stdout
+    assert "Request concurrency: 2" not in ran.stdout
+
+
+def test_not_stable(where):
+    ran = perf("-m", "add_sub", *where, "-p", "20", "-r", "3", "-s", "0.000001")
+    assert ran.returncode == 2
+    assert "(not stable" in ran.stdout
+    assert "--measurement-interval" in ran.stderr
+
+
+def test_tensors_as_json(server):
+    for option in ("--input-tensor-format", "--output-tensor-format"):
+        ran = perf("-m", "add_sub", "-u", server.url("HTTP"), *QUICK, option, "json")
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_streams(server):
+    where = ("-i", "grpc", "-u", server.url("gRPC"), "--streaming", "--concurrency-range", "2")
+    ran = perf("-m", "add_sub", *where, *QUICK)
+    assert ran.returncode == 0, ran.stderr
+    ran = perf("-m", "repeat", *where, "--shape", "IN:3", "--request-count", "10")
+    assert ran.returncode == 0, ran.stderr
+    requests = float(ran.stdout.split("    Throughput: ")[1].split()[0])
+    responses = float(ran.stdout.split("Response throughput: ")[1].split()[0])
+    assert responses == pytest.approx(3 * requests, rel=1e-3)
+
+
+def test_compression_headers_and_parameters(where):
+    more = ("--grpc-compression-algorithm", "gzip") if "grpc" in where else ()
+    ran = perf(
+        "-m", "add_sub", *where, *QUICK, *more, "-H", "X-Test: 1", "--request-parameter", "tag:3:int",
+        "--request-parameter", "word:a:b:string",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    ran = perf("-m", "add_sub", *where, "--request-count", "3", "--request-parameter", "triton_x:3:int")
+    assert ran.returncode == 99
+    assert "triton_" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--concurrency-range", "4:1"), "END must be at least START"),
+        (("--concurrency-range", "1:0"), "--latency-threshold"),
+        (("--concurrency-range", "1", "--request-rate-range", "5"), "exclude each other"),
+        (("--request-rate-range", "x"), "not a number"),
+        (("--request-intervals", "nothing.txt"), "nothing.txt: No such file"),
+        (("--binary-search",), "--binary-search needs"),
+        (("--percentile", "100"), "1 to 99"),
+        (("--measurement-interval", "0"), "above 0"),
+        (("--stability-percentage", "-1"), "above 0"),
+        (("--request-count", "3", "--concurrency-range", "1:4"), "single"),
+        (("--request-count", "3", "--concurrency-range", "4"), "at least 4"),
+        (("--shape", "INPUT0"), "NAME:d1,d2"),
+        (("--shape", "INPUT0:0"), "above 0"),
+        (("-H", "x"), "NAME:VALUE"),
+        (("--sequence-id-range", "5:5"), "above START"),
+        (("--sequence-id-range", "x"), "whole numbers"),
+        (("--request-parameter", "a:b:int"), "NAME:VALUE:TYPE"),
+        (("--streaming",), "-i grpc"),
+        (("--grpc-compression-algorithm", "gzip"), "-i grpc"),
+        (("-i", "grpc", "--input-tensor-format", "json"), "over HTTP"),
+        (("--service-kind", "openai"), "leave it out"),
+        (("--sync", "--async"), "exclude each other"),
+        (("-u", "ftp://x"), "ftp://"),
+        (("--concurency-range", "1"), "--concurency-range"),
+        (("-b", "zero"), "--batch-size"),
+        (("--shared-memory", "system"), "binary data"),
+        (("--periodic-concurrency-range=1:4",), "--request-intervals"),
+        (("-t", "4"), "--concurrency-range"),
+        (("--collect-metrics",), "/metrics"),
+        (("--profile-export-file", sys.executable), "already"),
+    ],
+)
+def test_wrong_options(arguments, words):
+    ran = perf("-m", "add_sub", *arguments)
+    assert ran.returncode == 3, ran.stderr
+    assert words in " ".join(ran.stderr.replace("│", "").split())
+    assert not ran.stdout
+
+
+def test_the_model_must_be_said():
+    assert perf().returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-m", "nothing"), "nothing"),
+        (("-m", "add_sub", "-x", "7"), "7"),
+        (("-m", "add_sub", "-b", "9"), "at most 8"),
+        (("-m", "any", "-b", "2"), "takes no batches"),
+        (("-m", "any"), "--shape INPUT0:1"),
+        (("-m", "add_sub", "--shape", "NOPE:3"), "NOPE"),
+        (("-m", "add_sub", "--input-data", "/nothing/there"), "/nothing/there"),
+        (("-m", "add_sub", "-f", "/nothing/there/x.csv"), "/nothing/there"),
+    ],
+)
+def test_what_cannot_be_measured(where, arguments, words):
+    ran = perf(*arguments, *where)
+    assert ran.returncode == 99, ran.stderr
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_nobody_there():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    for protocol in ("http", "grpc"):
+        ran = perf("-m", "add_sub", "-i", protocol, "-u", f"127.0.0.1:{port}")
+        assert ran.returncode == 99
+        assert f"127.0.0.1:{port}" in ran.stderr
+
+
+def test_sequences(where):
+    ran = perf(
+        "-m", "sums", *where, "--request-count", "40", "--concurrency-range", "2", "--sequence-length", "5",
+        "--sequence-id-range", "10:30", "--serial-sequences",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert 40 <= int(ran.stdout.split("Request count: ")[1].split()[0]) <= 42
+    ran = perf("-m", "sums", *where, *QUICK, "--request-rate-range", "100", "--num-of-sequences", "3")
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_given_data(where, tmp_path: Path):
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps({"data": [{"INPUT0": [1.0] * 16, "INPUT1": [2.0] * 16}] * 3}))
+    ran = perf("-m", "add_sub", *where, "--input-data", file, "--request-count", "6")
+    assert ran.returncode == 0, ran.stderr
+    assert "3 items" in ran.stdout
+    file.write_text('{"data": [{"INPUT0": [1.0]}]}')
+    ran = perf("-m", "add_sub", *where, "--input-data", file)
+    assert ran.returncode == 99
+    assert "INPUT0" in ran.stderr
+
+
+def test_ctrl_c_keeps_what_was_measured(where, tmp_path: Path):
+    table = tmp_path / "out.csv"
+    process = subprocess.Popen(
+        command("-m", "add_sub", *where, "-p", "60000", "-f", table),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stdout:
+        if line.startswith("Request concurrency"):
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "    Request count: " in out
+    assert "stopped: " in errors
+    assert len(table.read_text().splitlines()) == 2
+
+
+def test_a_server_that_ends_under_load(tmp_path: Path):
+    write_model(tmp_path / "models", "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
+    with serving("--model-repository", tmp_path / "models") as running:
+        process = subprocess.Popen(
+            command("-m", "add_sub", "-u", running.url("HTTP"), "-p", "60000"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        for line in process.stdout:
+            if line.startswith("Request concurrency"):
+                break
+        running.process.kill()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 99
+    assert "127.0.0.1" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("width", [80, 50])
+def test_it_fits_a_terminal(server, width):
+    shown = on_terminal(width, "-m", "add_sub", "-u", server.url("HTTP"), *QUICK, "--request-rate-range", "50")
+    lines = shown.replace("\r", "").splitlines()
+    assert any("compute infer" in line for line in lines)
+    assert [line for line in lines if len(line) > width and "warning:" not in line] == []
+
+
+def on_terminal(width: int, *arguments: object) -> str:
+    """What a terminal of this width shows."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": str(width), "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen(command(*arguments), stdout=theirs, stderr=subprocess.DEVNULL, env=env)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    except OSError:
+        pass  # the other end is closed
+    assert process.wait(60) == 0
+    os.close(ours)
+    return shown.decode()

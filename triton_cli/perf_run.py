@@ -1,0 +1,176 @@
+"""What `tcli perf` does once its options are understood."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TextIO
+
+import typer
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.data import DataSource, Look
+from tcli_analyzer.load import Load, Sequences
+from tcli_analyzer.measuring.watch import LoadFailedError
+from tcli_analyzer.perf.csv_report import write_csv
+from tcli_analyzer.perf.export import write_export
+from tcli_analyzer.perf.measured import Measured
+from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions
+from tcli_analyzer.perf.session import measure_all
+from tcli_analyzer.remote import RemoteTarget, Wire
+from tcli_analyzer.remote.local_server import watched_processes
+from tcli_client import Address
+from tcli_server.errors import InvalidArgumentError, ServerError
+from triton_cli.console import err, fail, warn
+from triton_cli.perf_settings import Plan
+from triton_cli.perf_view import PerfView
+from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
+
+EXIT_UNSTABLE = 2
+EXIT_FAILED = 99
+
+
+class Files(NamedTuple):
+    """What is written at the end."""
+
+    csv: Path | None
+    verbose_csv: bool
+    export: Path | None
+
+
+class Asked(NamedTuple):
+    """Which model, and how it is asked."""
+
+    address: Address
+    model: str
+    version: str
+    timeout: float
+    wire: Wire
+    sequences: Sequences
+
+
+def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, files: Files, verbose: bool) -> None:
+    """Measure, show and write.
+
+    Raises:
+        Exit: with perf_analyzer's status, unless all is well.
+    """
+    _check_writable(files)
+    results: list[Measured] = []
+    view = PerfView(options, verbose)
+    problem = ""
+    with stop_on_signals() as stop:
+        try:
+            with RemoteTarget(
+                str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
+            ) as target:
+                _measure(target, asked.sequences, source, plan, options, stop, view, results)
+        except ServerError as error:
+            fix = getattr(error, "fix", "")
+            problem = f"{error}; {fix}" if fix else str(error)
+        except LoadFailedError as error:
+            problem = f"a request failed: {error}"
+        except NothingAnsweredError:
+            err().print("stopped before anything was measured")
+        if results:
+            view.summary(results)
+            _write(files, results, options)
+        if problem:
+            _failed(problem)
+        if stop.is_set():
+            raise typer.Exit(EXIT_INTERRUPTED)
+    if all(result.stable is False and not result.over_limit for result in results):
+        _say_unstable(results, options)
+        raise typer.Exit(EXIT_UNSTABLE)
+
+
+def _measure(
+    target: RemoteTarget,
+    sequences: Sequences,
+    source: DataSource,
+    plan: Plan,
+    options: PerfOptions,
+    stop: threading.Event,
+    view: PerfView,
+    results: list[Measured],
+) -> None:
+    config = target.configuration()
+    _check_batch(config, options.items)
+    look = source.look(config)
+    _check_shapes(config, look, source)
+    requests = source.make(config, options.items)
+    pids = watched_processes(target.address)
+    view.settings(plan.line, look.summary, str(target.address))
+    for note in look.notes:
+        warn(note)
+    options = replace(options, decoupled=config.model_transaction_policy.decoupled)
+
+    def load_of(value: float) -> Load:
+        load = plan.load_of(value)
+        return replace(load, sequences=sequences) if config.HasField("sequence_batching") else load
+
+    for result in measure_all(target, requests, plan.search, load_of, options, stop, pids, view):
+        results.append(result)
+        view.result(result)
+
+
+def _check_batch(config: ModelConfig, items: int) -> None:
+    if items == 1 or items <= config.max_batch_size:
+        return
+    if not config.max_batch_size:
+        raise InvalidArgumentError(
+            f"-b {items}: model '{config.name}' takes no batches (max_batch_size 0); leave out -b"
+        )
+    raise InvalidArgumentError(
+        f"-b {items}: model '{config.name}' takes batches of at most {config.max_batch_size} (max_batch_size)"
+    )
+
+
+def _check_shapes(config: ModelConfig, look: Look, source: DataSource) -> None:
+    for tensor in config.input:
+        if tensor.name in look.made_up and tensor.name not in source.shapes and any(dim < 0 for dim in tensor.dims):
+            raise InvalidArgumentError(
+                f"input '{tensor.name}' has dimensions of any size, {list(tensor.dims)}: say which to send, such as "
+                f"--shape {tensor.name}:{','.join(str(dim) if dim > 0 else '1' for dim in tensor.dims)}"
+            )
+
+
+def _check_writable(files: Files) -> None:
+    for path in (files.csv, files.export):
+        if path is not None and not path.parent.is_dir():
+            _failed(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def _write(files: Files, results: Sequence[Measured], options: PerfOptions) -> None:
+    if files.csv is not None:
+        with _open(files.csv, "w") as file:
+            write_csv(file, results, options.percentile, files.verbose_csv)
+    if files.export is not None:
+        with _open(files.export, "x") as file:
+            write_export(file, results)
+
+
+def _open(path: Path, mode: str) -> TextIO:
+    try:
+        return path.open(mode, encoding="utf-8", newline="")  # type: ignore[return-value]
+    except OSError as problem:
+        _failed(f"cannot write {path}: {problem.strerror}")
+
+
+def _say_unstable(results: Sequence[Measured], options: PerfOptions) -> None:
+    windows = results[0].trials
+    if results[0].overloaded:
+        err().print("error: the load is more than the server can do", markup=False)
+        return
+    longer = "--measurement-request-count" if options.window_requests else "--measurement-interval"
+    err().print(
+        f"error: no stable measurement within {windows} windows; try a larger {longer}, or look for what disturbs the machine",
+        markup=False,
+    )
+
+
+def _failed(message: str) -> NoReturn:
+    try:
+        fail(message)
+    except typer.Exit:
+        raise typer.Exit(EXIT_FAILED) from None
