@@ -11,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
 from tcli_analyzer.load import Load, Sequences
+from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
@@ -103,10 +104,10 @@ def _measure(
     view.settings(plan.line, look.summary, str(target.address))
     for note in look.notes:
         warn(note)
+    options = replace(options, decoupled=config.model_transaction_policy.decoupled)
 
     def load_of(value: float) -> Load:
-        load = plan.load_of(value)
-        return replace(load, sequences=sequences) if config.HasField("sequence_batching") else load
+        return replace(plan.load_of(value), sequences=sequences_of(config, sequences))
 
     for result in measure_all(target, requests, plan.search, load_of, options, stop, pids, view):
         results.append(result)

@@ -77,7 +77,7 @@ class PerfView:
             marks = [] if result.stable is not False else ["not stable"]
             marks += ["over the limit"] if result.over_limit else []
             marks += ["disturbed"] if result.disturbance is Disturbance.DISTURBED else []
-            marks += ["generator's limit"] if result.generator_limit else []
+            marks += ["generator shows"] if result.generator_limit else []
             _parts(
                 f"{_named(result.load)},",
                 [f"throughput: {result.throughput:.6g} infer/sec,", f"latency {latency:.0f} usec"]
@@ -149,7 +149,7 @@ class PerfView:
         if result.over_limit:
             remarks.append(f"latency is above the limit of {self._options.latency_limit_ms:g} msec")
         if result.generator_limit:
-            remarks.append(f"the load generator is at its limit: {result.generator_limit}")
+            remarks.append(f"the load generator shows in these values: {result.generator_limit}")
         if result.disturbance is Disturbance.DISTURBED:
             remarks.append("other programs took processor time: measure again when they are quiet")
         server = result.server

@@ -1,5 +1,6 @@
 """A model of a server under load, over HTTP and gRPC: answers, errors, counters, loading; and servers that go wrong."""
 
+import socket
 import threading
 
 import numpy as np
@@ -11,8 +12,9 @@ from serve_command import serving
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.measuring.visit import LoadFailedError, VisitOptions, visit
-from tcli_analyzer.remote import RemoteTarget
+from tcli_analyzer.remote import RemoteTarget, Wire
 from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError
+from waiting import until
 from wild_server import V2, WildServer, answer, reset
 
 ONES = {"INPUT0": np.ones((1, 16), np.float32), "INPUT1": np.ones((1, 16), np.float32)}
@@ -67,8 +69,7 @@ def test_windows_of_an_open_loop(target):
 
 def test_many_at_once(target):
     with ClosedLoop(target, [ONES], 100) as load:
-        while len(load.replies) < 1000 and load.error is None:
-            pass
+        until(lambda: len(load.replies) >= 1000 or load.error is not None)
     assert load.error is None
     assert target.counters().requests >= 1000
 
@@ -234,3 +235,60 @@ def test_json_where_the_server_has_no_binary_tensors():
         assert b'"data": [1, 2]' in server.requests[0]
         with pytest.raises(InvalidArgumentError, match="INPUT0"):
             remote.submit({"INPUT0": np.array([b"\xff"], object)}, lambda _: None)
+
+
+GRPC_WIRES = [Wire(), Wire(streaming=True)]
+
+
+@pytest.mark.parametrize("wire", GRPC_WIRES, ids=["calls", "streams"])
+def test_refused_over_grpc(server, wire):
+    wrong = {"INPUT0": np.ones((1, 15), np.float32), "INPUT1": np.ones((1, 16), np.float32)}
+    with RemoteTarget(server.url("gRPC"), "add_sub", protocol="grpc", wire=wire) as target:
+        assert "INPUT0" in str(ask(target, wrong))
+        assert ask(target) is None
+        assert [ask(target) for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("wire", GRPC_WIRES, ids=["calls", "streams"])
+def test_a_grpc_server_that_dies_under_load(tmp_path, wire):
+    write_model(tmp_path, "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
+    with serving("--model-repository", tmp_path) as running:
+        url = running.url("gRPC")
+        with RemoteTarget(url, "add_sub", protocol="grpc", timeout=10, wire=wire) as target:
+            with ClosedLoop(target, [ONES], 4) as load:
+                until(lambda: len(load.replies) > 50)
+                running.process.kill()
+                until(lambda: load.error is not None)
+                until(lambda: load.is_over)
+            assert url in str(load.error)
+            assert url in str(ask(target))
+
+
+@pytest.mark.parametrize("wire", GRPC_WIRES, ids=["calls", "streams"])
+def test_what_is_under_way_over_grpc_at_the_end_gets_an_error(server, wire):
+    errors = []
+    with RemoteTarget(server.url("gRPC"), "add_sub", protocol="grpc", wire=wire) as target:
+        for _ in range(200):
+            target.submit(ONES, errors.append)
+    assert len(errors) == 200
+    assert {type(error) for error in errors} <= {type(None), UnavailableError}
+
+
+def test_a_grpc_server_that_never_answers():
+    """It takes connections, and that is all."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        pytest.raises(ServerError, match="grpc://"),
+        RemoteTarget(f"127.0.0.1:{listening.getsockname()[1]}", "m", protocol="grpc", timeout=0.5) as target,
+    ):
+        target.configuration()
+
+
+def test_grpc_where_http_is():
+    server, _ = wild(says(b"x"))
+    with (
+        server,
+        pytest.raises(ServerError, match="grpc://"),
+        RemoteTarget(f"127.0.0.1:{server.port}", "m", protocol="grpc", timeout=2) as target,
+    ):
+        target.configuration()

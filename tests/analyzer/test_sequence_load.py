@@ -91,7 +91,7 @@ def test_each_caller_plays_sequences_and_ends_the_last(target: Heard, callers: i
 
 
 def test_an_open_loop_has_a_pool_of_sequences(target: Heard):
-    with OpenLoop(target, REQUESTS, schedule(400, 60), sequences=Sequences(5, pool=3), rate=400) as load:
+    with OpenLoop(target, REQUESTS, schedule(400, 60), Sequences(5, pool=3)) as load:
         until(lambda: len(load.replies) > 150)
     assert load.error is None
     target.check()
@@ -100,7 +100,7 @@ def test_an_open_loop_has_a_pool_of_sequences(target: Heard):
 
 
 def test_more_requests_at_once_than_the_pool_has_sequences_open_more(target: Heard):
-    with OpenLoop(target, REQUESTS, np.zeros(50), sequences=Sequences(5, pool=2)) as load:
+    with OpenLoop(target, REQUESTS, np.zeros(50), Sequences(5, pool=2)) as load:
         until(lambda: load.is_over)
     assert load.error is None
     target.check()
@@ -112,11 +112,13 @@ def test_a_slow_rate_opens_few_and_begins_anew_what_the_server_may_have_forgotte
     config = sequence_models.sums_config("max_sequence_idle_microseconds: 300000", max_batch_size=SLOTS)
     write_model(tmp_path, "sums", sequence_models.sums(), config)
     with Heard(tmp_path, "sums") as target:
-        sequences = sequences_of(target.load(), length=1000)
+        sequences = sequences_of(target.load(), Sequences(1000))
         assert sequences is not None
         assert sequences.idle_seconds == 0.3
+        sequences = sequences.at_rate(5)
+        assert sequences.pool == 1
         moments = np.cumsum([0.0, 0.001, 0.4, 0.001, 0.4, 0.001])
-        with OpenLoop(target, REQUESTS, moments, sequences=sequences, rate=len(moments) / moments[-1]) as load:
+        with OpenLoop(target, REQUESTS, moments, sequences) as load:
             until(lambda: len(load.replies) == 6)
     assert load.error is None
     starts = [mark.start for marks in target.marks.values() for mark in marks]
@@ -144,6 +146,19 @@ def test_recorded_sequences_of_another_length():
     assert second.over
 
 
+def test_requests_are_sent_in_turn_whatever_the_length():
+    dealer = Dealer(Sequences(4, variation=0), REQUESTS)
+    played = [[sequence.next()[0] for _ in range(4)] for sequence in (dealer.deal(), dealer.deal(), dealer.deal())]
+    assert played == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
+    longer = Dealer(Sequences(8, variation=0), REQUESTS).deal()
+    assert [longer.next()[0] for _ in range(8)] == [0, 1, 2, 3, 4, 5, 0, 1]
+
+
+@pytest.mark.parametrize(("rate", "pool"), [(0.1, 1), (8, 2), (1000, 4)])
+def test_a_pool_is_as_large_as_a_rate_keeps_awake(rate: float, pool: int):
+    assert Sequences().at_rate(rate) == Sequences(pool=pool)
+
+
 def test_ids_are_counted_again_but_not_those_that_are_open():
     dealer = Dealer(Sequences(first_id=7, last_id=9), REQUESTS)
     first, second, third = (dealer.deal() for _ in range(3))
@@ -165,7 +180,7 @@ def test_texts_for_a_model_that_wants_them(tmp_path: Path):
             listed.control[0].data_type = (
                 complete.input[0].DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_name["TYPE_STRING"].number
             )
-    texts = sequences_of(complete, first_id=4)
+    texts = sequences_of(complete, Sequences(first_id=4))
     assert texts is not None
     assert Dealer(texts, REQUESTS).deal().id == "sequence-4"
     complete.ClearField("sequence_batching")

@@ -25,6 +25,7 @@ FORMS = (
 )
 
 _SHAPE = re.compile(r"\d+(,\d+)*")
+_NPY = (".npy",)
 _JSON = (".json", ".jsonl", ".ndjson")
 _TEXT = (".txt",)
 _RAW = (".bin", ".raw", ".data")
@@ -146,19 +147,22 @@ class _Chooser:
                 to = self.choice.inputs[file.name]
                 self._add(to, raw_column(file, to, self._limits))
             return
-        for suffixes, take in ((_NPY, self._take_file), (_JSON, self._take_file)):
-            fitting = [file for file in files if file.suffix.lower() in suffixes]
-            if fitting:
-                for file in fitting:
-                    take(file, str(file))
-                return
-        self._take_pictures(text)
+        arrays = [file for file in files if file.suffix.lower() in _NPY]
+        named = [file for file in arrays if file.stem in self.choice.inputs]
+        documents = [file for file in files if file.suffix.lower() in _JSON]
+        if not named and any(file.suffix.lower() in _pictures() for file in files):
+            self._take_pictures(text)  # whatever describes them beside them
+            return
+        for file in named or documents or arrays:
+            self._take_file(file, str(file))
+        if not (named or documents or arrays):
+            self._take_pictures(text)  # which says what is there instead
 
     def _take_file(self, path: Path, text: str) -> None:
         suffix = path.suffix.lower()
         if suffix in _JSON:
             self.choice.json.append(path)
-        elif suffix in picture_suffixes() | UNREADABLE_SUFFIXES and suffix not in _RAW and not self._named(path):
+        elif suffix in _pictures() and not self._named(path):
             self._take_pictures(text)
         else:
             to = self._named(path) or self._only(path)
@@ -188,7 +192,7 @@ class _Chooser:
             return LinesColumn(path, to, self._limits)
         if suffix in _RAW or path.name == to.name:
             return RawColumn(path, to) if to.kind.size else raw_column(path, to, self._limits)
-        if suffix in picture_suffixes() | UNREADABLE_SUFFIXES:
+        if suffix in _pictures():
             return picture_column(str(path), self._config, to)
         if suffix in _JSON:
             raise DataError(f"{path}: a JSON file has all inputs of an entry", f"give it without '{to.name}:'")
@@ -228,7 +232,9 @@ class _Chooser:
         return DataError(f"{text}: there is no such file or folder", f"{hint}expected {FORMS}")
 
 
-_NPY = (".npy",)
+def _pictures() -> frozenset[str]:
+    """Endings of pictures' names, but for those that plain bytes have as well."""
+    return (picture_suffixes() | UNREADABLE_SUFFIXES) - set(_RAW)
 
 
 def _files(folder: Path) -> list[Path]:

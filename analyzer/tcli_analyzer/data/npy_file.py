@@ -6,6 +6,7 @@ import numpy as np
 
 from tcli_analyzer.data.errors import DataError
 from tcli_analyzer.data.model_input import ModelInput
+from tcli_analyzer.data.raw_file import file_size
 
 
 class NpyColumn:
@@ -47,7 +48,7 @@ def open_npy(path: Path) -> np.ndarray:
         DataError: it cannot be read, is cut off, or holds Python objects (pickles), which run code when they are read.
     """
     try:
-        if path.stat().st_size == 0:
+        if not file_size(path):
             raise DataError(f"{path}: the file is empty", "save an array: numpy.save(path, array)")
         with path.open("rb") as file:
             head = file.read(6)

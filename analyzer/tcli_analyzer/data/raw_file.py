@@ -1,6 +1,7 @@
 """Items from files of plain bytes: numbers as they lie in memory, or a string a line."""
 
 import math
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +84,15 @@ def file_size(path: Path) -> int:
     """In bytes.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or is a pipe or a device.
     """
     try:
-        return path.stat().st_size
+        state = path.stat()
     except OSError as error:
         raise DataError(f"{path}: it cannot be read: {error.strerror or error}") from None
+    if not stat.S_ISREG(state.st_mode):
+        raise DataError(f"{path}: not a regular file, and input data is read more than once", "save it as a file first")
+    return state.st_size
 
 
 def read_whole(path: Path, limits: Limits) -> bytes:

@@ -4,7 +4,7 @@ Closed loop: so many are always outstanding, as of clients that wait for an answ
 schedule, whatever was answered, as of users who know nothing of each other; only that shows what a rate does to latency.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from tcli_analyzer.arrivals import Distribution
@@ -12,6 +12,9 @@ from tcli_server.errors import ServerError
 
 DEFAULT_IDLE_SECONDS = 1.0
 """Triton's `max_sequence_idle_microseconds` where a configuration says nothing."""
+
+_RESTING_SHARE = 0.25
+"""Of that time, how long a sequence rests on average before its next request."""
 
 
 class Reply(NamedTuple):
@@ -51,6 +54,10 @@ class Sequences:
     prefix: str = ""
     pool: int = 4
     idle_seconds: float = DEFAULT_IDLE_SECONDS
+
+    def at_rate(self, rate: float) -> "Sequences":
+        """With a pool for so many requests per second: with few, fewer sequences are open, so that none rests too long."""
+        return replace(self, pool=max(1, min(self.pool, int(rate * _RESTING_SHARE * self.idle_seconds))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,8 @@ class OpenLoop:
 
     Args:
         moments: seconds from the start at which requests are due, rising; may have no end.
-        gives_up: a backlog that grows without end ends the load. Not for recorded arrivals: they may just come in bursts.
         sequences: that requests belong to in turn; what is open at the end gets an end before its time.
-        rate: requests per second, about; with few of them, few sequences are open at once.
+        gives_up: a backlog that grows without end ends the load. Not for recorded arrivals: they may just come in bursts.
 
     Attributes:
         replies: as `RunningLoad.replies`.
@@ -50,9 +49,8 @@ class OpenLoop:
         target: Target,
         requests: Sequence[Inputs],
         moments: Iterable[float],
-        gives_up: bool = True,
         sequences: Sequences | None = None,
-        rate: float = 1e6,
+        gives_up: bool = True,
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
@@ -64,9 +62,7 @@ class OpenLoop:
         self._next_due_ns = 0
         self._moments = moments
         self._backlog = Backlog() if gives_up else None
-        self._pool: Pool | None = None
-        if sequences is not None:
-            self._pool = Pool(Dealer(sequences, requests), sequences, rate)
+        self._pool = Pool(Dealer(sequences, requests), sequences) if sequences is not None else None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._outstanding = 0

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter_ns
 
 import numpy as np
@@ -14,26 +15,25 @@ from tcli_analyzer.target import SequenceMark
 from tcli_server.datatypes import BY_CONFIG_TYPE
 
 DEFAULT_LENGTH = 20
+_PREFIX = "sequence-"
 
 _SAFE_SHARE = 0.5
 """Of that time after which a sequence in a pool is given up: it may be over when the next request comes."""
 
 
-def sequences_of(
-    config: ModelConfig,
-    length: int | None = None,
-    variation: float = 0.2,
-    seed: int = 0,
-    first_id: int = 1,
-    last_id: int = 2**32 - 1,
-    pool: int = 4,
-) -> Sequences | None:
-    """How to play sequences to a model; None for one without state. Ids are texts where the model wants them like that."""
+def sequences_of(config: ModelConfig, wanted: Sequences | None = None) -> Sequences | None:
+    """How to play sequences to a model; None for one without state.
+
+    Args:
+        config: complete.
+        wanted: as wanted; ids are made texts where the model wants them like that, and its time-out is the model's.
+    """
     if not config.HasField("sequence_batching"):
         return None
+    wanted = wanted or Sequences()
     idle = config.sequence_batching.max_sequence_idle_microseconds / 1e6 or DEFAULT_IDLE_SECONDS
-    prefix = "sequence-" if _wants_texts(config.sequence_batching) else ""
-    return Sequences(length, variation, seed, first_id, last_id, prefix, pool, idle)
+    prefix = wanted.prefix or (_PREFIX if _wants_texts(config.sequence_batching) else "")
+    return replace(wanted, prefix=prefix, idle_seconds=idle)
 
 
 def _wants_texts(batching: ModelSequenceBatching) -> bool:
@@ -52,14 +52,13 @@ class Played:
         rests_ns: since when it waits for its next request, by `perf_counter_ns`.
     """
 
-    __slots__ = ("_done", "_first", "_length", "_span", "id", "over", "rests_ns")
+    __slots__ = ("_done", "_length", "_part", "id", "over", "rests_ns")
 
-    def __init__(self, number: int | str, first: int, span: int, length: int) -> None:
+    def __init__(self, number: int | str, part: Sequence[int], length: int) -> None:
         self.id = number
         self.over = False
         self.rests_ns = 0
-        self._first = first
-        self._span = span
+        self._part = part
         self._length = length
         self._done = 0
 
@@ -69,7 +68,7 @@ class Played:
         Args:
             ending: it is the last one, whatever the length.
         """
-        place = self._first + self._done % self._span
+        place = self._part[self._done % len(self._part)]
         start = self._done == 0
         self._done += 1
         self.over = ending or self._done >= self._length
@@ -88,7 +87,7 @@ class Dealer:
         self._count = len(requests)
         recorded = requests.lengths if isinstance(requests, Requests) else ()
         starts = np.cumsum([0, *recorded]).tolist()
-        self._recorded = [(start, length) for start, length in zip(starts, recorded, strict=False)]
+        self._recorded = [range(start, start + length) for start, length in zip(starts, recorded, strict=False)]
         self._random = np.random.default_rng(sequences.seed)
         self._lock = threading.Lock()
         self._dealt = 0
@@ -103,26 +102,26 @@ class Dealer:
             instead_of: one that was not played to its end, whose id this one gets: a server then ends it.
         """
         with self._lock:
-            first, span, length = self._next_part()
+            part, length = self._next_part()
             number = self._next_id() if instead_of is None else instead_of.id
             self._open.add(number)
-        return Played(number, first, span, length)
+        return Played(number, part, length)
 
     def finished(self, played: Played) -> None:
         """It was played, and its id may be given again."""
         with self._lock:
             self._open.discard(played.id)
 
-    def _next_part(self) -> tuple[int, int, int]:
-        """Where it begins, how many requests it has of its own, and how many it sends."""
+    def _next_part(self) -> tuple[Sequence[int], int]:
+        """The places of its requests, which begin again where it is longer, and how many it sends."""
         if self._recorded:
-            first, own = self._recorded[self._dealt % len(self._recorded)]
+            part = self._recorded[self._dealt % len(self._recorded)]
             self._dealt += 1
-            return first, own, own if self._sequences.length is None else self._drawn_length()
+            return part, len(part) if self._sequences.length is None else self._drawn_length()
         length = self._drawn_length()
         first = self._place
-        self._place = (self._place + length) % self._count
-        return first, self._count - first, length
+        self._place = (first + length) % self._count
+        return [place % self._count for place in range(first, first + min(length, self._count))], length
 
     def _drawn_length(self) -> int:
         mean = self._sequences.length or DEFAULT_LENGTH
@@ -146,16 +145,12 @@ class Pool:
 
     A sequence gets its next request when its last one was answered, as a client waits for its answer: where all wait, one
     more is opened. One that rested so long that the server may have forgotten it begins anew.
-
-    Args:
-        rate: requests per second that will be taken; with a low one fewer sequences are open, so that none rests too long.
     """
 
-    def __init__(self, dealer: Dealer, sequences: Sequences, rate: float) -> None:
-        longest = _SAFE_SHARE * sequences.idle_seconds
+    def __init__(self, dealer: Dealer, sequences: Sequences) -> None:
         self._dealer = dealer
-        self._size = max(1, min(sequences.pool, int(rate * longest / 2)))
-        self._longest_ns = int(longest * 1e9)
+        self._size = sequences.pool
+        self._longest_ns = int(_SAFE_SHARE * sequences.idle_seconds * 1e9)
         self._lock = threading.Lock()
         self._resting: deque[Played] = deque()
         self._waiting = 0

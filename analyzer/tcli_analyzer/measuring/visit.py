@@ -115,7 +115,8 @@ def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator
         moments = replayed(load.gaps_seconds, load.rate / natural, load.loop)
     else:
         moments = endless(load.rate, load.distribution, load.seed)
-    with OpenLoop(target, requests, moments, not load.gaps_seconds, load.sequences, load.rate) as opened:
+    sequences = load.sequences.at_rate(load.rate) if load.sequences is not None else None
+    with OpenLoop(target, requests, moments, sequences, gives_up=not load.gaps_seconds) as opened:
         yield opened
 
 

@@ -26,7 +26,7 @@ class PerfWindow:
         replies_ns: of each request when it was sent and when it was answered, in ns since the epoch; int64 [n, 2].
         service_ms: of each request from sending to answer; float64 [n].
         generator_cores: how many cores this process kept busy.
-        responses: of streaming, how many came.
+        responses: of a decoupled model, how many came.
     """
 
     window: Window
@@ -101,7 +101,7 @@ class Measured:
 
     @property
     def response_throughput(self) -> float:
-        """Of streaming, responses per second; 0 where a request has one answer."""
+        """Of a decoupled model, responses per second; 0 where a request has one answer."""
         return sum(each.responses for each in self.windows) / self.merged.seconds
 
     @property
@@ -186,7 +186,7 @@ class Measured:
 
     @property
     def generator_limit(self) -> str:
-        """Why these values say more about the load generator than about the server; empty where they do not."""
+        """How these values say more about the load generator than about the server; empty where they do not."""
         if self.generator_cores > BUSY_CORES:
             return f"it kept {self.generator_cores:.1f} cores busy: the server may be able to do more"
         if isinstance(self.load, ClosedLoad):

@@ -1,8 +1,8 @@
 """Measures one load: windows until three in a row agree, or an exact number of requests."""
 
 import gc
+import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from tcli_analyzer.arrivals import recorded, schedule
-from tcli_analyzer.evidence.disturbance import ProcessorMeter
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, Reply, RunningLoad
+from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
-from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.perf.measured import Measured, PerfWindow
-from tcli_analyzer.target import Counters, Target
+from tcli_analyzer.perf.metering import Metering
+from tcli_analyzer.target import Target
 
 RECENT = 3
 """So many windows in a row have to agree."""
@@ -30,6 +29,7 @@ _COUNT_SECONDS = 1.0
 
 _SLACK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_SWITCH_SECONDS = 0.0005
 _EVER_NS = 1 << 62
 
 
@@ -51,6 +51,7 @@ class PerfOptions:
         warm_up_requests: sent and answered before the measurement.
         requests: send exactly so many, and measure them all in one window; 0 for windows until they agree.
         items: inferences in a request.
+        decoupled: a request may have any number of responses, which are counted.
     """
 
     interval_seconds: float = 5.0
@@ -62,6 +63,7 @@ class PerfOptions:
     warm_up_requests: int = 0
     requests: int = 0
     items: int = 1
+    decoupled: bool = False
 
     def judged_ms(self, latencies_ms: np.ndarray) -> float:
         """The latency that stability and the limit look at."""
@@ -115,12 +117,12 @@ def measure(
         NothingAnsweredError: `stop` was set before anything was answered.
         ServerError: the server's statistics cannot be read.
     """
-    with _no_collections():
+    with _undisturbed():
         try:
             if options.warm_up_requests:
                 with _running(target, requests, load, options, options.warm_up_requests) as warming:
                     _wait_for_all(warming, options.warm_up_requests, stop, ())
-            metering = _Metering(target, pids, options.items)
+            metering = Metering(target, pids, options.items, options.decoupled)
             if options.requests:
                 return _all_in_one(target, requests, load, options, stop, metering)
             return _until_stable(target, requests, load, options, stop, metering, observer)
@@ -134,7 +136,7 @@ def _until_stable(
     load: Load,
     options: PerfOptions,
     stop: threading.Event,
-    metering: "_Metering",
+    metering: Metering,
     observer: Observer | None,
 ) -> Measured:
     found: list[PerfWindow] = []
@@ -198,7 +200,7 @@ def _all_in_one(
     load: Load,
     options: PerfOptions,
     stop: threading.Event,
-    metering: "_Metering",
+    metering: Metering,
 ) -> Measured:
     metering.begin()
     start_ns = perf_counter_ns()
@@ -242,7 +244,7 @@ def _running(
             moments = _moments(load, 2 * moments[-1] + 1)
         due = moments[:most] if most else moments
         # perf_analyzer's search for a rate goes on until a window shows the overload.
-        with OpenLoop(target, requests, due, gives_up=False, sequences=load.sequences, rate=load.rate) as sending:
+        with OpenLoop(target, requests, due, load.sequences, gives_up=False) as sending:
             yield sending
 
 
@@ -260,68 +262,19 @@ def _longest(load: OpenLoad, options: PerfOptions) -> float:
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
-    """Hundreds of thousands of replies make the collector's pauses long enough to be seen in latencies."""
-    enabled = gc.isenabled()
+def _undisturbed() -> Iterator[None]:
+    """What this process does besides must not be seen in latencies.
+
+    Hundreds of thousands of replies make the collector's pauses long; and the thread of the connections is not to wait the
+    usual 5 ms for the interpreter.
+    """
+    enabled, switch_seconds = gc.isenabled(), sys.getswitchinterval()
     gc.collect()
     gc.disable()
+    sys.setswitchinterval(min(_SWITCH_SECONDS, switch_seconds))
     try:
         yield
     finally:
+        sys.setswitchinterval(switch_seconds)
         if enabled:
             gc.enable()
-
-
-class _Metering:
-    """What is read at the ends of windows."""
-
-    def __init__(self, target: Target, pids: Iterable[int], items: int) -> None:
-        self._target = target
-        self._items = items
-        self._processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
-        self.samples = [self._processor.sample] if self._processor is not None else []
-        self._to_epoch_ns = time.time_ns() - perf_counter_ns()
-
-    @property
-    def counted(self) -> bool:
-        """Whether the server has statistics."""
-        return bool(getattr(self._target, "has_statistics", True))
-
-    @property
-    def _responses(self) -> int:
-        return int(getattr(self._target, "responses", 0))
-
-    def begin(self) -> None:
-        self._answered = self._responses
-        self._counters = self._target.counters()
-        self._cpu_seconds, self._at = time.process_time(), time.perf_counter()
-        if self._processor is not None:
-            self._processor.take()
-
-    def window(self, replies: Sequence[Reply], seconds: float, overloaded: bool) -> PerfWindow:
-        """What happened since the last one."""
-        processor = self._processor.take() if self._processor is not None else None
-        before, self._counters = self._counters, self._target.counters()
-        answered, self._answered = self._answered, self._responses
-        cpu_seconds, at = self._cpu_seconds, self._at
-        self._cpu_seconds, self._at = time.process_time(), time.perf_counter()
-        times = np.array(replies, np.int64)
-        service_ms = times[:, 2] / 1e6
-        latencies_ms = times[:, 1] / 1e6
-        ended = times[:, 0] + self._to_epoch_ns
-        return PerfWindow(
-            Window(
-                began=float(ended[0]) / 1e9,
-                seconds=max(seconds, 1e-9),
-                latencies_ms=latencies_ms,
-                counters=self._counters - before if self.counted else Counters(),
-                processor=processor,
-                items=self._items,
-                late_ms=float(np.percentile(latencies_ms - service_ms, 99)),
-                overloaded=overloaded,
-            ),
-            np.column_stack([ended - times[:, 2], ended]),
-            service_ms,
-            (self._cpu_seconds - cpu_seconds) / (self._at - at),
-            self._answered - answered,
-        )

@@ -72,7 +72,7 @@ class RemoteTarget:
         """
         try:
             with _explained():
-                binary = self.address.protocol == "grpc" or BINARY_EXTENSION in self._server.metadata().extensions
+                binary = BINARY_EXTENSION in self._server.metadata().extensions
         except ServerError:
             self._close_connections()
             raise

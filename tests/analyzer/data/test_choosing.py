@@ -1,5 +1,6 @@
 """What can be given for a model's inputs: raw files, text, values of a range, and words that are not understood."""
 
+import os
 import pickle
 import re
 from pathlib import Path
@@ -156,3 +157,17 @@ def test_lines_that_do_not_fill_items(tmp_path: Path):
     (tmp_path / "T.txt").write_text("a\nb\nc\n")
     with pytest.raises(DataError, match=r"takes BYTES \[2\], 2 lines an item; found 3 lines"):
         DataSource((str(tmp_path / "T.txt"),)).make(taking("T STRING [ 2 ]"), 1)
+
+
+@pytest.mark.parametrize("name", ["N.npy", "T", "data.json"])
+def test_pipes_are_not_waited_for(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="not a regular file"):
+        DataSource((str(tmp_path / name),)).make(CONFIG, 1)
+
+
+def test_a_folder_of_everything_is_read_by_its_inputs_files(tmp_path: Path):
+    (tmp_path / "A").write_bytes(ROWS[:1].tobytes())
+    (tmp_path / "README.md").write_text("not data")
+    (tmp_path / "more.json").write_text("{")
+    assert DataSource((str(tmp_path),)).make(CONFIG, 1)[0]["A"].tolist() == [[0, 1]]

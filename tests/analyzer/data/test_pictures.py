@@ -132,3 +132,9 @@ def test_folders_that_cannot_be_used(tmp_path: Path, config, content: dict[str, 
         (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=message):
         DataSource((str(tmp_path),)).make(config, 1)
+
+
+def test_what_describes_pictures_beside_them_is_not_taken_for_data(photos: Path):
+    (photos / "labels.json").write_text("{}")
+    (photos / "labels.npy").write_bytes(b"")
+    assert DataSource((str(photos),)).look(taking("pixels FP32 [ 3, 32, 32 ]")).items == 4
