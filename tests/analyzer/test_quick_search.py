@@ -11,7 +11,8 @@ from tcli_analyzer.load import Load, OpenLoad
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.found import Found
-from tcli_analyzer.searching.quick import CLOSED, OPEN_CHECK, QuickOptions, QuickSearch
+from tcli_analyzer.searching.quick import QuickOptions, QuickSearch
+from tcli_analyzer.searching.trust import CLOSED, OPEN_CHECK
 
 MACHINES = {
     "flat": machine(0.010, 0.0098, 1.98),  # a pool over all cores: nothing helps

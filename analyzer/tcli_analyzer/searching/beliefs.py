@@ -1,7 +1,7 @@
 """What is believed of every spot: its forecast, corrected by what was measured so far."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -16,9 +16,6 @@ from tcli_analyzer.prediction.setup import setup_of
 from tcli_analyzer.searching.agreement import Compared
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.forecasts import Forecasts
-
-COARSE_DEVIATION = 0.08
-"""Of predictions from a table of which only the ends were measured once, beside that of all predictions."""
 
 _NOISE = 0.02
 """Of a window, at least."""
@@ -65,16 +62,16 @@ class Beliefs:
     """Of one field.
 
     Args:
-        coarse: groups of which only a coarse table is known.
+        doubts: the deviation of all predictions of a group, beside that of every prediction, by group; 0 where it is left out.
 
     Attributes:
         measured: the spots that were measured, and what came out.
     """
 
-    def __init__(self, field: Field, forecasts: Forecasts, coarse: frozenset[int]) -> None:
+    def __init__(self, field: Field, forecasts: Forecasts, doubts: Mapping[int, float]) -> None:
         self._field = field
         self._forecasts = forecasts
-        self._coarse = coarse
+        self._doubts = doubts
         self._rooms: dict[Spot, float] = {}
         self._values: list[Observed] = []
         self._latencies: list[Observed] = []
@@ -122,8 +119,8 @@ class Beliefs:
             return None
         place = self._place(spot)
         mean, deviation = self._value.at(place)
-        if spot.group in self._coarse and spot not in self.measured:
-            deviation = math.hypot(deviation, COARSE_DEVIATION)
+        if spot not in self.measured:
+            deviation = math.hypot(deviation, self._doubts.get(spot.group, 0.0))
         keeps, room = self._keeps(spot, place)
         return Belief(spot, math.log(value) + mean, deviation, keeps, room)
 
@@ -155,13 +152,9 @@ class Beliefs:
             return 0.0
         everyone = [leader, *best]
         _, covariances = self._value.joint([self._place(one.spot) for one in everyone])
-        alone = [COARSE_DEVIATION if one.spot.group in self._coarse else 0.0 for one in everyone]
-        together = np.array(
-            [
-                [a * b * (x.spot.group == y.spot.group) for b, y in zip(alone, everyone, strict=True)]
-                for a, x in zip(alone, everyone, strict=True)
-            ]
-        )
+        doubts = np.array([0.0, *(self._doubts.get(one.spot.group, 0.0) for one in best)])
+        groups = np.array([one.spot.group for one in everyone])
+        together = np.outer(doubts, doubts) * (groups[:, None] == groups[None, :])
         random = np.random.default_rng(_SEED)
         logs = random.multivariate_normal(
             [one.log_value for one in everyone], covariances + together, _DRAWS, method="eigh"

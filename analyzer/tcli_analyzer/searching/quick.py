@@ -9,10 +9,10 @@ from tcli_analyzer.bench import Bench
 from tcli_analyzer.load import OpenLoad
 from tcli_analyzer.measuring.visit import Stopped
 from tcli_analyzer.prediction.setup import setup_of
-from tcli_analyzer.prediction.stored import StoredTable, StoredTables
+from tcli_analyzer.prediction.stored import StoredTables
 from tcli_analyzer.prediction.table import Table
 from tcli_analyzer.searching import SearchWatch
-from tcli_analyzer.searching.agreement import Agreement, Compared, agreement
+from tcli_analyzer.searching.agreement import Compared, agreement
 from tcli_analyzer.searching.beliefs import Belief, Beliefs, is_open
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.forecasts import LEAST_REQUESTS, Forecasts
@@ -21,21 +21,26 @@ from tcli_analyzer.searching.open_check import OpenCheck, check_load, check_open
 from tcli_analyzer.searching.points import Points, Score, kept_score
 from tcli_analyzer.searching.racing import race_down
 from tcli_analyzer.searching.tables import TableRounds
+from tcli_analyzer.searching.trust import (
+    CLOSED,
+    OPEN,
+    OPEN_CHECK,
+    distrust_of_predictions,
+    distrust_of_tables,
+    doubt,
+    errors_of,
+    stored,
+)
 from tcli_analyzer.searching.visits import Clock, Ended, Visits, point_options
 
-CLOSED, OPEN, OPEN_CHECK = "closed loop", "open loop", "open loop, before the factor on service times"
-"""Kinds of load in `Prediction.agreement`."""
-
-LARGEST_ERROR = 0.15
-"""Of throughput on average: above it predictions are not trusted."""
-LARGEST_VARIATION = 0.08
-"""Between repeated measurements of a service time: above it a table says nothing."""
 ENOUGH_CHECKS = 6
 
 _COARSE_SHARE, _TABLE_SHARE = 0.6, 0.5
 """Of the search's time at which the coarse round ends, and the whole table."""
 _CAN_WIN = 0.8
 """Of the best value predicted by coarse tables: groups below are not looked at closer."""
+_CAN_WIN_DISTURBED = 0.4
+"""The same where others disturbed what was measured: a pool of threads may lose half."""
 _SPREAD_CHECKS = 2
 _CHECK_EVERY = 4
 _LEAST_JUDGED = 3
@@ -90,7 +95,7 @@ class _Run:
         self._points = Points(field)
         self._tables: dict[int, Table] = {}
         self._forecasts = Forecasts(field, {})
-        self._beliefs = Beliefs(field, self._forecasts, frozenset())
+        self._beliefs = Beliefs(field, self._forecasts, {})
         self._check: OpenCheck | None = None
         self._compared: dict[str, list[Compared]] = {}
         self._most = options.points(field.size)
@@ -114,11 +119,9 @@ class _Run:
 
     def _search(self) -> None:
         self._measure_tables()
-        variation = max((table.variation for table in self._tables.values()), default=math.inf)
-        if not self._tables:
-            self._race("no service time could be measured")
-        elif variation > LARGEST_VARIATION:
-            self._race(f"service times are not repeatable: they vary by {100 * variation:.0f} %")
+        distrust = distrust_of_tables(self._tables.values())
+        if distrust:
+            self._race(distrust)
         else:
             self._check_open()
             self._measure_points()
@@ -152,8 +155,7 @@ class _Run:
 
     def _believe(self, forecasts: Forecasts) -> None:
         self._forecasts = forecasts
-        coarse = frozenset(group for group, table in self._tables.items() if table.is_coarse)
-        self._beliefs = Beliefs(self._field, self._forecasts, coarse)
+        self._beliefs = Beliefs(self._field, forecasts, {group: doubt(table) for group, table in self._tables.items()})
 
     def _promising(self, until: float) -> list[int]:
         """Groups that can win, as many as there is time for; the current configuration's among them."""
@@ -165,7 +167,8 @@ class _Run:
         top = next(iter(best.values()))
         chosen = [0] if 0 in best else []
         for group, belief in best.items():
-            hopeless = belief.score[0] < top.score[0] or belief.log_value < top.log_value + math.log(_CAN_WIN)
+            can_win = _CAN_WIN if self._tables[group].is_clean else _CAN_WIN_DISTURBED
+            hopeless = belief.score[0] < top.score[0] or belief.log_value < top.log_value + math.log(can_win)
             cost = self._rounds.cost([*chosen, group])
             too_long = len(chosen) > 1 and cost > until - self._visits.spent
             if group not in chosen and not hopeless and not too_long:
@@ -268,16 +271,10 @@ class _Run:
         """Fall back to racing where predictions are wrong; whether they are."""
         if self._fallback:
             return True
-        closed, opened = self._compared.get(CLOSED, []), self._compared.get(OPEN, [])
-        pairs = [one.throughput for one in closed] or [one.p50_ms for one in opened]
-        allowed = LARGEST_ERROR if closed else 2 * LARGEST_ERROR
-        if len(pairs) < least:
-            return False
-        error = math.expm1(fmean(abs(math.log(measured / predicted)) for predicted, measured in pairs))
-        if error <= allowed:
-            return False
-        self._race(f"predictions are off by {100 * error:.0f} % on average")
-        return True
+        distrust = distrust_of_predictions(self._compared, least)
+        if distrust:
+            self._race(distrust)
+        return bool(distrust)
 
     def _race(self, reason: str) -> None:
         self._is_tabling = False
@@ -356,6 +353,9 @@ class _Run:
         return kept_score(kept), math.exp(value)
 
     def _prediction(self) -> Prediction:
+        dirty = sum(not point.is_clean for point in self._points.all)
+        if dirty:
+            self._notes.append(f"others disturbed every window of {dirty} of {len(self._points.windows)} points")
         found = {kind: agreement(compared) for kind, compared in self._compared.items()}
         return Prediction(
             agreement=found,
@@ -364,32 +364,11 @@ class _Run:
             margin=self._options.margin,
             stopped_by=self._stopped_by,
             tables=StoredTables(
-                tuple(self._stored(group, table) for group, table in self._tables.items()),
+                tuple(stored(self._rounds.carriers[group], table) for group, table in self._tables.items()),
                 self._check.factor if self._check is not None else 1.0,
-                _errors(found),
+                errors_of(found),
                 self._field.items,
             ),
             fallback=self._fallback,
             notes=tuple(self._notes),
         )
-
-    def _stored(self, group: int, table: Table) -> StoredTable:
-        configuration = self._rounds.carriers[group]
-        return StoredTable(
-            label=configuration.label,
-            instances=configuration.instances,
-            service=table.service,
-            shares=setup_of(configuration).shares,
-            variation=table.variation,
-            is_clean=table.is_clean,
-            is_coarse=table.is_coarse,
-        )
-
-
-def _errors(found: dict[str, Agreement]) -> dict[str, float]:
-    """The model error by figure: of closed loops, or else of what there is."""
-    for kind in (CLOSED, OPEN):
-        if kind in found:
-            one = found[kind]
-            return {"throughput": one.throughput.mean, "p50": one.p50.mean, "p99": one.p99.mean}
-    return {}
