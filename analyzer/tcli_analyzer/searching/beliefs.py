@@ -73,13 +73,13 @@ class Beliefs:
         self._forecasts = forecasts
         self._doubts = doubts
         self._rooms: dict[Spot, float] = {}
-        self._values: list[Observed] = []
-        self._latencies: list[Observed] = []
+        self._values: dict[Spot, Observed] = {}
+        self._latencies: dict[Spot, Observed] = {}
         self._correct()
         self.measured: dict[Spot, Point] = {}
 
     def add(self, spot: Spot, point: Point) -> Compared | None:
-        """Learn from a point; how it compares with what was believed, or None where nothing was predicted or it cannot be compared."""
+        """Learn from a point, in place of what was known of it; how it compares with what was believed, or None where nothing was predicted or it cannot be compared."""
         self.measured[spot] = point
         forecast, predicted = self._forecasts.of(spot), self._forecasts.value(spot)
         measured = point.measured
@@ -88,10 +88,10 @@ class Beliefs:
             return None
         before = self.of(spot)
         noise = self.noise(point)
-        self._values.append(Observed(self._place(spot), math.log(value / predicted), noise))
+        self._values[spot] = Observed(self._place(spot), math.log(value / predicted), noise)
         share = self._field.percentile
         slow = measured.percentile(share).value / forecast.latency_ms(100 * share)
-        self._latencies.append(Observed(self._place(spot), math.log(slow), _LATENCY_NOISE))
+        self._latencies[spot] = Observed(self._place(spot), math.log(slow), _LATENCY_NOISE)
         self._correct()
         return Compared(
             predicted=predicted,
@@ -168,8 +168,8 @@ class Beliefs:
         return max(spots, key=lambda spot: self._value.at(self._place(spot))[1], default=None)
 
     def _correct(self) -> None:
-        self._value = Correction.fitted(self._values)
-        self._latency = Correction.fitted(self._latencies, _LATENCY_SCALE)
+        self._value = Correction.fitted(list(self._values.values()))
+        self._latency = Correction.fitted(list(self._latencies.values()), _LATENCY_SCALE)
 
     def _place(self, spot: Spot) -> Place:
         setup = setup_of(spot.configuration, self._field.items)

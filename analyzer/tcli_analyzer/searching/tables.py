@@ -59,6 +59,19 @@ class TableRounds:
         orders = [sorted(groups, reverse=number % 2 == 1) for number in range(1, ROUNDS)]
         self._run([(group, entry) for order in orders for group in order for entry in self._entries(group)], until, 2)
 
+    def measure_disturbed(self, groups: Collection[int], until: float) -> None:
+        """Once more what others disturbed every time, later than at once: neighbours come and go."""
+        self._run(
+            [
+                (group, entry)
+                for group in groups
+                for entry, found in self._windows[group].items()
+                if found and not any(window.is_clean for window in found)
+            ],
+            until,
+            1,
+        )
+
     def _run(self, visits: list[tuple[int, EntryKey]], until: float, tries: int) -> None:
         held = list(dict.fromkeys(self.carriers[group] for group, _ in visits))
         self._visits.bench.hold(held if len(held) <= HELD else held[:1])
