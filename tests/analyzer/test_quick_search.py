@@ -7,7 +7,9 @@ import pytest
 
 from imagined_bench import Follower, ImaginedBench, best, grid, loads, machine, throughput
 from tcli_analyzer.arrivals import Distribution
+from tcli_analyzer.bench.journaled import JournaledBench
 from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.journal import Journal
 from tcli_analyzer.load import Load, OpenLoad
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.searching.field import Field
@@ -276,3 +278,20 @@ def test_requests_of_several_items():
     assert all(point.configuration.max_batch_size >= 2 for point in found.points)
     reached = max(bench.true(point.configuration, point.load, 2).throughput for point in found.leaders)
     assert reached >= 0.97 * max(bench.true(one, load, 2).throughput for one in field.fitting for load in field.loads)
+
+
+def test_a_search_that_was_cut_off_goes_on_where_it_was(tmp_path):
+    field = Field(grid(), loads(), throughput)
+    path = tmp_path / "journal.jsonl"
+    cut = ImaginedBench(MACHINES["gains from batching"], 3, stop_after=28)
+    with Journal(path, {}, resume=False) as journal:
+        before = QuickSearch(clock=cut.clock).run(field, JournaledBench(cut, journal), Follower())
+    assert before.stopped
+    again = ImaginedBench(MACHINES["gains from batching"], 4)
+    with Journal(path, {}, resume=True) as journal:
+        bench = JournaledBench(again, journal)
+        after = QuickSearch(clock=again.clock).run(field, bench, Follower())
+    assert [point.place for point in after.points[: len(before.points)]] == [point.place for point in before.points]
+    assert bench.resumed == before.windows
+    assert len(again.visits) <= 10
+    assert regret(again, field, after) <= 0.03

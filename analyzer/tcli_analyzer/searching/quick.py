@@ -213,7 +213,8 @@ class _Run:
         for spot in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]))):
             self._measure(spot)
         for _ in range(_SPREAD_CHECKS):
-            self._measure(self._least_known())
+            if self._visits.seconds_left > self._point_cost():
+                self._measure(self._least_known())
         while not self._is_done() and not self._judge(ENOUGH_CHECKS):
             self._measure(self._next())
 
