@@ -73,6 +73,7 @@ class Beliefs:
         self._forecasts = forecasts
         self._doubts = doubts
         self._rooms: dict[Spot, float] = {}
+        self._places: dict[Spot, Place] = {}
         self._values: dict[Spot, Observed] = {}
         self._latencies: dict[Spot, Observed] = {}
         self._correct()
@@ -114,25 +115,26 @@ class Beliefs:
 
     def of(self, spot: Spot) -> Belief | None:
         """None where nothing is predicted."""
-        value = self._forecasts.value(spot)
-        if value is None:
-            return None
-        place = self._place(spot)
-        mean, deviation = self._value.at(place)
-        if spot not in self.measured:
-            deviation = math.hypot(deviation, self._doubts.get(spot.group, 0.0))
-        keeps, room = self._keeps(spot, place)
-        return Belief(spot, math.log(value) + mean, deviation, keeps, room)
+        return next(iter(self._of([spot])), None)
 
     def all(self) -> list[Belief]:
         """Of every spot that is predicted, best first."""
-        found = [belief for spot in self._field.spots if (belief := self.of(spot)) is not None]
-        return sorted(found, key=lambda belief: belief.score, reverse=True)
+        return sorted(self._of(self._field.spots), key=lambda belief: belief.score, reverse=True)
+
+    def _of(self, spots: Sequence[Spot]) -> list[Belief]:
+        known = [(spot, value) for spot in spots if (value := self._forecasts.value(spot)) is not None]
+        places = [self._place(spot) for spot, _ in known]
+        means, deviations = self._value.each(places)
+        found = []
+        for (spot, value), place, mean, deviation in zip(known, places, means, deviations, strict=True):
+            doubt = self._doubts.get(spot.group, 0.0) if spot not in self.measured else 0.0
+            keeps, room = self._keeps(spot, place)
+            found.append(Belief(spot, math.log(value) + float(mean), math.hypot(deviation, doubt), keeps, room))
+        return found
 
     def leader(self) -> Belief | None:
         """The best that was measured."""
-        found = [belief for spot in self.measured if (belief := self.of(spot)) is not None]
-        return max(found, key=lambda belief: belief.score, default=None)
+        return max(self._of(list(self.measured)), key=lambda belief: belief.score, default=None)
 
     def most_likely_winner(self, beliefs: Sequence[Belief], leader: Belief, margin: float) -> Spot | None:
         """The spot that is most likely to beat the leader, of those not measured."""
@@ -165,13 +167,21 @@ class Beliefs:
 
     def surprise(self, spots: Sequence[Spot]) -> Spot | None:
         """The spot of these about which least is known."""
-        return max(spots, key=lambda spot: self._value.at(self._place(spot))[1], default=None)
+        if not spots:
+            return None
+        _, deviations = self._value.each([self._place(spot) for spot in spots])
+        return spots[int(np.argmax(deviations))]
 
     def _correct(self) -> None:
         self._value = Correction.fitted(list(self._values.values()))
         self._latency = Correction.fitted(list(self._latencies.values()), _LATENCY_SCALE)
 
     def _place(self, spot: Spot) -> Place:
+        if spot not in self._places:
+            self._places[spot] = self._place_of(spot)
+        return self._places[spot]
+
+    def _place_of(self, spot: Spot) -> Place:
         setup = setup_of(spot.configuration, self._field.items)
         if isinstance(spot.load, ClosedLoad):
             return Place(spot.group, min(setup.rules.limit, spot.load.concurrency), spot.load.concurrency)

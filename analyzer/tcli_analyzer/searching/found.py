@@ -31,6 +31,7 @@ class Prediction:
     Attributes:
         agreement: of predictions and measurements, by kind of load: "closed loop", "open loop".
         not_measured: points that were not measured, those that run the same way as measured ones apart.
+        unpredicted: those of them of which nothing is known, as there was no time for their service times.
         chance: that one of them is better than the leader by more than `margin`; nan where that cannot be told, as others disturbed
             the leader, or the search was ended early.
         margin: relative.
@@ -42,6 +43,7 @@ class Prediction:
 
     agreement: Mapping[str, Agreement]
     not_measured: int
+    unpredicted: int
     chance: float
     margin: float
     stopped_by: str

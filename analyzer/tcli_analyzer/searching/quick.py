@@ -360,6 +360,9 @@ class _Run:
         return Prediction(
             agreement=found,
             not_measured=len(self._field.spots) - len(self._points.windows),
+            unpredicted=sum(
+                spot.group not in self._tables and spot not in self._points.windows for spot in self._field.spots
+            ),
             chance=self._chance,
             margin=self._options.margin,
             stopped_by=self._stopped_by,
