@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from imagined_bench import Follower, ImaginedBench, best, grid, loads, machine, throughput
 from tcli_analyzer.arrivals import Distribution
@@ -295,3 +297,43 @@ def test_a_search_that_was_cut_off_goes_on_where_it_was(tmp_path):
     assert bench.resumed == before.windows
     assert len(again.visits) <= 10
     assert regret(again, field, after) <= 0.03
+
+
+def of_engines(configurations: Sequence[Configuration], engines: Sequence[str]) -> list[Configuration]:
+    """The same for each engine; only the first of all is current."""
+    found = []
+    for engine in engines:
+        for one in configurations:
+            config = ModelConfig()
+            config.CopyFrom(one.config)
+            config.parameters["engine"].string_value = engine
+            found.append(replace(one, label=f"{engine}, {one.label}", config=config, current=not found))
+    return found
+
+
+def test_engines_and_threads_are_told_apart_and_the_hopeless_get_no_complete_table():
+    speeds = {"a": 1.0, "b": 0.9, "c": 0.4, "d": 1.5, "e": 0.6}
+
+    def truth(configuration: Configuration):
+        speed = speeds[configuration.config.parameters["engine"].string_value]
+        return machine(0.030 * speed, 0.028 * speed, 1.9)(configuration)
+
+    bench = ImaginedBench(truth, 1, open_factor=1.14)
+    field = Field(of_engines(grid((1, 2, 4, 8), (1, 2)), list(speeds)), loads(), throughput)
+    assert len(field.groups) == 10
+    found = search(bench, field)
+    assert regret(bench, field, found) <= 0.03
+    assert found.share <= 0.1
+    assert found.leaders[0].configuration.label.startswith("c, ")
+    assert found.prediction is not None
+    complete = {table.label[0] for table in found.prediction.tables.tables if not table.is_coarse}
+    assert complete == {"a", "c"}  # the current one's, and the winner's
+
+
+def test_lowest_latency_is_a_goal_as_well():
+    bench = ImaginedBench(machine(0.020, 0.010, 1.9), 2)
+    field = Field(grid(), loads(1, 4), lambda windows: 1 / windows.percentile(0.99).value)
+    found = search(bench, field)
+    best_ms = min(bench.true(one, load).latency_ms(99) for one in field.configurations for load in field.loads)
+    leaders = [*found.leaders, *([found.current] if found.current else [])]
+    assert min(bench.true(one.configuration, one.load).latency_ms(99) for one in leaders) <= 1.05 * best_ms
