@@ -25,7 +25,7 @@ from tcli_analyzer.evidence.race import Contender, Race, race
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import VisitOptions
-from tcli_analyzer.measuring.window import Window, Windows
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.point import Point
 from tcli_analyzer.searching import Failure
 from tcli_analyzer.searching.field import Field, Spot
@@ -162,7 +162,7 @@ def worth(point: Point, both: Mapping[Spot, float]) -> float:
     )
 
 
-def last_word(field: Field, bench: LocalBench, halves: Sequence[tuple[Points, Visits]], found: Found) -> Race | None:
+def last_word(bench: LocalBench, halves: Sequence[tuple[Points, Visits]], found: Found) -> Race | None:
     """The grid's best against the search's leader."""
     first, second = (values(points) for points, _ in halves)
     best = max((spot for spot in first if spot in second), key=lambda spot: first[spot] + second[spot])
@@ -173,14 +173,7 @@ def last_word(field: Field, bench: LocalBench, halves: Sequence[tuple[Points, Vi
 
     def contender(name: str, configuration: Configuration, load: ClosedLoad) -> Contender:
         options = VisitOptions(seconds=1.0, requests=1)
-        measure: list[Window] = []
-
-        def one(number: int) -> Window:
-            del number
-            measure[:] = bench.visit(configuration, load, options)
-            return measure[0]
-
-        return Contender(name, one)
+        return Contender(name, lambda _: bench.visit(configuration, load, options)[0])
 
     assert isinstance(best.load, ClosedLoad)
     assert isinstance(leader.load, ClosedLoad)
@@ -204,7 +197,7 @@ def examined(repository: Path, model: str, seconds: float) -> Quality:
             before = measure_half(field, bench, 0)
             found = QuickSearch(QuickOptions(seconds=seconds)).run(field, bench, Silent())
             halves = [before, measure_half(field, bench, 1)]
-            raced = last_word(field, bench, halves, found) if found.leaders else None
+            raced = last_word(bench, halves, found) if found.leaders else None
     quality = judge(model, field, halves, found, raced)
     show(quality, found)
     return quality

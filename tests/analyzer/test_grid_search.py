@@ -8,6 +8,7 @@ from imagined_bench import Follower, ImaginedBench, best, grid, loads, machine, 
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.grid import GridSearch
 from tcli_analyzer.searching.points import Points
+from tcli_analyzer.searching.progress import Progress
 from tcli_analyzer.searching.racing import race_down
 from tcli_analyzer.searching.visits import Visits
 
@@ -64,9 +65,9 @@ def test_a_race_ends_with_the_best(seed: int):
     bench = ImaginedBench(GAINS, seed, noise=0.08)
     field = Field(grid(), loads(4, 16), throughput)
     points = Points(field)
-    told: list[str] = []
+    follower = Follower(bench.clock)
     visits = Visits(bench, lambda: True, 300, clock=bench.clock)
-    race_down(field, visits, points, field.spots, 50.0, told.append, lambda _: None)
+    race_down(field, visits, points, field.spots, 50.0, Progress(follower, visits))
     assert len(points.windows) == len(field.spots)
     leader = points.leaders(points.score)[0]
     reached = bench.true(leader.configuration, leader.load).throughput
@@ -74,7 +75,9 @@ def test_a_race_ends_with_the_best(seed: int):
     lengths = sorted(len(windows) for windows in points.windows.values())
     assert lengths[0] == 1
     assert lengths[-1] >= 7
-    assert len(told) < 3 * len(field.spots)
+    assert len(follower.told) < 3 * len(field.spots)
+    told = [(at, left) for at, left in follower.left if at > 10 and bench.now - at > 5]
+    assert all(0.5 <= left / (bench.now - at) <= 2.0 for at, left in told)
 
 
 def test_a_race_without_time_for_all_takes_the_best_guesses_and_the_current_one():
@@ -83,7 +86,7 @@ def test_a_race_without_time_for_all_takes_the_best_guesses_and_the_current_one(
     points = Points(field)
     visits = Visits(bench, lambda: True, 20, clock=bench.clock)
     order = list(reversed(field.spots))
-    race_down(field, visits, points, order, 50.0, lambda _: None, lambda _: None)
+    race_down(field, visits, points, order, 50.0, Progress(Follower(), visits))
     assert 2 <= len(points.windows) < len(field.spots)
     assert any(spot.configuration.current for spot in points.windows)
     assert order[0] in points.windows

@@ -7,6 +7,7 @@ import pytest
 
 import onnx_models
 from imagined_bench import Follower
+from python_models import write_python_model
 from repositories import write_model
 from tcli_analyzer.bench.local import LocalBench
 from tcli_analyzer.configuration import Configuration, label_of, vary
@@ -46,7 +47,7 @@ def test_a_quick_search_of_a_small_model(repository):
     field = Field([current, *others], [ClosedLoad(1), ClosedLoad(4)], lambda windows: windows.throughput)
     follower = Follower()
     with LocalBench({False: repository}, "product", RandomSource({"INPUT0": (256,)}), threading.Event()) as bench:
-        found = QuickSearch(QuickOptions(seconds=40)).run(field, bench, follower)
+        found = QuickSearch(QuickOptions(seconds=15)).run(field, bench, follower)
     assert found.current is not None
     assert found.leaders
     assert not found.failures
@@ -58,3 +59,44 @@ def test_a_quick_search_of_a_small_model(repository):
     assert all(answer.throughput > 0 for answer in answers)
     assert follower.plans
     assert not found.stopped
+
+
+SLEEPER = """
+import time
+
+class TritonPythonModel:
+    def execute(self, requests):
+        items = sum(pb_utils.get_input_tensor_by_name(each, "INPUT0").as_numpy().shape[0] for each in requests)
+        time.sleep(0.030 + 0.002 * items)
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", pb_utils.get_input_tensor_by_name(each, "INPUT0").as_numpy())])
+            for each in requests
+        ]
+"""
+
+SLEEPER_CONFIG = """
+backend: "python"
+max_batch_size: 1
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [4] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [4] }
+"""
+
+
+def test_a_model_of_known_times_gets_the_configuration_that_they_ask_for(tmp_path):
+    """30 ms and 2 ms an item, which no neighbour makes shorter: 8 at once are five times as fast, and two instances twice."""
+    write_python_model(tmp_path, "sleeper", SLEEPER, SLEEPER_CONFIG)
+    base = read_config(tmp_path / "sleeper" / "config.pbtxt")
+    configurations = [
+        Configuration(label_of(size, count), size, count, vary(base, size, count), current=(size, count) == (1, 1))
+        for count in (1, 2)
+        for size in (1, 8)
+    ]
+    field = Field(configurations, [ClosedLoad(1), ClosedLoad(16)], lambda windows: windows.throughput)
+    with LocalBench({False: tmp_path}, "sleeper", RandomSource({"INPUT0": (4,)}), threading.Event()) as bench:
+        found = QuickSearch(QuickOptions(seconds=30)).run(field, bench, Follower())
+    assert found.prediction is not None
+    leader = found.leaders[0]
+    assert (leader.configuration.label, leader.load) == ("batch 8, 2 instances", ClosedLoad(16))
+    for table in found.prediction.tables.tables:
+        assert table.service.entries[1].seconds > 0.030
+        assert table.service.entries[8].seconds > 0.044

@@ -16,6 +16,7 @@ _BY_GROUP = 0.03  # the same table of service times
 _BY_LOAD = 0.10  # the same kind of load: sending by a schedule costs the sender more than answering replies
 _LOCAL = 0.03  # near in batch size and concurrency
 _REACH = 1.5  # doublings over which what is local fades
+_PRIOR = _BIAS**2 + _BY_GROUP**2 + _BY_LOAD**2 + _LOCAL**2
 _SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 _SCALE_DEVIATION = 0.7  # of the scale's logarithm, before anything is measured
 
@@ -76,8 +77,17 @@ class Correction:
 
     def at(self, place: Place) -> tuple[float, float]:
         """Mean and standard deviation of the logarithm of truth over prediction."""
-        means, covariances = self.joint([place])
-        return float(means[0]), math.sqrt(max(0.0, float(covariances[0, 0])))
+        means, deviations = self.each([place])
+        return float(means[0]), float(deviations[0])
+
+    def each(self, places: Sequence[Place]) -> tuple[np.ndarray, np.ndarray]:
+        """The same of many places, [n] and [n], each for itself."""
+        prior = np.full(len(places), self._scale**2 * _PRIOR)
+        if not self._places:
+            return np.zeros(len(places)), np.sqrt(prior)
+        rows = self._covariances(places, self._places)
+        explained = (rows @ self._inverse * rows).sum(axis=1)
+        return rows @ self._inverse @ self._residuals, np.sqrt(np.maximum(0.0, prior - explained))
 
     def joint(self, places: Sequence[Place]) -> tuple[np.ndarray, np.ndarray]:
         """Means [n] and covariances [n, n] of several places at once: errors of neighbours are alike."""
@@ -88,7 +98,7 @@ class Correction:
         return rows @ self._inverse @ self._residuals, prior - rows @ self._inverse @ rows.T
 
     def _covariances(self, some: Sequence[Place], others: Sequence[Place]) -> np.ndarray:
-        return self._scale**2 * np.array([[_covariance(a, b) for b in others] for a in some])
+        return self._scale**2 * _covariances(_features(some), _features(others))
 
     def _likelihood(self) -> float:
         if not self._places:
@@ -138,12 +148,28 @@ def most_promising(candidates: Iterable[Candidate], leader: Candidate, margin: f
     return best, min(1.0, sum(chance for chance, _ in chances))
 
 
-def _covariance(a: Place, b: Place) -> float:
-    distance = (math.log2(max(1, a.max_batch_size) / max(1, b.max_batch_size))) ** 2
-    distance += (math.log2(max(1.0, a.outstanding) / max(1.0, b.outstanding))) ** 2
-    return (
+def _features(places: Sequence[Place]) -> np.ndarray:
+    """Of each place: group, doublings of the batch and of what is outstanding, kind of load; float64 [n, 4]."""
+    return np.array(
+        [
+            (
+                place.group,
+                math.log2(max(1, place.max_batch_size)),
+                math.log2(max(1.0, place.outstanding)),
+                place.is_open,
+            )
+            for place in places
+        ],
+        np.float64,
+    ).reshape(-1, 4)
+
+
+def _covariances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    a, b = some[:, None, :], others[None, :, :]
+    distance = ((a[..., 1:3] - b[..., 1:3]) ** 2).sum(axis=-1)
+    return np.asarray(
         _BIAS**2
-        + _BY_GROUP**2 * (a.group == b.group)
-        + _BY_LOAD**2 * (a.is_open == b.is_open)
-        + _LOCAL**2 * math.exp(-0.5 * distance / _REACH**2)
+        + _BY_GROUP**2 * (a[..., 0] == b[..., 0])
+        + _BY_LOAD**2 * (a[..., 3] == b[..., 3])
+        + _LOCAL**2 * np.exp(-0.5 * distance / _REACH**2)
     )

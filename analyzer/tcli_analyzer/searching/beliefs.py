@@ -1,7 +1,7 @@
 """What is believed of every spot: its forecast, corrected by what was measured so far."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -16,9 +16,6 @@ from tcli_analyzer.prediction.setup import setup_of
 from tcli_analyzer.searching.agreement import Compared
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.forecasts import Forecasts
-
-COARSE_DEVIATION = 0.08
-"""Of predictions from a table of which only the ends were measured once, beside that of all predictions."""
 
 _NOISE = 0.02
 """Of a window, at least."""
@@ -65,24 +62,25 @@ class Beliefs:
     """Of one field.
 
     Args:
-        coarse: groups of which only a coarse table is known.
+        doubts: the deviation of all predictions of a group, beside that of every prediction, by group; 0 where it is left out.
 
     Attributes:
         measured: the spots that were measured, and what came out.
     """
 
-    def __init__(self, field: Field, forecasts: Forecasts, coarse: frozenset[int]) -> None:
+    def __init__(self, field: Field, forecasts: Forecasts, doubts: Mapping[int, float]) -> None:
         self._field = field
         self._forecasts = forecasts
-        self._coarse = coarse
+        self._doubts = doubts
         self._rooms: dict[Spot, float] = {}
-        self._values: list[Observed] = []
-        self._latencies: list[Observed] = []
+        self._places: dict[Spot, Place] = {}
+        self._values: dict[Spot, Observed] = {}
+        self._latencies: dict[Spot, Observed] = {}
         self._correct()
         self.measured: dict[Spot, Point] = {}
 
     def add(self, spot: Spot, point: Point) -> Compared | None:
-        """Learn from a point; how it compares with what was believed, or None where nothing was predicted or it cannot be compared."""
+        """Learn from a point, in place of what was known of it; how it compares with what was believed, or None where nothing was predicted or it cannot be compared."""
         self.measured[spot] = point
         forecast, predicted = self._forecasts.of(spot), self._forecasts.value(spot)
         measured = point.measured
@@ -91,10 +89,10 @@ class Beliefs:
             return None
         before = self.of(spot)
         noise = self.noise(point)
-        self._values.append(Observed(self._place(spot), math.log(value / predicted), noise))
+        self._values[spot] = Observed(self._place(spot), math.log(value / predicted), noise)
         share = self._field.percentile
         slow = measured.percentile(share).value / forecast.latency_ms(100 * share)
-        self._latencies.append(Observed(self._place(spot), math.log(slow), _LATENCY_NOISE))
+        self._latencies[spot] = Observed(self._place(spot), math.log(slow), _LATENCY_NOISE)
         self._correct()
         return Compared(
             predicted=predicted,
@@ -117,25 +115,26 @@ class Beliefs:
 
     def of(self, spot: Spot) -> Belief | None:
         """None where nothing is predicted."""
-        value = self._forecasts.value(spot)
-        if value is None:
-            return None
-        place = self._place(spot)
-        mean, deviation = self._value.at(place)
-        if spot.group in self._coarse and spot not in self.measured:
-            deviation = math.hypot(deviation, COARSE_DEVIATION)
-        keeps, room = self._keeps(spot, place)
-        return Belief(spot, math.log(value) + mean, deviation, keeps, room)
+        return next(iter(self._of([spot])), None)
 
     def all(self) -> list[Belief]:
         """Of every spot that is predicted, best first."""
-        found = [belief for spot in self._field.spots if (belief := self.of(spot)) is not None]
-        return sorted(found, key=lambda belief: belief.score, reverse=True)
+        return sorted(self._of(self._field.spots), key=lambda belief: belief.score, reverse=True)
+
+    def _of(self, spots: Sequence[Spot]) -> list[Belief]:
+        known = [(spot, value) for spot in spots if (value := self._forecasts.value(spot)) is not None]
+        places = [self._place(spot) for spot, _ in known]
+        means, deviations = self._value.each(places)
+        found = []
+        for (spot, value), place, mean, deviation in zip(known, places, means, deviations, strict=True):
+            doubt = self._doubts.get(spot.group, 0.0) if spot not in self.measured else 0.0
+            keeps, room = self._keeps(spot, place)
+            found.append(Belief(spot, math.log(value) + float(mean), math.hypot(deviation, doubt), keeps, room))
+        return found
 
     def leader(self) -> Belief | None:
         """The best that was measured."""
-        found = [belief for spot in self.measured if (belief := self.of(spot)) is not None]
-        return max(found, key=lambda belief: belief.score, default=None)
+        return max(self._of(list(self.measured)), key=lambda belief: belief.score, default=None)
 
     def most_likely_winner(self, beliefs: Sequence[Belief], leader: Belief, margin: float) -> Spot | None:
         """The spot that is most likely to beat the leader, of those not measured."""
@@ -155,13 +154,9 @@ class Beliefs:
             return 0.0
         everyone = [leader, *best]
         _, covariances = self._value.joint([self._place(one.spot) for one in everyone])
-        alone = [COARSE_DEVIATION if one.spot.group in self._coarse else 0.0 for one in everyone]
-        together = np.array(
-            [
-                [a * b * (x.spot.group == y.spot.group) for b, y in zip(alone, everyone, strict=True)]
-                for a, x in zip(alone, everyone, strict=True)
-            ]
-        )
+        doubts = np.array([0.0, *(self._doubts.get(one.spot.group, 0.0) for one in best)])
+        groups = np.array([one.spot.group for one in everyone])
+        together = np.outer(doubts, doubts) * (groups[:, None] == groups[None, :])
         random = np.random.default_rng(_SEED)
         logs = random.multivariate_normal(
             [one.log_value for one in everyone], covariances + together, _DRAWS, method="eigh"
@@ -172,13 +167,21 @@ class Beliefs:
 
     def surprise(self, spots: Sequence[Spot]) -> Spot | None:
         """The spot of these about which least is known."""
-        return max(spots, key=lambda spot: self._value.at(self._place(spot))[1], default=None)
+        if not spots:
+            return None
+        _, deviations = self._value.each([self._place(spot) for spot in spots])
+        return spots[int(np.argmax(deviations))]
 
     def _correct(self) -> None:
-        self._value = Correction.fitted(self._values)
-        self._latency = Correction.fitted(self._latencies, _LATENCY_SCALE)
+        self._value = Correction.fitted(list(self._values.values()))
+        self._latency = Correction.fitted(list(self._latencies.values()), _LATENCY_SCALE)
 
     def _place(self, spot: Spot) -> Place:
+        if spot not in self._places:
+            self._places[spot] = self._place_of(spot)
+        return self._places[spot]
+
+    def _place_of(self, spot: Spot) -> Place:
         setup = setup_of(spot.configuration, self._field.items)
         if isinstance(spot.load, ClosedLoad):
             return Place(spot.group, min(setup.rules.limit, spot.load.concurrency), spot.load.concurrency)

@@ -36,6 +36,7 @@ class Forecasts:
         few = max(LEAST_REQUESTS, min(_MOST_REQUESTS, _ALL_REQUESTS // max(1, len(field.spots))))
         self._requests = requests or few
         self._known: dict[Spot, Forecast] = {}
+        self._values: dict[Spot, float | None] = {}
 
     def with_open_factor(self, factor: float) -> "Forecasts":
         """The same with another factor."""
@@ -56,11 +57,12 @@ class Forecasts:
 
     def value(self, spot: Spot) -> float | None:
         """Of the goal; None where nothing is predicted, or more comes than can be answered."""
-        found = self.of(spot)
-        if found is None or found.overloaded or not found.latencies_ms.size:
-            return None
-        value = self._field.value(found.windows())
-        return value if value > 0 else None
+        if spot not in self._values:
+            found = self.of(spot)
+            is_usable = found is not None and not found.overloaded and found.latencies_ms.size
+            value = self._field.value(found.windows()) if found is not None and is_usable else 0.0
+            self._values[spot] = value if value > 0 else None
+        return self._values[spot]
 
     def setup(self, spot: Spot) -> Setup:
         """How requests wait; larger batches than the table has do not come up under the field's loads."""

@@ -37,7 +37,9 @@ class Prediction:
     Attributes:
         agreement: of predictions and measurements, by kind of load: "closed loop", "open loop".
         not_measured: points that were not measured, those that run the same way as measured ones apart.
-        chance: that one of them is better than the leader by more than `margin`.
+        unpredicted: those of them of which nothing is known, as there was no time for their service times.
+        chance: that one of them is better than the leader by more than `margin`; nan where that cannot be told, as others disturbed
+            the leader, or the search was ended early.
         margin: relative.
         stopped_by: why no more was measured, for people.
         tables: the service times, to keep and to ask what-if questions.
@@ -47,6 +49,7 @@ class Prediction:
 
     agreement: Mapping[str, Agreement]
     not_measured: int
+    unpredicted: int
     chance: float
     margin: float
     stopped_by: str
@@ -58,9 +61,15 @@ class Prediction:
         """For people: "22 of 40 points not measured; the chance that one of them is > 3 % better: 4 %"."""
         if not self.not_measured:
             return "all points measured"
+        if math.isnan(self.chance):
+            return f"{self._count()} not measured; how good they are cannot be told"
         chance = "less than 1 %" if self.chance < 0.01 else f"{100 * self.chance:.0f} %"
-        points = f"{self.not_measured} points" if self.not_measured > 1 else "1 point"
-        return f"{points} not measured; the chance that one is more than {100 * self.margin:.0f} % better: {chance}"
+        return (
+            f"{self._count()} not measured; the chance that one is more than {100 * self.margin:.0f} % better: {chance}"
+        )
+
+    def _count(self) -> str:
+        return f"{self.not_measured} point{'s' * (self.not_measured != 1)}"
 
 
 @dataclass(frozen=True)

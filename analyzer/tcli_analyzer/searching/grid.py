@@ -10,6 +10,7 @@ from tcli_analyzer.searching import SearchWatch
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.found import Found
 from tcli_analyzer.searching.points import Points, in_visiting_order
+from tcli_analyzer.searching.progress import Progress
 from tcli_analyzer.searching.visits import Clock, Ended, Visits
 
 _WINDOW = VisitOptions().seconds
@@ -39,7 +40,8 @@ class GridSearch:
         options = VisitOptions(windows=self.windows, items=field.items)
         left = self.rounds * len(field.spots)
         each = visits.cost(field.loads[0], options, _USUAL_RATE) if field.loads else 0.0
-        watch.planned(len(field.spots), field.size, left * each)
+        progress = Progress(watch, visits)
+        progress.plan(len(field.spots), field.size, left * each)
         stopped = False
         bench.hold(())
         try:
@@ -48,19 +50,17 @@ class GridSearch:
                     left -= 1
                     if visits.has_failed(spot.configuration) or _is_hopeless(spot, points, field):
                         continue
-                    watch.measuring(spot.label, (left + 1) * each)
-                    failures = len(visits.failures)
+                    progress.begin(spot.label, (left + 1) * each)
                     windows = visits.measure(spot.configuration, spot.load, options)
                     done = self.rounds * len(field.spots) - left
                     each = visits.spent / done
-                    for failure in visits.failures[failures:]:
-                        watch.failed(failure)
                     if windows:
-                        watch.measured(points.add(spot, windows), left * each)
+                        progress.done(points.add(spot, windows), left * each)
         except Ended:
             pass
         except Stopped:
             stopped = True
+        progress.tell_failures()
         return Found(
             points=points.all,
             failures=visits.failures,

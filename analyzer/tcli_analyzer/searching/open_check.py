@@ -24,6 +24,7 @@ _REQUESTS = 60
 """In a window."""
 _SECONDS = (1.0, 4.0)
 _SIMULATED = 1500
+_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def check_open(visits: Visits, configuration: Configuration, service: ServiceTim
     seconds = round(seconds, 2)
     warm_up = round(2 * seconds * WARM_UP_SHARE / (1 - WARM_UP_SHARE), 2)  # as much as the simulation leaves out
     options = VisitOptions(windows=2, seconds=seconds, requests=1, warm_up_seconds=warm_up, items=items)
-    point = Point(configuration, load, Windows(tuple(visits.measure(configuration, load, options))))
+    point = Point(configuration, load, Windows(tuple(visits.measure(configuration, load, options, _TRIES))))
     clean = point.windows.clean
     if not clean.requests:
         return None

@@ -9,33 +9,39 @@ from tcli_analyzer.bench import Bench
 from tcli_analyzer.load import OpenLoad
 from tcli_analyzer.measuring.visit import Stopped
 from tcli_analyzer.prediction.setup import setup_of
-from tcli_analyzer.prediction.stored import StoredTable, StoredTables
+from tcli_analyzer.prediction.stored import StoredTables
 from tcli_analyzer.prediction.table import Table
 from tcli_analyzer.searching import SearchWatch
-from tcli_analyzer.searching.agreement import Agreement, Compared, agreement
+from tcli_analyzer.searching.agreement import Compared, agreement
 from tcli_analyzer.searching.beliefs import Belief, Beliefs, is_open
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.forecasts import LEAST_REQUESTS, Forecasts
 from tcli_analyzer.searching.found import Found, Prediction
 from tcli_analyzer.searching.open_check import OpenCheck, check_load, check_open
 from tcli_analyzer.searching.points import Points, Score, kept_score
+from tcli_analyzer.searching.progress import Progress
 from tcli_analyzer.searching.racing import race_down
 from tcli_analyzer.searching.tables import TableRounds
+from tcli_analyzer.searching.trust import (
+    CLOSED,
+    OPEN,
+    OPEN_CHECK,
+    distrust_of_predictions,
+    distrust_of_tables,
+    doubt,
+    errors_of,
+    stored,
+)
 from tcli_analyzer.searching.visits import Clock, Ended, Visits, point_options
 
-CLOSED, OPEN, OPEN_CHECK = "closed loop", "open loop", "open loop, before the factor on service times"
-"""Kinds of load in `Prediction.agreement`."""
-
-LARGEST_ERROR = 0.15
-"""Of throughput on average: above it predictions are not trusted."""
-LARGEST_VARIATION = 0.08
-"""Between repeated measurements of a service time: above it a table says nothing."""
 ENOUGH_CHECKS = 6
 
 _COARSE_SHARE, _TABLE_SHARE = 0.6, 0.5
 """Of the search's time at which the coarse round ends, and the whole table."""
 _CAN_WIN = 0.8
 """Of the best value predicted by coarse tables: groups below are not looked at closer."""
+_CAN_WIN_DISTURBED = 0.4
+"""The same where others disturbed what was measured: a pool of threads may lose half."""
 _SPREAD_CHECKS = 2
 _CHECK_EVERY = 4
 _LEAST_JUDGED = 3
@@ -84,25 +90,24 @@ class QuickSearch:
 
 class _Run:
     def __init__(self, options: QuickOptions, field: Field, bench: Bench, watch: SearchWatch, clock: Clock) -> None:
-        self._options, self._field, self._bench, self._watch = options, field, bench, watch
+        self._options, self._field, self._bench = options, field, bench
         self._visits = Visits(bench, watch.goes_on, options.seconds, field.items, clock)
+        self._progress = Progress(watch, self._visits)
         self._rounds = TableRounds(field, self._visits, self._tell)
         self._points = Points(field)
         self._tables: dict[int, Table] = {}
         self._forecasts = Forecasts(field, {})
-        self._beliefs = Beliefs(field, self._forecasts, frozenset())
+        self._beliefs = Beliefs(field, self._forecasts, {})
         self._check: OpenCheck | None = None
         self._compared: dict[str, list[Compared]] = {}
         self._most = options.points(field.size)
-        self._told_failures = 0
         self._stopped_by, self._fallback = "", ""
-        self._notes: list[str] = []
-        self._chance = 1.0
+        self._chance = math.nan
         self._is_tabling = True
 
     def run(self) -> Found:
         stopped = False
-        self._watch.planned(self._most, self._field.size, self._seconds_left())
+        self._progress.plan(self._most, self._field.size, self._seconds_left())
         try:
             self._search()
         except Ended:
@@ -114,36 +119,34 @@ class _Run:
 
     def _search(self) -> None:
         self._measure_tables()
-        variation = max((table.variation for table in self._tables.values()), default=math.inf)
-        if not self._tables:
-            self._race("no service time could be measured")
-        elif variation > LARGEST_VARIATION:
-            self._race(f"service times are not repeatable: they vary by {100 * variation:.0f} %")
+        distrust = distrust_of_tables(self._tables.values())
+        if distrust:
+            self._race(distrust)
         else:
             self._check_open()
             self._measure_points()
-            self._judge(_LEAST_JUDGED)
+            if not self._judge(_LEAST_JUDGED):
+                self._repair()
 
     # Service times.
 
     def _measure_tables(self) -> None:
         seconds = self._options.seconds
         self._rounds.measure_coarse(_COARSE_SHARE * seconds)
-        self._tell_failures()
         self._predict(LEAST_REQUESTS)
         chosen = self._promising(_TABLE_SHARE * seconds)
         self._rounds.measure_rest(chosen, _TABLE_SHARE * seconds)
-        self._tell_failures()
+        self._rounds.measure_disturbed(chosen, _TABLE_SHARE * seconds)
         self._is_tabling = False
         self._predict()
         missing = len(self._field.groups) - len(self._tables)
         if missing:
-            self._notes.append(
+            self._progress.note(
                 f"service times of {missing} of {len(self._field.groups)} kinds of configurations are not known"
             )
         if not all(table.is_clean for table in self._tables.values()):
-            self._note("others disturbed all measurements of some service times: predictions are rough")
-        self._watch.planned(self._most, self._field.size, self._seconds_left())
+            self._progress.note("others disturbed all measurements of some service times: predictions are rough")
+        self._progress.plan(self._most, self._field.size, self._seconds_left())
 
     def _predict(self, requests: int | None = None) -> None:
         self._tables = self._rounds.tables()
@@ -152,8 +155,10 @@ class _Run:
 
     def _believe(self, forecasts: Forecasts) -> None:
         self._forecasts = forecasts
-        coarse = frozenset(group for group, table in self._tables.items() if table.is_coarse)
-        self._beliefs = Beliefs(self._field, self._forecasts, coarse)
+        measured = self._beliefs.measured
+        self._beliefs = Beliefs(self._field, forecasts, {group: doubt(table) for group, table in self._tables.items()})
+        for spot, point in measured.items():
+            self._beliefs.add(spot, point)
 
     def _promising(self, until: float) -> list[int]:
         """Groups that can win, as many as there is time for; the current configuration's among them."""
@@ -165,7 +170,8 @@ class _Run:
         top = next(iter(best.values()))
         chosen = [0] if 0 in best else []
         for group, belief in best.items():
-            hopeless = belief.score[0] < top.score[0] or belief.log_value < top.log_value + math.log(_CAN_WIN)
+            can_win = _CAN_WIN if self._tables[group].is_clean else _CAN_WIN_DISTURBED
+            hopeless = belief.score[0] < top.score[0] or belief.log_value < top.log_value + math.log(can_win)
             cost = self._rounds.cost([*chosen, group])
             too_long = len(chosen) > 1 and cost > until - self._visits.spent
             if group not in chosen and not hopeless and not too_long:
@@ -185,29 +191,39 @@ class _Run:
         load = check_load(configuration, service, self._field.items)
         self._tell(f"{configuration.label}, {load.label}")
         self._check = check_open(self._visits, configuration, service, load)
-        self._tell_failures()
+        if self._check is not None:
+            self._compared.setdefault(OPEN_CHECK, []).append(self._check.compared)
+            self._believe(self._forecasts.with_open_factor(self._check.factor))
+
+    def _repair(self) -> None:
+        """Once more what others disturbed, as far as the time goes: the check under an open load and the best points."""
+        if self._check is None and self._visits.seconds_left > self._point_cost():
+            self._check_open()
         if self._check is None:
-            self._note("the check under an open load could not be made undisturbed: latencies at a rate are rough")
-            return
-        self._compared.setdefault(OPEN_CHECK, []).append(self._check.compared)
-        self._believe(self._forecasts.with_open_factor(self._check.factor))
+            self._progress.note("no undisturbed check under an open load: predictions at a rate are rough")
+        for spot in sorted(self._points.windows, key=self._score, reverse=True)[: self._field.rivals + 1]:
+            if not self._points.point(spot).is_clean and self._visits.seconds_left > self._point_cost():
+                self._measure(spot)
 
     def _measure_points(self) -> None:
         self._bench.hold(())
         beliefs = self._beliefs.all()
         own = [one.spot for one in beliefs if one.spot.configuration.current]
         own = own or [spot for spot in self._field.spots if spot.configuration.current]
-        for spot in (*own[:1], *(one.spot for one in beliefs[:1])):
+        for spot in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]))):
             self._measure(spot)
         for _ in range(_SPREAD_CHECKS):
-            self._measure(self._least_known())
+            if self._visits.seconds_left > self._point_cost():
+                self._measure(self._least_known())
         while not self._is_done() and not self._judge(ENOUGH_CHECKS):
             self._measure(self._next())
 
     def _is_done(self) -> bool:
         unmeasured, leader = self._unmeasured(), self._beliefs.leader()
         if leader is not None:
-            self._chance = self._beliefs.chance_of_better(unmeasured, leader, self._options.margin)
+            is_clean = self._points.point(leader.spot).is_clean
+            chance = self._beliefs.chance_of_better(unmeasured, leader, self._options.margin)
+            self._chance = chance if is_clean else math.nan
         count = len(self._points.windows) + (self._check is not None)
         if not unmeasured:
             self._stopped_by = "everything that is predicted was measured"
@@ -241,19 +257,18 @@ class _Run:
         ]
 
     def _measure(self, spot: Spot | None) -> None:
-        if spot is None or spot in self._points.windows or self._visits.has_failed(spot.configuration):
+        if spot is None or self._visits.has_failed(spot.configuration):
             return
         self._tell(spot.label)
         options = point_options(self._rate(spot), self._field.items)
         windows = self._visits.measure(spot.configuration, spot.load, options)
-        self._tell_failures()
         if not windows:
             return
         point = self._points.add(spot, windows)
         compared = self._beliefs.add(spot, point)
         if compared is not None and point.is_clean:
             self._compared.setdefault(OPEN if is_open(spot) else CLOSED, []).append(compared)
-        self._watch.measured(point, self._seconds_left())
+        self._progress.done(point, self._seconds_left())
 
     def _rate(self, spot: Spot) -> float:
         """Requests per second expected."""
@@ -268,21 +283,15 @@ class _Run:
         """Fall back to racing where predictions are wrong; whether they are."""
         if self._fallback:
             return True
-        closed, opened = self._compared.get(CLOSED, []), self._compared.get(OPEN, [])
-        pairs = [one.throughput for one in closed] or [one.p50_ms for one in opened]
-        allowed = LARGEST_ERROR if closed else 2 * LARGEST_ERROR
-        if len(pairs) < least:
-            return False
-        error = math.expm1(fmean(abs(math.log(measured / predicted)) for predicted, measured in pairs))
-        if error <= allowed:
-            return False
-        self._race(f"predictions are off by {100 * error:.0f} % on average")
-        return True
+        distrust = distrust_of_predictions(self._compared, least)
+        if distrust:
+            self._race(distrust)
+        return bool(distrust)
 
     def _race(self, reason: str) -> None:
         self._is_tabling = False
         self._fallback = reason
-        self._note(f"{reason}: points are raced instead of predicted")
+        self._progress.note(f"{reason}: points are raced instead of predicted")
         guessed = [belief.spot for belief in self._beliefs.all()]
         rest = [spot for spot in self._field.spots if spot not in set(guessed)]
         spots = [spot for spot in (*guessed, *rest) if not self._visits.has_failed(spot.configuration)]
@@ -293,17 +302,13 @@ class _Run:
             self._points,
             spots,
             fmean(rates),
-            self._tell,
-            lambda point: self._watch.measured(point, max(0.0, self._visits.seconds_left)),
+            self._progress,
         )
-        self._tell_failures()
         self._stopped_by = "the race is over"
 
     # What is told.
 
     def _seconds_left(self) -> float:
-        if self._fallback:
-            return max(0.0, self._visits.seconds_left)
         done = len(self._points.windows) + (self._check is not None)
         expected = (self._options.least + self._most) / 2
         left = max(1.0, expected - done) * self._point_cost()
@@ -321,20 +326,15 @@ class _Run:
         return self._visits.cost(load, point_options(rate, self._field.items), rate)
 
     def _tell(self, what: str) -> None:
-        self._watch.measuring(what, self._seconds_left())
-
-    def _tell_failures(self) -> None:
-        for failure in self._visits.failures[self._told_failures :]:
-            self._watch.failed(failure)
-        self._told_failures = len(self._visits.failures)
-
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-        self._watch.note(text)
+        self._progress.begin(what, self._seconds_left())
 
     # What was found.
 
     def _found(self, stopped: bool) -> Found:
+        dirty = sum(not point.is_clean for point in self._points.all)
+        if dirty:
+            self._progress.note(f"others disturbed every window of {dirty} of {len(self._points.windows)} points")
+        self._progress.tell_failures()
         return Found(
             points=self._points.all,
             failures=self._visits.failures,
@@ -360,36 +360,18 @@ class _Run:
         return Prediction(
             agreement=found,
             not_measured=len(self._field.spots) - len(self._points.windows),
+            unpredicted=sum(
+                spot.group not in self._tables and spot not in self._points.windows for spot in self._field.spots
+            ),
             chance=self._chance,
             margin=self._options.margin,
             stopped_by=self._stopped_by,
             tables=StoredTables(
-                tuple(self._stored(group, table) for group, table in self._tables.items()),
+                tuple(stored(self._rounds.carriers[group], table) for group, table in self._tables.items()),
                 self._check.factor if self._check is not None else 1.0,
-                _errors(found),
+                errors_of(found),
                 self._field.items,
             ),
             fallback=self._fallback,
-            notes=tuple(self._notes),
+            notes=tuple(self._progress.notes),
         )
-
-    def _stored(self, group: int, table: Table) -> StoredTable:
-        configuration = self._rounds.carriers[group]
-        return StoredTable(
-            label=configuration.label,
-            instances=configuration.instances,
-            service=table.service,
-            shares=setup_of(configuration).shares,
-            variation=table.variation,
-            is_clean=table.is_clean,
-            is_coarse=table.is_coarse,
-        )
-
-
-def _errors(found: dict[str, Agreement]) -> dict[str, float]:
-    """The model error by figure: of closed loops, or else of what there is."""
-    for kind in (CLOSED, OPEN):
-        if kind in found:
-            one = found[kind]
-            return {"throughput": one.throughput.mean, "p50": one.p50.mean, "p99": one.p99.mean}
-    return {}

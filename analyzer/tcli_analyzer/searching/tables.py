@@ -19,6 +19,7 @@ HELD = 4
 """Configurations that stay loaded between rounds."""
 
 _SECONDS = 0.5
+_LEAST_SECONDS = 0.25
 _WARM_UP_SECONDS = 0.15
 _LONGEST = 20.0
 _USUAL_CYCLE = 0.03
@@ -43,6 +44,7 @@ class TableRounds:
         self._windows: list[dict[EntryKey, list[Window]]] = [{} for _ in field.groups]
         self._pending: list[tuple[int, EntryKey]] = []
         self._until = 0.0
+        self._seconds = _SECONDS
 
     def measure_coarse(self, until: float) -> None:
         """The first round of all groups: as much as a first guess needs.
@@ -50,14 +52,34 @@ class TableRounds:
         Args:
             until: seconds of the search at which it ends, wherever it is then.
         """
-        groups = range(len(self.carriers))
-        few = len(self.carriers) <= HELD
-        self._run([(group, entry) for group in groups for entry in self._coarse(group)[: None if few else 2]], until, 1)
+        count = len(self.carriers)
+        if count <= HELD:
+            self._run([(group, entry) for group in range(count) for entry in self._coarse(group)], until, 1)
+            return
+        # Short and few windows of each, so that all have their turn; the order is spread, as neighbours are alike.
+        self._seconds = min(_SECONDS, max(_LEAST_SECONDS, until / count / 4))
+        bits = (count - 1).bit_length()
+        groups = sorted(range(count), key=lambda group: int(f"{group:0{bits}b}"[::-1], 2))
+        self._run([(group, entry) for group in groups for entry in self._coarse(group)[:2]], until, 1)
+        self._seconds = _SECONDS
 
     def measure_rest(self, groups: Collection[int], until: float) -> None:
         """More rounds of these groups, with what is missing; ends as soon as the time is over."""
         orders = [sorted(groups, reverse=number % 2 == 1) for number in range(1, ROUNDS)]
         self._run([(group, entry) for order in orders for group in order for entry in self._entries(group)], until, 2)
+
+    def measure_disturbed(self, groups: Collection[int], until: float) -> None:
+        """Once more what others disturbed every time, later than at once: neighbours come and go."""
+        self._run(
+            [
+                (group, entry)
+                for group in groups
+                for entry, found in self._windows[group].items()
+                if found and not any(window.is_clean for window in found)
+            ],
+            until,
+            1,
+        )
 
     def _run(self, visits: list[tuple[int, EntryKey]], until: float, tries: int) -> None:
         held = list(dict.fromkeys(self.carriers[group] for group, _ in visits))
@@ -103,8 +125,8 @@ class TableRounds:
         side_by_side = f", {busy} at once" if busy > 1 else ""
         self._told(f"service time of batches of {size}{side_by_side} ({configuration.label})")
         options = VisitOptions(
-            seconds=_SECONDS,
-            requests=LEAST_EXECUTIONS * busy,
+            seconds=self._seconds,
+            requests=round(LEAST_EXECUTIONS * self._seconds / _SECONDS) * busy,
             longest=_LONGEST,
             warm_up_seconds=_WARM_UP_SECONDS,
             items=size,
@@ -120,7 +142,7 @@ class TableRounds:
 
     def _entry_cost(self, group: int, entry: EntryKey) -> float:
         cycle = self._cycle(group, entry)
-        window = max(_SECONDS, LEAST_EXECUTIONS * cycle)
+        window = max(self._seconds, LEAST_EXECUTIONS * cycle)
         return window + max(_WARM_UP_SECONDS, 2 * cycle) + self._visits.overhead
 
     def _cycle(self, group: int, entry: EntryKey) -> float:

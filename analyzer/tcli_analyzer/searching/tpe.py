@@ -16,6 +16,7 @@ from tcli_analyzer.searching import SearchWatch
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.found import Found
 from tcli_analyzer.searching.points import Points
+from tcli_analyzer.searching.progress import Progress
 from tcli_analyzer.searching.visits import Clock, Ended, Visits
 
 _TRIALS_FOR_A_POINT = 10
@@ -63,15 +64,17 @@ class OptunaSearch:
         points = Points(field)
         wanted = min(self._options.points or max(10, math.ceil(field.size / 5)), len(field.spots))
         options = VisitOptions(windows=2, items=field.items)
-        watch.planned(wanted, field.size, wanted * (visits.cost(field.loads[0], options, 50.0)))
+        progress = Progress(watch, visits)
+        progress.plan(wanted, field.size, wanted * (visits.cost(field.loads[0], options, 50.0)))
         bench.hold(())
         stopped = False
         try:
-            _Trials(field, visits, points, watch, self._options.seed).run(wanted, options)
+            _Trials(field, visits, points, progress, self._options.seed).run(wanted, options)
         except Ended:
             pass
         except Stopped:
             stopped = True
+        progress.tell_failures()
         return Found(
             points=points.all,
             failures=visits.failures,
@@ -85,12 +88,12 @@ class OptunaSearch:
 
 
 class _Trials:
-    def __init__(self, field: Field, visits: Visits, points: Points, watch: SearchWatch, seed: int) -> None:
+    def __init__(self, field: Field, visits: Visits, points: Points, progress: Progress, seed: int) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._failed = optuna.trial.TrialState.FAIL
-        self._field, self._visits, self._points, self._watch = field, visits, points, watch
+        self._field, self._visits, self._points, self._progress = field, visits, points, progress
         sampler = optuna.samplers.TPESampler(seed=seed)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._spots: dict[tuple[Configuration, Load], Spot] = {
@@ -136,14 +139,11 @@ class _Trials:
     def _measure(self, spot: Spot, options: VisitOptions, wanted: int) -> None:
         done = len(self._points.windows)
         each = self._visits.spent / done if done else self._visits.cost(spot.load, options, 50.0)
-        self._watch.measuring(spot.label, max(0.0, min((wanted - done) * each, self._visits.seconds_left)))
-        failures = len(self._visits.failures)
+        self._progress.begin(spot.label, min((wanted - done) * each, self._visits.seconds_left))
         windows = self._visits.measure(spot.configuration, spot.load, options)
-        for failure in self._visits.failures[failures:]:
-            self._watch.failed(failure)
         if windows:
-            point = self._points.add(spot, windows)
-            self._watch.measured(point, max(0.0, min((wanted - done - 1) * each, self._visits.seconds_left)))
+            left = min((wanted - done - 1) * each, self._visits.seconds_left)
+            self._progress.done(self._points.add(spot, windows), left)
 
     def _worth(self, point: Point) -> float:
         """What is over the budget is worse the further it is."""

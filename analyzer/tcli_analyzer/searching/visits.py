@@ -19,6 +19,9 @@ REPEATS = 2
 _REPEATED_SHARE = 0.35
 """Of the search's time that may go into repeated visits: on a machine that is never quiet all would be."""
 
+_ROOM = 3
+"""Visits of the same kind that must still fit into the search's time for one to be made again."""
+
 _USUAL_OVERHEAD = 1.0
 """Seconds that a visit takes beside its windows, before that is known: a process starts and loads the model."""
 
@@ -104,7 +107,8 @@ class Visits:
             cost = self._account(found, options, self.clock() - before)
             self._repeated += cost if windows else 0.0
             windows += found
-            if any(window.is_clean for window in found) or self._repeated > _REPEATED_SHARE * self.seconds:
+            is_scarce = self._repeated > _REPEATED_SHARE * self.seconds or self.seconds_left < _ROOM * cost
+            if is_scarce or any(window.is_clean for window in found):
                 break
         self.dirty += not any(window.is_clean for window in windows)
         return windows
