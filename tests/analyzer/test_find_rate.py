@@ -214,6 +214,16 @@ def test_a_run_that_is_too_short_does_not_confirm():
     assert "to confirm" in result.sentence
 
 
+def test_it_ends_in_time():
+    bench = VirtualBench(fixed(SERVICE))
+    result = found("p99<=25ms", bench, most_seconds=25)
+    assert bench.seconds < 25 + 60 + 10  # a run that had begun, and the closed loops
+    assert result.verdict in (Verdict.CONFIRMED, Verdict.UNCONFIRMED)
+    busy = VirtualBench(fixed(SERVICE), disturbed=lambda number: number > 5)
+    found("p99<=25ms", busy, most_seconds=60)
+    assert busy.seconds < 60 + 3 * 60 + 10
+
+
 def test_it_ends_when_it_is_told_to():
     result = find_rate(
         VirtualBench(fixed(SERVICE)),

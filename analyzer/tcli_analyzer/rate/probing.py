@@ -26,6 +26,7 @@ class RateOptions:
         probe_requests: of each probe; fewer where they take longer than `probe_seconds`.
         probe_seconds: a probe is at most so long, unless its queue needs longer to settle.
         longest_seconds: of any run, the one that confirms among them.
+        most_seconds: of load, after which nothing new is begun.
         most_requests: that a search sends, more or less, with one run that confirms; each further one comes on top.
         confirmations: how often a rate is tried to confirm, each time with what the runs before said.
         repeats: of a probe that others disturbed.
@@ -37,6 +38,7 @@ class RateOptions:
     probe_requests: int = 1000
     probe_seconds: float = 10.0
     longest_seconds: float = 60.0
+    most_seconds: float = 300.0
     most_requests: int = 7000
     confirmations: int = 3
     repeats: int = 2
@@ -53,6 +55,7 @@ class Prober:
     Attributes:
         probes: all that were made.
         requests: about how many were sent, warm-ups among them.
+        seconds: of load.
         capacity: requests per second; measured by `measure_alone_and_capacity`.
         alone: one request at a time.
     """
@@ -63,6 +66,7 @@ class Prober:
         self._options = options
         self.probes: list[RateProbe] = []
         self.requests = 0
+        self.seconds = 0.0
         self.capacity = 0.0
         self.alone = Windows([])
 
@@ -121,6 +125,7 @@ class Prober:
             load = OpenLoad(rate, self._options.distribution, seed, self._options.gaps_seconds)
             windows = Windows(self._bench.visit(self._configuration, load, options))
             self.requests += windows.requests + round(rate * options.warm_up_seconds)
+            self.seconds += windows.seconds + options.warm_up_seconds
             clean = all(window.is_clean for window in windows.windows)
             self.probes.append(RateProbe(rate, windows, purpose, counts=clean))
             if clean or again == self._options.repeats:

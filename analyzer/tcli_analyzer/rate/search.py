@@ -139,7 +139,7 @@ class _Search:
                 confirmed = self._confirm()
                 if confirmed is not None:
                     return confirmed
-                if not self._going:
+                if not self._going or not self._counted or self._prober.seconds >= self._options.most_seconds:
                     break
         return self._answer(Verdict.UNCONFIRMED)
 
@@ -189,7 +189,7 @@ class _Search:
     def _is_spent(self) -> bool:
         """Whether only as many requests are left as it takes to confirm."""
         prober, options = self._prober, self._options
-        if not self._counted and len(self._disturbed) >= _MOST_DISTURBED:
+        if prober.seconds >= options.most_seconds or (not self._counted and len(self._disturbed) >= _MOST_DISTURBED):
             return True
         if len(prober.probes) >= _MOST_PROBES:
             return True
@@ -243,7 +243,7 @@ class _Search:
     def _confirm(self) -> RateFound | None:
         """Hold a safe rate for long; None if that breaks the objective, or was disturbed."""
         estimate = self._binding.steps.estimate()
-        if not self._going or estimate is None:
+        if not self._going or estimate is None or not self._counted:
             return None
         rate = rounded_down(min(estimate.safe, self._binding.steps.guess))
         needed = self._long_run
