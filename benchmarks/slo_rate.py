@@ -93,7 +93,9 @@ def synthetic(name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Pri
     rates = [(one.rate or 0) / truth for one in answered]
     show("  answer (safe)", rates, requests, float(np.mean([ratio > 1.015 for ratio in rates])))
     covered = [(one.low or 0) < truth < (one.high or 0) for one in answered]
-    print(f"  the interval holds the truth in {100 * np.mean(covered):.0f} %; {len(found) - len(answered)} without an answer")
+    print(
+        f"  the interval holds the truth in {100 * np.mean(covered):.0f} %; {len(found) - len(answered)} without an answer"
+    )
     others = [bisected(bench(), slo, float(start)) for start in starts]
     ratios = [rate / truth for rate, _ in others]
     broken = float(np.mean([ratio > 1.015 for ratio in ratios]))
@@ -114,7 +116,9 @@ def real(repository: Path, model: str, slo: Slo, runs: int) -> None:
     estimates = [each.estimate for each in found if each.estimate is not None and each.is_claim]
     if len(estimates) > 1:
         middle = float(np.median(estimates))
-        show("  estimates over their median", [value / middle for value in estimates], [each.requests for each in found])
+        show(
+            "  estimates over their median", [value / middle for value in estimates], [each.requests for each in found]
+        )
 
 
 def main() -> None:

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import simpy
 
+from tcli_analyzer.bench.journaled import JournaledBench
+from tcli_analyzer.journal import Journal
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.prediction.service import Entry, ServiceTimes
 from tcli_analyzer.prediction.simulator import Setup
 from tcli_analyzer.rate.found import Purpose, RateFound, Verdict
@@ -244,3 +247,36 @@ def test_all_configurations_get_the_same_arrivals():
         found("p99<=25ms", bench)
     seeds = [[load.seed for load in bench.loads if hasattr(load, "seed")] for bench in benches]
     assert seeds[0][:4] == seeds[1][:4] == [0, 1, 2, 3]
+
+
+def test_a_search_that_was_cut_off_comes_to_the_same_answer(tmp_path):
+    """Windows keep single precision: counts over the limit must be the same, or all that follows differs."""
+    path = tmp_path / "journal.jsonl"
+    whole = found("p99<=25ms,avg<=20ms", VirtualBench(fixed(SERVICE)))
+    bench = VirtualBench(fixed(SERVICE))
+    with Journal(path, {}, resume=False) as journal:
+        journaled = JournaledBench(bench, journal)
+        probes = iter(range(4))
+        find_rate(
+            journaled,
+            configuration(),
+            whole.slo,
+            Start(),
+            RateOptions(),
+            lambda _: next(probes) < 2,
+        )
+    before = len(bench.loads)
+    with Journal(path, {}, resume=True) as journal:
+        again = find_rate(
+            JournaledBench(bench, journal), configuration(), whole.slo, Start(), RateOptions(), lambda _: True
+        )
+    assert before == 2 + 3  # two closed loops, three probes
+    assert len(bench.loads) - before == len(whole.probes) - 3
+    assert [probe.rate for probe in again.probes] == pytest.approx([probe.rate for probe in whole.probes], rel=0.01)
+    assert again.verdict is whole.verdict
+
+
+def test_a_rate_that_is_the_generators_is_said():
+    result = found("p99<=25ms", VirtualBench(fixed(SERVICE)))
+    assert result.limited(GeneratorLimit(closed=5000, open=5000, floor_ms=0.1)) is None
+    assert "limited by the load generator" in result.limited(GeneratorLimit(closed=150, open=150, floor_ms=0.1))
