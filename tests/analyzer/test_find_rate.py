@@ -200,6 +200,21 @@ def test_disturbed_probes_are_repeated_and_do_not_count():
     assert result.estimate == pytest.approx(m_d_1_rate(0.025), rel=0.12)
 
 
+def test_clean_probes_put_disturbed_ones_aside():
+    """The first visits are all disturbed: the capacity, too, is three times what it looked like."""
+    bench = VirtualBench(fixed(SERVICE), disturbed=lambda number: number < 10)
+    result = found("p99<=25ms", bench, Start(60.0))
+    assert result.verdict is Verdict.CONFIRMED
+    assert result.estimate == pytest.approx(m_d_1_rate(0.025), rel=0.12)
+
+
+def test_nobody_is_said_to_be_too_slow_because_others_are_busy():
+    """Alone it takes 5 ms, here 15: that tells nothing of 7 ms, and 4 ms are too few either way."""
+    busy = VirtualBench(fixed(SERVICE), disturbed=lambda _: True)
+    assert found("p99<=20ms", busy).verdict is not Verdict.IMPOSSIBLE
+    assert found("p99<=4ms", busy).verdict is Verdict.IMPOSSIBLE
+
+
 def test_nothing_is_claimed_from_disturbed_probes_alone():
     bench = VirtualBench(fixed(SERVICE), disturbed=lambda _: True)
     result = found("p99<=25ms", bench, Start(100.0))

@@ -125,7 +125,8 @@ class _Search:
         self._going = True
 
     def run(self) -> RateFound:
-        self._prober.measure_alone_and_capacity()
+        self._prober.measure_alone()
+        self._prober.measure_capacity()
         lost = next((one for one in self._slo.conditions if self._is_lost_alone(one)), None)
         if lost is not None:
             alone = lost.value_ms(_latencies(self._prober.alone))
@@ -144,14 +145,19 @@ class _Search:
         return self._answer(Verdict.UNCONFIRMED)
 
     def _is_lost_alone(self, condition: Condition) -> bool:
-        """Whether half of the requests that have the server for themselves take too long; more than what the batcher waits for company."""
+        """Whether requests that have the server for themselves take too long, beside what the batcher waits for company: the average, or half
+        of them; all of them where others disturbed that."""
         delay_ms = self._configuration.config.dynamic_batching.max_queue_delay_microseconds / 1e3
-        latencies = _latencies(self._prober.alone) - delay_ms
-        return latencies.size > 0 and Condition(condition.share and 0.5, condition.limit_ms).keeps(latencies) is False
+        alone = self._prober.alone
+        latencies = _latencies(alone) - delay_ms
+        if not latencies.size:
+            return False
+        if not all(window.is_clean for window in alone.windows):
+            return bool(latencies.min() > condition.limit_ms)
+        return not Condition(condition.share and 0.5, condition.limit_ms).keeps(latencies)
 
     def _begin(self) -> None:
-        capacity = self._prober.capacity
-        rate = min(self._start.rate or _USUAL_LOAD * capacity, _NEARLY_FULL * capacity)
+        rate = min(self._start.rate or _USUAL_LOAD * self._prober.capacity, self._most)
         self._curves = [
             _Curve(one, self._start.prior(number, one), rate, self._options.precision)
             for number, one in enumerate(self._slo.conditions)
@@ -182,8 +188,13 @@ class _Search:
         return None
 
     @property
+    def _capacity(self) -> float:
+        """In requests per second; without end where it was seen disturbed only, as it may be far more."""
+        return self._prober.capacity if self._prober.is_capacity_clean else math.inf
+
+    @property
     def _most(self) -> float:
-        return _NEARLY_FULL * self._prober.capacity
+        return _NEARLY_FULL * self._capacity
 
     @property
     def _is_spent(self) -> bool:
@@ -195,9 +206,9 @@ class _Search:
             return True
         estimate = self._binding.steps.estimate()
         if estimate is None or 1.96 * estimate.relative_error > _VAGUE:  # nothing to confirm yet
-            return prober.requests >= 2 * options.most_requests
+            return prober.counted_requests >= 2 * options.most_requests
         reserve = min(self._long_run, options.most_requests / 2) + options.probe_requests / 2
-        return len(prober.probes) >= LEAST_PROBES and prober.requests + reserve >= options.most_requests
+        return len(prober.probes) >= LEAST_PROBES and prober.counted_requests + reserve >= options.most_requests
 
     @property
     def _long_run(self) -> int:
@@ -210,10 +221,13 @@ class _Search:
     def _probe(self, rate: float, purpose: Purpose = Purpose.SEARCH, requests: int = 0) -> RateProbe:
         probe = self._prober.probe(rate, purpose, requests)
         if probe.counts:
-            self._add(probe)
+            self._forget_disturbed()
         else:
             self._disturbed.append(probe)
-            self._steer(probe)
+        if (
+            probe.counts or not self._counted
+        ):  # the search must go on somewhere, but claims nothing from disturbed probes
+            self._add(probe)
         self._going = self._watch(RateProgress(probe, self._binding.steps.estimate(), self._prober.requests))
         return probe
 
@@ -221,10 +235,13 @@ class _Search:
         for curve in self._curves:
             curve.add(probe.rate, _latencies(probe.windows), probe.overloaded)
 
-    def _steer(self, probe: RateProbe) -> None:
-        """A disturbed probe counts only while there is no clean one: the search must go on somewhere, but may not claim anything."""
-        if not self._counted:
-            self._add(probe)
+    def _forget_disturbed(self) -> None:
+        """There are clean probes from now on."""
+        if not self._prober.is_capacity_clean:
+            self._prober.measure_capacity()
+        for curve in self._curves:
+            for probe in self._disturbed:
+                curve.steps.drop(probe.rate)
 
     def _recheck(self, steps: RateSearch | MeanSearch) -> bool:
         """See whether the rate at which all was lost loses it again; gives whether it did not."""
@@ -264,14 +281,13 @@ class _Search:
             return self._unknown()
         if not self._counted:
             return self._disturbed_answer()
-        capacity = self._prober.capacity
-        low, high = (min(capacity, end) for end in estimate.interval)
+        low, high = (min(self._capacity, end) for end in estimate.interval)
         return self._found(
             verdict,
             rate or rounded_down(min(estimate.safe, binding.steps.guess)),
             low=low,
             high=high,
-            estimate=min(capacity, estimate.rate),
+            estimate=min(self._capacity, estimate.rate),
             binding=binding.condition,
             value_ms=binding.condition.value_ms(latencies) if latencies is not None else math.nan,
             confirmed_requests=len(latencies) if latencies is not None else 0,
@@ -288,7 +304,7 @@ class _Search:
         low, high = self._binding.steps.bracket
         if low is None or high is None:
             return self._unknown()
-        if high >= _NEARLY_FULL * self._prober.capacity:
+        if high >= self._most:
             return self._full()
         if not self._counted:
             return self._disturbed_answer()
