@@ -12,14 +12,14 @@ import numpy as np
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.evidence.percentiles import design_effect, samples_needed
 from tcli_analyzer.measuring.window import Windows
-from tcli_analyzer.rate.fitting import Probe, RateSearch
+from tcli_analyzer.rate.curve import Curve
+from tcli_analyzer.rate.fitting import RateSearch
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict, rounded_down
-from tcli_analyzer.rate.mean import MeanProbe, MeanSearch, relative_error
+from tcli_analyzer.rate.mean import MeanSearch
 from tcli_analyzer.rate.probing import Prober, RateOptions
 from tcli_analyzer.rate.slo import Condition, Slo
-from tcli_analyzer.rate.start import Prior, Start
+from tcli_analyzer.rate.start import Start
 from tcli_analyzer.rate.stepping import LEAST_PROBES, RateEstimate
 
 _USUAL_LOAD = 0.6
@@ -30,13 +30,10 @@ _LEAST_LOAD = 0.005
 _MOST_PROBES = 40
 _MOST_DISTURBED = 4
 """Rates that were tried, each several times, without a single probe that counts."""
-_MEAN_SAMPLES = 300
 _VAGUE = 0.2
 """Half the width of the interval, relative, of an answer that is worth a long run."""
 _NEARLY_ALL = 0.8
 """Of the requests that a run to confirm should have: how many come is by chance."""
-_CONFIRM_EFFECT = 20.0
-"""The most that a design effect makes the run longer that confirms."""
 
 
 @dataclass(frozen=True)
@@ -73,36 +70,6 @@ def find_rate(
     return _Search(bench, configuration, slo, start, options, watch).run()
 
 
-class _Curve:
-    """One condition, and what the probes say of it."""
-
-    def __init__(self, condition: Condition, prior: Prior, start: float, precision: float) -> None:
-        self.condition = condition
-        self.steps: RateSearch | MeanSearch
-        if condition.share is None:
-            self.steps = MeanSearch(start, condition.limit_ms, prior.slope, precision)
-        else:
-            self.steps = RateSearch(start, condition.share, prior.slope, precision, prior.effect)
-
-    def add(self, rate: float, latencies_ms: np.ndarray, overloaded: bool) -> None:
-        if isinstance(self.steps, MeanSearch):
-            mean = self.condition.value_ms(latencies_ms)
-            error = relative_error(latencies_ms) if latencies_ms.size else 1.0
-            self.steps.add(MeanProbe(rate, len(latencies_ms), mean, error, overloaded or not latencies_ms.size))
-            return
-        over = self.condition.over(latencies_ms)
-        count, total = int(over.sum()), len(over)
-        effect = design_effect(over, 1 - count / total) if 0 < count < total else 1.0
-        self.steps.add(Probe(rate, total, count, effect, overloaded or not total))
-
-    @property
-    def long_run(self) -> int:
-        """Requests in which the figure shows itself, at 95 %: what so many independent ones would, times what one is worth."""
-        if self.condition.share is None or not isinstance(self.steps, RateSearch):
-            return int(_MEAN_SAMPLES * _CONFIRM_EFFECT / 2)
-        return math.ceil(samples_needed(self.condition.share) * min(_CONFIRM_EFFECT, self.steps.effect))
-
-
 class _Search:
     def __init__(
         self,
@@ -119,7 +86,7 @@ class _Search:
         self._options = options
         self._watch = watch
         self._prober = Prober(bench, configuration, options)
-        self._curves: list[_Curve] = []
+        self._curves: list[Curve] = []
         self._rechecked = False
         self._disturbed: list[RateProbe] = []
         self._going = True
@@ -159,12 +126,12 @@ class _Search:
     def _begin(self) -> None:
         rate = min(self._start.rate or _USUAL_LOAD * self._prober.capacity, self._most)
         self._curves = [
-            _Curve(one, self._start.prior(number, one), rate, self._options.precision)
+            Curve(one, self._start.prior(number, one), rate, self._options.precision)
             for number, one in enumerate(self._slo.conditions)
         ]
 
     @property
-    def _binding(self) -> _Curve:
+    def _binding(self) -> Curve:
         return min(self._curves, key=lambda curve: curve.steps.guess)
 
     def _look(self) -> RateFound | None:
