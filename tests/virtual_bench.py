@@ -104,7 +104,7 @@ class VirtualBench:
             done = begin + factor * self.service(load.rate, random)
             heapq.heappush(free, done)
             heapq.heappush(waiting, (done + self.extra(load.rate), moment))
-            if backlog.grows(len(waiting), replies):
+            if backlog.grows(len(waiting), int(moment * 1e9), replies):
                 return replies, True
         return replies, False
 
