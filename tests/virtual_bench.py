@@ -50,12 +50,13 @@ class VirtualBench:
     def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:  # noqa: ARG002
         random = np.random.default_rng(len(self.loads) + 100)
         busy = self.disturbed(len(self.loads))
+        factor = 3.0 if busy else 1.0
         self.loads.append(load)
         end = options.warm_up_seconds + options.seconds
         replies, overloaded = (
-            self._closed(load, options, random)
+            self._closed(load, options, random, factor)
             if isinstance(load, ClosedLoad)
-            else self._open(load, end, random, 3 if busy else 1)
+            else self._open(load, end, random, factor)
         )
         counted = [reply for reply in replies if options.warm_up_seconds * 1e9 <= reply.at_ns]
         latencies = np.array([reply.latency_ns for reply in counted]) / 1e6
@@ -66,7 +67,9 @@ class VirtualBench:
         seconds = max(1, last - (before[-1] if before else 0)) / 1e9
         return [Window(0.0, seconds, latencies, counters, BUSY if busy else QUIET, overloaded=overloaded)]
 
-    def _closed(self, load: ClosedLoad, options: VisitOptions, random: np.random.Generator) -> tuple[list[Reply], bool]:
+    def _closed(
+        self, load: ClosedLoad, options: VisitOptions, random: np.random.Generator, factor: float
+    ) -> tuple[list[Reply], bool]:
         free = [0.0] * self.servers
         due = [0.0] * load.concurrency
         replies: list[Reply] = []
@@ -75,7 +78,7 @@ class VirtualBench:
         while len(replies) < wanted or replies[-1].at_ns / 1e9 < options.seconds:
             moment = heapq.heappop(due)
             begin = max(moment, heapq.heappop(free))
-            done = begin + self.service(rate, random)
+            done = begin + factor * self.service(rate, random)
             heapq.heappush(free, done)
             heapq.heappush(due, done)
             replies.append(Reply(int(done * 1e9), int((done - moment) * 1e9), 0))
@@ -101,7 +104,7 @@ class VirtualBench:
             done = begin + factor * self.service(load.rate, random)
             heapq.heappush(free, done)
             heapq.heappush(waiting, (done + self.extra(load.rate), moment))
-            if backlog.grows(len(waiting), replies):
+            if backlog.grows(len(waiting), int(moment * 1e9), replies):
                 return replies, True
         return replies, False
 

@@ -25,12 +25,12 @@ class Worker:
     """A target that takes so many seconds for each request, one after the other, and longer for one of them.
 
     Attributes:
-        frozen_seconds: for how long that one really took.
+        frozen_ns: when that one began and ended, of `perf_counter_ns`.
     """
 
     def __init__(self, seconds: float = 0.0, freeze_at: int = -1, freeze_seconds: float = 0.0) -> None:
         self.sent = 0
-        self.frozen_seconds = 0.0
+        self.frozen_ns = 0, 0
         self._seconds = seconds
         self._freeze = freeze_at, freeze_seconds
         self._waiting: queue.Queue = queue.Queue()
@@ -50,7 +50,7 @@ class Worker:
             if number == at:
                 begin = perf_counter_ns()
                 sleep(seconds)
-                self.frozen_seconds = (perf_counter_ns() - begin) / 1e9
+                self.frozen_ns = begin, perf_counter_ns()
             elif self._seconds:
                 sleep(self._seconds)
             reply(None)
@@ -107,14 +107,17 @@ def test_all_who_come_in_a_stall_wait_for_its_end():
     moments = [moment for moment, _ in zip(endless(rate, Distribution.CONSTANT), range(requests), strict=False)]
     with OpenLoop(worker, REQUESTS, moments) as load:
         until(lambda: load.is_finished)
-    frozen, whole = worker.frozen_seconds, requests / rate
+    begin, end = worker.frozen_ns
+    frozen, whole = (end - begin) / 1e9, requests / rate
+    due = np.array([reply.at_ns - reply.latency_ns for reply in load.replies])
     seconds = np.array([reply.latency_ns for reply in load.replies]) / 1e9
-    slow = seconds[seconds > frozen / 20]
+    inside = (due > begin) & (due < end)
     assert not load.overloaded
-    assert len(slow) == pytest.approx(0.95 * rate * frozen, rel=0.15)
-    assert np.percentile(slow, [25, 50, 75]) == pytest.approx(np.array([0.2875, 0.525, 0.7625]) * frozen, rel=0.15)
-    assert seconds.mean() == pytest.approx(frozen**2 / (2 * whole), rel=0.2)
-    assert np.percentile(seconds, 99) == pytest.approx(frozen - whole / 100, rel=0.1)
+    # Whatever else holds this machine up only makes latencies longer: what theory says is the least.
+    assert inside.sum() == pytest.approx(rate * frozen, abs=2)
+    assert (seconds[inside] >= (end - due[inside]) / 1e9).all()
+    assert seconds.mean() > 0.95 * frozen**2 / (2 * whole)
+    assert np.percentile(seconds, 99) > 0.95 * (frozen - whole / 100)
 
 
 def test_callers_who_wait_hide_it():
@@ -122,7 +125,13 @@ def test_callers_who_wait_hide_it():
     worker = Worker(seconds=0.002, freeze_at=50, freeze_seconds=0.4)
     with ClosedLoop(worker, REQUESTS, 2) as load:
         until(lambda: len(load.replies) > 150)
-    assert sum(reply.latency_ns > 0.9e9 * worker.frozen_seconds for reply in load.replies) == 2
+    begin, end = worker.frozen_ns
+    assert (
+        sum(
+            reply.at_ns - reply.latency_ns < begin + (end - begin) / 10 and reply.at_ns >= end for reply in load.replies
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(("utilisation", "times"), [(0.5, 12), (0.7, 37), (0.8, 90), (0.9, 380), (0.95, 1560)])

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import simpy
 
+from tcli_analyzer.bench.journaled import JournaledBench
+from tcli_analyzer.journal import Journal
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.prediction.service import Entry, ServiceTimes
 from tcli_analyzer.prediction.simulator import Setup
 from tcli_analyzer.rate.found import Purpose, RateFound, Verdict
@@ -197,6 +200,21 @@ def test_disturbed_probes_are_repeated_and_do_not_count():
     assert result.estimate == pytest.approx(m_d_1_rate(0.025), rel=0.12)
 
 
+def test_clean_probes_put_disturbed_ones_aside():
+    """The first visits are all disturbed: the capacity, too, is three times what it looked like."""
+    bench = VirtualBench(fixed(SERVICE), disturbed=lambda number: number < 10)
+    result = found("p99<=25ms", bench, Start(60.0))
+    assert result.verdict is Verdict.CONFIRMED
+    assert result.estimate == pytest.approx(m_d_1_rate(0.025), rel=0.12)
+
+
+def test_nobody_is_said_to_be_too_slow_because_others_are_busy():
+    """Alone it takes 5 ms, here 15: that tells nothing of 7 ms, and 4 ms are too few either way."""
+    busy = VirtualBench(fixed(SERVICE), disturbed=lambda _: True)
+    assert found("p99<=20ms", busy).verdict is not Verdict.IMPOSSIBLE
+    assert found("p99<=4ms", busy).verdict is Verdict.IMPOSSIBLE
+
+
 def test_nothing_is_claimed_from_disturbed_probes_alone():
     bench = VirtualBench(fixed(SERVICE), disturbed=lambda _: True)
     result = found("p99<=25ms", bench, Start(100.0))
@@ -212,6 +230,16 @@ def test_a_run_that_is_too_short_does_not_confirm():
     assert result.verdict is Verdict.TOO_SHORT
     assert result.confirmed_requests < result.needed_requests
     assert "to confirm" in result.sentence
+
+
+def test_it_ends_in_time():
+    bench = VirtualBench(fixed(SERVICE))
+    result = found("p99<=25ms", bench, most_seconds=25)
+    assert bench.seconds < 25 + 60 + 10  # a run that had begun, and the closed loops
+    assert result.verdict in (Verdict.CONFIRMED, Verdict.UNCONFIRMED)
+    busy = VirtualBench(fixed(SERVICE), disturbed=lambda number: number > 5)
+    found("p99<=25ms", busy, most_seconds=60)
+    assert busy.seconds < 60 + 3 * 60 + 10
 
 
 def test_it_ends_when_it_is_told_to():
@@ -234,3 +262,36 @@ def test_all_configurations_get_the_same_arrivals():
         found("p99<=25ms", bench)
     seeds = [[load.seed for load in bench.loads if hasattr(load, "seed")] for bench in benches]
     assert seeds[0][:4] == seeds[1][:4] == [0, 1, 2, 3]
+
+
+def test_a_search_that_was_cut_off_comes_to_the_same_answer(tmp_path):
+    """Windows keep single precision: counts over the limit must be the same, or all that follows differs."""
+    path = tmp_path / "journal.jsonl"
+    whole = found("p99<=25ms,avg<=20ms", VirtualBench(fixed(SERVICE)))
+    bench = VirtualBench(fixed(SERVICE))
+    with Journal(path, {}, resume=False) as journal:
+        journaled = JournaledBench(bench, journal)
+        probes = iter(range(4))
+        find_rate(
+            journaled,
+            configuration(),
+            whole.slo,
+            Start(),
+            RateOptions(),
+            lambda _: next(probes) < 2,
+        )
+    before = len(bench.loads)
+    with Journal(path, {}, resume=True) as journal:
+        again = find_rate(
+            JournaledBench(bench, journal), configuration(), whole.slo, Start(), RateOptions(), lambda _: True
+        )
+    assert before == 2 + 3  # two closed loops, three probes
+    assert len(bench.loads) - before == len(whole.probes) - 3
+    assert [probe.rate for probe in again.probes] == pytest.approx([probe.rate for probe in whole.probes], rel=0.01)
+    assert again.verdict is whole.verdict
+
+
+def test_a_rate_that_is_the_generators_is_said():
+    result = found("p99<=25ms", VirtualBench(fixed(SERVICE)))
+    assert result.limited(GeneratorLimit(closed=5000, open=5000, floor_ms=0.1)) is None
+    assert "limited by the load generator" in result.limited(GeneratorLimit(closed=150, open=150, floor_ms=0.1))

@@ -11,6 +11,7 @@ CHANCE = 4.0
 _LEAST_WAITING = 20
 _LEAST_ANSWERED = 20
 _LONGER = 1.5
+_LIKE_THOSE = 0.3
 _SINCE_HALF, _SINCE_LATE = 1.6, 1.2
 """How much longer the queue is than at half, and at three quarters, of what was sent: 2 and 1.33 in one that grows without end, 1 in
 one that has settled."""
@@ -27,32 +28,35 @@ class Backlog:
 
     def __init__(self) -> None:
         self._waiting: list[int] = []
+        self._due_ns: list[int] = []
         self._next_look = 0.0
 
-    def grows(self, waiting: int, replies: Sequence[Reply]) -> bool:
+    def grows(self, waiting: int, due_ns: int, replies: Sequence[Reply]) -> bool:
         """Whether it grows without end; to be asked after each request that is sent.
 
         Args:
             waiting: requests without an answer.
+            due_ns: when this request was due.
             replies: since the load began.
         """
         history = self._waiting
         history.append(waiting)
+        self._due_ns.append(due_ns)
         sent = len(history)
         if waiting <= _LEAST_WAITING + CHANCE * math.sqrt(sent) or sent < self._next_look:
             return False
         self._next_look = sent * _NEXT_LOOK  # what is asked below is not for free
         if waiting < _SINCE_HALF * history[sent // 2] or waiting < _SINCE_LATE * history[sent * 3 // 4]:
             return False
-        return _took_longer(replies)
+        return _took_longer(replies, due_ns - self._due_ns[max(0, sent - waiting)])
 
 
-def _took_longer(replies: Sequence[Reply]) -> bool:
-    """Whether the later half of these answers took far longer than the earlier."""
+def _took_longer(replies: Sequence[Reply], age_ns: int) -> bool:
+    """Whether the later half of these answers took far longer than the earlier, and not much less than what waits has waited."""
     count = len(replies)
     if count < _LEAST_ANSWERED:
         return False
     half = count // 2
     early = sum(reply.latency_ns for reply in replies[:half]) / half
     late = sum(reply.latency_ns for reply in replies[half:count]) / (count - half)
-    return late > _LONGER * early
+    return late > max(_LONGER * early, _LIKE_THOSE * age_ns)

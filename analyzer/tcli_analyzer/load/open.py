@@ -127,7 +127,9 @@ class OpenLoop:
         with self._lock:
             self._outstanding += 1
             waiting = self._outstanding
-        if waiting > MOST_OUTSTANDING or (self._backlog is not None and self._backlog.grows(waiting, self.replies)):
+        if waiting > MOST_OUTSTANDING or (
+            self._backlog is not None and self._backlog.grows(waiting, due, self.replies)
+        ):
             self.overloaded = True
             self._stopping.set()
         sent = perf_counter_ns()

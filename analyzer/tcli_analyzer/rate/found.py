@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.load import OpenLoad
+from tcli_analyzer.measuring.limit import GeneratorLimit, limited_by_generator
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
 from tcli_analyzer.rate.slo import Condition, Slo
@@ -106,6 +108,17 @@ class RateFound:
     def dropped(self) -> int:
         """Probes that entered nothing, as others disturbed them."""
         return sum(not probe.counts for probe in self.probes)
+
+    def limited(self, limit: GeneratorLimit | None) -> str | None:
+        """Why the rate is the load generator's rather than the model's, see `limited_by_generator`; None if it is not.
+
+        What counts is the latest probe, at the rate itself or nearest to it.
+        """
+        counted = [probe for probe in self.probes if probe.counts]
+        if not counted:
+            return None
+        reasons = [limited_by_generator(one, OpenLoad(counted[-1].rate), limit) for one in counted[-1].windows.windows]
+        return next(filter(None, reasons), None)
 
     @property
     def is_claim(self) -> bool:

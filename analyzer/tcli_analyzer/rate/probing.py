@@ -13,6 +13,7 @@ from tcli_analyzer.rate.found import Purpose, RateProbe
 
 _ALONE_REQUESTS = 50
 _CLOSED_SECONDS = 1.0
+_USUAL_LOAD = 0.7
 _MOST_CALLERS = 256
 _SETTLING = 3
 """Times the usual requests that a probe may have where its queue is slow to settle."""
@@ -26,7 +27,8 @@ class RateOptions:
         probe_requests: of each probe; fewer where they take longer than `probe_seconds`.
         probe_seconds: a probe is at most so long, unless its queue needs longer to settle.
         longest_seconds: of any run, the one that confirms among them.
-        most_requests: that a search sends, more or less, with one run that confirms; each further one comes on top.
+        most_seconds: of load, after which nothing new is begun.
+        most_requests: in probes that count and a run that confirms, more or less; each further such run comes on top.
         confirmations: how often a rate is tried to confirm, each time with what the runs before said.
         repeats: of a probe that others disturbed.
         precision: half the width of the 95 % interval, relative, that is enough.
@@ -37,6 +39,7 @@ class RateOptions:
     probe_requests: int = 1000
     probe_seconds: float = 10.0
     longest_seconds: float = 60.0
+    most_seconds: float = 300.0
     most_requests: int = 7000
     confirmations: int = 3
     repeats: int = 2
@@ -53,7 +56,9 @@ class Prober:
     Attributes:
         probes: all that were made.
         requests: about how many were sent, warm-ups among them.
-        capacity: requests per second; measured by `measure_alone_and_capacity`.
+        seconds: of load.
+        capacity: requests per second; measured by `measure_capacity`.
+        is_capacity_clean: whether nobody disturbed that; else it may be far more.
         alone: one request at a time.
     """
 
@@ -63,26 +68,33 @@ class Prober:
         self._options = options
         self.probes: list[RateProbe] = []
         self.requests = 0
+        self.seconds = 0.0
         self.capacity = 0.0
+        self.is_capacity_clean = True
         self.alone = Windows([])
 
-    @property
-    def pace(self) -> Pace:
-        """Of the configuration, for how long its queues take to settle."""
+    def _pace(self, rate: float) -> Pace:
+        """For how long its queues take to settle at this rate. What others disturbed shows no capacity: it is thought to suffice."""
         together = self._configuration.instances * max(1, self._configuration.max_batch_size)
-        return Pace(self.capacity, together / self.capacity)
+        capacity = self.capacity if self.is_capacity_clean else max(self.capacity, rate / _USUAL_LOAD)
+        return Pace(capacity, together / capacity)
 
-    def measure_alone_and_capacity(self) -> None:
-        """Two short closed loops: with one caller, and with as many as can be of use.
+    @property
+    def counted_requests(self) -> int:
+        """Of the probes that count."""
+        return sum(probe.windows.requests for probe in self.probes if probe.counts)
 
-        Raises:
-            As `Bench.visit`.
-        """
+    def measure_alone(self) -> None:
+        """A short closed loop of one caller; raises as `Bench.visit`."""
         self.alone = self._closed(1, _ALONE_REQUESTS)
+
+    def measure_capacity(self) -> None:
+        """A short closed loop of as many callers as can be of use; raises as `Bench.visit`."""
         together = self._configuration.instances * max(1, self._configuration.max_batch_size)
         callers = min(_MOST_CALLERS, 2 * together)
         full = self._closed(callers, 8 * callers)
         self.capacity = full.requests / full.seconds
+        self.is_capacity_clean = all(window.is_clean for window in full.windows)
 
     def _closed(self, callers: int, requests: int) -> Windows:
         options = VisitOptions(seconds=_CLOSED_SECONDS / 2, requests=requests, items=self._options.items)
@@ -115,12 +127,13 @@ class Prober:
         most = longest if requests else self._options.probe_seconds
         if not requests:
             longest = min(longest, _SETTLING * wanted / rate)
-        options = open_options(rate, wanted, most, longest, self.pace, self._options.items)
+        options = open_options(rate, wanted, most, longest, self._pace(rate), self._options.items)
         for again in range(1 + self._options.repeats):
             seed = self._options.seed + len(self.probes)
             load = OpenLoad(rate, self._options.distribution, seed, self._options.gaps_seconds)
             windows = Windows(self._bench.visit(self._configuration, load, options))
             self.requests += windows.requests + round(rate * options.warm_up_seconds)
+            self.seconds += windows.seconds + options.warm_up_seconds
             clean = all(window.is_clean for window in windows.windows)
             self.probes.append(RateProbe(rate, windows, purpose, counts=clean))
             if clean or again == self._options.repeats:

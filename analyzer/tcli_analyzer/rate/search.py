@@ -12,14 +12,14 @@ import numpy as np
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.evidence.percentiles import design_effect, samples_needed
 from tcli_analyzer.measuring.window import Windows
-from tcli_analyzer.rate.fitting import Probe, RateSearch
+from tcli_analyzer.rate.curve import Curve
+from tcli_analyzer.rate.fitting import RateSearch
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict, rounded_down
-from tcli_analyzer.rate.mean import MeanProbe, MeanSearch, relative_error
+from tcli_analyzer.rate.mean import MeanSearch
 from tcli_analyzer.rate.probing import Prober, RateOptions
 from tcli_analyzer.rate.slo import Condition, Slo
-from tcli_analyzer.rate.start import Prior, Start
+from tcli_analyzer.rate.start import Start
 from tcli_analyzer.rate.stepping import LEAST_PROBES, RateEstimate
 
 _USUAL_LOAD = 0.6
@@ -30,13 +30,10 @@ _LEAST_LOAD = 0.005
 _MOST_PROBES = 40
 _MOST_DISTURBED = 4
 """Rates that were tried, each several times, without a single probe that counts."""
-_MEAN_SAMPLES = 300
 _VAGUE = 0.2
 """Half the width of the interval, relative, of an answer that is worth a long run."""
 _NEARLY_ALL = 0.8
 """Of the requests that a run to confirm should have: how many come is by chance."""
-_CONFIRM_EFFECT = 20.0
-"""The most that a design effect makes the run longer that confirms."""
 
 
 @dataclass(frozen=True)
@@ -73,36 +70,6 @@ def find_rate(
     return _Search(bench, configuration, slo, start, options, watch).run()
 
 
-class _Curve:
-    """One condition, and what the probes say of it."""
-
-    def __init__(self, condition: Condition, prior: Prior, start: float, precision: float) -> None:
-        self.condition = condition
-        self.steps: RateSearch | MeanSearch
-        if condition.share is None:
-            self.steps = MeanSearch(start, condition.limit_ms, prior.slope, precision)
-        else:
-            self.steps = RateSearch(start, condition.share, prior.slope, precision, prior.effect)
-
-    def add(self, rate: float, latencies_ms: np.ndarray, overloaded: bool) -> None:
-        if isinstance(self.steps, MeanSearch):
-            mean = self.condition.value_ms(latencies_ms)
-            error = relative_error(latencies_ms) if latencies_ms.size else 1.0
-            self.steps.add(MeanProbe(rate, len(latencies_ms), mean, error, overloaded or not latencies_ms.size))
-            return
-        over = self.condition.over(latencies_ms)
-        count, total = int(over.sum()), len(over)
-        effect = design_effect(over, 1 - count / total) if 0 < count < total else 1.0
-        self.steps.add(Probe(rate, total, count, effect, overloaded or not total))
-
-    @property
-    def long_run(self) -> int:
-        """Requests in which the figure shows itself, at 95 %: what so many independent ones would, times what one is worth."""
-        if self.condition.share is None or not isinstance(self.steps, RateSearch):
-            return int(_MEAN_SAMPLES * _CONFIRM_EFFECT / 2)
-        return math.ceil(samples_needed(self.condition.share) * min(_CONFIRM_EFFECT, self.steps.effect))
-
-
 class _Search:
     def __init__(
         self,
@@ -119,13 +86,14 @@ class _Search:
         self._options = options
         self._watch = watch
         self._prober = Prober(bench, configuration, options)
-        self._curves: list[_Curve] = []
+        self._curves: list[Curve] = []
         self._rechecked = False
         self._disturbed: list[RateProbe] = []
         self._going = True
 
     def run(self) -> RateFound:
-        self._prober.measure_alone_and_capacity()
+        self._prober.measure_alone()
+        self._prober.measure_capacity()
         lost = next((one for one in self._slo.conditions if self._is_lost_alone(one)), None)
         if lost is not None:
             alone = lost.value_ms(_latencies(self._prober.alone))
@@ -139,26 +107,31 @@ class _Search:
                 confirmed = self._confirm()
                 if confirmed is not None:
                     return confirmed
-                if not self._going:
+                if not self._going or not self._counted or self._prober.seconds >= self._options.most_seconds:
                     break
         return self._answer(Verdict.UNCONFIRMED)
 
     def _is_lost_alone(self, condition: Condition) -> bool:
-        """Whether half of the requests that have the server for themselves take too long; more than what the batcher waits for company."""
+        """Whether requests that have the server for themselves take too long, beside what the batcher waits for company: the average, or half
+        of them; all of them where others disturbed that."""
         delay_ms = self._configuration.config.dynamic_batching.max_queue_delay_microseconds / 1e3
-        latencies = _latencies(self._prober.alone) - delay_ms
-        return latencies.size > 0 and Condition(condition.share and 0.5, condition.limit_ms).keeps(latencies) is False
+        alone = self._prober.alone
+        latencies = _latencies(alone) - delay_ms
+        if not latencies.size:
+            return False
+        if not all(window.is_clean for window in alone.windows):
+            return bool(latencies.min() > condition.limit_ms)
+        return not Condition(condition.share and 0.5, condition.limit_ms).keeps(latencies)
 
     def _begin(self) -> None:
-        capacity = self._prober.capacity
-        rate = min(self._start.rate or _USUAL_LOAD * capacity, _NEARLY_FULL * capacity)
+        rate = min(self._start.rate or _USUAL_LOAD * self._prober.capacity, self._most)
         self._curves = [
-            _Curve(one, self._start.prior(number, one), rate, self._options.precision)
+            Curve(one, self._start.prior(number, one), rate, self._options.precision)
             for number, one in enumerate(self._slo.conditions)
         ]
 
     @property
-    def _binding(self) -> _Curve:
+    def _binding(self) -> Curve:
         return min(self._curves, key=lambda curve: curve.steps.guess)
 
     def _look(self) -> RateFound | None:
@@ -182,22 +155,27 @@ class _Search:
         return None
 
     @property
+    def _capacity(self) -> float:
+        """In requests per second; without end where it was seen disturbed only, as it may be far more."""
+        return self._prober.capacity if self._prober.is_capacity_clean else math.inf
+
+    @property
     def _most(self) -> float:
-        return _NEARLY_FULL * self._prober.capacity
+        return _NEARLY_FULL * self._capacity
 
     @property
     def _is_spent(self) -> bool:
         """Whether only as many requests are left as it takes to confirm."""
         prober, options = self._prober, self._options
-        if not self._counted and len(self._disturbed) >= _MOST_DISTURBED:
+        if prober.seconds >= options.most_seconds or (not self._counted and len(self._disturbed) >= _MOST_DISTURBED):
             return True
         if len(prober.probes) >= _MOST_PROBES:
             return True
         estimate = self._binding.steps.estimate()
         if estimate is None or 1.96 * estimate.relative_error > _VAGUE:  # nothing to confirm yet
-            return prober.requests >= 2 * options.most_requests
+            return prober.counted_requests >= 2 * options.most_requests
         reserve = min(self._long_run, options.most_requests / 2) + options.probe_requests / 2
-        return len(prober.probes) >= LEAST_PROBES and prober.requests + reserve >= options.most_requests
+        return len(prober.probes) >= LEAST_PROBES and prober.counted_requests + reserve >= options.most_requests
 
     @property
     def _long_run(self) -> int:
@@ -210,10 +188,13 @@ class _Search:
     def _probe(self, rate: float, purpose: Purpose = Purpose.SEARCH, requests: int = 0) -> RateProbe:
         probe = self._prober.probe(rate, purpose, requests)
         if probe.counts:
-            self._add(probe)
+            self._forget_disturbed()
         else:
             self._disturbed.append(probe)
-            self._steer(probe)
+        if (
+            probe.counts or not self._counted
+        ):  # the search must go on somewhere, but claims nothing from disturbed probes
+            self._add(probe)
         self._going = self._watch(RateProgress(probe, self._binding.steps.estimate(), self._prober.requests))
         return probe
 
@@ -221,10 +202,13 @@ class _Search:
         for curve in self._curves:
             curve.add(probe.rate, _latencies(probe.windows), probe.overloaded)
 
-    def _steer(self, probe: RateProbe) -> None:
-        """A disturbed probe counts only while there is no clean one: the search must go on somewhere, but may not claim anything."""
-        if not self._counted:
-            self._add(probe)
+    def _forget_disturbed(self) -> None:
+        """There are clean probes from now on."""
+        if not self._prober.is_capacity_clean:
+            self._prober.measure_capacity()
+        for curve in self._curves:
+            for probe in self._disturbed:
+                curve.steps.drop(probe.rate)
 
     def _recheck(self, steps: RateSearch | MeanSearch) -> bool:
         """See whether the rate at which all was lost loses it again; gives whether it did not."""
@@ -243,7 +227,7 @@ class _Search:
     def _confirm(self) -> RateFound | None:
         """Hold a safe rate for long; None if that breaks the objective, or was disturbed."""
         estimate = self._binding.steps.estimate()
-        if not self._going or estimate is None:
+        if not self._going or estimate is None or not self._counted:
             return None
         rate = rounded_down(min(estimate.safe, self._binding.steps.guess))
         needed = self._long_run
@@ -264,14 +248,13 @@ class _Search:
             return self._unknown()
         if not self._counted:
             return self._disturbed_answer()
-        capacity = self._prober.capacity
-        low, high = (min(capacity, end) for end in estimate.interval)
+        low, high = (min(self._capacity, end) for end in estimate.interval)
         return self._found(
             verdict,
             rate or rounded_down(min(estimate.safe, binding.steps.guess)),
             low=low,
             high=high,
-            estimate=min(capacity, estimate.rate),
+            estimate=min(self._capacity, estimate.rate),
             binding=binding.condition,
             value_ms=binding.condition.value_ms(latencies) if latencies is not None else math.nan,
             confirmed_requests=len(latencies) if latencies is not None else 0,
@@ -288,7 +271,7 @@ class _Search:
         low, high = self._binding.steps.bracket
         if low is None or high is None:
             return self._unknown()
-        if high >= _NEARLY_FULL * self._prober.capacity:
+        if high >= self._most:
             return self._full()
         if not self._counted:
             return self._disturbed_answer()
