@@ -256,6 +256,12 @@ def test_sequences(where):
     assert ran.returncode == 0, ran.stderr
 
 
+def test_an_input_of_any_size(where):
+    for option, text in (("--shape", "INPUT0:5"), ("--input-data", "INPUT0:5")):
+        ran = perf("-m", "any", *where, option, text, "--request-count", "4")
+        assert ran.returncode == 0, ran.stderr
+
+
 def test_given_data(where, tmp_path: Path):
     file = tmp_path / "data.json"
     file.write_text(json.dumps({"data": [{"INPUT0": [1.0] * 16, "INPUT1": [2.0] * 16}] * 3}))
