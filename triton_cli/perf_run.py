@@ -18,6 +18,7 @@ from tcli_analyzer.perf.measured import Measured
 from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions
 from tcli_analyzer.perf.session import measure_all
 from tcli_analyzer.remote import RemoteTarget, Wire
+from tcli_analyzer.remote.http_sender import allow_connections
 from tcli_analyzer.remote.local_server import watched_processes
 from tcli_analyzer.stateful import stateful
 from tcli_client import Address
@@ -57,6 +58,7 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
         Exit: with perf_analyzer's status, unless all is well.
     """
     _check_writable(files)
+    allow_connections()
     results: list[Measured] = []
     view = PerfView(options, verbose)
     problem = ""
