@@ -11,6 +11,7 @@ add_sub --tiny`) shows what the two generators cost. On a busy machine the ratio
 import argparse
 import contextlib
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,10 @@ from running import HERE, tcli_serve
 from tcli_client import connect
 
 THROUGHPUT_WITHIN, P99_WITHIN = 0.05, 0.10
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(HERE.parent / name) for name in (".", "server", "client", "analyzer")),
+}
 OURS = (sys.executable, "-m", "triton_cli", "perf")
 
 
@@ -52,7 +57,7 @@ def measure(
             *(*tool, "-m", model, "-u", url, "-i", protocol, "--input-data", str(data), *load, "-f", str(table)),
             *("-p", str(int(1000 * seconds)), "-r", "3", "-s", "1000", "--percentile", "99"),
         ]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
         if ran.returncode or not table.exists():
             raise SystemExit(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}\n{ran.stderr}")
         with table.open() as file:

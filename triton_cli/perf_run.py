@@ -10,8 +10,7 @@ import typer
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
-from tcli_analyzer.load import Load, Sequences
-from tcli_analyzer.load.sequences import sequences_of
+from tcli_analyzer.load import ClosedLoad, Load, Sequences
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
@@ -19,7 +18,9 @@ from tcli_analyzer.perf.measured import Measured
 from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions
 from tcli_analyzer.perf.session import measure_all
 from tcli_analyzer.remote import RemoteTarget, Wire
+from tcli_analyzer.remote.http_sender import allow_connections
 from tcli_analyzer.remote.local_server import watched_processes
+from tcli_analyzer.stateful import stateful
 from tcli_client import Address
 from tcli_server.errors import InvalidArgumentError, ServerError
 from triton_cli.console import err, fail, warn
@@ -57,6 +58,7 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
         Exit: with perf_analyzer's status, unless all is well.
     """
     _check_writable(files)
+    allow_connections()
     results: list[Measured] = []
     view = PerfView(options, verbose)
     problem = ""
@@ -106,8 +108,19 @@ def _measure(
         warn(note)
     options = replace(options, decoupled=config.model_transaction_policy.decoupled)
 
+    known = stateful(config)
+
     def load_of(value: float) -> Load:
-        return replace(plan.load_of(value), sequences=sequences_of(config, sequences))
+        load = plan.load_of(value)
+        if known is None:
+            return load
+        if isinstance(load, ClosedLoad):
+            if note := known.note(load.concurrency):
+                warn(note)
+            return replace(load, sequences=sequences)
+        idle_us = config.sequence_batching.max_sequence_idle_microseconds
+        resting = replace(sequences, idle_seconds=idle_us / 1e6) if idle_us else sequences
+        return replace(load, sequences=resting.at_rate(load.rate))
 
     for result in measure_all(target, requests, plan.search, load_of, options, stop, pids, view):
         results.append(result)
@@ -128,11 +141,17 @@ def _check_batch(config: ModelConfig, items: int) -> None:
 
 def _check_shapes(config: ModelConfig, look: Look, source: DataSource) -> None:
     for tensor in config.input:
-        if tensor.name in look.made_up and tensor.name not in source.shapes and any(dim < 0 for dim in tensor.dims):
+        said = tensor.name in source.shapes or any(_says_shape(text, tensor.name) for text in source.given)
+        if tensor.name in look.made_up and not said and any(dim < 0 for dim in tensor.dims):
             raise InvalidArgumentError(
                 f"input '{tensor.name}' has dimensions of any size, {list(tensor.dims)}: say which to send, such as "
                 f"--shape {tensor.name}:{','.join(str(dim) if dim > 0 else '1' for dim in tensor.dims)}"
             )
+
+
+def _says_shape(text: str, name: str) -> bool:
+    """Whether it is `NAME:d1,d2`."""
+    return text.startswith(f"{name}:") and text[len(name) + 1 :].replace(",", "").isdecimal()
 
 
 def _check_writable(files: Files) -> None:

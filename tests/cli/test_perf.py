@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -254,6 +255,21 @@ def test_sequences(where):
     assert 40 <= int(ran.stdout.split("Request count: ")[1].split()[0]) <= 42
     ran = perf("-m", "sums", *where, *QUICK, "--request-rate-range", "100", "--num-of-sequences", "3")
     assert ran.returncode == 0, ran.stderr
+
+
+def test_more_at_once_than_a_shell_allows_files(where):
+    asked = shlex.join(command("-m", "add_sub", *where, "--concurrency-range", "400", "--request-count", "1000"))
+    ran = subprocess.run(
+        ["bash", "-c", f"ulimit -Sn 256; {asked}"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Request count: 1000\n" in ran.stdout
+
+
+def test_an_input_of_any_size(where):
+    for option, text in (("--shape", "INPUT0:5"), ("--input-data", "INPUT0:5")):
+        ran = perf("-m", "any", *where, option, text, "--request-count", "4")
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_given_data(where, tmp_path: Path):

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 
@@ -131,6 +132,19 @@ class HttpSender:
             latest = self.loop.time() - self.timeout
             for connection in [c for c in self._all if c.since < latest]:
                 connection.end(UnavailableError(f"{self.address} did not answer within {self.timeout:g} s"))
+
+
+def allow_connections() -> None:
+    """Let this process open as many connections as it may allow itself: shells often start it with 1,024 files."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + _OTHER_FILES
+    if 0 <= files < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
 
 
 def most_connections() -> int:
