@@ -127,7 +127,7 @@ def find_model(repositories: Sequence[Path], name: str) -> ModelFolder:
 
     Raises:
         NotFoundError: no repository, or no such model in it (the message lists those there are), or several.
-        NotAnalyzableError: it is an ensemble, or has state.
+        NotAnalyzableError: it is an ensemble.
     """
     models = model_folders(repositories)
     found = models.get(name, [])
@@ -153,11 +153,6 @@ def _check_kind(folder: ModelFolder) -> None:
         raise NotAnalyzableError(
             f"'{folder.name}' is an ensemble, which has no batch size and instances of its own",
             f"analyze the models that it is made of: {steps}",
-        )
-    if config.HasField("sequence_batching"):
-        raise NotAnalyzableError(
-            f"'{folder.name}' keeps state (sequence_batching), and load for sequences is not supported yet",
-            "measure it with perf_analyzer --sequence-length",
         )
 
 

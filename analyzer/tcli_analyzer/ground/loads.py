@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_analyzer.load import ClosedLoad, Load, OpenLoad
+from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, Sequences
 from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.space import Space
@@ -16,7 +16,7 @@ def loads_of(space: Space, config: ModelConfig, options: AnalysisOptions) -> dic
     Args:
         config: the model's, complete.
     """
-    sequences = sequences_of(config, seed=options.seed)
+    sequences = sequences_of(config, Sequences(seed=options.seed))
     found: dict[int, list[Load]] = {}
     for items, load in space.loads:
         way: Load = replace(load, sequences=sequences)

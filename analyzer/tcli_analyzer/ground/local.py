@@ -15,7 +15,8 @@ from tcli_analyzer.ground.loads import loads_of
 from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Guard, GuardOptions
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions
-from tcli_analyzer.space import facts_here, find_engines, make_variants
+from tcli_analyzer.space import Space, facts_here, find_engines, make_variants
+from tcli_analyzer.stateful import Stateful, stateful
 from tcli_analyzer.subject import examine, find_model, served_model_file
 from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_analyzer.workspace import Workspace
@@ -51,6 +52,9 @@ def local_ground(
     engines = find_engines(subject.base, file.name, facts)
     space = options.space.space(facts, subject.base, engines, subject.batches)
     space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
+    state = stateful(complete)
+    if state is not None and state.fixed_batches:
+        space = replace(space, max_batch_sizes=(complete.max_batch_size,))
     rewritten = subject.batchable is not None
     variants = make_variants(space, subject.current, subject.base, engines, facts, file.name, rewritten)
     subject = replace(subject, current=variants.configurations[0])
@@ -66,7 +70,13 @@ def local_ground(
             guard=Guard(
                 repositories, options.model, subject.current, suited.source, stop, _guard_options(options), note
             ),
-            notes=(*model_notes(subject), *_input_notes(suited, options), *look.notes, *variants.notes),
+            notes=(
+                *model_notes(subject),
+                *_input_notes(suited, options),
+                *look.notes,
+                *_state_notes(state, space),
+                *variants.notes,
+            ),
             where="this machine",
         )
 
@@ -84,7 +94,7 @@ def _suited(
     given: DataSource, workspace: Workspace, options: AnalysisOptions, complete: ModelConfig, stop: threading.Event
 ) -> Suited:
     folder = find_model(options.repositories, options.model)
-    with AskedApart(workspace.current, options.model, complete, stop) as answers:
+    with AskedApart(workspace.current, options.model, complete, stop, options.memory) as answers:
         return suit(given, complete, answers, hints_of(complete, served_model_file(folder, complete)))
 
 
@@ -102,3 +112,10 @@ def _guard_options(options: AnalysisOptions) -> GuardOptions:
 def _input_notes(suited: Suited, options: AnalysisOptions) -> tuple[str, ...]:
     said = (f"the same by hand: {suited.options}",) if suited.options and suited.notes else ()
     return (*suited.notes, *said) if not options.inputs else suited.notes
+
+
+def _state_notes(state: Stateful | None, space: Space) -> list[str]:
+    if state is None:
+        return []
+    fixed = [f"max_batch_size is not varied: {state.fixed_batches}"] if state.fixed_batches else []
+    return [*fixed, *filter(None, [state.note(max(space.concurrency, default=1))])]
