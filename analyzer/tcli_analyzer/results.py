@@ -14,6 +14,7 @@ from tcli_analyzer.finals import Finals
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.point import Point
+from tcli_analyzer.prediction.stored import write_tables
 from tcli_analyzer.recommendation import Outcome, Recommendation
 
 
@@ -99,6 +100,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "notes": analysis.notes,
         "recommendation": _recommendation(recommendation) if recommendation else None,
         "points": rows,
+        "prediction": {"tables": write_tables(analysis.prediction.tables)} if analysis.prediction else None,
         "finals": _finals(analysis.finals) if analysis.finals is not None else None,
         "neighbours": dict(analysis.neighbours.busiest(10)),
         "failures": [
