@@ -1,4 +1,4 @@
-"""What `tcli analyze` shows while it measures and when it is done."""
+"""What `tcli analyze` shows while it measures."""
 
 import time
 from collections.abc import Iterator
@@ -11,15 +11,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-    from tcli_analyzer.analysis import Analysis
     from tcli_analyzer.configuration import Configuration
     from tcli_analyzer.evidence.race import Race
-    from tcli_analyzer.output import Written
     from tcli_analyzer.point import Point
-    from tcli_analyzer.recommendation import Recommendation
     from tcli_analyzer.searching.found import Failure
-
-BEST_SHOWN = 6
 
 _COLUMNS = ("max batch", "instances", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
 _NARROW = {"max batch": "batch", "instances": "inst", "load": "load", "infer/s": "infer/s", "p99 ms": "p99 ms"}
@@ -130,7 +125,7 @@ class LiveView:
         height = options.max_height if options.max_height < 10_000 else console.height
         rows = max(3, height - len(self._notes) * 2 - 7)
         if self._points:
-            yield _points_table(self._points[-rows:], narrow=options.max_width < _WIDE)
+            yield points_table(self._points[-rows:], narrow=options.max_width < _WIDE)
         if not self._total:
             yield Text(self._now, style="dim")
             return
@@ -162,50 +157,16 @@ def live_or_plain(console: "Console") -> Iterator[View]:
         yield view
 
 
-def show_result(console: "Console", analysis: "Analysis", written: "Written", resume: str) -> None:
-    """The recommendation, the best configurations, and where everything is.
-
-    Args:
-        resume: the command that goes on, said where nothing is decided.
-    """
-    from tcli_analyzer.recommendation import Outcome
-
-    recommendation = analysis.recommendation
-    assert recommendation is not None
-    console.print(printable(f"\n{recommendation.sentence()}"), markup=False, style="bold")
-    if recommendation.outcome is Outcome.UNDECIDED:
-        console.print(printable(f"Go on, when the machine is quiet, with: {resume}"), markup=False)
-    console.print(f"\nBest configurations for the {analysis.options.goal.describe()}:", markup=False)
-    own = [point for point in recommendation.ranking[BEST_SHOWN:] if point.configuration.current]
-    shown = [*recommendation.ranking[:BEST_SHOWN], *own]
-    _print_table(console, shown, recommendation)
-    marks = "= ties with it; " if recommendation.equivalent else ""
-    console.print(
-        f"* marks the recommendation; {marks}clean: windows that nobody disturbed, of all; CPU: of an inference."
-    )
-    for note in analysis.notes:
-        console.print(printable(f"note: {note}"), markup=False)
-    console.print(printable(f"\nconfig.pbtxt  {written.config}"), markup=False)
-    if written.model_file is not None:
-        use = "" if written.recommends_model_file else "  (batchable, not needed by the recommendation)"
-        console.print(printable(f"model file    {written.model_file}{use}"), markup=False)
-    console.print(printable(f"report        {written.report}"), markup=False)
-    console.print(printable(f"results       {written.csv}, {written.json.name}"), markup=False)
-
-
-def _print_table(console: "Console", points: "list[Point]", recommendation: "Recommendation") -> None:
-    """The whole table into a pipe or file, however wide; the most important columns in a narrow terminal."""
-    from rich.console import Console
-
-    narrow = console.is_terminal and console.width < _WIDE
-    table = _points_table(points, recommendation.chosen, recommendation.equivalent, narrow)
-    width = console.width if console.is_terminal else max(console.width, _WIDE)
-    Console(file=console.file, width=width, highlight=False, emoji=False).print(table)
-
-
-def _points_table(
+def points_table(
     points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = (), narrow: bool = False
 ) -> "Table":
+    """Points line by line.
+
+    Args:
+        best: gets a star.
+        equal: that tie with it.
+        narrow: only the most important columns.
+    """
     from rich import box
     from rich.table import Table
 
