@@ -25,7 +25,7 @@ from tcli_analyzer.prediction.service import Entry, ServiceTimes
 from tcli_analyzer.prediction.stored import StoredTable, StoredTables
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict
 from tcli_analyzer.rate.slo import parse_slo
-from tcli_analyzer.searching.agreement import Agreement, Error
+from tcli_analyzer.searching.agreement import Agreement, Compared, Error
 from tcli_analyzer.searching.found import Failure, Prediction
 from tcli_analyzer.target import Counters
 
@@ -147,7 +147,7 @@ def told(folder: Path, goal: Goal | None = None, undecided: bool = False, rates:
             "open loop (check)": Agreement(1, Error(0.01, 0.01), Error(0.19, 0.19), Error(0.12, 0.12), float("nan"), 1.0),
         },
         22, 0, 0.04, 0.03, "it is unlikely that anything else is better",
-        StoredTables((StoredTable("batch 8, 1 instance", 1, service),), 1.1, {"throughput": 0.02}),
+        StoredTables((StoredTable("batch 8, 1 instance", 1, service),), 1.1, {"throughput": 0.02}), compared=_compared(),
     )  # fmt: skip
     slo = parse_slo("p99<=200ms")
     options = AnalysisOptions("net", (folder,), goal=goal, slo=slo if rates else None)
@@ -164,6 +164,18 @@ def told(folder: Path, goal: Goal | None = None, undecided: bool = False, rates:
         analysis.rates = {one: _rate(one, clock, capacity, slo) for one, capacity in ((best, 71.0), (OWN, 46.0))}
     analysis.neighbours.seconds.update({"cc1plus": 12.5, "python3": 3.2})
     return analysis
+
+
+def _compared() -> dict[str, list[Compared]]:
+    pairs = [(45, 46.1), (61, 60.2), (66, 68.0), (71, 71.9), (38, 37.2), (52, 53.5)]
+    closed = [
+        Compared(one, other, (one, other), (900 / one, 900 / other), (1600 / one, 1.05 * 1600 / other), 0.0, 0.05)
+        for one, other in pairs
+    ]
+    return {
+        "closed loop": closed,
+        "open loop (check)": [Compared(30, 25, (40, 40.4), (22, 26), (60, 67), 0.0, float("inf"))],
+    }
 
 
 def _ok(relative: float, items: int) -> Accuracy:

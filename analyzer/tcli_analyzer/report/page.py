@@ -75,11 +75,14 @@ def _table(table: Table) -> str:
         names += ["no"] if row is not None and column in row.warns else []
         return f' class="{" ".join(names)}"' if names else ""
 
+    def name(column: int) -> str:
+        return f' data-name="{escape(table.heads[column])}"' if table.words else ""
+
     heads = "".join(f"<th{classes(column)}>{escape(name)}</th>" for column, name in enumerate(table.heads))
     rows = "".join(
         f"<tr{' class=chosen' if row.chosen else ''}>"
         + f'<th scope="row"{classes(0, row)}>{escape(row.cells[0])}</th>'
-        + "".join(f"<td{classes(at, row)}>{escape(cell)}</td>" for at, cell in enumerate(row.cells) if at)
+        + "".join(f"<td{classes(at, row)}{name(at)}>{escape(cell)}</td>" for at, cell in enumerate(row.cells) if at)
         + "</tr>"
         for row in table.rows
     )

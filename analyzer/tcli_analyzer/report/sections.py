@@ -11,6 +11,7 @@ from tcli_analyzer.report.all_points import all_points
 from tcli_analyzer.report.charts.front import front_chart
 from tcli_analyzer.report.charts.gains import gains_chart, text_of
 from tcli_analyzer.report.charts.heat import heat_chart
+from tcli_analyzer.report.charts.predicted import predicted_chart
 from tcli_analyzer.report.charts.rates import rates_chart
 from tcli_analyzer.report.charts.split import split_chart
 from tcli_analyzer.report.charts.timeline import Moment, timeline_chart
@@ -19,7 +20,7 @@ from tcli_analyzer.report.parts import Row, Section, Table
 from tcli_analyzer.results.finals import duels
 from tcli_analyzer.results.samples import samples
 from tcli_analyzer.searching.agreement import Error
-from tcli_analyzer.summary import failures, rejected
+from tcli_analyzer.summary import failures, is_proven, rejected
 
 _BARS = 8
 """Configurations whose latency is split."""
@@ -42,13 +43,17 @@ def _finals(analysis: Analysis, letters: Letters) -> Iterator[Section]:
     found = list(duels(finals, analysis.subject.default))
     if not found:
         return
+    recommendation = analysis.recommendation
+    chosen = recommendation.chosen if recommendation is not None and is_proven(analysis) else None
     what = "less p99 latency" if finals.goal.objective is Objective.LATENCY else "more throughput"
+
+    def side(point: Point) -> str:
+        return f"{letters.of(point.configuration)}: {point.configuration.label}"
+
     rows = tuple(
-        Row((f"{letters.of(duel.one.configuration)} over {letters.of(duel.other.configuration)}",
-             text_of(duel), duel.compared.verdict.value))
+        Row((side(duel.one), side(duel.other), text_of(duel), duel.compared.verdict.value), duel.one is chosen)
         for duel in found
-    )  # fmt: skip
-    who = tuple(f"{letters.of(point.configuration)}: {point.place}" for point in finals.points)
+    )
     race = finals.race
     yield Section(
         "The finals: what is proven",
@@ -57,8 +62,7 @@ def _finals(analysis: Analysis, letters: Letters) -> Iterator[Section]:
         f"valid although pairs were looked at as they came; dots: the pairs; grey: differences of up to {100 * finals.tie:g} %, "
         "which do not matter.",
         (gains_chart(found, letters, finals.tie, what),),
-        (Table(("comparison", what, "verdict"), rows, words=True),),
-        who,
+        (Table(("finalist", "over", what, "verdict"), rows, words=True),),
     )
 
 
@@ -77,7 +81,7 @@ def _front(analysis: Analysis, letters: Letters) -> Iterator[Section]:
 
 def _heat(analysis: Analysis, letters: Letters) -> Iterator[Section]:
     del letters
-    chart = heat_chart(analysis.points, analysis.options.goal)
+    chart = heat_chart(analysis.points, analysis.options.goal, analysis.rejected())
     if chart is not None:
         predicted = analysis.prediction is not None and analysis.prediction.not_measured
         why = " A dash: not measured, as it was predicted to be no better." if predicted else ""
@@ -150,7 +154,8 @@ def _prediction(analysis: Analysis) -> Iterator[Section]:
         )
         for kind, found in prediction.agreement.items()
     )
-    table = Table(("load", "points", "throughput", "p50", "p99", "inside of 80 %"), rows)
+    table = Table(("load", "points", "throughput", "p50", "p99", "inside of 80 %"), rows, words=True)
+    chart = predicted_chart(prediction.compared)
     said = [
         f"{prediction.sentence()[:1].upper()}{prediction.sentence()[1:]}.",
         f"The search ended as {_because(prediction.stopped_by)}.",
@@ -160,8 +165,9 @@ def _prediction(analysis: Analysis) -> Iterator[Section]:
     yield Section(
         "Prediction against measurement",
         "Every point was predicted from the measured service times before it was measured. Mean errors, and in brackets their mean with "
-        "sign: above 0 where more was measured than predicted. Last column: how many lay inside of the interval predicted for 80 %.",
-        (),
+        "sign: above 0 where more was measured than predicted. Last column: how many lay inside of the interval predicted for 80 %. In the "
+        "chart, grey: 10 % more and less.",
+        (chart,) if chart is not None else (),
         (table,) if rows else (),
         (*said, *(f"{note[:1].upper()}{note[1:]}." for note in prediction.notes)),
     )
@@ -207,7 +213,7 @@ def _disturbed(analysis: Analysis) -> Iterator[Section]:
     dropped = sum(not moment.window.is_clean for moment in moments)
     said = [f"{dropped} of {len(moments)} windows were disturbed{f': {who}' if who else ''}."]
     said += [
-        f"{name}: {seconds:.0f} s of processor time meanwhile." for name, seconds in analysis.neighbours.busiest(8)
+        f"{name}: {seconds:.0f} s of processor time meanwhile." for name, seconds in analysis.neighbours.busiest(8)[3:]
     ]
     if chart is None:
         said = ["What others take of the processor cannot be seen here."]

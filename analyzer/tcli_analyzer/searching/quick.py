@@ -374,4 +374,5 @@ class _Run:
             ),
             fallback=self._fallback,
             notes=tuple(self._progress.notes),
+            compared=self._compared,
         )

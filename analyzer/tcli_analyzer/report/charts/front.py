@@ -1,5 +1,7 @@
 """Throughput against latency: what was measured, the front that nothing beats, and the finalists."""
 
+from matplotlib.axes import Axes
+
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
@@ -58,24 +60,33 @@ def front_chart(points: list[Point], letters: Letters, wrong: set[object], goal:
     )
 
 
-def _finalist(drawing: Drawing, axes: object, point: Point, letter: str, color: str) -> None:
+def _finalist(drawing: Drawing, axes: Axes, point: Point, letter: str, color: str) -> None:
     """With the interval of its p99, and the span of its windows."""
     clean = point.measured
     known = clean.percentile(0.99)
     rates = [window.throughput for window in clean.windows]
     x, y = _x(point), _y(point)
     left, right = (x - known.low, known.high - x) if known.is_known else (0.0, 0.0)
-    axes.errorbar(  # type: ignore[attr-defined]
+    axes.errorbar(
         [x], [y], xerr=[[max(0.0, left)], [max(0.0, right)]], yerr=[[y - min(rates)], [max(rates) - y]],
         color=color, linewidth=1.5, capsize=3, zorder=3,
     )  # fmt: skip
     face = color if point.is_clean else "white"
     drawing.dot(
-        axes, x, y, f"{letter}: {_words(point)} (finals)", marker="o", color=color, markerfacecolor=face,  # type: ignore[arg-type]
-        markersize=17, markeredgecolor=INK, zorder=4,
+        axes, x, y, f"{letter}: {_words(point)} (finals)", marker="o", color=color, markerfacecolor=face,
+        markersize=13 if drawing.shape.is_narrow else 17, markeredgecolor=INK, zorder=4,
     )  # fmt: skip
     ink = "white" if color in ("#0072b2", "#d55e00", "#8c6d31", "#6b6ecf") and point.is_clean else _BLACK
-    axes.annotate(letter, (x, y), ha="center", va="center_baseline", color=ink, fontweight="bold", zorder=5)  # type: ignore[attr-defined]
+    axes.annotate(
+        letter,
+        (x, y),
+        ha="center",
+        va="center_baseline",
+        color=ink,
+        fontweight="bold",
+        fontsize=drawing.shape.font - (2 if drawing.shape.is_narrow else 0),
+        zorder=5,
+    )
 
 
 def _front(points: list[Point]) -> list[Point]:

@@ -48,7 +48,8 @@ def gains_chart(duels: list[Duel], letters: Letters, tie: float, what: str) -> C
         axes.set_xlabel(what)
         return drawing
 
-    return Chart("gains", "Gains of the finalists with their intervals", draw)
+    key = tuple((letters.of(point.configuration), point.place) for point in letters.finalists)
+    return Chart("gains", "Gains of the finalists with their intervals", draw, key)
 
 
 def text_of(duel: Duel) -> str:

@@ -1,8 +1,10 @@
 """Heat maps: the best value of each batch size and instance count, or of what else the space varies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import isfinite
+
+from matplotlib.axes import Axes
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.goal import Goal, Objective
@@ -67,11 +69,11 @@ _DIMENSIONS = (
 )
 
 
-def heat_chart(points: list[Point], goal: Goal) -> Chart | None:
+def heat_chart(points: list[Point], goal: Goal, wrong: Collection[Configuration] = ()) -> Chart | None:
     """None where nothing varies.
 
     Args:
-        points: also those that another one's measurement stands for.
+        wrong: configurations that cannot win; their cells say so.
     """
     usable = [point for point in points if goal.allows(point.measured) and isfinite(goal.value(point.measured))]
     varied = [one for one in _DIMENSIONS if len({one.read(point) for point in usable}) > 1]
@@ -79,11 +81,17 @@ def heat_chart(points: list[Point], goal: Goal) -> Chart | None:
         return None
     across = varied[0]
     down = varied[1] if len(varied) > 1 else _DIMENSIONS[-1]
-    panels = _panels(usable, across, down, goal)
     columns = sorted({across.read(point) for point in usable})
     rows = sorted({down.read(point) for point in usable})
-    values = [goal.value(point.measured) for cells in panels.values() for point in cells.values()]
+    barred = {id(point) for point in usable if point.configuration in wrong or point.configuration.wrong_batches}
+    order = sorted(usable, key=lambda point: (id(point) in barred, -goal.value(point.measured)))
+    panels = _panels(order, across, down)
+    shown = [point for cells in panels.values() for point in cells.values()]
+    values = [goal.value(point.measured) for point in shown if id(point) not in barred] or [1.0]
     low, high = min(values), max(values)
+
+    def shade(point: Point) -> float | None:
+        return None if id(point) in barred else (goal.value(point.measured) - low) / (high - low or 1)
 
     def draw(shape: Shape) -> Drawing:
         per_row = 1 if shape.is_narrow else min(len(panels), 2 if len(columns) > 4 else 3)
@@ -93,7 +101,7 @@ def heat_chart(points: list[Point], goal: Goal) -> Chart | None:
         for axes in every[len(panels) :]:
             axes.set_axis_off()
         for axes, (family, cells) in zip(every, panels.items(), strict=False):
-            _panel(drawing, axes, cells, columns, rows, lambda value: (value - low) / (high - low or 1), goal)
+            _panel(drawing, axes, cells, columns, rows, shade, goal)
             axes.set_xlabel(across.name)
             axes.set_ylabel(down.name)
             if len(panels) > 1:
@@ -104,9 +112,10 @@ def heat_chart(points: list[Point], goal: Goal) -> Chart | None:
     return Chart("heat-map", f"{what} by {across.name} and {down.name}", draw)
 
 
-def _panels(points: list[Point], across: Dimension, down: Dimension, goal: Goal) -> dict[str, _Cells]:
+def _panels(points: list[Point], across: Dimension, down: Dimension) -> dict[str, _Cells]:
+    """Of points in the order of their worth."""
     panels: dict[str, _Cells] = {}
-    for point in sorted(points, key=lambda one: -goal.value(one.measured)):
+    for point in points:
         for configuration in (point.configuration, *point.same):
             own = Point(configuration, point.load, point.windows)
             family = family_of(configuration)
@@ -117,37 +126,40 @@ def _panels(points: list[Point], across: Dimension, down: Dimension, goal: Goal)
 
 def _panel(
     drawing: Drawing,
-    axes: object,
+    axes: Axes,
     cells: _Cells,
     columns: list[tuple[float, str]],
     rows: list[tuple[float, str]],
-    shade: Callable[[float], float],
+    shade: Callable[[Point], float | None],
     goal: Goal,
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    axes.grid(visible=False)  # type: ignore[attr-defined]
+    axes.grid(visible=False)
     for x, (_, column) in enumerate(columns):
         for y, (_, row) in enumerate(rows):
             point = cells.get((column, row))
-            color = _color(shade(goal.value(point.measured))) if point is not None else "#ffffff"
+            share = shade(point) if point is not None else None
+            color = _color(share) if share is not None else "#ffffff"
             cell = Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, facecolor=color, edgecolor="#c9d2db", linewidth=0.8)
-            axes.add_patch(cell)  # type: ignore[attr-defined]
+            axes.add_patch(cell)
             if point is None:
-                axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", color=SOFT)  # type: ignore[attr-defined]
+                axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", color=SOFT)
                 continue
-            drawing.title_of(cell, f"{point.place}{'' if point.is_clean else ' (disturbed: or better)'}")
+            wrong = ": its answers are others, so it cannot win" if share is None else ""
+            drawing.title_of(cell, f"{point.place}{'' if point.is_clean else ' (disturbed: or better)'}{wrong}")
             best = goal.objective is Objective.LATENCY
             value = point.measured.latency_ms(0.99) if best else point.measured.throughput
             small = drawing.shape.font - 2
-            axes.text(x + 0.5, y + 0.56, short(value), ha="center", va="bottom", color=INK, fontweight="bold")  # type: ignore[attr-defined]
-            axes.text(x + 0.5, y + 0.46, _load(point)[1], ha="center", va="top", color=INK, fontsize=small)  # type: ignore[attr-defined]
-    axes.set_xlim(0, len(columns))  # type: ignore[attr-defined]
-    axes.set_ylim(0, len(rows))  # type: ignore[attr-defined]
-    axes.set_xticks([x + 0.5 for x in range(len(columns))], [text for _, text in columns])  # type: ignore[attr-defined]
-    axes.set_yticks([y + 0.5 for y in range(len(rows))], [text for _, text in rows])  # type: ignore[attr-defined]
-    axes.tick_params(length=0)  # type: ignore[attr-defined]
-    for spine in axes.spines.values():  # type: ignore[attr-defined]
+            axes.text(x + 0.5, y + 0.56, short(value), ha="center", va="bottom", color=INK, fontweight="bold")
+            below = _load(point)[1] if share is not None else "wrong"
+            axes.text(x + 0.5, y + 0.46, below, ha="center", va="top", color=INK, fontsize=small)
+    axes.set_xlim(0, len(columns))
+    axes.set_ylim(0, len(rows))
+    axes.set_xticks([x + 0.5 for x in range(len(columns))], [text for _, text in columns])
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], [text for _, text in rows])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
         spine.set_visible(False)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
+
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
@@ -60,13 +62,13 @@ def rates_chart(samples: Sequence[Sample], found: Sequence[RateFound]) -> Chart 
     return Chart("rates", "p99 latency against the rate of requests", draw, key)
 
 
-def _line(drawing: Drawing, axes: object, configuration: Configuration, line: list[_At], color: str) -> None:
+def _line(drawing: Drawing, axes: Axes, configuration: Configuration, line: list[_At], color: str) -> None:
     counted = [one for one in line if one.counts]
-    axes.plot([one.rate for one in counted], [_p99(one) for one in counted], color=color, linewidth=1.2, alpha=0.6)  # type: ignore[attr-defined]
+    axes.plot([one.rate for one in counted], [_p99(one) for one in counted], color=color, linewidth=1.2, alpha=0.6)
     for one in line:
         left_out = "" if one.counts else "; disturbed, left out"
         drawing.dot(
-            axes, one.rate, _p99(one),  # type: ignore[arg-type]
+            axes, one.rate, _p99(one),
             f"{configuration.label}, {one.rate:.4g} requests/s: p99 {short(_p99(one))} ms of {one.windows.requests} requests{left_out}",
             marker="o", color=color, markerfacecolor=color if one.counts else "white",
         )  # fmt: skip
