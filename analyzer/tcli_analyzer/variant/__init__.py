@@ -4,6 +4,7 @@ What a configuration does to a process (a crash, all memory used up) is a result
 loaded at once and measured in turn: one that is not asked anything costs memory only.
 """
 
-from tcli_analyzer.variant.process import Variant, VariantDiedError
+from tcli_analyzer.variant.asked import VariantDiedError
+from tcli_analyzer.variant.process import Variant
 
 __all__ = ["Variant", "VariantDiedError"]

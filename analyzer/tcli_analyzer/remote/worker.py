@@ -1,0 +1,72 @@
+"""The process that puts a server's model under load."""
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.measuring.visit import LoadFailedError, visit
+from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.remote.messages import MakeRequestsFor
+from tcli_analyzer.remote.server_processes import resident_mib, server_processes
+from tcli_analyzer.remote.target import RemoteTarget
+from tcli_analyzer.variant.messages import Failure, Visit, receive, send
+from tcli_server.apart import begin_apart
+from tcli_server.errors import ServerError
+
+
+def main() -> None:
+    """Serve what comes on the standard input, until that ends; the server and the model are arguments."""
+    answers = begin_apart()
+    url, model = sys.argv[2:]
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(messages,), daemon=True).start()
+    worker = _Worker(url, model)
+    while True:
+        try:
+            answer = worker.answer(messages.get())
+        except (ServerError, LoadFailedError) as error:
+            answer = Failure(str(error))
+        try:
+            send(answers, answer)
+        except OSError:
+            os._exit(1)
+
+
+def _read(messages: "queue.SimpleQueue[Any]") -> None:
+    """Load must end at once with whoever asked for it: the server is wanted for something else then."""
+    try:
+        while True:
+            messages.put(receive(sys.stdin.buffer))
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+class _Worker:
+    def __init__(self, url: str, model: str) -> None:
+        self._target = RemoteTarget(url, model)
+        self._entered = False
+        self._requests: Sequence[Inputs] = ()
+
+    def answer(self, message: MakeRequestsFor | Visit) -> Any:
+        if not self._entered:
+            self._target.__enter__()
+            self._entered = True
+        if isinstance(message, MakeRequestsFor):
+            self._requests = message.source.make(ModelConfig.FromString(message.config), message.items)
+            return len(self._requests)
+        return self._visit(message)
+
+    def _visit(self, message: Visit) -> list[Window]:
+        """Memory and GPU of a window are the server's, where it is on this machine."""
+        server = server_processes(self._target.address)
+        pids = (os.getpid(), *server) if server else ()
+        windows = visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
+        memory = resident_mib(server)
+        return [replace(one, memory_mib=memory, gpu=one.gpu if server else None) for one in windows]
