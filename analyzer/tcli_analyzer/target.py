@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.service_pb2 import ModelStatistics
 
 from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
@@ -28,6 +29,20 @@ class Counters:
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+
+    @classmethod
+    def of(cls, model: ModelStatistics) -> Self:
+        """What a server says of one version of a model."""
+        per_request = model.inference_stats
+        return cls(
+            requests=per_request.success.count,
+            inferences=model.inference_count,
+            executions=model.execution_count,
+            queue_ns=per_request.queue.ns,
+            compute_input_ns=per_request.compute_input.ns,
+            compute_infer_ns=per_request.compute_infer.ns,
+            compute_output_ns=per_request.compute_output.ns,
+        )
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(self._values(), other._values(), strict=True)))
@@ -106,14 +121,4 @@ class EngineTarget:
         self._engine.submit(InferenceRequest(model_name=self._model, inputs=dict(inputs), reply=on_response))
 
     def counters(self) -> Counters:
-        statistics = self._engine.statistics(self._model).model_stats[0]
-        per_request = statistics.inference_stats
-        return Counters(
-            requests=per_request.success.count,
-            inferences=statistics.inference_count,
-            executions=statistics.execution_count,
-            queue_ns=per_request.queue.ns,
-            compute_input_ns=per_request.compute_input.ns,
-            compute_infer_ns=per_request.compute_infer.ns,
-            compute_output_ns=per_request.compute_output.ns,
-        )
+        return Counters.of(self._engine.statistics(self._model).model_stats[0])

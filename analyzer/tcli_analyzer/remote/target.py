@@ -1,0 +1,164 @@
+"""A model of a server that is asked over HTTP or gRPC."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from google.protobuf import json_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_analyzer.remote.described import config_of_metadata
+from tcli_analyzer.remote.failures import of_client
+from tcli_analyzer.remote.http_request import HttpRequests
+from tcli_analyzer.remote.http_sender import HttpSender
+from tcli_analyzer.remote.loop_thread import LoopThread
+from tcli_analyzer.remote.prepared import Prepared
+from tcli_analyzer.remote.sender import Sender
+from tcli_analyzer.target import Counters, OnReply
+from tcli_client import AnswerError, ClientError, connect, parse_address
+from tcli_client.address import Protocol
+from tcli_server.errors import ServerError
+
+LOAD_SECONDS = 600.0
+BINARY_EXTENSION = "binary_tensor_data"
+
+
+class RemoteTarget:
+    """A model of any V2 server; as `Target`.
+
+        with RemoteTarget("localhost:8000", "densenet_onnx") as target:
+            config = target.configuration()
+            with ClosedLoop(target, random_requests(config, ...), concurrency=8):
+                ...
+
+    Requests travel in a thread of its own, many at once. Each gets its answer or an error within `timeout`, whatever becomes of the server.
+
+    Args:
+        url, protocol: as `tcli_client.connect`.
+        version: empty for the server's choice.
+        timeout: seconds to wait for each answer.
+        headers: to send along with each inference request.
+
+    Raises:
+        UrlError: `url` is not an address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        version: str = "",
+        protocol: Protocol | None = None,
+        timeout: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.address = parse_address(url, protocol)
+        self.model = model
+        self.version = version
+        self._timeout = timeout
+        self._headers = headers
+        self._server = connect(str(self.address), timeout=timeout)
+        self._loader = connect(str(self.address), timeout=max(timeout, LOAD_SECONDS))
+        self._counts = True
+
+    def __enter__(self) -> Self:
+        """Start.
+
+        Raises:
+            ServerError: no server answers there.
+        """
+        try:
+            with _explained():
+                binary = self.address.protocol == "grpc" or BINARY_EXTENSION in self._server.metadata().extensions
+        except ServerError:
+            self._close_connections()
+            raise
+        self._thread = LoopThread("load")
+        self._sender = self._thread.wait_for(self._make_sender(binary))
+        self._prepared = Prepared(self._sender.prepare)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.wait_for(self._sender.close())
+        self._thread.close()
+        self._close_connections()
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether `counters` tells anything: False after a server without Triton's statistics extension was asked."""
+        return self._counts
+
+    def configuration(self) -> ModelConfig:
+        """The complete configuration of the model as it is loaded now.
+
+        Of a server without Triton's configuration extension it is made from the model's metadata: no batching, shapes as they are there.
+
+        Raises:
+            ServerError: the server does not have the model, or does not answer.
+        """
+        with _explained():
+            try:
+                return self._server.model_config(self.model, self.version)
+            except AnswerError:
+                return config_of_metadata(self._server.model_metadata(self.model, self.version))
+
+    def load(self, config: ModelConfig | None = None) -> ModelConfig:
+        """As `Target.load`, through the server's repository extension (`--model-control-mode=explicit`).
+
+        Another configuration takes the place of the last without an interruption. It stays until the model is unloaded, so
+        that without one the model is unloaded first.
+        """
+        text = (
+            "" if config is None else json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None)
+        )
+        if config is None:
+            self.unload()
+        with _explained():
+            self._loader.load(self.model, text)
+        return self.configuration()
+
+    def unload(self) -> None:
+        with _explained():
+            self._loader.unload(self.model)
+
+    def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply) -> None:
+        """As `Target.submit`; `reply` is called in the thread of the connections. What is sent is made once for each object `inputs`."""
+        self._thread.do(self._sender.send, self._prepared.of(inputs), reply)
+
+    def counters(self) -> Counters:
+        """As `Target.counters`: zeros of a server without Triton's statistics extension; see `has_statistics`."""
+        if not self._counts:
+            return Counters()
+        with _explained():
+            try:
+                models = self._server.statistics(self.model, self.version)
+            except AnswerError:
+                self._counts = False
+                return Counters()
+        return sum((Counters.of(model) for model in models), Counters())
+
+    async def _make_sender(self, binary: bool) -> Sender:
+        if self.address.protocol == "grpc":
+            from tcli_analyzer.remote.grpc_sender import (
+                GrpcSender,
+            )  # grpcio is slow to import and HTTP does not need it
+
+            return GrpcSender(self.address, self.model, self.version, self._timeout, self._headers)
+        requests = HttpRequests(self.address, self.model, self.version, binary, self._headers)
+        return HttpSender(self.address, requests, self._thread.loop, self._timeout)
+
+    def _close_connections(self) -> None:
+        self._server.close()
+        self._loader.close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as problem:
+        raise of_client(problem) from problem
