@@ -37,8 +37,8 @@ GUARDIAN_SECONDS = 600.0
 _FRESH_WARM_UP_SECONDS = 1.0
 """Of load after the model was loaded anew: what it does for the first time is slow."""
 _LOOK_SECONDS = 0.2
-_AT_ALL_TIMES = 32
-"""Requests more than were answered that a server may count of ours: they are under way where a window begins and ends."""
+_UNDER_WAY, _UNDER_WAY_SHARE = 32, 0.05
+"""Requests more than were answered that a server may count of ours: those under way where a window begins and ends."""
 
 
 class RemoteBench:
@@ -110,6 +110,11 @@ class RemoteBench:
         if self._guardian is not None:
             self.restoration = self._guardian.restore()
         self._server.close()
+
+    @property
+    def guardian(self) -> int | None:
+        """The process that puts back what was loaded before; None while nothing was changed."""
+        return self._guardian.pid if self._guardian is not None else None
 
     def hold(self, configurations: Sequence[Configuration]) -> None:
         """A server has one configuration of a model at a time."""
@@ -271,10 +276,10 @@ class RemoteBench:
             return False
 
     def _count_others(self, windows: Sequence[Window], load: Load) -> None:
-        own = load.concurrency if isinstance(load, ClosedLoad) else _AT_ALL_TIMES
+        outstanding = load.concurrency if isinstance(load, ClosedLoad) else 0
         counted = sum(window.counters.requests for window in windows)
         answered = sum(len(window.latencies_ms) for window in windows)
-        if counted > answered + own:
+        if counted > answered * (1 + _UNDER_WAY_SHARE) + outstanding + _UNDER_WAY:
             self.others += counted - answered
 
     def _end_generator(self) -> None:
