@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 
 import onnx_models
@@ -16,7 +17,8 @@ from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError
 from tcli_analyzer.remote.loaded import as_json
-from tcli_client import connect
+from tcli_client import Inference, connect
+from waiting import until
 
 QUICK = VisitOptions(seconds=0.05, warm_up_seconds=0.02)
 RANDOM = RandomSource({"INPUT0": (16,), "INPUT1": (16,)})
@@ -118,7 +120,8 @@ def test_a_configuration_that_the_server_refuses_is_a_result(explicit, server):
     assert server.model_config("add_sub") == before
 
 
-def test_requests_that_the_server_refuses_are_a_result(explicit, server):
+@pytest.mark.usefixtures("server")
+def test_requests_that_the_server_refuses_are_a_result(explicit):
     with bench_of(explicit) as bench:
         bench.source = RandomSource({"INPUT0": (16,), "INPUT1": (7,)})
         with pytest.raises(CannotMeasureError, match="INPUT1"):
@@ -139,12 +142,12 @@ def test_what_somebody_else_loads_meanwhile_ends_the_analysis_and_stays(explicit
 def test_a_change_while_load_is_on_is_noticed(explicit, server):
     with bench_of(explicit) as bench:
         theirs = as_json(vary(bench.complete, 6, 1))
-        bench.visit(configuration(bench, 2), ClosedLoad(1), QUICK)
+        mine = configuration(bench, 2)
+        bench.visit(mine, ClosedLoad(1), QUICK)
         load = threading.Timer(0.3, server.load, ("add_sub", theirs))
         load.start()
         with pytest.raises(ForeignChangeError):
-            while True:
-                bench.visit(configuration(bench, 4), ClosedLoad(1), VisitOptions(seconds=0.2))
+            bench.visit(mine, ClosedLoad(1), VisitOptions(windows=100, seconds=0.1))
         load.join()
 
 
@@ -180,7 +183,8 @@ def test_the_second_of_two_that_began_together_stops(explicit, server):
     assert server.model_config("add_sub") == before
 
 
-def test_a_server_of_this_machine_is_seen(explicit, server):
+@pytest.mark.usefixtures("server")
+def test_a_server_of_this_machine_is_seen(explicit):
     with bench_of(explicit) as bench:
         window = bench.visit(configuration(bench, 2), ClosedLoad(1), QUICK)[0]
     assert window.memory_mib > 20
@@ -190,17 +194,26 @@ def test_a_server_of_this_machine_is_seen(explicit, server):
 
 
 def test_requests_of_others_are_counted(explicit, server):
-    with bench_of(explicit) as bench, bench_of(explicit, as_is=True) as other:
+    over = threading.Event()
+
+    def ask():
+        ones = {name: np.ones((1, 16), np.float32) for name in ("INPUT0", "INPUT1")}
+        while not over.is_set():
+            server.infer(Inference("add_sub", ones))
+
+    with bench_of(explicit) as bench:
         mine = configuration(bench, 8)
         bench.visit(mine, ClosedLoad(1), QUICK)
         assert bench.others == 0
-        other._applied = other.complete = server.model_config("add_sub")
-        theirs = Configuration("theirs", 8, 1, other.complete, current=True)
-        load = threading.Thread(target=other.visit, args=(theirs, ClosedLoad(8), VisitOptions(seconds=2)))
-        load.start()
-        while load.is_alive():
-            bench.visit(mine, ClosedLoad(1), QUICK)
-        assert bench.others > 0
+        others = [threading.Thread(target=ask) for _ in range(4)]
+        for other in others:
+            other.start()
+        try:
+            until(lambda: bench.visit(mine, ClosedLoad(1), VisitOptions(seconds=0.5)) and bench.others > 0)
+        finally:
+            over.set()
+            for other in others:
+                other.join()
 
 
 def test_stop_ends_it(explicit, server):

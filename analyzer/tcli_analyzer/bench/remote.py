@@ -154,7 +154,9 @@ class RemoteBench:
             except ClientError as error:
                 raise RemoteError(f"'{self.model}' cannot be loaded at {self.address}: {error}", error.fix) from None
             if found is None:
-                raise RemoteError(f"'{self.model}' was loaded at {self.address}, and is not ready", "see the server's log")
+                raise RemoteError(
+                    f"'{self.model}' was loaded at {self.address}, and is not ready", "see the server's log"
+                )
             self.complete = self._applied = found
         else:
             self.complete = self._applied = start.loaded
@@ -293,4 +295,6 @@ _EXPLICIT = "measure what it has, without changes: --as-is; or start it with --m
 
 def _with_hint(text: str) -> str:
     """Triton tells only its log why a configuration is wrong."""
-    return f"{text} (the reason is in the server's log)" if text.endswith("failed to poll from model repository") else text
+    return (
+        f"{text} (the reason is in the server's log)" if text.endswith("failed to poll from model repository") else text
+    )

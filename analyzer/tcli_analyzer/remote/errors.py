@@ -1,8 +1,8 @@
 """Why a model on a server cannot be analyzed, or not any more.
 
-    RemoteError
-    ├── ForeignChangeError   somebody else changed the model meanwhile
-    └── ServerGoneError      the server ended, and did not come back
+RemoteError
+├── ForeignChangeError   somebody else changed the model meanwhile
+└── ServerGoneError      the server ended, and did not come back
 """
 
 

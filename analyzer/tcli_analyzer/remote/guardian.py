@@ -21,9 +21,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_analyzer.remote.loaded import as_json
 from tcli_analyzer.remote.mark import Mark
 from tcli_analyzer.remote.restoring import Changes, NotRestoredError, restore
-from tcli_client import ClientError, Transport, connect
+from tcli_client import ClientError, connect
 
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tcli_analyzer.remote.guardian import main; main()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tcli_analyzer.remote.guardian import main; main()"
+)
 _READY_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
 LOAD_SECONDS = 600.0
@@ -135,7 +137,9 @@ class Guardian:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            raise GuardianError(f"the process that puts the model's configuration back cannot be started: {error}") from None
+            raise GuardianError(
+                f"the process that puts the model's configuration back cannot be started: {error}"
+            ) from None
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         assert self._process.stdout is not None
         threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True).start()
@@ -250,7 +254,9 @@ def _say(message: dict[str, Any]) -> bool:
 
 
 def _complain(charge: Charge, text: str) -> None:
-    message = f"tcli: what was loaded as '{charge.model}' at {charge.url} was not put back: {text}. {_what_to_do(charge)}"
+    message = (
+        f"tcli: what was loaded as '{charge.model}' at {charge.url} was not put back: {text}. {_what_to_do(charge)}"
+    )
     _mutter(message)
     with contextlib.suppress(OSError):
         charge.log.write_text(message + "\n")

@@ -41,5 +41,7 @@ def as_json(config: ModelConfig) -> str:
 
 def differences(one: ModelConfig, other: ModelConfig) -> str:
     """The fields in which two configurations differ, for people."""
-    names = [field.name for field in ModelConfig.DESCRIPTOR.fields if getattr(one, field.name) != getattr(other, field.name)]
+    names = [
+        field.name for field in ModelConfig.DESCRIPTOR.fields if getattr(one, field.name) != getattr(other, field.name)
+    ]
     return ", ".join(names) or "in its kind of scheduling"

@@ -47,7 +47,8 @@ def look(server: Transport, model: str, as_is: bool, mark: Mark, stop: threading
         if as_is:
             if start.loaded is None:
                 raise RemoteError(
-                    f"'{model}' is not loaded at {server.address}", _there(server, model) or "load it, or leave --as-is out"
+                    f"'{model}' is not loaded at {server.address}",
+                    _there(server, model) or "load it, or leave --as-is out",
                 )
             return start
         _check_control(server, mark)

@@ -4,9 +4,10 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -27,16 +28,21 @@ def main() -> None:
     url, model = sys.argv[2:]
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(messages,), daemon=True).start()
-    worker = _Worker(url, model)
+    try:
+        _work(_Worker(url, model), messages, answers)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # a usual end would wait for the reader
+
+
+def _work(worker: "_Worker", messages: "queue.SimpleQueue[Any]", answers: IO[bytes]) -> None:
     while True:
+        message = messages.get()
         try:
-            answer = worker.answer(messages.get())
+            answer = worker.answer(message)
         except (ServerError, LoadFailedError) as error:
             answer = Failure(str(error))
-        try:
-            send(answers, answer)
-        except OSError:
-            os._exit(1)
+        send(answers, answer)
 
 
 def _read(messages: "queue.SimpleQueue[Any]") -> None:

@@ -27,9 +27,7 @@ class AskedProcess:
         stop: set it, from any thread, to give up whatever goes on.
     """
 
-    def __init__(
-        self, module: str, arguments: Sequence[str], stop: threading.Event, memory: int | None = None
-    ) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], stop: threading.Event, memory: int | None = None) -> None:
         self._stop = stop
         self._process = ApartProcess(module, arguments, memory)
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
