@@ -3,11 +3,12 @@
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -17,6 +18,7 @@ from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import ClosedLoad, Load
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.remote.batches import check_batches
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError, ServerGoneError
 from tcli_analyzer.remote.generator import Generator
 from tcli_analyzer.remote.guardian import LOAD_SECONDS, Charge, Guardian, GuardianError, Restoration
@@ -27,6 +29,9 @@ from tcli_analyzer.variant import VariantDiedError
 from tcli_client import AnswerError, ClientError, RequestTimeoutError, ServerUnreachableError, UnavailableError, connect
 from tcli_client.address import Protocol, parse_address
 from tcli_server.errors import ServerError
+from tcli_server.trial import Verdict
+
+_T = TypeVar("_T")
 
 BACK_SECONDS = 120.0
 """For which a server that ended is waited for."""
@@ -127,12 +132,31 @@ class RemoteBench:
             ServerGoneError: the server ended, and did not come back in time.
             RemoteError: the server takes no configurations.
         """
+        windows = self._with(configuration, partial(self._measure, load, options))
+        self._count_others(windows, load)
+        return windows
+
+    def check_batches(self, configuration: Configuration, shapes: Mapping[str, Sequence[int]]) -> Verdict:
+        """Load the configuration if it is not loaded, and compare batches with single items; raises as `visit`.
+
+        Args:
+            shapes: of each input, without the batch dimension.
+        """
+
+        def check() -> Verdict:
+            assert self._applied is not None
+            return check_batches(self._server, self._applied, shapes)
+
+        return self._with(configuration, check)
+
+    def _with(self, configuration: Configuration, do: Callable[[], _T]) -> _T:
+        """Do something with a configuration that is there before and after it."""
         if self._stop.is_set():
             raise Stopped
         try:
             self._check_unchanged()
             self._apply(configuration)
-            windows = self._measure(load, options)
+            found = do()
             self._check_unchanged()
         except ServerUnreachableError as error:
             self._server_ended(str(error))
@@ -141,8 +165,7 @@ class RemoteBench:
             raise CannotMeasureError(str(error)) from None
         except ClientError as error:
             raise RemoteError(str(error), error.fix) from None
-        self._count_others(windows, load)
-        return windows
+        return found
 
     def _begin(self, start: Start) -> None:
         self._original, self.described = start.loaded, start.described
