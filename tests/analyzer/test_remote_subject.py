@@ -7,13 +7,16 @@ import pytest
 
 import batching_models
 import onnx_models
+from plain_v2 import plain_v2
 from repositories import write_model
 from serve_command import serving
 from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.configuration import Configuration, vary
+from tcli_analyzer.evidence.disturbance import Disturbance
 from tcli_analyzer.inputs import RandomSource, UnknownInputError
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.remote.errors import RemoteError
 from tcli_analyzer.remote.subject import examine_remote
 from tcli_analyzer.subject import NotAnalyzableError
 from tcli_client import connect
@@ -126,3 +129,19 @@ def test_an_ensemble(served):
     with examined(served, "all", as_is=True) as (bench, subject):
         bench.source = RandomSource(subject.shapes)
         assert bench.visit(subject.current, ClosedLoad(2), QUICK)[0].throughput > 0
+
+
+def test_a_server_without_any_extension():
+    with plain_v2() as url:
+        with pytest.raises(RemoteError) as refused, RemoteBench(url, "doubles", threading.Event()):
+            pass
+        assert "--as-is" in refused.value.fix
+        with RemoteBench(url, "doubles", threading.Event(), as_is=True) as bench:
+            subject = examine_remote(bench, {}, print)
+            assert not bench.described
+            assert subject.shapes == {"x": (1, 3)}
+            bench.source = RandomSource(subject.shapes)
+            window = bench.visit(subject.current, ClosedLoad(2), QUICK)[0]
+        assert window.throughput > 0
+        assert window.disturbance is Disturbance.UNOBSERVED  # nobody says that this is a server
+        assert window.memory_mib == 0

@@ -33,6 +33,9 @@ from tcli_server.trial import Verdict
 
 _T = TypeVar("_T")
 
+ANSWER_SECONDS = 60.0
+"""For which an answer is waited, to anything but a load."""
+
 BACK_SECONDS = 120.0
 """For which a server that ended is waited for."""
 
@@ -92,7 +95,7 @@ class RemoteBench:
         self._log = log or Path(tempfile.gettempdir()) / f"tcli-analyze-{self._mark.id}.log"
         self._back_seconds = back_seconds
         self._guardian_seconds = guardian_seconds
-        self._server = connect(str(self.address), timeout=LOAD_SECONDS)
+        self._server = connect(str(self.address), timeout=ANSWER_SECONDS)
         self._original: ModelConfig | None = None
         self._guardian: Guardian | None = None
         self._generator: Generator | None = None
@@ -172,7 +175,7 @@ class RemoteBench:
         if start.loaded is None:
             self._guard().applying()  # it is ours for as long as this is not followed by another word
             try:
-                self._server.load(self.model)
+                self._load("")
                 found = loaded_config(self._server, self.model)
             except ClientError as error:
                 raise RemoteError(f"'{self.model}' cannot be loaded at {self.address}: {error}", error.fix) from None
@@ -208,7 +211,7 @@ class RemoteBench:
         guardian.applying()
         self._configuration = None
         try:
-            self._server.load(self.model, as_json(marked(configuration.config, self._mark)))
+            self._load(as_json(marked(configuration.config, self._mark)))
         except UnavailableError as error:
             guardian.applied()
             raise RemoteError(f"{self.address} takes no configurations: {error}", _EXPLICIT) from None
@@ -227,6 +230,10 @@ class RemoteBench:
             )
         guardian.applied()
         self._applied, self._configuration, self._is_fresh = now, configuration, True
+
+    def _load(self, config: str) -> None:
+        with connect(str(self.address), timeout=LOAD_SECONDS) as server:
+            server.load(self.model, config)
 
     def _measure(self, load: Load, options: VisitOptions) -> list[Window]:
         assert self._applied is not None
@@ -294,7 +301,7 @@ class RemoteBench:
 
     def _is_back(self) -> bool:
         self._server.close()  # a connection that was refused is not tried again at once
-        self._server = connect(str(self.address), timeout=LOAD_SECONDS)
+        self._server = connect(str(self.address), timeout=ANSWER_SECONDS)
         try:
             return self._server.live() and (not self.as_is or self._server.model_ready(self.model))
         except ClientError:
