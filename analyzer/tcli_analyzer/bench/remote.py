@@ -21,8 +21,9 @@ from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.remote.batches import check_batches
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError, ServerGoneError
 from tcli_analyzer.remote.generator import Generator
-from tcli_analyzer.remote.guardian import LOAD_SECONDS, Charge, Guardian, GuardianError, Restoration
+from tcli_analyzer.remote.guardian import Charge, Guardian, GuardianError, Restoration
 from tcli_analyzer.remote.loaded import as_json, differences, loaded_config
+from tcli_analyzer.remote.loading import load
 from tcli_analyzer.remote.mark import Mark, mark_of, marked
 from tcli_analyzer.remote.start import Start, look
 from tcli_analyzer.variant import VariantDiedError
@@ -232,8 +233,8 @@ class RemoteBench:
         self._applied, self._configuration, self._is_fresh = now, configuration, True
 
     def _load(self, config: str) -> None:
-        with connect(str(self.address), timeout=LOAD_SECONDS) as server:
-            server.load(self.model, config)
+        load(self.address, self.model, config, self._stop)
+        self._reconnect()  # processes that the server has started for the model may hold open what was open then
 
     def _measure(self, load: Load, options: VisitOptions) -> list[Window]:
         assert self._applied is not None
@@ -244,12 +245,14 @@ class RemoteBench:
         if self._is_fresh:
             warm_up = max(options.warm_up_seconds, _FRESH_WARM_UP_SECONDS)
             options = replace(options, warm_up_seconds=warm_up)
+            self._generator.renew()
         try:
             windows = self._generator.visit(self._applied, load, options)
         except VariantDiedError as error:
             self._end_generator()
             raise CannotMeasureError(f"the load could not be made: {error}") from None
         except ServerError as error:
+            self._reconnect()  # what is left of a server that has ended may hold a connection open, and never answer
             now = loaded_config(self._server, self.model)
             if now != self._applied and now in (None, self._original):
                 self._server_ended(str(error))
@@ -300,12 +303,15 @@ class RemoteBench:
         raise CannotMeasureError(f"the server ended while this was measured, and is back: {text}")
 
     def _is_back(self) -> bool:
-        self._server.close()  # a connection that was refused is not tried again at once
-        self._server = connect(str(self.address), timeout=ANSWER_SECONDS)
+        self._reconnect()  # one that was refused is not tried again at once
         try:
             return self._server.live() and (not self.as_is or self._server.model_ready(self.model))
         except ClientError:
             return False
+
+    def _reconnect(self) -> None:
+        self._server.close()
+        self._server = connect(str(self.address), timeout=ANSWER_SECONDS)
 
     def _count_others(self, windows: Sequence[Window], load: Load) -> None:
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 0

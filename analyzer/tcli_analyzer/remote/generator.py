@@ -42,6 +42,13 @@ class Generator:
         """Of its process."""
         return self._process.pid
 
+    def renew(self) -> None:
+        """Take new connections for what comes: processes that a server starts for a model may hold those it has open then.
+
+        What is left of a server that has ended would be asked on them for long.
+        """
+        self._made = None
+
     def visit(self, config: ModelConfig, load: Load, options: VisitOptions) -> list[Window]:
         """Measure what is loaded with this configuration, as `measuring.visit.visit`."""
         seen = _seen_by_clients(config)

@@ -28,8 +28,7 @@ _START = (
 )
 _READY_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
-LOAD_SECONDS = 600.0
-"""For which an answer to a load is waited."""
+_ANSWER_SECONDS = 60.0
 
 
 class GuardianError(Exception):
@@ -118,7 +117,7 @@ class Guardian:
         # Somebody has ended it, perhaps in the middle.
         self._leave()
         self._changes.uncertain = True
-        with connect(self._charge.url, timeout=LOAD_SECONDS) as server:
+        with connect(self._charge.url, timeout=_ANSWER_SECONDS) as server:
             try:
                 return Restoration(True, restore(server, self._charge.model, self._changes))
             except (NotRestoredError, ClientError) as error:
@@ -217,32 +216,33 @@ def main() -> None:
 def _restore(charge: Charge, changes: Changes) -> tuple[bool, str]:
     until = time.monotonic() + charge.patience
     told = False
-    with connect(charge.url, timeout=LOAD_SECONDS) as server:
-        while True:
-            try:
+    while True:
+        try:
+            with connect(charge.url, timeout=_ANSWER_SECONDS) as server:  # a new one: a refused one waits ever longer
                 return True, restore(server, charge.model, changes)
-            except NotRestoredError as error:
-                return False, str(error)
-            except ClientError as error:
-                if time.monotonic() > until:
-                    return False, f"{error} (tried for {charge.patience:g} s)"
-                if not told:
-                    told = True
-                    _wait_in_background(charge, error)
-            time.sleep(_AGAIN_SECONDS)
+        except NotRestoredError as error:
+            return False, str(error)
+        except ClientError as error:
+            if time.monotonic() > until:
+                return False, f"{error} (tried for {charge.patience:g} s)"
+            if not told:
+                told = True
+                _wait_in_background(charge, error)
+        time.sleep(_AGAIN_SECONDS)
 
 
 def _wait_in_background(charge: Charge, error: ClientError) -> None:
-    told = _say(
-        {
-            "waiting": f"{error}: what was loaded before is put back as soon as it answers; a process in the background "
-            f"tries that for {charge.patience:g} s, and writes to {charge.log} if it cannot"
-        }
+    text = (
+        f"{error}: what was loaded before is put back as soon as it answers; a process in the background tries that for "
+        f"{charge.patience:g} s, and writes to {charge.log} if it cannot"
     )
-    if told:  # whoever waits for the end of what the analysis prints need not wait for this
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (1, 2):
-            os.dup2(nothing, stream)
+    if not _say({"waiting": text}):
+        _mutter(f"tcli: the analysis of '{charge.model}' at {charge.url} has ended: {text}")
+    nothing = os.open(
+        os.devnull, os.O_RDWR
+    )  # whoever waits for the end of what the analysis prints need not wait for this
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
 
 
 def _say(message: dict[str, Any]) -> bool:

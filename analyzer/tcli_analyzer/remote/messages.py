@@ -7,7 +7,7 @@ from tcli_analyzer.inputs import Source
 
 @dataclass(frozen=True, slots=True)
 class MakeRequestsFor:
-    """Make the requests for the visits to come; answered by their number.
+    """Make the requests for the visits to come, which go over new connections; answered by their number.
 
     Attributes:
         config: complete configuration of what is loaded, serialized.

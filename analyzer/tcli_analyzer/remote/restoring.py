@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.remote.loaded import UNLOADED, as_json, loaded_config, reason_of
+from tcli_analyzer.remote.loading import load
 from tcli_analyzer.remote.mark import Mark, mark_of
 from tcli_client import AnswerError, Transport, UnavailableError
 
@@ -87,7 +88,7 @@ def _put_back(server: Transport, model: str, original: ModelConfig, mark: Mark) 
 def _load(server: Transport, model: str, config: str = "") -> str:
     """Load it; gives the server's reason where it cannot."""
     try:
-        server.load(model, config)
+        load(server.address, model, config)
     except UnavailableError:
         raise
     except AnswerError as error:

@@ -56,23 +56,29 @@ def _read(messages: "queue.SimpleQueue[Any]") -> None:
 
 class _Worker:
     def __init__(self, url: str, model: str) -> None:
-        self._target = RemoteTarget(url, model)
-        self._entered = False
+        self._url = url
+        self._model = model
+        self._target: RemoteTarget | None = None
         self._requests: Sequence[Inputs] = ()
 
     def answer(self, message: MakeRequestsFor | Visit) -> Any:
-        if not self._entered:
-            self._target.__enter__()
-            self._entered = True
         if isinstance(message, MakeRequestsFor):
+            self._connect()
             self._requests = message.source.make(ModelConfig.FromString(message.config), message.items)
             return len(self._requests)
-        return self._visit(message)
+        assert self._target is not None
+        return self._visit(self._target, message)
 
-    def _visit(self, message: Visit) -> list[Window]:
+    def _connect(self) -> None:
+        last, self._target = self._target, None
+        if last is not None:
+            last.__exit__(None, None, None)
+        self._target = RemoteTarget(self._url, self._model).__enter__()
+
+    def _visit(self, target: RemoteTarget, message: Visit) -> list[Window]:
         """Memory and GPU of a window are the server's, where it is on this machine."""
-        server = server_processes(self._target.address)
+        server = server_processes(target.address)
         pids = (os.getpid(), *server) if server else ()
-        windows = visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
+        windows = visit(target, self._requests, message.load, message.options, threading.Event(), pids)
         memory = resident_mib(server)
         return [replace(one, memory_mib=memory, gpu=one.gpu if server else None) for one in windows]
