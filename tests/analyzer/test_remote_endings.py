@@ -18,7 +18,7 @@ from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.configuration import Configuration, vary
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad
-from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.remote.errors import ServerGoneError
 from tcli_analyzer.remote.loaded import as_json
 from tcli_client import ClientError, connect
@@ -158,30 +158,53 @@ def test_a_guardian_that_somebody_kills_is_missed_by_nobody(explicit, server, ag
     until(lambda: not [one for one in psutil.Process().children() if one.status() == psutil.STATUS_ZOMBIE])
 
 
-def test_a_kill_while_the_server_is_at_a_load(tmp_path):
-    """It ends the load after the end of who asked for it."""
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """A repository whose model takes a while to load in an analysis."""
+    repository = tmp_path_factory.mktemp("slow")
     write_python_model(
-        tmp_path,
+        repository,
         "slow",
         "import time\n"
         + IDENTITY
         + """
     def initialize(self, args):
         if "tcli_analysis" in args["model_config"]:
-            time.sleep(2)
+            time.sleep(3)
 """,
     )
-    loads = serving("--model-repository", tmp_path, EXPLICIT, "--load-model=slow")
+    return repository
+
+
+def await_load(served, stubs):
+    """Wait until a server is at a load of a Python model: it has another process then."""
+    running = psutil.Process(served.process.pid)
+    until(lambda: len(running.children(recursive=True)) > stubs, "no load begins")
+
+
+def test_a_kill_while_the_server_is_at_a_load(slow):
+    """It ends the load after the end of who asked for it."""
+    loads = serving("--model-repository", slow, EXPLICIT, "--load-model=slow")
     with loads as served, connect(served.url("HTTP")) as server:
         before = server.model_config("slow")
+        stubs = len(psutil.Process(served.process.pid).children(recursive=True))
         with analyzing(served.url("HTTP"), "slow") as process:
-            assert process.stdout.readline() == "begun\n"
-            running = psutil.Process(served.process.pid)
-            stubs = len(running.children(recursive=True))
-            until(lambda: len(running.children(recursive=True)) > stubs, "no load begins")
+            await_load(served, stubs)
             children = psutil.Process(process.pid).children()
             process.kill()
             until(lambda: not any(runs(child.pid) for child in children), "the guardian stays")
+        assert server.model_config("slow") == before
+
+
+def test_who_stops_need_not_wait_for_a_load_and_it_is_undone(slow):
+    loads = serving("--model-repository", slow, EXPLICIT, "--load-model=slow")
+    with loads as served, connect(served.url("HTTP")) as server:
+        before = server.model_config("slow")
+        stop = threading.Event()
+        with RemoteBench(served.url("HTTP"), "slow", stop, RandomSource({"INPUT0": (4,)})) as bench:
+            threading.Timer(1.0, stop.set).start()
+            with pytest.raises(Stopped):
+                bench.visit(configuration(bench, 0), ClosedLoad(1), LONG)
         assert server.model_config("slow") == before
 
 
@@ -217,6 +240,21 @@ def test_a_server_that_ends_and_comes_back_is_a_result(repository):
                 assert visited
                 bench.__exit__(None, None, None)
                 assert has(f"127.0.0.1:{port}", before)
+
+
+def test_a_server_that_ends_while_it_loads_is_a_result(slow):
+    with serving("--model-repository", slow, EXPLICIT, "--load-model=slow") as served:
+        stubs = len(psutil.Process(served.process.pid).children(recursive=True))
+        bench = RemoteBench(
+            served.url("HTTP"), "slow", threading.Event(), RandomSource({"INPUT0": (4,)}), back_seconds=0.1
+        )
+        with bench:
+            ending = threading.Thread(target=lambda: (await_load(served, stubs), served.process.kill()))
+            ending.start()
+            with pytest.raises(ServerGoneError, match="has ended"):
+                bench.visit(configuration(bench, 0), ClosedLoad(1), QUICK)
+            ending.join()
+            os.kill(bench.guardian, signal.SIGKILL)  # there is nothing to be put back any more
 
 
 def server_batch(port):

@@ -155,8 +155,7 @@ class RemoteBench:
 
     def _with(self, configuration: Configuration, do: Callable[[], _T]) -> _T:
         """Do something with a configuration that is there before and after it."""
-        if self._stop.is_set():
-            raise Stopped
+        self._check_stop()
         try:
             self._check_unchanged()
             self._apply(configuration)
@@ -232,8 +231,12 @@ class RemoteBench:
         guardian.applied()
         self._applied, self._configuration, self._is_fresh = now, configuration, True
 
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
     def _load(self, config: str) -> None:
-        load(self.address, self.model, config, self._stop)
+        load(self.address, self.model, config, self._check_stop)
         self._reconnect()  # processes that the server has started for the model may hold open what was open then
 
     def _measure(self, load: Load, options: VisitOptions) -> list[Window]:

@@ -3,8 +3,8 @@
 import queue
 import socket
 import threading
+from collections.abc import Callable
 
-from tcli_analyzer.measuring.visit import Stopped
 from tcli_client import Address, ClientError, ServerUnreachableError, connect
 
 LOAD_SECONDS = 600.0
@@ -14,13 +14,15 @@ _LOOK_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
 
 
-def load(address: Address, model: str, config: str = "", stop: threading.Event | None = None) -> None:
+def load(address: Address, model: str, config: str = "", look: Callable[[], None] = lambda: None) -> None:
     """As `Transport.load`, but notices when the server ends meanwhile.
 
     Its connection does not always tell: a process that the server started for the model may hold it open.
 
+    Args:
+        look: called every now and then; what it raises ends the wait, and the server may be at it still.
+
     Raises:
-        Stopped: `stop` was set; the server may be at it still.
         ClientError: as `Transport.load`.
     """
     outcome: queue.SimpleQueue[ClientError | None] = queue.SimpleQueue()
@@ -29,8 +31,7 @@ def load(address: Address, model: str, config: str = "", stop: threading.Event |
         try:
             error = outcome.get(timeout=_LOOK_SECONDS)
         except queue.Empty:
-            if stop is not None and stop.is_set():
-                raise Stopped from None
+            look()
             _check_listening(address)
             continue
         if error is not None:
