@@ -41,6 +41,7 @@ def remote_ground(
         else:
             variants = make_variants(space, subject.current, subject.base, engines, facts, "")
         subject = replace(subject, current=variants.configurations[0])
+        compared = () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
         yield Ground(
             subject=subject,
             space=space,
@@ -49,6 +50,12 @@ def remote_ground(
             source=source,
             bench=bench,
             guard=None,
-            notes=(*model_notes(subject), *look.notes, *variants.notes),
+            notes=(*model_notes(subject), *look.notes, *compared, *variants.notes),
             where=str(bench.address),
         )
+        if bench.others:
+            note(f"others sent about {bench.others} requests meanwhile")
+        if not server.as_is:
+            note("putting back what was loaded before ...")
+    if bench.restoration is not None and not bench.restoration.done:
+        note(bench.restoration.text)
