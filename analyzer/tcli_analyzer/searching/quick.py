@@ -210,8 +210,9 @@ class _Run:
         beliefs = self._beliefs.all()
         own = [one.spot for one in beliefs if one.spot.configuration.current]
         own = own or [spot for spot in self._field.spots if spot.configuration.current]
-        for spot in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]))):
-            self._measure(spot)
+        rivals = [one.spot for one in beliefs if not one.spot.configuration.current]
+        for first in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]), *rivals[:1])):
+            self._measure(first)
         for _ in range(_SPREAD_CHECKS):
             if self._visits.seconds_left > self._point_cost():
                 self._measure(self._least_known())
