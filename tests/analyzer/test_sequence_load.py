@@ -112,7 +112,7 @@ def test_a_slow_rate_opens_few_and_begins_anew_what_the_server_may_have_forgotte
     config = sequence_models.sums_config("max_sequence_idle_microseconds: 300000", max_batch_size=SLOTS)
     write_model(tmp_path, "sums", sequence_models.sums(), config)
     with Heard(tmp_path, "sums") as target:
-        sequences = sequences_of(target.load(), length=1000)
+        sequences = sequences_of(target.load(), Sequences(1000))
         assert sequences is not None
         assert sequences.idle_seconds == 0.3
         sequences = sequences.at_rate(5)
@@ -180,7 +180,7 @@ def test_texts_for_a_model_that_wants_them(tmp_path: Path):
             listed.control[0].data_type = (
                 complete.input[0].DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_name["TYPE_STRING"].number
             )
-    texts = sequences_of(complete, first_id=4)
+    texts = sequences_of(complete, Sequences(first_id=4))
     assert texts is not None
     assert Dealer(texts, REQUESTS).deal().id == "sequence-4"
     complete.ClearField("sequence_batching")

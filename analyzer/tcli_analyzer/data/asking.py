@@ -55,14 +55,17 @@ class AskedApart:
 
     Args:
         config: the model's, complete.
-        stop: as of `Variant`.
+        stop, memory: as of `Variant`.
     """
 
-    def __init__(self, repository: Path, model: str, config: ModelConfig, stop: threading.Event) -> None:
+    def __init__(
+        self, repository: Path, model: str, config: ModelConfig, stop: threading.Event, memory: int | None = None
+    ) -> None:
         self._repository = repository
         self._model = model
         self._sequences = sequences_of(config)
         self._stop = stop
+        self._memory = memory
         self._variant: Variant | None = None
 
     def __enter__(self) -> Self:
@@ -94,7 +97,7 @@ class AskedApart:
 
     def _loaded(self) -> Variant:
         if self._variant is None:
-            self._variant = Variant(self._repository, self._model, self._stop)
+            self._variant = Variant(self._repository, self._model, self._stop, self._memory)
             self._variant.__enter__()
             self._variant.load()
         return self._variant

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter_ns
 
 import numpy as np
@@ -14,26 +15,25 @@ from tcli_analyzer.target import SequenceMark
 from tcli_server.datatypes import BY_CONFIG_TYPE
 
 DEFAULT_LENGTH = 20
+_PREFIX = "sequence-"
 
 _SAFE_SHARE = 0.5
 """Of that time after which a sequence in a pool is given up: it may be over when the next request comes."""
 
 
-def sequences_of(
-    config: ModelConfig,
-    length: int | None = None,
-    variation: float = 0.2,
-    seed: int = 0,
-    first_id: int = 1,
-    last_id: int = 2**32 - 1,
-    pool: int = 4,
-) -> Sequences | None:
-    """How to play sequences to a model; None for one without state. Ids are texts where the model wants them like that."""
+def sequences_of(config: ModelConfig, wanted: Sequences | None = None) -> Sequences | None:
+    """How to play sequences to a model; None for one without state.
+
+    Args:
+        config: complete.
+        wanted: as wanted; ids are made texts where the model wants them like that, and its time-out is the model's.
+    """
     if not config.HasField("sequence_batching"):
         return None
+    wanted = wanted or Sequences()
     idle = config.sequence_batching.max_sequence_idle_microseconds / 1e6 or DEFAULT_IDLE_SECONDS
-    prefix = "sequence-" if _wants_texts(config.sequence_batching) else ""
-    return Sequences(length, variation, seed, first_id, last_id, prefix, pool, idle)
+    prefix = wanted.prefix or (_PREFIX if _wants_texts(config.sequence_batching) else "")
+    return replace(wanted, prefix=prefix, idle_seconds=idle)
 
 
 def _wants_texts(batching: ModelSequenceBatching) -> bool:
