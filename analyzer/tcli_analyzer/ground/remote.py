@@ -41,7 +41,9 @@ def remote_ground(
         else:
             variants = make_variants(space, subject.current, subject.base, engines, facts, "")
         subject = replace(subject, current=variants.configurations[0])
-        compared = () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
+        compared = (
+            () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
+        )
         yield Ground(
             subject=subject,
             space=space,
