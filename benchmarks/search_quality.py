@@ -68,7 +68,7 @@ class Quality:
     race: Comparison | None
 
 
-class Silent:
+class Teller:
     """Prints what is measured to the error stream."""
 
     def planned(self, points: int, of: int, seconds: float) -> None:
@@ -108,7 +108,7 @@ def field_of(subject: Subject, rivals: int = 3) -> Field:
 def measure_half(field: Field, bench: LocalBench, number: int) -> tuple[Points, Visits]:
     """Every point of the grid once."""
     points, visits = Points(field), Visits(bench, lambda: True, float("inf"))
-    watch = Silent()
+    watch = Teller()
     bench.hold(())
     for spot in in_visiting_order(field.spots, number):
         watch.measuring(f"grid: {spot.label}", 0.0)
@@ -195,7 +195,7 @@ def examined(repository: Path, model: str, seconds: float) -> Quality:
         repositories = {False: workspace.current, True: workspace.rewritten}
         with LocalBench(repositories, model, RandomSource(subject.shapes), threading.Event()) as bench:
             before = measure_half(field, bench, 0)
-            found = QuickSearch(QuickOptions(seconds=seconds)).run(field, bench, Silent())
+            found = QuickSearch(QuickOptions(seconds=seconds)).run(field, bench, Teller())
             halves = [before, measure_half(field, bench, 1)]
             raced = last_word(bench, halves, found) if found.leaders else None
     quality = judge(model, field, halves, found, raced)

@@ -11,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
 from tcli_analyzer.load import ClosedLoad, Load, Sequences
+from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
@@ -108,19 +109,15 @@ def _measure(
         warn(note)
     options = replace(options, decoupled=config.model_transaction_policy.decoupled)
 
-    known = stateful(config)
+    known, played = stateful(config), sequences_of(config, sequences)
 
     def load_of(value: float) -> Load:
-        load = plan.load_of(value)
-        if known is None:
-            return load
+        load = replace(plan.load_of(value), sequences=played)
         if isinstance(load, ClosedLoad):
-            if note := known.note(load.concurrency):
+            if known is not None and (note := known.note(load.concurrency)):
                 warn(note)
-            return replace(load, sequences=sequences)
-        idle_us = config.sequence_batching.max_sequence_idle_microseconds
-        resting = replace(sequences, idle_seconds=idle_us / 1e6) if idle_us else sequences
-        return replace(load, sequences=resting.at_rate(load.rate))
+            return load
+        return replace(load, sequences=played.at_rate(load.rate)) if played is not None else load
 
     for result in measure_all(target, requests, plan.search, load_of, options, stop, pids, view):
         results.append(result)

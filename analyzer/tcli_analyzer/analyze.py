@@ -170,8 +170,6 @@ class _Stages:
         default = analysis.subject.default
         models = [*leaders, *current]
         plain = [replace(models[0], configuration=default, same=())] if default is not None and models else []
-        if self._options.server is not None and self._options.server.as_is:
-            plain = []
         return [*current, *plain, *leaders][:MOST_FINALISTS]
 
     def _candidates(self) -> list[Point]:

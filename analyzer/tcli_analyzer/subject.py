@@ -194,17 +194,19 @@ def examine(
     wrong_own = verdict is not None and verdict.outcome == "wrong" and complete.max_batch_size > 1
     config = fill_gaps(written, complete)
     own = Configuration(label, complete.max_batch_size, instances, config, current=True, wrong_batches=wrong_own)
-    default = _defaults(own)
+    default = defaults_of(own)
     return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, verdict, default)
 
 
-def _defaults(current: Configuration) -> Configuration | None:
+def defaults_of(current: Configuration) -> Configuration | None:
+    """The model with the defaults of everything that can be left out; None where that is the current configuration."""
     plain = with_defaults(current.config)
     if same_behaviour(plain, current.config):
         return None
     batch = f"batch {current.max_batch_size}, no batcher" if current.max_batch_size else "no batching"
     label = f"defaults ({batch}, 1 instance)"
-    return Configuration(label, current.max_batch_size, 1, plain, wrong_batches=current.wrong_batches)
+    name = f"{plain.name}_defaults"
+    return Configuration(label, current.max_batch_size, 1, plain, wrong_batches=current.wrong_batches, name=name)
 
 
 def _check_batches(

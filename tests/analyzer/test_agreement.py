@@ -11,6 +11,7 @@ from tcli_analyzer.searching.agreement import EIGHTY_PERCENT, Compared, agreemen
 
 def compared(predicted: float, measured: float, deviation: float = 0.1) -> Compared:
     return Compared(
+        "a place",
         predicted,
         measured,
         (predicted, measured),

@@ -21,7 +21,7 @@ OPEN = Place(1, 8, 16, is_open=True)
 def test_without_observations_nothing_is_corrected_and_little_is_known():
     mean, deviation = Correction([]).at(HERE)
     assert mean == 0
-    assert deviation == pytest.approx(math.sqrt(0.05**2 + 0.03**2 + 0.1**2 + 0.03**2))
+    assert deviation == pytest.approx(math.sqrt(0.05**2 + 0.03**2 + 0.1**2 + 0.03**2 + 0.02**2))
 
 
 def test_what_is_near_a_measured_point_is_known_better_than_what_is_far():

@@ -84,6 +84,25 @@ def test_the_current_configuration_is_measured_and_no_rival_of_itself():
     assert [point.place for point in follower.points] == [point.place for point in found.points]
 
 
+def test_what_is_expected_of_every_point_is_told():
+    bench = ImaginedBench(MACHINES["gains from batching"])
+    field = Field(grid(), loads(), throughput)
+    prediction = search(bench, field).prediction
+    assert prediction is not None
+    assert {(one.configuration, one.load) for one in prediction.expected} == {
+        (spot.configuration, spot.load) for spot in field.spots
+    }
+    assert [one.value for one in prediction.expected] == sorted(
+        (one.value for one in prediction.expected), reverse=True
+    )
+    true = [bench.true(one.configuration, one.load).throughput for one in prediction.expected]
+    inside = sum(one.low <= value <= one.high for one, value in zip(prediction.expected, true, strict=True))
+    assert inside >= 0.6 * len(true)
+    errors = [abs(one.throughput / value - 1) for one, value in zip(prediction.expected, true, strict=True)]
+    assert sum(errors) / len(errors) < 0.05
+    assert len(prediction.compared[CLOSED]) == prediction.agreement[CLOSED].points
+
+
 def test_one_check_under_an_open_load_finds_the_factor_on_service_times():
     for factor in (1.0, 1.14, 1.3):
         bench = ImaginedBench(machine(0.020, 0.019, 1.9, reply=5e-5), 1, noise=0.005, open_factor=factor)

@@ -47,7 +47,7 @@ def test_a_quick_search_of_a_small_model(repository):
     field = Field([current, *others], [ClosedLoad(1), ClosedLoad(4)], lambda windows: windows.throughput)
     follower = Follower()
     with LocalBench({False: repository}, "product", RandomSource({"INPUT0": (256,)}), threading.Event()) as bench:
-        found = QuickSearch(QuickOptions(seconds=15)).run(field, bench, follower)
+        found = QuickSearch(QuickOptions(seconds=8)).run(field, bench, follower)
     assert found.current is not None
     assert found.leaders
     assert not found.failures
@@ -93,7 +93,7 @@ def test_a_model_of_known_times_gets_the_configuration_that_they_ask_for(tmp_pat
     ]
     field = Field(configurations, [ClosedLoad(1), ClosedLoad(16)], lambda windows: windows.throughput)
     with LocalBench({False: tmp_path}, "sleeper", RandomSource({"INPUT0": (4,)}), threading.Event()) as bench:
-        found = QuickSearch(QuickOptions(seconds=30)).run(field, bench, Follower())
+        found = QuickSearch(QuickOptions(seconds=40)).run(field, bench, Follower())
     assert found.prediction is not None
     leader = found.leaders[0]
     assert (leader.configuration.label, leader.load) == ("batch 8, 2 instances", ClosedLoad(16))

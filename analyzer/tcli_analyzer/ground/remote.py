@@ -13,6 +13,7 @@ from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions, RemoteServer
 from tcli_analyzer.remote.subject import examine_remote
 from tcli_analyzer.space import Variants, facts_elsewhere, make_variants, own_engine
+from tcli_analyzer.subject import defaults_of
 
 
 @contextmanager
@@ -40,7 +41,11 @@ def remote_ground(
             variants = Variants((replace(subject.current, name=name),), ("nothing is changed on the server (--as-is)",))
         else:
             variants = make_variants(space, subject.current, subject.base, engines, facts, "")
-        subject = replace(subject, current=variants.configurations[0])
+        current = variants.configurations[0]
+        subject = replace(subject, current=current, default=None if server.as_is else defaults_of(current))
+        compared = (
+            () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
+        )
         yield Ground(
             subject=subject,
             space=space,
@@ -49,6 +54,12 @@ def remote_ground(
             source=source,
             bench=bench,
             guard=None,
-            notes=(*model_notes(subject), *look.notes, *variants.notes),
+            notes=(*model_notes(subject), *look.notes, *compared, *variants.notes),
             where=str(bench.address),
         )
+        if bench.others:
+            note(f"others sent about {bench.others} requests meanwhile")
+        if not server.as_is:
+            note("putting back what was loaded before ...")
+    if bench.restoration is not None and not bench.restoration.done:
+        note(bench.restoration.text)

@@ -15,10 +15,11 @@ _BIAS = 0.05  # of the table: everything is off by so much, relative
 _BY_GROUP = 0.03  # the same table of service times
 _BY_LOAD = 0.10  # the same kind of load: sending by a schedule costs the sender more than answering replies
 _LOCAL = 0.03  # near in batch size and concurrency
+_OWN = 0.02  # of each place alone, which tells nothing of others
 _REACH = 1.5  # doublings over which what is local fades
-_PRIOR = _BIAS**2 + _BY_GROUP**2 + _BY_LOAD**2 + _LOCAL**2
-_SCALES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
-_SCALE_DEVIATION = 0.7  # of the scale's logarithm, before anything is measured
+_PRIOR = _BIAS**2 + _BY_GROUP**2 + _BY_LOAD**2 + _LOCAL**2 + _OWN**2
+_SCALES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+_SCALE_DEVIATION = 0.5  # of the scale's logarithm, before anything is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +173,5 @@ def _covariances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
         + _BY_GROUP**2 * (a[..., 0] == b[..., 0])
         + _BY_LOAD**2 * (a[..., 3] == b[..., 3])
         + _LOCAL**2 * np.exp(-0.5 * distance / _REACH**2)
+        + _OWN**2 * (a == b).all(axis=-1)
     )

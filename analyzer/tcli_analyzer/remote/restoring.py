@@ -63,6 +63,7 @@ def restore(server: Transport, model: str, changes: Changes) -> str:
             return "somebody else has loaded it meanwhile, and it was left as it is"
         if reason_of(server, model) == UNLOADED:
             return "somebody else has unloaded it meanwhile, and it was left so"
+    changes.uncertain = True  # another try, if this one is cut off, finds what nobody else has done
     return _put_back(server, model, original, changes.mark)
 
 
@@ -80,7 +81,7 @@ def _put_back(server: Transport, model: str, original: ModelConfig, mark: Mark) 
     problem = _load(server, model, as_json(original)) or problem
     now = loaded_config(server, model)
     if now == original:
-        return "it has the configuration again that the load API had given it"
+        return "it has the configuration again that it had, by the load API: its folder gives another one"
     what = f"it is loaded with: {as_json(now)}" if now is not None else "it is not loaded"
     raise NotRestoredError(f"{what}{f'; the server says: {problem}' if problem else ''}")
 

@@ -50,7 +50,7 @@ def look(server: Transport, model: str, as_is: bool, mark: Mark, stop: threading
                     f"'{model}' is not loaded at {server.address}",
                     _there(server, model) or "load it, or leave --as-is out",
                 )
-            return start
+            return Start(_without_other_analysis(server, model, start.loaded, stop), start.described)
         _check_control(server, mark)
         if start.loaded is None and (there := _there(server, model)):
             raise RemoteError(f"'{model}' is not at {server.address}", there)

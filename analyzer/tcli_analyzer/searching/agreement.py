@@ -15,6 +15,7 @@ class Compared:
     """A point that was predicted before it was measured.
 
     Attributes:
+        place: which point it is, for people.
         predicted: value by simulation alone.
         measured: its value.
         throughput: predicted, measured; inferences per second.
@@ -24,6 +25,7 @@ class Compared:
         deviation: of that logarithm, noise of the measurement included.
     """
 
+    place: str
     predicted: float
     measured: float
     throughput: tuple[float, float]

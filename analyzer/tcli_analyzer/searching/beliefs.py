@@ -81,13 +81,13 @@ class Beliefs:
 
     def add(self, spot: Spot, point: Point) -> Compared | None:
         """Learn from a point, in place of what was known of it; how it compares with what was believed, or None where nothing was predicted or it cannot be compared."""
-        self.measured[spot] = point
         forecast, predicted = self._forecasts.of(spot), self._forecasts.value(spot)
         measured = point.measured
         value = self._field.value(measured)
         if forecast is None or predicted is None or not value > 0:
             return None
         before = self.of(spot)
+        self.measured[spot] = point
         noise = self.noise(point)
         self._values[spot] = Observed(self._place(spot), math.log(value / predicted), noise)
         share = self._field.percentile
@@ -95,6 +95,7 @@ class Beliefs:
         self._latencies[spot] = Observed(self._place(spot), math.log(slow), _LATENCY_NOISE)
         self._correct()
         return Compared(
+            place=spot.label,
             predicted=predicted,
             measured=value,
             throughput=(forecast.throughput, measured.throughput),

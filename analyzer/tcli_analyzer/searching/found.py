@@ -31,11 +31,40 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What is expected of a point, measured or not.
+
+    Attributes:
+        same: configurations that run the same way under this load.
+        value: of the goal, corrected by all that was measured.
+        low: lower end of its 80 % interval.
+        high: its upper end.
+        throughput: inferences per second, by simulation alone, as what follows.
+        batch_avg: average size of an executed batch.
+        utilisation: share of the time in which an instance runs.
+    """
+
+    configuration: Configuration
+    load: Load
+    same: tuple[Configuration, ...]
+    value: float
+    low: float
+    high: float
+    throughput: float
+    p50_ms: float
+    p99_ms: float
+    batch_avg: float
+    utilisation: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """How a search by prediction went.
 
     Attributes:
-        agreement: of predictions and measurements, by kind of load: "closed loop", "open loop".
+        agreement: of predictions and measurements, by kind of load, see `searching.trust`.
+        compared: the points behind it, those without an undisturbed window left out.
+        expected: of every point that can be predicted, best first.
         not_measured: points that were not measured, those that run the same way as measured ones apart.
         unpredicted: those of them of which nothing is known, as there was no time for their service times.
         chance: that one of them is better than the leader by more than `margin`; nan where that cannot be told, as others disturbed
@@ -49,6 +78,8 @@ class Prediction:
     """
 
     agreement: Mapping[str, Agreement]
+    compared: Mapping[str, Sequence[Compared]]
+    expected: Sequence[Expected]
     not_measured: int
     unpredicted: int
     chance: float

@@ -72,6 +72,7 @@ def check_open(visits: Visits, configuration: Configuration, service: ServiceTim
     plain = forecast_at(setup, service, moments, items)
     predicted, measured = plain.mean_ms, mean_ms
     compared = Compared(
+        place=point.place,
         predicted=1 / predicted,
         measured=1 / measured,
         throughput=(plain.throughput, clean.throughput),

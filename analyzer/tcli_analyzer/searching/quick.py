@@ -12,11 +12,11 @@ from tcli_analyzer.prediction.setup import setup_of
 from tcli_analyzer.prediction.stored import StoredTables
 from tcli_analyzer.prediction.table import Table
 from tcli_analyzer.searching import SearchWatch
-from tcli_analyzer.searching.agreement import Compared, agreement
+from tcli_analyzer.searching.agreement import EIGHTY_PERCENT, Compared, agreement
 from tcli_analyzer.searching.beliefs import Belief, Beliefs, is_open
 from tcli_analyzer.searching.field import Field, Spot
 from tcli_analyzer.searching.forecasts import LEAST_REQUESTS, Forecasts
-from tcli_analyzer.searching.found import Found, Prediction
+from tcli_analyzer.searching.found import Expected, Found, Prediction
 from tcli_analyzer.searching.open_check import OpenCheck, check_load, check_open
 from tcli_analyzer.searching.points import Points, Score, kept_score
 from tcli_analyzer.searching.progress import Progress
@@ -210,13 +210,17 @@ class _Run:
         beliefs = self._beliefs.all()
         own = [one.spot for one in beliefs if one.spot.configuration.current]
         own = own or [spot for spot in self._field.spots if spot.configuration.current]
-        for spot in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]))):
-            self._measure(spot)
+        rivals = [one.spot for one in beliefs if not one.spot.configuration.current]
+        for first in dict.fromkeys((*own[:1], *(one.spot for one in beliefs[:1]), *rivals[:1])):
+            self._measure(first)
         for _ in range(_SPREAD_CHECKS):
             if self._visits.seconds_left > self._point_cost():
                 self._measure(self._least_known())
         while not self._is_done() and not self._judge(ENOUGH_CHECKS):
-            self._measure(self._next())
+            spot = self._next()
+            if spot is None:
+                break
+            self._measure(spot)
 
     def _is_done(self) -> bool:
         unmeasured, leader = self._unmeasured(), self._beliefs.leader()
@@ -359,6 +363,8 @@ class _Run:
         found = {kind: agreement(compared) for kind, compared in self._compared.items()}
         return Prediction(
             agreement=found,
+            compared=self._compared,
+            expected=[self._expected(belief) for belief in self._beliefs.all()],
             not_measured=len(self._field.spots) - len(self._points.windows),
             unpredicted=sum(
                 spot.group not in self._tables and spot not in self._points.windows for spot in self._field.spots
@@ -375,4 +381,22 @@ class _Run:
             fallback=self._fallback,
             notes=tuple(self._progress.notes),
             compared=self._compared,
+        )
+
+    def _expected(self, belief: Belief) -> Expected:
+        forecast = self._forecasts.of(belief.spot)
+        assert forecast is not None
+        half = EIGHTY_PERCENT * belief.deviation
+        return Expected(
+            configuration=belief.spot.configuration,
+            load=belief.spot.load,
+            same=belief.spot.same,
+            value=math.exp(belief.log_value),
+            low=math.exp(belief.log_value - half),
+            high=math.exp(belief.log_value + half),
+            throughput=forecast.throughput,
+            p50_ms=forecast.latency_ms(50),
+            p99_ms=forecast.latency_ms(99),
+            batch_avg=forecast.batch_avg,
+            utilisation=forecast.utilisation,
         )
