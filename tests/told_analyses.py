@@ -26,7 +26,7 @@ from tcli_analyzer.prediction.stored import StoredTable, StoredTables
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict
 from tcli_analyzer.rate.slo import parse_slo
 from tcli_analyzer.searching.agreement import Agreement, Compared, Error
-from tcli_analyzer.searching.found import Failure, Prediction
+from tcli_analyzer.searching.found import Expected, Failure, Prediction
 from tcli_analyzer.target import Counters
 
 BEGAN = 1_790_000_000.0
@@ -142,12 +142,12 @@ def told(folder: Path, goal: Goal | None = None, undecided: bool = False, rates:
     ]
     service = ServiceTimes({1: Entry(0.02, (1.0,)), 8: Entry(0.11, (0.99, 1.01))}, [1.0])
     prediction = Prediction(
-        {
+        agreement={
             "closed loop": Agreement(6, Error(0.022, 0.004), Error(0.03, -0.01), Error(0.081, 0.05), 0.94, 5 / 6),
             "open loop (check)": Agreement(1, Error(0.01, 0.01), Error(0.19, 0.19), Error(0.12, 0.12), float("nan"), 1.0),
         },
-        22, 0, 0.04, 0.03, "it is unlikely that anything else is better",
-        StoredTables((StoredTable("batch 8, 1 instance", 1, service),), 1.1, {"throughput": 0.02}), compared=_compared(),
+        compared=_compared(), expected=_expected(ones, others), not_measured=22, unpredicted=0, chance=0.04, margin=0.03, stopped_by="it is unlikely that anything else is better",
+        tables=StoredTables((StoredTable("batch 8, 1 instance", 1, service),), 1.1, {"throughput": 0.02}),
     )  # fmt: skip
     slo = parse_slo("p99<=200ms")
     options = AnalysisOptions("net", (folder,), goal=goal, slo=slo if rates else None)
@@ -166,15 +166,34 @@ def told(folder: Path, goal: Goal | None = None, undecided: bool = False, rates:
     return analysis
 
 
+def _expected(ones: Sequence[Configuration], others: Sequence[Configuration]) -> list[Expected]:
+    """Of one that was not measured, too."""
+    missing = variant(12, 4, 2, "openvino", "bf16")
+    rates = [(missing, 150.0), *((one, 40.0 + number) for number, one in enumerate((*ones, *others)))]
+    return [
+        Expected(one, ClosedLoad(16), (), rate, 0.9 * rate, 1.1 * rate, rate, 16e3 / rate, 17e3 / rate, 2.0, 0.9)
+        for one, rate in rates
+    ]
+
+
 def _compared() -> dict[str, list[Compared]]:
     pairs = [(45, 46.1), (61, 60.2), (66, 68.0), (71, 71.9), (38, 37.2), (52, 53.5)]
     closed = [
-        Compared(one, other, (one, other), (900 / one, 900 / other), (1600 / one, 1.05 * 1600 / other), 0.0, 0.05)
+        Compared(
+            f"point {one}",
+            one,
+            other,
+            (one, other),
+            (900 / one, 900 / other),
+            (1600 / one, 1.05 * 1600 / other),
+            0.0,
+            0.05,
+        )
         for one, other in pairs
     ]
     return {
         "closed loop": closed,
-        "open loop (check)": [Compared(30, 25, (40, 40.4), (22, 26), (60, 67), 0.0, float("inf"))],
+        "open loop (check)": [Compared("the check", 30, 25, (40, 40.4), (22, 26), (60, 67), 0.0, float("inf"))],
     }
 
 

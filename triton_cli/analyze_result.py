@@ -46,8 +46,10 @@ def show_result(
     _show_next(show, analysis, written, resume, applying)
     show.text(f"\nBest configurations for the {analysis.options.goal.describe()}:")
     own = [point for point in recommendation.ranking[BEST_SHOWN:] if point.configuration.current]
-    _print_table(console, [*recommendation.ranking[:BEST_SHOWN], *own], recommendation, analysis)
-    show.text(_legend(analysis, recommendation))
+    shown = [*recommendation.ranking[:BEST_SHOWN], *own]
+    marks = [_mark(point, analysis, recommendation) for point in shown]
+    _print_table(console, shown, marks)
+    show.text(_legend(set(marks)))
     from tcli_analyzer.summary import other_notes
 
     for note in other_notes(analysis):
@@ -103,12 +105,28 @@ def _show_next(show: "_Lines", analysis: "Analysis", written: "Written", resume:
         )
 
 
-def _legend(analysis: "Analysis", recommendation: "Recommendation") -> str:
+_MARKS = {
+    "*": "* marks the recommendation",
+    "=": "= ties with it",
+    "x": "x: its answers are others, it cannot win",
+}
+
+
+def _mark(point: "Point", analysis: "Analysis", recommendation: "Recommendation") -> str:
     from tcli_analyzer.summary import is_proven
 
-    marks = "* marks the recommendation; " if is_proven(analysis) else ""
-    ties = "= ties with it; " if marks and recommendation.equivalent else ""
-    return f"{marks}{ties}clean: windows that nobody disturbed, of all; CPU: of an inference."
+    if point.configuration.wrong_batches or point.configuration in analysis.rejected():
+        return "x"
+    if not is_proven(analysis):
+        return ""
+    if point is recommendation.chosen:
+        return "*"
+    return "=" if any(point is other for other in recommendation.equivalent) else ""
+
+
+def _legend(marks: "set[str]") -> str:
+    said = [text for mark, text in _MARKS.items() if mark in marks]
+    return "; ".join([*said, "clean: windows that nobody disturbed, of all; CPU: of an inference."])
 
 
 def _places(written: "Written") -> Iterator[tuple[str, str]]:
@@ -123,19 +141,11 @@ def _places(written: "Written") -> Iterator[tuple[str, str]]:
         yield "", str(other)
 
 
-def _print_table(
-    console: "Console", points: "list[Point]", recommendation: "Recommendation", analysis: "Analysis"
-) -> None:
+def _print_table(console: "Console", points: "list[Point]", marks: "list[str]") -> None:
     """The whole table into a pipe or file, however wide; the most important columns in a narrow terminal."""
     from rich.console import Console
 
-    from tcli_analyzer.summary import is_proven
-
-    narrow = console.is_terminal and console.width < _WIDE
-    proven = is_proven(analysis)
-    table = points_table(
-        points, recommendation.chosen if proven else None, recommendation.equivalent if proven else (), narrow
-    )
+    table = points_table(points, marks, narrow=console.is_terminal and console.width < _WIDE)
     width = console.width if console.is_terminal else max(console.width, _WIDE)
     Console(file=console.file, width=width, highlight=False, emoji=False).print(table)
 

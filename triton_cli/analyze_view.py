@@ -1,7 +1,7 @@
 """What `tcli analyze` shows while it measures."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union
 
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from tcli_analyzer.point import Point
     from tcli_analyzer.searching.found import Failure
 
-_COLUMNS = ("max batch", "instances", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
-_NARROW = {"max batch": "batch", "instances": "inst", "load": "load", "infer/s": "infer/s", "p99 ms": "p99 ms"}
+_COLUMNS = ("max batch", "instances", "engine", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
+_NARROW = {
+    "max batch": "batch",
+    "instances": "inst",
+    "engine": "engine",
+    "load": "load",
+    "infer/s": "infer/s",
+    "p99 ms": "p99 ms",
+}
 """The columns of a narrow table, and what they are called there."""
 
 _WIDE = 80
@@ -157,43 +164,44 @@ def live_or_plain(console: "Console") -> Iterator[View]:
         yield view
 
 
-def points_table(
-    points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = (), narrow: bool = False
-) -> "Table":
-    """Points line by line.
+def points_table(points: "Sequence[Point]", marks: "Sequence[str]" = (), narrow: bool = False) -> "Table":
+    """Points line by line; with engines where these differ, in place of what matters less.
 
     Args:
-        best: gets a star.
-        equal: that tie with it.
+        marks: of each point; "*" is the best.
         narrow: only the most important columns.
     """
     from rich import box
     from rich.table import Table
 
+    from tcli_analyzer.summary import family_of
+
+    differ = len({family_of(point.configuration) for point in points}) > 1
+    left_out = ("load" if narrow else "avg batch") if differ else "engine"
+    names = [name for name in (_NARROW if narrow else _COLUMNS) if name != left_out]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column(" ", no_wrap=True)
-    for name in _NARROW if narrow else _COLUMNS:
+    for name in names:
         table.add_column(_NARROW[name] if narrow else name, justify="right", no_wrap=True)
-    for point in points:
-        mark = "*" if point is best else "=" if any(point is other for other in equal) else ""
-        cells = dict(zip(_COLUMNS, _cells(point), strict=True))
-        row = [cells[name] for name in (_NARROW if narrow else _COLUMNS)]
-        if narrow:
-            row = [cell.replace("(current)", "(now)") for cell in row]
-        table.add_row(mark, *row, style="bold" if point is best else "")
+    for point, mark in zip(points, marks or [""] * len(points), strict=True):
+        cells = _cells(point)
+        row = [cells[name].replace("(current)", "(now)") if narrow or differ else cells[name] for name in names]
+        table.add_row(mark, *row, style="bold" if mark == "*" else "")
     return table
 
 
-def _cells(point: "Point") -> tuple[str, ...]:
+def _cells(point: "Point") -> dict[str, str]:
     from tcli_analyzer.load import ClosedLoad
     from tcli_analyzer.numbers import short
+    from tcli_analyzer.summary import family_of
 
     m = point.measured
     configuration, load = point.configuration, point.load
     clean, windows = len(point.windows.clean.windows), len(point.windows.windows)
-    return (
+    values = (
         str(configuration.max_batch_size or "none"),
         f"{configuration.instances}{' (current)' if configuration.current else ''}",
+        family_of(configuration),
         str(load.concurrency) if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s",
         short(m.throughput),
         short(m.latency_ms(0.50)),
@@ -202,6 +210,7 @@ def _cells(point: "Point") -> tuple[str, ...]:
         short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else "",
         f"{clean}/{windows}" if clean else f"[red]0/{windows}[/]",
     )
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _race_text(finalists: "list[Point]") -> str:

@@ -3,15 +3,24 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome
+from tcli_analyzer.space import read_settings
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
 
 _MOST_NAMED = 3
 """Configurations that failed for the same reason."""
+
+
+def family_of(configuration: Configuration) -> str:
+    """What computes: engine, provider and precision, such as "openvino bf16"; empty where nothing is said."""
+    settings = read_settings(configuration.config)
+    provider = f"+{settings.provider}" if settings.provider not in ("", "cpu") else ""
+    return " ".join(filter(None, [f"{settings.engine}{provider}", settings.precision]))
 
 
 def is_proven(analysis: "Analysis") -> bool:

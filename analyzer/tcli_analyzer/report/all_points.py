@@ -1,10 +1,10 @@
 """The table of all that was measured."""
 
 from tcli_analyzer.analysis import Analysis
-from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Recommendation
+from tcli_analyzer.report.charts.cells import short_load
 from tcli_analyzer.report.parts import Row, Section, Table
 from tcli_analyzer.results.rows import is_recommended
 from tcli_analyzer.results.samples import Sample, Stage, samples
@@ -53,6 +53,5 @@ def _row(sample: Sample, recommendation: Recommendation, with_gpu: bool, last: i
 
 
 def _short(point: Point) -> str:
-    load = point.load
-    shown = f"c {load.concurrency}" if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s"
+    shown = short_load(point.load)
     return f"{shown} x {point.items}" if point.items > 1 else shown

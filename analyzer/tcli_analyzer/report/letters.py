@@ -6,7 +6,6 @@ from string import ascii_uppercase
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.point import Point
-from tcli_analyzer.space import read_settings
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,3 @@ class Letters:
             if point.configuration is configuration:
                 return letter
         return ""
-
-
-def family_of(configuration: Configuration) -> str:
-    """What computes: engine, provider and precision, such as "openvino bf16"; empty where nothing is said."""
-    settings = read_settings(configuration.config)
-    provider = f"+{settings.provider}" if settings.provider not in ("", "cpu") else ""
-    return " ".join(filter(None, [f"{settings.engine}{provider}", settings.precision]))

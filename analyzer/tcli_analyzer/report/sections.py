@@ -8,6 +8,7 @@ from tcli_analyzer.guard.accuracy import share
 from tcli_analyzer.notes import disturbers
 from tcli_analyzer.point import Point
 from tcli_analyzer.report.all_points import all_points
+from tcli_analyzer.report.charts.cells import panels_of
 from tcli_analyzer.report.charts.front import front_chart
 from tcli_analyzer.report.charts.gains import gains_chart, text_of
 from tcli_analyzer.report.charts.heat import heat_chart
@@ -81,16 +82,21 @@ def _front(analysis: Analysis, letters: Letters) -> Iterator[Section]:
 
 def _heat(analysis: Analysis, letters: Letters) -> Iterator[Section]:
     del letters
-    chart = heat_chart(analysis.points, analysis.options.goal, analysis.rejected())
-    if chart is not None:
-        predicted = analysis.prediction is not None and analysis.prediction.not_measured
-        why = " A dash: not measured, as it was predicted to be no better." if predicted else ""
-        yield Section(
-            "Where it is fast",
-            f"{chart.alt} of the search, at the best load that was measured, and that load. Differences are proven by the finals alone."
-            f"{why}",
-            (chart,),
-        )
+    goal, prediction = analysis.options.goal, analysis.prediction
+    trusted = prediction is not None and not prediction.fallback
+    expected = prediction.expected if prediction is not None and trusted else ()
+    panels = panels_of(analysis.points, expected, goal, analysis.rejected())
+    if panels is None:
+        return
+    what = "Lowest p99 latency (ms)" if goal.objective is Objective.LATENCY else "Highest throughput (infer/s)"
+    chart = heat_chart(panels, what)
+    guessed = " Slanted, in a dotted frame: not measured, but predicted." if panels.has_predicted else ""
+    yield Section(
+        "Where it is fast",
+        f"{chart.alt}, at the best load, which stands below. As the search saw it once: differences are proven by the finals alone."
+        f"{guessed}",
+        (chart,),
+    )
 
 
 def _rates(analysis: Analysis, letters: Letters) -> Iterator[Section]:

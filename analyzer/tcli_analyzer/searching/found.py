@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.load import Load
@@ -74,7 +74,6 @@ class Prediction:
         tables: the service times, to keep and to ask what-if questions.
         fallback: why predictions were not trusted and points were raced instead; empty if they were.
         notes: what else limits what is predicted, for people.
-        compared: the points of which the agreement is, by kind of load.
     """
 
     agreement: Mapping[str, Agreement]
@@ -88,7 +87,6 @@ class Prediction:
     tables: StoredTables
     fallback: str = ""
     notes: tuple[str, ...] = ()
-    compared: Mapping[str, Sequence[Compared]] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """For people: "22 of 40 points not measured; the chance that one of them is > 3 % better: 4 %"."""

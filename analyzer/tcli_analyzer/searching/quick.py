@@ -380,7 +380,6 @@ class _Run:
             ),
             fallback=self._fallback,
             notes=tuple(self._progress.notes),
-            compared=self._compared,
         )
 
     def _expected(self, belief: Belief) -> Expected:

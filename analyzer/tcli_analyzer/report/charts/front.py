@@ -6,7 +6,8 @@ from tcli_analyzer.goal import Goal
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
 from tcli_analyzer.report.drawing import COLORS, INK, RED, Chart, Drawing, Shape, number_axis
-from tcli_analyzer.report.letters import Letters, family_of
+from tcli_analyzer.report.letters import Letters
+from tcli_analyzer.summary import family_of
 
 _BLACK = "#000000"
 

@@ -18,8 +18,12 @@ def predicted_chart(compared: Mapping[str, Sequence[Compared]]) -> Chart | None:
         return None
     kinds = [kind for kind, ones in compared.items() if ones]
     panels = (
-        ("inferences per second", "infer/s", {kind: [one.throughput for one in compared[kind]] for kind in kinds}),
-        ("p99 latency (ms)", "ms", {kind: [one.p99_ms for one in compared[kind]] for kind in kinds}),
+        (
+            "inferences per second",
+            "infer/s",
+            {kind: [(one.place, *one.throughput) for one in compared[kind]] for kind in kinds},
+        ),
+        ("p99 latency (ms)", "ms", {kind: [(one.place, *one.p99_ms) for one in compared[kind]] for kind in kinds}),
     )
 
     def draw(shape: Shape) -> Drawing:
@@ -36,8 +40,8 @@ def predicted_chart(compared: Mapping[str, Sequence[Compared]]) -> Chart | None:
     return Chart("prediction", "Measured values against predicted ones: throughput and p99 latency", draw, key)
 
 
-def _panel(drawing: Drawing, axes: Axes, unit: str, pairs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    values = [value for found in pairs.values() for pair in found for value in pair if value > 0]
+def _panel(drawing: Drawing, axes: Axes, unit: str, pairs: Mapping[str, Sequence[tuple[str, float, float]]]) -> None:
+    values = [value for found in pairs.values() for _, *pair in found for value in pair if value > 0]
     for axis in (axes.xaxis, axes.yaxis):
         number_axis(axis, values)
     ends = [min(values, default=1.0) / 3, 1.5 * max(values, default=1.0)]
@@ -45,8 +49,8 @@ def _panel(drawing: Drawing, axes: Axes, unit: str, pairs: Mapping[str, Sequence
         ends, [end / (1 + BAND) for end in ends], [end * (1 + BAND) for end in ends], color=LINE, zorder=0
     )
     axes.plot(ends, ends, color=SOFT, linewidth=1.2, zorder=1)
-    for color, (kind, found) in zip(_COLORS, pairs.items(), strict=False):
-        for predicted, measured in found:
+    for color, found in zip(_COLORS, pairs.values(), strict=False):
+        for place, predicted, measured in found:
             if predicted > 0 and measured > 0:
-                text = f"{kind}: predicted {short(predicted)}, measured {short(measured)} {unit} ({measured / predicted - 1:+.0%})"
+                text = f"{place}: predicted {short(predicted)}, measured {short(measured)} {unit} ({measured / predicted - 1:+.0%})"
                 drawing.dot(axes, predicted, measured, text, marker="o", color=color, zorder=2)
