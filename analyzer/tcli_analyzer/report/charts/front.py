@@ -39,7 +39,7 @@ def front_chart(points: list[Point], letters: Letters, wrong: set[object], goal:
             face = color if point.is_clean else "white"
             drawing.dot(
                 axes, _x(point), _y(point), _words(point), marker=marker, color=color, markerfacecolor=face,
-                markersize=6, alpha=0.9, zorder=2,
+                markersize=8 if marker == "X" else 6, alpha=0.9, zorder=2,
             )  # fmt: skip
         for point in finalists:
             _finalist(drawing, axes, point, letters.of(point.configuration), colors[family_of(point.configuration)])

@@ -18,7 +18,7 @@ def split_chart(name: str, bars: list[tuple[str, Point]]) -> Chart:
     """A bar a point, each under its name."""
 
     def draw(shape: Shape) -> Drawing:
-        drawing = Drawing(shape, 62 + (44 if shape.is_narrow else 40) * len(bars) + (16 if shape.is_narrow else 0))
+        drawing = Drawing(shape, 86 + (44 if shape.is_narrow else 40) * len(bars) + (16 if shape.is_narrow else 0))
         (axes,) = drawing.axes()
         axes.grid(visible=False, axis="y")
         for part, attribute, color in PARTS:
