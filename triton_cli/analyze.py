@@ -172,6 +172,13 @@ def analyze(
     apply: Annotated[
         bool, typer.Option("--apply", help="Put the recommendation into the repository; the old config becomes .bak.")
     ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write the report's charts as PNG files, too.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write the report as Markdown, too: for pull requests.")
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write every request's latency as Parquet, too. [needs tcli[parquet]]")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON, and nothing else, on stdout.")
     ] = False,
@@ -233,20 +240,31 @@ def analyze(
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
     with _stop_on_signals() as stop:
-        _run(options, folder, notes, apply, json, stop)
+        _run(options, folder, notes, (png, markdown, parquet), apply, json, stop)
 
 
 def _run(
-    options: "AnalysisOptions", folder: Path, notes: list[str], apply: bool, json: bool, stop: threading.Event
+    options: "AnalysisOptions",
+    folder: Path,
+    notes: list[str],
+    also: tuple[bool, bool, bool],
+    apply: bool,
+    json: bool,
+    stop: threading.Event,
 ) -> None:
     from tcli_analyzer.analyze import analyze as run_analysis
-    from tcli_analyzer.output import write_output
+    from tcli_analyzer.exports.parquet import check_parquet
+    from tcli_analyzer.output import Wanted, write_output
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
-    from triton_cli.analyze_view import live_or_plain, show_result
+    from triton_cli.analyze_result import show_result
+    from triton_cli.analyze_view import live_or_plain
 
+    wanted = Wanted(*also)
     console = err() if json else out()
     with telling(options, folder), ExitStack() as stack:
+        if wanted.parquet:
+            check_parquet()
         workspace = None
         if options.server is None:
             workspace = stack.enter_context(Workspace(find_model(options.repositories, options.model)))
@@ -256,8 +274,8 @@ def _run(
             analysis = run_analysis(options, workspace, observer, stop)
         if analysis.recommendation is None:
             _nothing_measured(analysis)
-        written = write_output(analysis, workspace, folder)
-    show_result(console, analysis, written, _resume_command())
+        written = write_output(analysis, workspace, folder, wanted)
+    show_result(console, analysis, written, _resume_command(), apply)
     if json:
         _print_json(analysis)
     if apply:
