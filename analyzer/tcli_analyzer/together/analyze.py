@@ -43,6 +43,20 @@ _REQUESTS = 30
 """Of the slowest model, that a window has if all get an equal part of the machine and it is not longer than it may be."""
 
 
+class PartError(Exception):
+    """One of the models cannot be examined.
+
+    Attributes:
+        options: that model's.
+        cause: as of `analyze`.
+    """
+
+    def __init__(self, options: AnalysisOptions, cause: Exception) -> None:
+        super().__init__(f"{options.model}: {cause}")
+        self.options = options
+        self.cause = cause
+
+
 def analyze_together(
     options: TogetherOptions, workspaces: Mapping[str, Workspace], observer: Observer, stop: threading.Event
 ) -> TogetherAnalysis:
@@ -55,7 +69,8 @@ def analyze_together(
     Raises:
         Stopped: the user stopped it before the models were measured together.
         CannotMeasureError: a model's current configuration cannot be measured, alone or together with the others'.
-        Else as `analyze`.
+        PartError: what `analyze` raises, of one of the models.
+        JournalError, OSError: as `analyze`.
     """
     began = time.monotonic()
     analysis = TogetherAnalysis(options, this_machine(), datetime.now().astimezone())
@@ -63,7 +78,12 @@ def analyze_together(
         grounds = {}
         for one in options.models:
             observer.note(f"model {one.model}:")
-            ground = stack.enter_context(local_ground(one, workspaces[one.model], observer.note, stop))
+            try:
+                ground = stack.enter_context(local_ground(one, workspaces[one.model], observer.note, stop))
+            except Stopped:
+                raise
+            except Exception as error:
+                raise PartError(one, error) from error
             grounds[one.model] = ground
             analysis.parts[one.model] = Part(ground.subject)
             analysis.notes += [f"{one.model}: {note}" for note in ground.notes]
@@ -201,7 +221,7 @@ class _Stages:
         cores = self._analysis.machine.cores
         own = read_settings(ground.subject.base)
         share = max(1, cores // len(self._grounds))
-        return Room(cores, share, ground.space.instances, own, options.space.threads)
+        return Room(cores, share, own, options.space.instances, options.space.threads)
 
     def _judge(self, ground: Ground) -> Callable[[Configuration], bool]:
         known: dict[Configuration, bool] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcli_analyzer.apply import apply_recommendation
+from tcli_analyzer.output import write_atomically
 from tcli_server.repository import ModelFolder
 
 
@@ -47,16 +48,17 @@ class _Before:
 
     def __init__(self, folder: ModelFolder) -> None:
         self._folder = folder
-        self._config = folder.config_path.read_bytes() if folder.config_path.exists() else None
+        self._config = folder.config_path.read_text(encoding="utf-8") if folder.config_path.exists() else None
         self._entries = set(folder.path.iterdir())
+        self._next_version = folder.path / str(max(folder.versions(), default=0) + 1)
 
     def restore(self) -> None:
         """The old configuration first: a model is never left with one that needs files which are gone."""
         path = self._folder.config_path
-        if self._config is not None and path.read_bytes() != self._config:
-            path.write_bytes(self._config)
+        if self._config is not None and path.read_text(encoding="utf-8") != self._config:
+            write_atomically(path, self._config)
         for entry in set(self._folder.path.iterdir()) - self._entries:
-            if entry.is_dir():
+            if entry == self._next_version:
                 shutil.rmtree(entry)
-            else:
+            elif entry == path or entry.name.startswith(f"{path.name}.bak"):
                 entry.unlink()

@@ -25,17 +25,22 @@ class Room:
 
     Attributes:
         cores: of the machine.
-        threads: the model's share of them, if they are divided equally among the models.
-        instances: counts that may be tried.
-        given_threads: the only numbers of threads that may be tried; None for any.
+        share: of them for each model, if they are divided equally.
         own: what the model's own configuration says; labels tell what differs.
+        given_instances, given_threads: the only ones that may be tried; None for any.
     """
 
     cores: int
-    threads: int
-    instances: tuple[int, ...]
+    share: int
     own: Settings
+    given_instances: tuple[int, ...] | None = None
     given_threads: tuple[int, ...] | None = None
+
+    def allows(self, instances: int, threads: int) -> bool:
+        """Whether the user wants that tried."""
+        return (self.given_instances is None or instances in self.given_instances) and (
+            self.given_threads is None or threads in self.given_threads
+        )
 
 
 def candidates(
@@ -63,28 +68,25 @@ def candidates(
 
 
 def modest(configuration: Configuration, room: Room) -> list[Configuration]:
-    """The same with one instance, and with no more threads than the model's share of the cores."""
-    settings = read_settings(configuration.config)
-    fewest = min(room.instances)
-    share = room.threads
-    if room.given_threads is not None:
-        share = min(room.given_threads, key=lambda count: count or 1 << 20)
-    on_gpu = any(group.kind == ModelInstanceGroup.KIND_GPU for group in configuration.config.instance_group)
+    """The same within the model's share of the cores: fewer instances, then one with fewer threads, then only fewer instances."""
+    base = configuration.config
+    settings = read_settings(base)
+    groups = max(1, len(base.instance_group))
+    if any(group.kind == ModelInstanceGroup.KIND_GPU for group in base.instance_group):
+        ways = [(1, settings.threads)]
+    else:
+        each = settings.threads or max(1, room.cores // configuration.instances)
+        fitting = max(1, room.share // (each * groups))
+        ways = [(fitting, min(each, room.share)), (1, room.share), (1, settings.threads)]
     found = []
-    for threads in dict.fromkeys((settings.threads if on_gpu else share, settings.threads)):
-        varied = vary(configuration.config, configuration.max_batch_size, fewest)
-        config = write_settings(varied, replace(settings, threads=threads), configuration.config.default_model_filename)
+    for count, threads in dict.fromkeys(ways):
+        if not room.allows(count, threads):
+            continue
+        varied = vary(base, configuration.max_batch_size, count)
+        config = write_settings(varied, replace(settings, threads=threads), base.default_model_filename)
         total, written = instance_count(config), read_settings(config)
-        found.append(
-            replace(
-                configuration,
-                label=variant_label(configuration.max_batch_size, total, written, room.own),
-                instances=total,
-                config=config,
-                current=False,
-                name="",
-            )
-        )
+        label = variant_label(configuration.max_batch_size, total, written, room.own)
+        found.append(replace(configuration, label=label, instances=total, config=config, current=False, name=""))
     return found
 
 

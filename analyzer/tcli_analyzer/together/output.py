@@ -43,9 +43,7 @@ class WrittenTogether:
     models: Mapping[str, Recommended]
 
 
-def write_together(
-    analysis: TogetherAnalysis, workspaces: Mapping[str, Workspace], folder: Path
-) -> WrittenTogether:
+def write_together(analysis: TogetherAnalysis, workspaces: Mapping[str, Workspace], folder: Path) -> WrittenTogether:
     """Write results.csv, results.json, report.html and recommended/<model>/ into `folder`, replacing older ones.
 
     Args:

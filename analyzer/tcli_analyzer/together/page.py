@@ -54,7 +54,8 @@ _Row = tuple[bool, tuple[str, ...]]
 
 def _finals(analysis: TogetherAnalysis) -> Iterable[_Row]:
     finals, recommendation = analysis.finals, analysis.recommendation
-    assert finals is not None and recommendation is not None
+    assert finals is not None
+    assert recommendation is not None
     for name, arrangement in (("current", finals.baseline), ("rival", finals.rival)):
         if arrangement is not None:
             yield from _rows(name, arrangement, finals.windows(arrangement), arrangement == recommendation.chosen)
