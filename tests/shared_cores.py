@@ -11,10 +11,13 @@ from tcli_analyzer.configuration import Configuration, label_of, vary
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
-from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.measuring.window import Window, Windows
+from tcli_analyzer.point import Point
 from tcli_analyzer.space.settings import Settings, read_settings, write_settings
 from tcli_analyzer.target import Counters
 from tcli_analyzer.together.arrangement import Arrangement, Choice
+from tcli_analyzer.together.candidates import Room, candidates
+from tcli_analyzer.together.search import Candidates
 from tcli_analyzer.together.window import JointWindow, joined
 
 CORES = 4
@@ -127,5 +130,28 @@ class SharedCores:
         return size / (1 + self.kinds[choice.model].further * (size - 1))
 
 
-def best_of(candidates: Sequence[Arrangement], value: Callable[[Arrangement], float]) -> Arrangement:
-    return max(candidates, key=value)
+def point(bench: SharedCores, model: str, one: Configuration, concurrency: int = 8) -> Point:
+    """As the search of the model alone measures it."""
+    rate = bench.alone(Choice(model, one, ClosedLoad(concurrency)))
+    latencies = np.full(round(rate), 1e3 * concurrency / rate)
+    quiet = ProcessorTime(1.0, 0.0, 0.0, 0.0)
+    window = Window(0.0, 1.0, latencies, Counters(len(latencies), len(latencies), len(latencies)), quiet)
+    return Point(one, ClosedLoad(concurrency), Windows((window,)))
+
+
+def tried(
+    bench: SharedCores,
+    current: Mapping[str, Configuration],
+    others: Mapping[str, Sequence[Configuration]],
+    concurrency: int = 8,
+    may_win: Callable[[Configuration], bool] = lambda _: True,
+) -> dict[str, Candidates]:
+    """What is tried of each model after a search of it alone."""
+    room = Room(CORES, CORES // len(current), Settings(engine="onnxruntime"))
+    loads = [ClosedLoad(count) for count in (1, 2, 4, 8) if count <= concurrency]
+    found = {}
+    for model, own in current.items():
+        points = [point(bench, model, one, concurrency) for one in others[model]]
+        leaders = sorted(points, key=lambda one: -one.measured.throughput)
+        found[model] = candidates(model, point(bench, model, own, concurrency), leaders, loads, room, may_win)
+    return found

@@ -68,7 +68,7 @@ def candidates(
 
 
 def modest(configuration: Configuration, room: Room) -> list[Configuration]:
-    """The same within the model's share of the cores: fewer instances, then one with fewer threads, then only fewer instances."""
+    """The same with less of the machine: within the share of the cores, with one instance, and as little as can be."""
     base = configuration.config
     settings = read_settings(base)
     groups = max(1, len(base.instance_group))
@@ -77,7 +77,7 @@ def modest(configuration: Configuration, room: Room) -> list[Configuration]:
     else:
         each = settings.threads or max(1, room.cores // configuration.instances)
         fitting = max(1, room.share // (each * groups))
-        ways = [(fitting, min(each, room.share)), (1, room.share), (1, settings.threads)]
+        ways = [(fitting, min(each, room.share)), (1, room.share), (1, settings.threads), (1, 1)]
     found = []
     for count, threads in dict.fromkeys(ways):
         if not room.allows(count, threads):
