@@ -13,6 +13,7 @@ import typer
 
 from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
 from triton_cli.analyze_settings import Asked, settle
+from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ _SERVER = "A server"
 
 def analyze(
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME", help="Model to analyze; without it, the models are listed.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Model to analyze; without it, the models are listed. Several (repeat it) are analyzed running together.",
+        ),
+    ] = None,
     model_repository: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Model repository (repeatable). [default: ./model_repository]"),
@@ -74,6 +81,14 @@ def analyze(
             rich_help_panel=_WANT,
         ),
     ] = 2.0,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=W",
+            help="How much a model of several counts (repeatable). [default: 1]",
+            rich_help_panel=_WANT,
+        ),
+    ] = None,
     search: Annotated[
         str,
         typer.Option(
@@ -196,6 +211,7 @@ def analyze(
       tcli analyze -m efficientnet_lite0 --slo "p99<=50ms" --input photos/
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
+      tcli analyze -m densenet_onnx -m efficientnet_lite0 --weight densenet_onnx=2
     """
     spaces = {
         "batch_sizes": batch_sizes,
@@ -211,8 +227,9 @@ def analyze(
         "precisions": precisions,
         "graph_levels": graph_levels,
     }
+    models = chosen_models(tuple(model or ()), config, tuple(weight or ()))
     asked = Asked(
-        model,
+        models.single,
         tuple(model_repository or ()),
         spaces,
         objective,
@@ -232,6 +249,10 @@ def analyze(
         output,
         resume,
     )
+    if models.are_several:
+        with _stop_on_signals() as stop:
+            analyze_several(asked, config, models, apply, json, stop, _resume_command())
+        return
     options, folder, notes = settle(asked, config)
     if apply and options.server is not None:
         raise typer.BadParameter("a server's repository is out of reach; copy the config.pbtxt", param_hint="--apply")
