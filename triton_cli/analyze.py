@@ -13,6 +13,7 @@ import typer
 
 from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
 from triton_cli.analyze_settings import Asked, settle
+from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
@@ -166,6 +167,10 @@ def analyze(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the results. [default: ./analysis/NAME]"),
     ] = None,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Predict from an earlier analysis of the model, and measure nothing."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run was cut off: its measurements count.")
     ] = False,
@@ -189,6 +194,7 @@ def analyze(
       tcli analyze -m efficientnet_lite0 --slo "p99<=50ms" --input photos/
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
+      tcli analyze -m my_model --what-if --request-rates 40,80 --queue-delays 0,2ms
     """
     spaces = {
         "batch_sizes": batch_sizes,
@@ -225,6 +231,9 @@ def analyze(
         output,
         resume,
     )
+    if what_if:
+        answer_what_if(asked, config, apply, json)
+        return
     options, folder, notes = settle(asked, config)
     if apply and options.server is not None:
         raise typer.BadParameter("a server's repository is out of reach; copy the config.pbtxt", param_hint="--apply")

@@ -14,7 +14,9 @@ from tcli_analyzer.finals import Finals
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.point import Point
+from tcli_analyzer.prediction.stored import write_tables
 from tcli_analyzer.recommendation import Outcome, Recommendation
+from tcli_analyzer.searching.found import Prediction
 
 
 def point_row(point: Point, stage: str, goal: Goal, recommendation: Recommendation | None) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "search": options.search.value,
         "measurement": {"window_seconds": options.window_seconds, "tie": options.tie},
         "machine": asdict(analysis.machine),
+        "prediction": _prediction(analysis.prediction) if analysis.prediction is not None else None,
         "placeholder_weights": bool(analysis.subject.placeholder),
         "batchable": _batchable(analysis),
         "notes": analysis.notes,
@@ -132,6 +135,11 @@ def _recommendation(recommendation: Recommendation) -> dict[str, Any]:
         "gain_over_defaults": _comparison(recommendation.over_default),
         "equivalent": [point.configuration.label for point in recommendation.equivalent],
     }
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    """What `--what-if` reads."""
+    return {"tables": write_tables(prediction.tables)}
 
 
 def _comparison(compared: Comparison | None) -> dict[str, Any] | None:
