@@ -58,7 +58,7 @@ def demo(
         _run(
             *("analyze", "--model", _MODEL, "--model-repository", str(repository), "--output", str(analysis)),
             *("--batch-sizes", "1,4", "--instance-counts", "1,2", "--concurrency", "1,8"),
-            *("--measurement-interval", "500", "--max-trials", "4"),
+            *("--max-time", "40s"),
         )
     except KeyboardInterrupt:
         err().print("\ninterrupted: the server is stopped, what was written is kept")

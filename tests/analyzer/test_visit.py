@@ -98,6 +98,9 @@ def test_lost_time_is_what_was_waited_for_while_others_ran():
     assert ProcessorTime(own=1.0, wait=5.0, other=0.0, steal=0.0).disturbance is Disturbance.CLEAN  # its own threads
     assert ProcessorTime(own=0.9, wait=0.0, other=0.0, steal=0.1).lost_share == pytest.approx(0.1)
     assert ProcessorTime(own=0.0, wait=0.0, other=1.0, steal=0.0).lost_share == 0
+    # A model that waits for a GPU: 10 ms in a second do not make it a third slower.
+    assert ProcessorTime(own=0.02, wait=0.01, other=0.5, steal=0.0, elapsed=1.0).lost_share == pytest.approx(0.01)
+    assert ProcessorTime(own=1.9, wait=0.2, other=0.1, steal=0.0, elapsed=1.0).lost_share == pytest.approx(0.05)
 
 
 def test_what_others_took_is_left_out_of_claims():

@@ -6,6 +6,7 @@ was lost predicts what a window lost: throughput x (1 - share) for single thread
 """
 
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class ProcessorTime:
         other: all other processes ran on the cores that these may use.
         steal: the hypervisor gave these cores to others.
         throttled: the container had used its quota up. No neighbour's doing: it would be so at any time.
+        elapsed: on the clock.
     """
 
     own: float
@@ -47,6 +49,7 @@ class ProcessorTime:
     other: float
     steal: float
     throttled: float = 0.0
+    elapsed: float = 0.0
 
     @property
     def lost(self) -> float:
@@ -55,8 +58,11 @@ class ProcessorTime:
 
     @property
     def lost_share(self) -> float:
-        """`lost` against all that the processes wanted of the machine, 0 to 1."""
-        wanted = self.own + self.lost
+        """`lost` against all that the processes wanted of the machine, 0 to 1.
+
+        What hardly computes, as it waits for a GPU or sleeps, is delayed by no more than what it lost against the clock.
+        """
+        wanted = max(self.own + self.lost, self.elapsed)
         return self.lost / wanted if wanted > 0 else 0.0
 
     @property
@@ -83,6 +89,7 @@ class ProcessorMeter:
         self._own_ns = self._wait_ns = 0
         self._machine = _machine(self._cores)
         self._throttled = _throttled()
+        self._taken = time.monotonic()
         self.sample()
         self._own_ns = self._wait_ns = 0
 
@@ -110,6 +117,7 @@ class ProcessorMeter:
     def take(self) -> ProcessorTime:
         """What happened since the last `take`, or since the meter was made."""
         self.sample()
+        now = time.monotonic()
         busy, steal = _machine(self._cores)
         before_busy, before_steal = self._machine
         throttled = _throttled()
@@ -120,8 +128,9 @@ class ProcessorMeter:
             other=max(0.0, busy - before_busy - own),
             steal=max(0.0, steal - before_steal),
             throttled=max(0.0, throttled - self._throttled),
+            elapsed=now - self._taken,
         )
-        self._machine, self._throttled = (busy, steal), throttled
+        self._machine, self._throttled, self._taken = (busy, steal), throttled, now
         self._own_ns = self._wait_ns = 0
         return taken
 

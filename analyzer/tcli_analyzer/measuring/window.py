@@ -148,7 +148,7 @@ class Windows:
         if not seen or len(seen) < len(self.windows):
             return None
         lost = sum(one.lost for one in seen)
-        wanted = lost + sum(one.own for one in seen)
+        wanted = sum(max(one.own + one.lost, one.elapsed) for one in seen)
         return lost / wanted if wanted else 0.0
 
     @property

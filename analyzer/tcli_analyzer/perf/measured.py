@@ -208,4 +208,5 @@ def added(times: Sequence[ProcessorTime | None]) -> ProcessorTime | None:
         other=sum(time.other for time in known),
         steal=sum(time.steal for time in known),
         throttled=sum(time.throttled for time in known),
+        elapsed=sum(time.elapsed for time in known),
     )

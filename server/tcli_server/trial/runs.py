@@ -213,9 +213,11 @@ class _Trial:
         self._took = took
         self._end = end
         self._ran: dict[tuple[str, int], Sequence[Item]] = {}
+        self._largest = _COMPANIONS
 
     def judge(self, sizes: Sequence[int]) -> Verdict:
         """Run batches of these sizes, as many as there is time and items for, the smallest in any case."""
+        self._largest = max(sizes, default=_COMPANIONS)
         try:
             restless = self._restless(self._items[:2])
             if restless == set(self._expected[0]):
@@ -265,7 +267,7 @@ class _Trial:
         if judge.knows_influence(way):
             return
         items = self._items
-        count = min(_COMPANIONS, (len(items) + 1) // 2)
+        count = min(_COMPANIONS, self._largest, (len(items) + 1) // 2)
         others = items[count : 2 * count - 1]
         base = self._ran.get((way, count)) or self._batch(way, items[:count])
         first, last = self._batch(way, [items[0], *others]), self._batch(way, [*others, items[count - 1]])

@@ -315,3 +315,18 @@ def test_items_that_somebody_has(rows: Rows, count: int, wanted: tuple[int, ...]
     answered = [(item, together([item])[0]) for item in items]
     verdict = try_items(answered, lambda item: together([item])[0], {"": together}, wanted)
     assert (verdict.outcome, verdict.sizes) == (outcome, sizes)
+
+
+def test_no_batch_is_larger_than_those_that_are_asked_for():
+    """A model whose largest batch is 2 was said to fail on 3."""
+    ran = []
+
+    def together(items: Sequence[Item]) -> list[Item]:
+        ran.append(len(items))
+        return [{"y": np.tanh(item["x"])} for item in items]
+
+    random = np.random.default_rng(2)
+    items = [{"x": random.standard_normal(16).astype(np.float32)} for _ in range(9)]
+    answered = [(item, together([item])[0]) for item in items]
+    assert try_items(answered, lambda item: together([item])[0], {"": together}, (2,)).outcome == "ok"
+    assert max(ran) == 2
