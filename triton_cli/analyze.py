@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.analyze_what_if import answer_what_if
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
 
+app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
+app.command("compare")(compare)
+
 _TRY = "What is tried"
 _WANT = "What is wanted"
 _INPUTS = "Inputs"
 _SERVER = "A server"
 
 
+@app.callback(invoke_without_command=True)
 def analyze(
+    context: typer.Context,
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME", help="Model to analyze; without it, the models are listed.")
     ] = "",
@@ -195,7 +201,10 @@ def analyze(
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
       tcli analyze -m my_model --what-if --request-rates 40,80 --queue-delays 0,2ms
+      tcli analyze compare analysis/before analysis/my_model
     """
+    if context.invoked_subcommand is not None:
+        return
     spaces = {
         "batch_sizes": batch_sizes,
         "instance_counts": instance_counts,

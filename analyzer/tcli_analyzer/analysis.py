@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.neighbours import Neighbours
@@ -27,6 +27,7 @@ class Analysis:
 
     Attributes:
         where: what was measured: "this machine", or a server's address.
+        identity: digests of what was analyzed, see `identity_of`.
         points: what the search measured.
         checks: what it measured to judge its predictions, beside the points.
         size: points of the whole field.
@@ -46,6 +47,7 @@ class Analysis:
     machine: Machine
     started: datetime
     where: str = "this machine"
+    identity: Mapping[str, Any] = field(default_factory=dict)
     configurations: tuple[Configuration, ...] = ()
     points: list[Point] = field(default_factory=list)
     checks: list[Point] = field(default_factory=list)

@@ -104,10 +104,11 @@ def _ground(
 @contextmanager
 def _kept(bench: Bench, ground: Ground, analysis: Analysis) -> Iterator[Bench]:
     options = analysis.options
+    analysis.identity = identity_of(ground, options, analysis.machine)
     if options.journal is None:
         yield bench
         return
-    with Journal(options.journal, identity_of(ground, options, analysis.machine), options.resume) as journal:
+    with Journal(options.journal, analysis.identity, options.resume) as journal:
         yield JournaledBench(bench, journal)
 
 

@@ -96,6 +96,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "search": options.search.value,
         "measurement": {"window_seconds": options.window_seconds, "tie": options.tie},
         "machine": asdict(analysis.machine),
+        "identity": dict(analysis.identity),
         "prediction": _prediction(analysis.prediction) if analysis.prediction is not None else None,
         "placeholder_weights": bool(analysis.subject.placeholder),
         "batchable": _batchable(analysis),
