@@ -1,0 +1,181 @@
+"""What `tcli analyze` says on a machine with a neighbour, against what a quiet one has as best.
+
+    python benchmarks/noisy_neighbour.py [--model efficientnet_lite0] [--analyses 5] [--tries 40] [--json FILE]
+
+1. While nothing else runs, every configuration of a small space is raced against the model's own: the truth.
+2. A seeded process burns a core at random times; analyses run beside it, each with another seed. What they recommend is looked up in
+   the truth: how far is it from the best? An answer of "undecided" recommends what stays, the present configuration.
+3. Two copies of one configuration race beside the neighbour: any claim that one is better is false.
+
+It takes about half an hour on two cores. Begin it on a machine on which nothing else runs: whether that was so is part of the answer.
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.analyze import analyze
+from tcli_analyzer.bench.local import LocalBench
+from tcli_analyzer.configuration import Configuration, instance_count
+from tcli_analyzer.data import DataSource
+from tcli_analyzer.evidence.pairs import Verdict
+from tcli_analyzer.evidence.race import Race
+from tcli_analyzer.finals import run_finals
+from tcli_analyzer.goal import Goal
+from tcli_analyzer.load import ClosedLoad
+from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.measuring.window import Windows
+from tcli_analyzer.options import AnalysisOptions, SearchKind
+from tcli_analyzer.point import Point
+from tcli_analyzer.searching.found import Failure
+from tcli_analyzer.space import SpaceValues
+from tcli_analyzer.subject import find_model
+from tcli_analyzer.variant import Variant
+from tcli_analyzer.workspace import Workspace
+from tcli_server.zoo import scaffold_efficientnet_lite0
+
+SPACE = SpaceValues(max_batch_sizes=(1, 4, 8), instances=(1, 2), concurrency=(4, 16), engines=("onnxruntime",))
+BUSY_SHARE = 0.4
+"""Of the time in which the neighbour burns its core."""
+SHORT = VisitOptions(seconds=0.4)
+
+
+class Silent:
+    """Watches and says nothing."""
+
+    def note(self, text: str) -> None:
+        del text
+
+    def planned(self, points: int, of: int, seconds: float) -> None:
+        del points, of, seconds
+
+    def measuring(self, what: str, seconds_left: float) -> None:
+        del what, seconds_left
+
+    def measured(self, point: Point, seconds_left: float) -> None:
+        del point, seconds_left
+
+    def racing(self, finalists: list[Point]) -> None:
+        del finalists
+
+    def raced(self, race: Race, seconds_left: float) -> None:
+        del race, seconds_left
+
+    def rated(self, configuration: Configuration, text: str) -> None:
+        del configuration, text
+
+    def failed(self, failure: Failure) -> None:
+        del failure
+
+
+def burn(seed: int) -> None:
+    """A core at random times: seconds of work and of rest, both exponential."""
+    chance = random.Random(seed)
+    while True:
+        end = time.monotonic() + chance.expovariate(1 / (4 * BUSY_SHARE))
+        while time.monotonic() < end:
+            sum(range(1000))
+        time.sleep(chance.expovariate(1 / (4 * (1 - BUSY_SHARE))))
+
+
+@contextmanager
+def neighbour(seed: int) -> Iterator[None]:
+    process = multiprocessing.get_context("spawn").Process(target=burn, args=(seed,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def run(repository: Path, model: str, search: SearchKind, seed: int) -> Analysis:
+    options = AnalysisOptions(model, (repository,), SPACE, search=search, seed=seed, search_seconds=60)
+    with Workspace(find_model([repository], model)) as workspace:
+        return analyze(options, workspace, Silent(), threading.Event())
+
+
+def truth(repository: Path, model: str) -> tuple[dict[str, float], float]:
+    """Of each configuration its best throughput on the quiet machine, and the share of windows that were clean."""
+    analysis = run(repository, model, SearchKind.GRID, 0)
+    best: dict[str, float] = {}
+    for point in analysis.points:
+        for configuration in (point.configuration, *point.same):
+            best[configuration.label] = max(best.get(configuration.label, 0.0), point.measured.throughput)
+    clean = sum(window.is_clean for window in analysis.windows)
+    return best, clean / len(analysis.windows)
+
+
+def false_claims(repository: Path, model: str, tries: int) -> tuple[int, int, int]:
+    """Claims, ties, and undecided ones of races between two copies of one configuration."""
+    found = dict.fromkeys(Verdict, 0)
+    with Workspace(find_model([repository], model)) as workspace:
+        subject = current(workspace, model)
+        for seed in range(tries):
+            copies = [replace(subject, label=name) for name in ("one", "the same")]
+            points = [Point(copy, ClosedLoad(4), Windows(())) for copy in copies]
+            repositories = {False: workspace.current}
+            with (
+                neighbour(1000 + seed),
+                LocalBench(repositories, model, DataSource(), threading.Event()) as bench,
+            ):
+                finals = run_finals(bench, points, Goal(), SHORT, 0.02, 40.0, lambda *_: None)
+            found[finals.compare(finals.points[1], finals.points[0]).verdict] += 1
+            print(f"try {seed + 1}: {found}", file=sys.stderr)
+    return found[Verdict.BETTER] + found[Verdict.WORSE], found[Verdict.TIE], found[Verdict.UNDECIDED]
+
+
+def current(workspace: Workspace, model: str) -> Configuration:
+    with Variant(workspace.current, model, threading.Event()) as variant:
+        config = variant.load()
+    return Configuration("one", config.max_batch_size, instance_count(config), config)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repository", type=Path, help="[default: a new one with the trained classifier]")
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--analyses", type=int, default=5)
+    parser.add_argument("--tries", type=int, default=40)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        repository = args.repository or Path(folder) / "models"
+        if not args.repository:
+            scaffold_efficientnet_lite0(repository)
+        best, clean = truth(repository, args.model)
+        top = max(best.values())
+        print(f"quiet: {100 * clean:.0f} % of windows clean; best {top:.1f} infer/s of {len(best)} configurations")
+        rows = []
+        for seed in range(1, args.analyses + 1):
+            with neighbour(seed):
+                analysis = run(repository, args.model, SearchKind.QUICK, seed)
+            found = analysis.recommendation
+            assert found is not None
+            behind = 1 - best.get(found.chosen.configuration.label, 0.0) / top
+            dropped = f"{found.finals.race.dropped} of {found.finals.race.total}"
+            rows.append({"outcome": found.outcome.value, "chosen": found.chosen.configuration.label, "behind": behind})
+            print(
+                f"{seed}: {found.outcome}: {found.chosen.configuration.label}, {100 * behind:.1f} % behind, {dropped} dropped"
+            )
+        claims, ties, undecided = false_claims(repository, args.model, args.tries)
+        print(f"two copies: {claims} false claims, {ties} ties, {undecided} undecided of {args.tries}")
+        within = sum(row["behind"] <= 0.05 for row in rows)
+        print(f"{within} of {len(rows)} recommendations within 5 % of the best")
+        if args.json:
+            document = {"truth": best, "clean": clean, "analyses": rows, "false_claims": claims, "ties": ties}
+            args.json.write_text(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()
