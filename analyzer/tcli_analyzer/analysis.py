@@ -11,6 +11,7 @@ from tcli_analyzer.evidence.race import Race
 from tcli_analyzer.finals import Finals
 from tcli_analyzer.guard import Accuracy
 from tcli_analyzer.machine import Machine
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.notes import disturbers
 from tcli_analyzer.options import AnalysisOptions
@@ -37,6 +38,7 @@ class Analysis:
         finals: None if nothing came that far.
         rates: the highest rate within the objective on latencies, of configurations that were asked for it.
         notes: what a reader of the numbers must know, one sentence each.
+        generator: what the load generator can do at most; None where that was not measured.
         neighbours: who used the processor while windows were disturbed.
         interrupted: the user stopped it; `points` are those that were finished.
         resumed: windows that an earlier run had measured.
@@ -59,6 +61,7 @@ class Analysis:
     rates: dict[Configuration, RateFound] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    generator: GeneratorLimit | None = None
     neighbours: Neighbours = field(default_factory=Neighbours)
     interrupted: bool = False
     resumed: int = 0
@@ -67,8 +70,13 @@ class Analysis:
     @property
     def windows(self) -> list[Window]:
         """All that were measured, in the search and in the finals."""
+        return [window for point in self.all_points for window in point.windows.windows]
+
+    @property
+    def all_points(self) -> list[Point]:
+        """Those of the search, its checks, and the finalists."""
         finalists = self.finals.points if self.finals is not None else ()
-        return [window for point in (*self.points, *self.checks, *finalists) for window in point.windows.windows]
+        return [*self.points, *self.checks, *finalists]
 
     @property
     def only_current(self) -> bool:

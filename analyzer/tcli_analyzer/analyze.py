@@ -86,6 +86,7 @@ def analyze(
                 _Stages(analysis, ground, bench, observer, stop).run()
             except Stopped:
                 analysis.interrupted = True
+            analysis.generator = ground.limit()
             analysis.resumed = bench.resumed if isinstance(bench, JournaledBench) else 0
     analysis.notes += result_notes(analysis)
     analysis.seconds = time.monotonic() - began

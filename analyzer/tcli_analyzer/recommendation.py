@@ -175,11 +175,16 @@ class _Choice:
         self._default = finals.of(default) if default is not None else None
         self._ranking = ranking(finals, searched)
         self._current = next((point for point in finals.points if point.configuration.current), None)
-        self._sound = [point for point in finals.points if not point.configuration.wrong_batches]
+        self._sound = [point for point in finals.points if not point.configuration.wrong_batches and not point.flaw]
         # What others disturbed breaks no budget: it is too slow through no fault of its own, and proves nothing later on.
         self._allowed = [point for point in self._sound if not point.is_clean or self._goal.allows(point.measured)]
 
     def recommendation(self) -> Recommendation:
+        flawed = next(
+            (point for point in self._finals.points if point.flaw and (point is self._current or not self._sound)), None
+        )
+        if flawed is not None:
+            return self._undecided(f"{flawed.configuration.label} could not be measured as it is: {flawed.flaw}.")
         if not self._sound:
             return self._found(Outcome.WRONG_BATCHES, self._finals.points[0])
         if self._finals.interrupted:
@@ -237,7 +242,9 @@ class _Choice:
         )
 
     def _undecided(self, reason: str) -> Recommendation:
-        best = max(self._allowed or self._sound, key=lambda point: self._goal.value(point.measured))
+        best = max(
+            self._allowed or self._sound or self._finals.points, key=lambda point: self._goal.value(point.measured)
+        )
         sound_current = self._current if self._current in self._sound else None
         return self._found(Outcome.UNDECIDED, sound_current or best, reason=reason)
 

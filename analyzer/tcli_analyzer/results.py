@@ -62,6 +62,7 @@ def point_row(point: Point, stage: str, goal: Goal, recommendation: Recommendati
         "seconds": measured.seconds,
         "windows": len(point.windows.windows),
         "clean_windows": len(point.windows.clean.windows),
+        "flaw": point.flaw,
         "within_latency_budget": goal.allows(measured),
         "equivalent_to_recommended": equivalent,
         "recommended": chosen,
@@ -104,6 +105,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "recommendation": _recommendation(recommendation) if recommendation else None,
         "points": rows,
         "finals": _finals(analysis.finals) if analysis.finals is not None else None,
+        "generator": asdict(analysis.generator) if analysis.generator is not None else None,
         "neighbours": dict(analysis.neighbours.busiest(10)),
         "failures": [
             {

@@ -12,6 +12,8 @@ from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.flaws import judged
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.variant import Variant, VariantDiedError
@@ -32,6 +34,9 @@ class LocalBench:
         source: of the requests.
         stop: set it, from any thread, to give up whatever goes on.
         memory: bytes that each process may hold; None for nearly all that are free.
+
+    Attributes:
+        limit: of the load generator; None until the first visit.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class LocalBench:
         self._held: tuple[Configuration, ...] = ()
         self._loaded: dict[Configuration, _Loaded] = {}
         self._largest = 0
+        self.limit: GeneratorLimit | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +74,8 @@ class LocalBench:
         try:
             loaded = self._loaded.get(configuration) or self._load(configuration)
             loaded.prepare(options.items)
-            windows = loaded.variant.visit(load, options)
+            self.limit = self.limit or loaded.variant.measure_limit()
+            windows = judged(loaded.variant.visit(load, options), load, self.limit)
         except VariantDiedError as error:
             self._close(configuration)
             raise CannotMeasureError(str(error)) from None

@@ -41,13 +41,18 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureLimit:
+    """Measure what the load generator can do at most with the requests that were made; answered by a `GeneratorLimit`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Instead of any answer: the server refused, in its words."""
 
     message: str
 
 
-Message = LoadModel | MakeRequests | Visit
+Message = LoadModel | MakeRequests | MeasureLimit | Visit
 
 
 def send(pipe: IO[bytes], value: Any) -> None:

@@ -11,11 +11,15 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.measuring.limit import measure_limit
 from tcli_analyzer.measuring.visit import LoadFailedError, visit
 from tcli_analyzer.target import EngineTarget
-from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, Message, receive, send
+from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, MeasureLimit, Message, receive, send
 from tcli_server.apart import begin_apart
 from tcli_server.errors import ServerError
+
+_LIMIT_SECONDS = 0.15
+"""Of load against nothing, of each kind."""
 
 
 def main() -> None:
@@ -49,6 +53,8 @@ class _Worker:
         if isinstance(message, MakeRequests):
             self._requests = message.source.make(self._config, message.items)
             return len(self._requests)
+        if isinstance(message, MeasureLimit):
+            return measure_limit(self._requests, seconds=_LIMIT_SECONDS)
         pids = [os.getpid(), *_children()]
         return visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
 
