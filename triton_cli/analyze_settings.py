@@ -23,6 +23,9 @@ JOURNAL = "journal.jsonl"
 _SEARCH_SHARE, _FINALS_SHARE, _PATIENCE_SHARE = 0.5, 0.4, 0.2
 """Of the time that is allowed; the rest is loading, examining and comparing answers."""
 
+_RATE_SHARE = 0.5
+"""Of the time of search and finals, where a rate is looked for: that decides then."""
+
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -104,16 +107,19 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
         journal=folder / JOURNAL,
         resume=asked.resume,
         server=server,
-        **(_times(seconds) if seconds else {}),
+        **(_times(seconds, bool(slo_text)) if seconds else {}),
     )
     return options, folder, notes
 
 
-def _times(seconds: float) -> dict[str, Any]:
+def _times(seconds: float, with_rates: bool) -> dict[str, Any]:
     usual = 60.0
+    rates = _RATE_SHARE * (_SEARCH_SHARE + _FINALS_SHARE) if with_rates else 0.0
+    left = 1 - _RATE_SHARE if with_rates else 1.0
     return {
-        "search_seconds": _SEARCH_SHARE * seconds,
-        "finals_seconds": _FINALS_SHARE * seconds,
+        "search_seconds": left * _SEARCH_SHARE * seconds,
+        "finals_seconds": left * _FINALS_SHARE * seconds,
+        "rate_seconds": rates * seconds,
         "patience_seconds": min(usual, _PATIENCE_SHARE * seconds),
     }
 

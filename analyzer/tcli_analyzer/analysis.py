@@ -16,6 +16,7 @@ from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.notes import disturbers
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.point import Point
+from tcli_analyzer.rate.choice import by_rate, choose_by_rate
 from tcli_analyzer.rate.found import RateFound
 from tcli_analyzer.recommendation import Recommendation, recommend
 from tcli_analyzer.searching.found import Failure, Prediction
@@ -36,6 +37,7 @@ class Analysis:
         prediction: how well predictions and measurements agreed; None where nothing was predicted.
         accuracy: of configurations whose answers were compared with the original's.
         finals: None if nothing came that far.
+        rated: configurations whose rates are looked for.
         rates: the highest rate within the objective on latencies, of configurations that were asked for it.
         notes: what a reader of the numbers must know, one sentence each.
         generator: what the load generator can do at most; None where that was not measured.
@@ -58,6 +60,7 @@ class Analysis:
     prediction: Prediction | None = None
     accuracy: dict[Configuration, Accuracy] = field(default_factory=dict)
     finals: Finals | None = None
+    rated: list[Configuration] = field(default_factory=list)
     rates: dict[Configuration, RateFound] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -92,7 +95,10 @@ class Analysis:
             finals = Finals(
                 tuple(current or self.points[:1]), Race(), self.options.goal, self.options.tie, 0.0, interrupted=True
             )
-        return recommend(finals, self.points, self.subject.default, disturbers(self))
+        found = recommend(finals, self.points, self.subject.default, disturbers(self))
+        slo = self.options.slo
+        choice = choose_by_rate(slo, self.rated, self.rates, self.generator) if slo is not None else None
+        return by_rate(found, choice) if found is not None and choice is not None else found
 
     def rejected(self) -> Mapping[Configuration, Accuracy]:
         """What gives other answers, or may, and so cannot win."""

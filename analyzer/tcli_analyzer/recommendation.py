@@ -36,6 +36,7 @@ class Recommendation:
         equivalent: finalists that tie with `chosen`.
         ranking: the best point of each configuration, best first; of finalists those of the finals.
         reason: why it is undecided.
+        rates: what is proven of its rate, where an objective on latencies decides: a sentence, in place of the gain in throughput.
     """
 
     goal: Goal
@@ -49,6 +50,7 @@ class Recommendation:
     equivalent: tuple[Point, ...]
     ranking: tuple[Point, ...]
     reason: str = ""
+    rates: str = ""
 
     @property
     def keeps_current(self) -> bool:
@@ -69,6 +71,9 @@ class Recommendation:
                 "Do not keep the current configuration: its batches give other answers than single items. Nothing else "
                 f"was measured; set max_batch_size to 1 to be safe. Now: {self.numbers()}."
             )
+        if self.rates:
+            verbs = {Outcome.TAKE: f"Take {name}: ", Outcome.KEEP: "Keep the current configuration: "}
+            return f"{verbs.get(self.outcome, '')}{self.rates}".replace(": It ", ": it ")
         if self.outcome is Outcome.OVER_BUDGET:
             limit = self.goal.latency_budget_ms
             return f"Nothing measured keeps a p99 latency of {limit:g} ms. The closest is {name}: {self.numbers()}."
@@ -85,6 +90,8 @@ class Recommendation:
         """What is proven of the gain, in a sentence or two; empty where nothing can be compared."""
         if self.outcome is Outcome.UNDECIDED:
             return f"Undecided: {self.reason}"
+        if self.rates:
+            return self.rates
         if self.outcome is Outcome.OVER_BUDGET:
             return "It does not keep the latency budget, and nothing measured does."
         text = self._over_current()
