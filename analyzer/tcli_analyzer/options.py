@@ -70,7 +70,7 @@ class AnalysisOptions:
     tie: float = TIE
     search_seconds: float = 100.0
     finals_seconds: float = 90.0
-    rate_seconds: float = 300.0
+    rate_seconds: float = 360.0
     patience_seconds: float = 60.0
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()

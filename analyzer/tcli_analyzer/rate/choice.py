@@ -127,7 +127,8 @@ class _Choice:
             return "it was stopped before that was looked for"
         if found.verdict in _NO_RATE:
             return ""
-        if not found.is_claim or found.rate is None or found.low is None or found.high is None:
+        is_proven = found.is_claim or found.verdict is Verdict.TOO_SHORT
+        if not is_proven or found.rate is None or found.low is None or found.high is None:
             return found.sentence
         return found.limited(self._limit) or ""
 
@@ -140,9 +141,8 @@ class _Choice:
         near = [one for one in among if one is best or not self._is_above(best, one)]
         chosen = min(near, key=lambda one: (one.instances, one.max_batch_size))
         outcome = Outcome.KEEP if chosen.current else Outcome.TAKE
-        return RateChoice(
-            outcome, chosen, f"It takes {self._shown(chosen)} with {self._slo.text}{self._against(chosen)}."
-        )
+        text = f"It takes {self._shown(chosen)} with {self._slo.text}{self._against(chosen)}"
+        return RateChoice(outcome, chosen, f"{text}{self._unconfirmed([chosen])}.")
 
     def _against(self, chosen: Configuration) -> str:
         current = self._current
@@ -156,9 +156,14 @@ class _Choice:
         rivals = [one for one in self._claims if one is not current]
         text = f"It takes {self._shown(current)} with {self._slo.text}"
         if not rivals:
-            return f"{text}; nothing else that was tried takes more."
+            return f"{text}; nothing else that was tried takes more{self._unconfirmed([current])}."
         nearest = max(rivals, key=lambda one: self._claims[one].rate or 0.0)
-        return f"{text}; nothing is proven to take more: {nearest.label} takes {self._shown(nearest, unit='')}."
+        text = f"{text}; nothing is proven to take more: {nearest.label} takes {self._shown(nearest, unit='')}"
+        return f"{text}{self._unconfirmed([current, nearest])}."
+
+    def _unconfirmed(self, named: Sequence[Configuration]) -> str:
+        short_ones = [one.label for one in named if self._claims[one].verdict is Verdict.TOO_SHORT]
+        return f"; no run was long enough to confirm that of {' and '.join(short_ones)}" if short_ones else ""
 
     def _undecided(self, stays: Configuration, open_ones: Sequence[Configuration]) -> RateChoice:
         reasons = "; ".join(f"{one.label}: {self._open[one]}" for one in open_ones)
