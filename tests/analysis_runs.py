@@ -28,7 +28,7 @@ parameters { key: "tcli_placeholder" value { string_value: "random weights" } }
 """
 
 
-SMALL = SpaceValues(max_batch_sizes=(1, 4), instances=(1, 2), concurrency=(1, 4), engines=("onnxruntime",))
+SMALL = SpaceValues(max_batch_sizes=(1, 4), instances=(1, 2), concurrency=(1, 4), engines=())
 FAST = {
     "search": SearchKind.GRID,
     "space": SMALL,

@@ -90,11 +90,11 @@ class Analysis:
     def recommendation(self) -> Recommendation | None:
         """None only if nothing was measured."""
         finals = self.finals
-        if finals is None and self.points:  # stopped during the search
+        if self.points and (finals is None or not finals.points):  # stopped before, or nothing could be measured again
             current = [point for point in self.points if point.configuration.current][:1]
-            finals = Finals(
-                tuple(current or self.points[:1]), Race(), self.options.goal, self.options.tie, 0.0, interrupted=True
-            )
+            stopped = self.interrupted
+            points = tuple(current or self.points[:1])
+            finals = Finals(points, Race(), self.options.goal, self.options.tie, 0.0, interrupted=stopped)
         found = recommend(finals, self.points, self.subject.default, disturbers(self))
         slo = self.options.slo
         choice = choose_by_rate(slo, self.rated, self.rates, self.generator) if slo is not None else None

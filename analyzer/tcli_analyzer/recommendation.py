@@ -196,6 +196,8 @@ class _Choice:
             return self._found(Outcome.WRONG_BATCHES, self._finals.points[0])
         if self._finals.interrupted:
             return self._undecided("it was stopped before the end.")
+        if not self._finals.race.rounds:
+            return self._undecided("nothing could be measured again for the finals.")
         if not self._allowed:
             closest = min(self._sound, key=lambda point: point.measured.latency_ms(0.99))
             return self._found(Outcome.OVER_BUDGET, closest) if self._is_proven(closest) else self._disturbed()

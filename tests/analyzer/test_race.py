@@ -125,5 +125,8 @@ def test_whoever_watches_may_end_it():
     assert found.rounds == 2
 
 
-def test_one_alone_needs_no_race():
-    assert run([Machine(0).contender("a", 100)]).rounds == 0
+def test_alone_it_is_measured_until_its_own_speed_is_known():
+    found = run([Machine(1).contender("now", 100)])
+    assert found.rounds == 4
+    busy = run([Machine(1, busy=1.0).contender("now", 100)])
+    assert busy.rounds == 12

@@ -116,7 +116,10 @@ def _measured(contender: Contender, found: Race, number: int) -> Window:
 
 
 def _is_over(found: Race, ratios: Mapping[str, Sequence[float]]) -> bool:
-    if not ratios or (found.rounds >= LEAST_PAIRS and found.is_decided):
+    if not ratios:  # alone: to know its own speed
+        clean = sum(window.is_clean for windows in found.windows.values() for window in windows)
+        return clean >= LEAST_PAIRS or found.rounds >= _MOST_DISTURBED_ROUNDS * LEAST_PAIRS
+    if found.rounds >= LEAST_PAIRS and found.is_decided:
         return True
     if found.rounds >= MOST_PAIRS + _MOST_DISTURBED_ROUNDS * LEAST_PAIRS:
         return True

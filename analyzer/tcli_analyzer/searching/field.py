@@ -90,6 +90,8 @@ class Field:
         return self.keeps(windows) if self.keeps is not None else True
 
     def _behaviour(self, configuration: Configuration, load: Load) -> object:
+        if configuration.wrong_batches:  # it stands for nothing but itself
+            return configuration
         rules = setup_of(configuration, self.items).rules
         if rules.max_delay_ns:
             return rules.limit, rules.preferred, rules.max_delay_ns
