@@ -111,6 +111,20 @@ def analyze(
             rich_help_panel=_TRY,
         ),
     ] = "",
+    arrivals_speed: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,...",
+            help="A recorded FILE so many times as fast, such as 1,2. [default: 1]",
+            rich_help_panel=_TRY,
+        ),
+    ] = "",
+    arrivals_window: Annotated[
+        str,
+        typer.Option(
+            metavar="FROM-TO", help="Only these seconds of a recorded FILE, such as 0-60 or 30-.", rich_help_panel=_TRY
+        ),
+    ] = "",
     client_batch_sizes: Annotated[
         str, typer.Option(metavar="N,N,...", help="Items in a request. [default: 1]", rich_help_panel=_TRY)
     ] = "",
@@ -230,7 +244,7 @@ def analyze(
         tie,
         search,
         max_time,
-        arrivals,
+        (arrivals, arrivals_speed, arrivals_window),
         tuple(shape or ()),
         tuple(input or ()),
         (url, protocol, as_is),

@@ -216,17 +216,17 @@ def _answer(answer: Answer, is_best: bool) -> dict[str, Any]:
         "queue_delay_us": answer.delay_us,
         "concurrency": answer.load.concurrency if isinstance(answer.load, ClosedLoad) else None,
         "request_rate": None if isinstance(answer.load, ClosedLoad) else answer.load.rate,
-        "throughput_infer_per_s": answer.throughput,
+        "throughput_infer_per_s": float(answer.throughput),
         **{f"latency_p{percentile:g}_ms": _number(value) for percentile, value in answer.latency_ms.items()},
-        "executed_batch_avg": answer.batch_avg,
-        "utilization": answer.utilisation,
-        "overloaded": answer.overloaded,
+        "executed_batch_avg": float(answer.batch_avg),
+        "utilization": float(answer.utilisation),
+        "overloaded": bool(answer.overloaded),
         "best": is_best,
     }
 
 
 def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def _and(parts: Sequence[str]) -> str:
