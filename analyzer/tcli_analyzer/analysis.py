@@ -29,7 +29,6 @@ class Analysis:
 
     Attributes:
         where: what was measured: "this machine", or a server's address.
-        identity: digests of what was analyzed, see `identity_of`.
         points: what the search measured.
         checks: what it measured to judge its predictions, beside the points.
         size: points of the whole field.
@@ -42,6 +41,7 @@ class Analysis:
         notes: what a reader of the numbers must know, one sentence each.
         generator: what the load generator can do at most; None where that was not measured.
         neighbours: who used the processor while windows were disturbed.
+        identity: digests of what was analyzed, see `identity_of`.
         interrupted: the user stopped it; `points` are those that were finished.
         resumed: windows that an earlier run had measured.
     """
@@ -51,7 +51,6 @@ class Analysis:
     machine: Machine
     started: datetime
     where: str = "this machine"
-    identity: Mapping[str, Any] = field(default_factory=dict)
     configurations: tuple[Configuration, ...] = ()
     points: list[Point] = field(default_factory=list)
     checks: list[Point] = field(default_factory=list)
@@ -66,6 +65,7 @@ class Analysis:
     notes: list[str] = field(default_factory=list)
     generator: GeneratorLimit | None = None
     neighbours: Neighbours = field(default_factory=Neighbours)
+    identity: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     resumed: int = 0
     seconds: float = 0.0
