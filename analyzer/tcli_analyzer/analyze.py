@@ -29,7 +29,7 @@ from tcli_analyzer.point import Point
 from tcli_analyzer.rate.choice import rate_candidates
 from tcli_analyzer.rate.probing import RateOptions
 from tcli_analyzer.rate.search import RateProgress
-from tcli_analyzer.rate.several import find_rates, starts_of
+from tcli_analyzer.rate.several import favourite, find_rates, starts_of
 from tcli_analyzer.searching import Search
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.found import Failure, Found
@@ -188,7 +188,20 @@ class _Stages:
         near = [point for point in leaders if goal.value(point.measured) >= least]
         simplest = min(near, key=lambda point: (point.configuration.instances, point.configuration.max_batch_size))
         first = [leaders[0], *([simplest] if simplest is not leaders[0] else [])]
-        return [*first, *(point for point in leaders if point not in first)]
+        first = [*self._favourite(leaders), *first]
+        others = [point for point in leaders if all(point is not other for other in first)]
+        return list({point.configuration: point for point in [*first, *others]}.values())
+
+    def _favourite(self, leaders: list[Point]) -> list[Point]:
+        """What is predicted to take the highest rate, where that decides; it need not have the most throughput."""
+        analysis, slo = self._analysis, self._options.slo
+        if slo is None or analysis.prediction is None:
+            return []
+        found = favourite(analysis.configurations, analysis.prediction.tables, slo, leaders[0].items)
+        if found is None or found.current:
+            return []
+        measured = [point for point in [*leaders, *analysis.points] if point.configuration is found]
+        return [measured[0] if measured else replace(leaders[0], configuration=found, same=())]
 
     def _right_ones(self, candidates: list[Point]) -> list[Point]:
         """The first of them that give the original's answers."""

@@ -19,7 +19,7 @@ from tcli_analyzer.prediction.stored import StoredTable, StoredTables
 from tcli_analyzer.rate.choice import RateChoice, by_rate, choose_by_rate, rate_candidates
 from tcli_analyzer.rate.found import Purpose, RateFound, RateProbe, Verdict
 from tcli_analyzer.rate.probing import RateOptions
-from tcli_analyzer.rate.several import find_rates, starts_of
+from tcli_analyzer.rate.several import favourite, find_rates, starts_of
 from tcli_analyzer.rate.slo import parse_slo
 from tcli_analyzer.recommendation import Outcome, Recommendation, recommend
 from virtual_bench import VirtualBench, fixed
@@ -215,3 +215,16 @@ def test_tables_are_of_all_that_differ_in_the_batcher_only():
     assert rates[0] is not None
     assert rates[1] is not None
     assert rates[0] < rates[1]
+
+
+def test_the_favourite_is_the_one_with_the_highest_predicted_rate_not_throughput():
+    """Batches of 8 do twice as much as single items, but wait for company longer than 25 ms allow."""
+    base = ModelConfig(name="m", backend="x")
+    one, eight = (Configuration(f"batch {size}", size, 1, vary(base, size, 1)) for size in (1, 8))
+    eight.config.dynamic_batching.max_queue_delay_microseconds = 30_000
+    service = ServiceTimes({1: Entry(0.010), 8: Entry(0.040)})
+    tables = StoredTables((StoredTable("batch 8, without delay", 1, service),))
+    assert favourite([one, eight], tables, parse_slo("p99<=500ms")) is eight
+    assert favourite([one, eight], tables, parse_slo("p99<=25ms")) is one
+    assert favourite([one, eight], tables, parse_slo("p99<=5ms")) is None
+    assert favourite([one, eight], None, SLO) is None

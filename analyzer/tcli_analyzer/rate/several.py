@@ -1,6 +1,7 @@
 """Searches for the rates of several configurations, each from where a prediction begins."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from tcli_analyzer.bench import Bench, CannotMeasureError
@@ -8,11 +9,15 @@ from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.prediction.forecast import scaled
 from tcli_analyzer.prediction.setup import carrier, group_key, setup_of
 from tcli_analyzer.prediction.stored import StoredTable, StoredTables
+from tcli_analyzer.prediction.what_if import highest_rate
 from tcli_analyzer.rate.found import RateFound
 from tcli_analyzer.rate.probing import RateOptions
 from tcli_analyzer.rate.search import RateProgress, find_rate
 from tcli_analyzer.rate.slo import Slo
 from tcli_analyzer.rate.start import Start, predicted_start
+
+_MOST_PREDICTED, _FEW_REQUESTS = 100, 1500
+"""Of predictions that only rank: a few seconds for all of them."""
 
 LONGEST_SHARE = 0.5
 """Of a configuration's time, how much one run may take: the one that confirms needs about so much."""
@@ -42,6 +47,25 @@ def starts_of(
         except ValueError:  # larger batches come up than were measured
             continue
     return found
+
+
+def favourite(
+    configurations: Sequence[Configuration], tables: StoredTables | None, slo: Slo, items: int = 1
+) -> Configuration | None:
+    """The one that is predicted to take the highest rate: which that is, throughput does not tell. None where nothing can be predicted.
+
+    Args:
+        configurations: all that the search had.
+    """
+    rates = {}
+    for one in configurations[:_MOST_PREDICTED] if tables is not None else ():
+        table = _table_of(one, configurations, tables) if tables is not None else None
+        if table is None or tables is None or one.wrong_batches or max(1, one.max_batch_size) < items:
+            continue
+        with suppress(ValueError):  # larger batches come up than were measured
+            rates[one] = highest_rate(setup_of(one, items), table, tables.open_factor, slo, items, _FEW_REQUESTS)
+    best = max(rates, key=lambda one: rates[one], default=None)
+    return best if best is not None and rates[best] > 0 else None
 
 
 def find_rates(
