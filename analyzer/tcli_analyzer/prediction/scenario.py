@@ -204,7 +204,7 @@ def setting_label(table: str, limit: int, delay_us: int) -> str:
 
 
 _NAMED = re.compile(r"(?:current|defaults) \((.*)\)(.*)")
-_BATCHERS = ("batch ", "no batching", "delay ", "no delay", "without delay", "preferred ", "no preferred")
+_BATCHERS = ("batch ", "no batching", "no batcher", "delay ", "no delay", "without delay", "preferred ", "no preferred")
 """How parts of a label begin that are the batcher's."""
 
 
