@@ -93,6 +93,11 @@ def result_notes(analysis: "Analysis") -> list[str]:
         notes.append(
             f"this container's CPU quota held the model back for {throttled:.1f} s: the numbers are those of the quota"
         )
+    flawed = {point.place: point.flaw for point in analysis.all_points if point.flaw}
+    if flawed:
+        place, flaw = next(iter(flawed.items()))
+        more = f", and {len(flawed) - 1} more" if len(flawed) > 1 else ""
+        notes.append(f"not ranked: {place}: {flaw}{more}")
     if analysis.resumed:
         notes.append(f"{analysis.resumed} windows were measured by an earlier run")
     if analysis.interrupted:

@@ -78,6 +78,7 @@ def local_ground(
                 *variants.notes,
             ),
             where="this machine",
+            limit=lambda: bench.limit,
         )
 
 

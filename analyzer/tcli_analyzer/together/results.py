@@ -11,7 +11,8 @@ import pandas as pd
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome
-from tcli_analyzer.results import point_row
+from tcli_analyzer.results.rows import point_row
+from tcli_analyzer.results.samples import Sample, Stage
 from tcli_analyzer.together.analysis import TogetherAnalysis
 from tcli_analyzer.together.arrangement import Arrangement
 from tcli_analyzer.together.recommendation import JointRecommendation
@@ -54,7 +55,8 @@ def _rows(
 
 
 def _row(point: Point, analysis: TogetherAnalysis, model: str, stage: str) -> dict[str, Any]:
-    return point_row(point, stage, analysis.options.goal.goals[model], None)
+    of = Stage.FINAL if stage == "final" else Stage.SEARCH
+    return point_row(Sample(of, point), analysis.options.goal.goals[model], model)
 
 
 def together_document(analysis: TogetherAnalysis) -> dict[str, Any]:
