@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
 from triton_cli.analyze_settings import Asked, settle
+from triton_cli.analyze_together import analyze_several, chosen_models
+from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import err, fail, out, printable
 
 if TYPE_CHECKING:
@@ -20,16 +23,27 @@ if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
 
+app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
+app.command("compare")(compare)
+
 _TRY = "What is tried"
 _WANT = "What is wanted"
 _INPUTS = "Inputs"
 _SERVER = "A server"
 
 
+@app.callback(invoke_without_command=True)
 def analyze(
+    context: typer.Context,
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME", help="Model to analyze; without it, the models are listed.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Model to analyze; without it, the models are listed. Several (repeat it) are analyzed running together.",
+        ),
+    ] = None,
     model_repository: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Model repository (repeatable). [default: ./model_repository]"),
@@ -74,6 +88,14 @@ def analyze(
             rich_help_panel=_WANT,
         ),
     ] = 2.0,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=W",
+            help="How much a model of several counts (repeatable). [default: 1]",
+            rich_help_panel=_WANT,
+        ),
+    ] = None,
     search: Annotated[
         str,
         typer.Option(
@@ -102,6 +124,20 @@ def analyze(
             metavar="poisson|constant|FILE",
             help="How requests of a rate come; FILE: as recorded. [default: poisson]",
             rich_help_panel=_TRY,
+        ),
+    ] = "",
+    arrivals_speed: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,...",
+            help="A recorded FILE so many times as fast, such as 1,2. [default: 1]",
+            rich_help_panel=_TRY,
+        ),
+    ] = "",
+    arrivals_window: Annotated[
+        str,
+        typer.Option(
+            metavar="FROM-TO", help="Only these seconds of a recorded FILE, such as 0-60 or 30-.", rich_help_panel=_TRY
         ),
     ] = "",
     client_batch_sizes: Annotated[
@@ -166,6 +202,10 @@ def analyze(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the results. [default: ./analysis/NAME]"),
     ] = None,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Predict from an earlier analysis of the model, and measure nothing."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run was cut off: its measurements count.")
     ] = False,
@@ -196,7 +236,12 @@ def analyze(
       tcli analyze -m efficientnet_lite0 --slo "p99<=50ms" --input photos/
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
+      tcli analyze -m densenet_onnx -m efficientnet_lite0 --weight densenet_onnx=2
+      tcli analyze -m my_model --what-if --request-rates 40,80 --queue-delays 0,2ms
+      tcli analyze compare analysis/before analysis/my_model
     """
+    if context.invoked_subcommand is not None:
+        return
     spaces = {
         "batch_sizes": batch_sizes,
         "instance_counts": instance_counts,
@@ -211,8 +256,9 @@ def analyze(
         "precisions": precisions,
         "graph_levels": graph_levels,
     }
+    models = chosen_models(tuple(model or ()), config, tuple(weight or ()))
     asked = Asked(
-        model,
+        models.single,
         tuple(model_repository or ()),
         spaces,
         objective,
@@ -222,7 +268,7 @@ def analyze(
         tie,
         search,
         max_time,
-        arrivals,
+        (arrivals, arrivals_speed, arrivals_window),
         tuple(shape or ()),
         tuple(input or ()),
         (url, protocol, as_is),
@@ -232,6 +278,13 @@ def analyze(
         output,
         resume,
     )
+    if models.are_several:
+        with _stop_on_signals() as stop:
+            analyze_several(asked, config, models, apply, json, stop, _resume_command())
+        return
+    if what_if:
+        answer_what_if(asked, config, apply, json)
+        return
     options, folder, notes = settle(asked, config)
     if apply and options.server is not None:
         raise typer.BadParameter("a server's repository is out of reach; copy the config.pbtxt", param_hint="--apply")

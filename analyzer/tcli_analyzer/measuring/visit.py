@@ -66,7 +66,7 @@ def visit(
         Stopped: `stop` was set.
     """
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
-    with _running(target, requests, load) as running, ResourceMeter() as meter:
+    with running_load(target, requests, load) as running, ResourceMeter() as meter:
         samples = [meter.sample] if processor is None else [meter.sample, processor.sample]
         watch = Watch(running, stop, samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
@@ -78,7 +78,7 @@ def visit(
         if processor is not None:
             processor.take()
         while len(found) < options.windows and not (found and (found[-1].overloaded or watch.is_over)):
-            sender, sent = _sender(running), _sent(running)
+            busy, sent = _cpu_ns(running, target), _sent(running)
             began, first = time.time(), watch.position
             start_ns = watch.start_ns
             least_ns = int(options.seconds * 1e9)
@@ -89,7 +89,7 @@ def visit(
                 Window(
                     began=began,
                     seconds=max(1, watch.start_ns - start_ns) / 1e9,
-                    latencies_ms=_latencies(running.replies[first:last]),
+                    latencies_ms=latencies_of(running.replies[first:last]),
                     counters=counters - before,
                     processor=processor.take() if processor is not None else None,
                     memory_mib=usage.memory_mib,
@@ -97,7 +97,7 @@ def visit(
                     items=options.items,
                     late_ms=_late_ms(running.replies[first:last]),
                     overloaded=running.overloaded,
-                    sender_cores=(_sender(running) - sender) / max(1, watch.start_ns - start_ns),
+                    sender_cores=_most_cores(busy, _cpu_ns(running, target), watch.start_ns - start_ns),
                     sent_share=_sent_share(running, load, _sent(running) - sent),
                 )
             )
@@ -105,7 +105,8 @@ def visit(
 
 
 @contextmanager
-def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
+def running_load(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
+    """A load at a target; waits for the last answer in the end."""
     if isinstance(load, ClosedLoad):
         with ClosedLoop(target, requests, load.concurrency, load.sequences) as closed:
             yield closed
@@ -120,9 +121,15 @@ def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator
         yield opened
 
 
-def _sender(running: RunningLoad) -> int:
-    """Nanoseconds of processor time that the thread which sends by a schedule has used; 0 in a closed loop, which needs none."""
-    return running.cpu_ns if isinstance(running, OpenLoop) else 0
+def _cpu_ns(running: RunningLoad, target: Target) -> tuple[int, int]:
+    """Processor time used by the thread that sends by a schedule, which a closed loop does not need, and by the one with the connections to a
+    server."""
+    return running.cpu_ns if isinstance(running, OpenLoop) else 0, int(getattr(target, "cpu_ns", 0))
+
+
+def _most_cores(before: tuple[int, int], now: tuple[int, int], span_ns: int) -> float:
+    """Of a core that the busier one used in a window."""
+    return max(later - earlier for earlier, later in zip(before, now, strict=True)) / max(1, span_ns)
 
 
 def _sent(running: RunningLoad) -> int:
@@ -139,7 +146,8 @@ def _sent_share(running: RunningLoad, load: Load, sent: int) -> float:
     return sent / (sent + overdue) if sent else 1.0
 
 
-def _latencies(replies: Sequence[Reply]) -> np.ndarray:
+def latencies_of(replies: Sequence[Reply]) -> np.ndarray:
+    """In ms; float64 [n]."""
     return np.array([reply.latency_ns for reply in replies], np.float64) / 1e6
 
 

@@ -53,6 +53,8 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         },
         "rates": [_rate(found, options.model) for found in analysis.rates.values()],
         "prediction": _prediction(analysis.prediction) if analysis.prediction is not None else None,
+        "identity": dict(analysis.identity),
+        "generator": asdict(analysis.generator) if analysis.generator is not None else None,
         "neighbours": dict(analysis.neighbours.busiest(10)),
         "failures": [
             {

@@ -69,6 +69,7 @@ def point_row(
         "ended": _moment(windows.windows[-1].began + windows.windows[-1].seconds) if windows.windows else None,
         "windows": len(windows.windows),
         "clean_windows": len(windows.clean.windows),
+        "flaw": point.flaw,
         "overloaded": any(window.overloaded for window in windows.windows),
         "counts": sample.probe.counts if sample.probe is not None else point.is_clean,
         "within_latency_budget": goal.allows(measured),
