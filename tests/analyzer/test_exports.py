@@ -94,7 +94,7 @@ def test_instance_groups_are_counted_by_kind():
 
 def test_variants_say_what_became_of_them_and_can_be_read(analysis, tmp_path: Path):
     texts = variant_configs(analysis)
-    assert {"net_config_default", "net_config_plain", "net_config_4", "net_config_8", "net_config_30"} <= texts.keys()
+    assert {"net_config_default", "net_defaults", "net_config_4", "net_config_8", "net_config_30"} <= texts.keys()
     for text in texts.values():
         assert "name:" not in re.sub(r"#.*", "", text)
         (tmp_path / "config.pbtxt").write_text(text)

@@ -31,7 +31,8 @@ def front_chart(points: list[Point], letters: Letters, wrong: set[object], goal:
         (axes,) = drawing.axes()
         every = [*searched, *finalists]
         number_axis(axes.xaxis, [_x(point) for point in every])
-        number_axis(axes.yaxis, [_y(point) for point in every])
+        rates = [window.throughput for point in finalists for window in point.measured.windows]
+        number_axis(axes.yaxis, [*(_y(point) for point in every), *rates])
         axes.plot([_x(p) for p in front], [_y(p) for p in front], color="#9aa6b2", linewidth=1.5, zorder=1)
         for point in searched:
             marker = "X" if point.configuration in wrong or point.configuration.wrong_batches else "o"
