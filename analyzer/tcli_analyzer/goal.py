@@ -1,8 +1,10 @@
 """What the user wants: most inferences a second or the lowest latency, within a latency budget."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tcli_analyzer.evidence.pairs import Comparison
 from tcli_analyzer.measuring.window import Window, Windows
 
 
@@ -45,8 +47,25 @@ class Goal:
             return windows.latency_ms(0.99) <= self.latency_budget_ms
         return kept
 
+    @property
+    def gained(self) -> str:
+        """What a better one has, for people."""
+        return "less p99 latency" if self.objective is Objective.LATENCY else "more throughput"
+
+    def said(self, compared: Comparison) -> Comparison:
+        """With its gains as people say them: twice the value is 100 % more throughput, but 50 % less latency."""
+        if self.objective is not Objective.LATENCY:
+            return compared
+        gain, low, high = (_less(one) for one in (compared.gain, compared.low, compared.high))
+        return replace(compared, gain=gain, low=low, high=high)
+
     def describe(self) -> str:
         """For titles and file headers: "highest throughput with a p99 latency of at most 50 ms"."""
         what = "lowest p99 latency" if self.objective is Objective.LATENCY else "highest throughput"
         limit = self.latency_budget_ms
         return what if limit is None else f"{what} with a p99 latency of at most {limit:g} ms"
+
+
+def _less(gain: float) -> float:
+    """Of latency, where its inverse gains so much."""
+    return 1 - 1 / (1 + gain) if gain > -1 else -math.inf

@@ -1,5 +1,6 @@
 """Which configuration to take, given what was proven, and what is said of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +8,7 @@ from enum import StrEnum
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison, Verdict
 from tcli_analyzer.finals import Finals
-from tcli_analyzer.goal import Goal, Objective
+from tcli_analyzer.goal import Goal
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
@@ -95,8 +96,8 @@ class Recommendation:
         if self.outcome is Outcome.OVER_BUDGET:
             return "It does not keep the latency budget, and nothing measured does."
         text = self._over_current()
-        if self.over_default is not None and self.over_default.pairs >= LEAST_PAIRS:
-            text += f" Over the model's defaults it is {gain_text(self.over_default, self._what)}."
+        if self.over_default is not None and math.isfinite(self.over_default.high):
+            text += f" Over the model's defaults it is {self._text(self.over_default)}."
         return text.strip()
 
     def _over_current(self) -> str:
@@ -104,20 +105,17 @@ class Recommendation:
             if self.closest is None:
                 return "Nothing else was measured."
             rival, compared = self.closest
-            return f"Nothing measured is better: {rival.configuration.label} is {gain_text(compared, self._what)}."
+            return f"Nothing measured is better: {rival.configuration.label} is {self._text(compared)}."
         if self.baseline is None:
             return ""
         if self.baseline.configuration.wrong_batches:
             return "The current configuration's batches give other answers than single items: its numbers do not count."
         if self.gain is None:
             return "The current configuration does not keep the latency budget."
-        return (
-            f"That is {gain_text(self.gain, self._what)} than the current configuration ({self._evidence(self.gain)})."
-        )
+        return f"That is {self._text(self.gain)} than the current configuration ({self._evidence(self.gain)})."
 
-    @property
-    def _what(self) -> str:
-        return "less p99 latency" if self.goal.objective is Objective.LATENCY else "more throughput"
+    def _text(self, compared: Comparison) -> str:
+        return gain_text(self.goal.said(compared), self.goal.gained)
 
     def _evidence(self, compared: Comparison) -> str:
         race = self.finals.race
@@ -224,9 +222,8 @@ class _Choice:
         found = compared[likeliest.configuration]
         if found.pairs < LEAST_PAIRS:
             return self._disturbed()
-        what = "less p99 latency" if self._goal.objective is Objective.LATENCY else "more throughput"
         return self._undecided(
-            f"{likeliest.configuration.label} is {gain_text(found, what)} than the current configuration after "
+            f"{likeliest.configuration.label} is {gain_text(self._goal.said(found), self._goal.gained)} than the current configuration after "
             f"{found.pairs} pairs; the current one stays."
         )
 

@@ -131,6 +131,7 @@ def test_the_lowest_latency_is_an_objective_too():
         latencies(0, 1, 20, current=True), latencies(8, 1, 30), latencies(1, 2, 10), goal=Goal(Objective.LATENCY)
     )
     assert found.chosen.configuration.label == "batch 1, 2 instances"
+    assert "That is +50 % [" in found.sentence()  # 20 ms become 10: half, not "100 % less"
     assert "less p99 latency than the current configuration" in found.sentence()
 
 

@@ -71,6 +71,12 @@ class Drawing:
         (artist,) = axes.plot([x], [y], linestyle="none", clip_on=False, **style)
         self.title_of(artist, text)
 
+    def _set_words_aside(self) -> None:
+        """Words inside of axes take no room of their own: a long name would leave none for the axes."""
+        for axes in self.figure.axes:
+            for text in axes.texts:
+                text.set_in_layout(False)
+
     def svg(self, prefix: str, alt: str) -> str:
         """An element for a page.
 
@@ -78,11 +84,13 @@ class Drawing:
             prefix: that no other chart of the page has.
             alt: what a reader hears who sees no pictures.
         """
+        self._set_words_aside()
         file = io.StringIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         return _for_page(file.getvalue(), prefix, alt, self._titles)
 
     def png(self) -> bytes:
+        self._set_words_aside()
         file = io.BytesIO()
         self.figure.savefig(file, format="png", dpi=144, facecolor="white", metadata={"Software": "tcli"})
         return file.getvalue()

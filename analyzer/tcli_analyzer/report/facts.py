@@ -27,8 +27,9 @@ def tiles(recommendation: Recommendation) -> list[tuple[str, str, str]]:
         ("over the defaults", recommendation.over_default),
     ):
         if compared is not None and compared.pairs >= LEAST_PAIRS and isfinite(compared.high):
-            span = f"{100 * compared.low:+.0f} to {100 * compared.high:+.0f} %, {compared.pairs} pairs"
-            found.append((name, f"{compared.gain:+.0%}", span))
+            said = recommendation.goal.said(compared)
+            span = f"{100 * said.low:+.0f} to {100 * said.high:+.0f} %, {said.pairs} pairs"
+            found.append((name, f"{said.gain:+.0%}", span))
     if measured.memory_mib:
         found.append(("memory", f"{measured.memory_mib:,.0f}", "MiB"))
     if measured.cpu_ms_per_inference is not None:

@@ -46,23 +46,27 @@ def _finals(analysis: Analysis, letters: Letters) -> Iterator[Section]:
         return
     recommendation = analysis.recommendation
     chosen = recommendation.chosen if recommendation is not None and is_proven(analysis) else None
-    what = "less p99 latency" if finals.goal.objective is Objective.LATENCY else "more throughput"
+    what = finals.goal.gained
 
     def side(point: Point) -> str:
         return f"{letters.of(point.configuration)}: {point.configuration.label}"
 
     rows = tuple(
-        Row((side(duel.one), side(duel.other), text_of(duel), duel.compared.verdict.value), duel.one is chosen)
+        Row(
+            (side(duel.one), side(duel.other), text_of(duel, finals.goal), duel.compared.verdict.value),
+            duel.one is chosen,
+        )
         for duel in found
     )
     race = finals.race
+    chart = gains_chart(found, letters, finals.tie, finals.goal)
     yield Section(
         "The finals: what is proven",
         f"Finalists were measured in turn (A B B A), and only pairs of undisturbed windows count: {race.rounds} round{'s' * (race.rounds != 1)} in "
         f"{finals.seconds:.0f} s, {race.dropped} of {race.total} windows dropped. Diamonds: the gain; bars: its interval, "
         f"valid although pairs were looked at as they came; dots: the pairs; grey: differences of up to {100 * finals.tie:g} %, "
         "which do not matter.",
-        (gains_chart(found, letters, finals.tie, what),),
+        (chart,) if chart is not None else (),
         (Table(("finalist", "over", what, "verdict"), rows, words=True),),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison
+from tcli_analyzer.goal import Goal
 from tcli_analyzer.prediction.stored import write_tables
 from tcli_analyzer.rate.found import RateFound
 from tcli_analyzer.recommendation import Outcome, Recommendation
@@ -88,17 +89,19 @@ def _recommendation(recommendation: Recommendation, model: str) -> dict[str, Any
         "may_be_applied": recommendation.may_be_applied,
         "current_throughput_infer_per_s": baseline.measured.throughput if baseline else None,
         "current_latency_p99_ms": baseline.measured.latency_ms(0.99) if baseline else None,
-        "gain_over_current": _gain(recommendation.gain),
-        "gain_over_defaults": _gain(recommendation.over_default),
+        "gain_over_current": _gain(recommendation.gain, recommendation.goal),
+        "gain_over_defaults": _gain(recommendation.over_default, recommendation.goal),
         "equivalent": [point.configuration.label for point in recommendation.equivalent],
     }
 
 
-def _gain(compared: Comparison | None) -> dict[str, Any] | None:
+def _gain(compared: Comparison | None, goal: Goal) -> dict[str, Any] | None:
     """None where the pairs are too few to say anything."""
     if compared is None or compared.pairs < LEAST_PAIRS:
         return None
+    compared = goal.said(compared)
     return {
+        "of": goal.gained,
         "percent": 100 * compared.gain,
         "low_percent": 100 * compared.low,
         "high_percent": 100 * compared.high,

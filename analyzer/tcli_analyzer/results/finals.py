@@ -53,9 +53,9 @@ def finals_json(finals: Finals, default: Configuration | None) -> dict[str, Any]
                 "against": duel.other.configuration.label,
                 "verdict": duel.compared.verdict.value,
                 "pairs": duel.compared.pairs,
-                "percent": 100 * duel.compared.gain,
-                "low_percent": 100 * duel.compared.low,
-                "high_percent": 100 * duel.compared.high,
+                "percent": 100 * finals.goal.said(duel.compared).gain,
+                "low_percent": 100 * finals.goal.said(duel.compared).low,
+                "high_percent": 100 * finals.goal.said(duel.compared).high,
                 "by_signs": duel.compared.by_signs,
                 "ratios": list(duel.ratios),
             }
