@@ -14,6 +14,7 @@ import typer
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
 from triton_cli.analyze_settings import Asked, settle
+from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import err, fail, out, printable
 
@@ -35,8 +36,14 @@ _SERVER = "A server"
 def analyze(
     context: typer.Context,
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME", help="Model to analyze; without it, the models are listed.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Model to analyze; without it, the models are listed. Several (repeat it) are analyzed running together.",
+        ),
+    ] = None,
     model_repository: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Model repository (repeatable). [default: ./model_repository]"),
@@ -81,6 +88,14 @@ def analyze(
             rich_help_panel=_WANT,
         ),
     ] = 2.0,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=W",
+            help="How much a model of several counts (repeatable). [default: 1]",
+            rich_help_panel=_WANT,
+        ),
+    ] = None,
     search: Annotated[
         str,
         typer.Option(
@@ -197,6 +212,13 @@ def analyze(
     apply: Annotated[
         bool, typer.Option("--apply", help="Put the recommendation into the repository; the old config becomes .bak.")
     ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write the report's charts as PNG files, too.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write the report as Markdown, too: for pull requests.")
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write every request's latency as Parquet, too. [needs tcli[parquet]]")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON, and nothing else, on stdout.")
     ] = False,
@@ -214,6 +236,7 @@ def analyze(
       tcli analyze -m efficientnet_lite0 --slo "p99<=50ms" --input photos/
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
+      tcli analyze -m densenet_onnx -m efficientnet_lite0 --weight densenet_onnx=2
       tcli analyze -m my_model --what-if --request-rates 40,80 --queue-delays 0,2ms
       tcli analyze compare analysis/before analysis/my_model
     """
@@ -233,8 +256,9 @@ def analyze(
         "precisions": precisions,
         "graph_levels": graph_levels,
     }
+    models = chosen_models(tuple(model or ()), config, tuple(weight or ()))
     asked = Asked(
-        model,
+        models.single,
         tuple(model_repository or ()),
         spaces,
         objective,
@@ -254,6 +278,10 @@ def analyze(
         output,
         resume,
     )
+    if models.are_several:
+        with _stop_on_signals() as stop:
+            analyze_several(asked, config, models, apply, json, stop, _resume_command())
+        return
     if what_if:
         answer_what_if(asked, config, apply, json)
         return
@@ -265,20 +293,31 @@ def analyze(
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
     with _stop_on_signals() as stop:
-        _run(options, folder, notes, apply, json, stop)
+        _run(options, folder, notes, (png, markdown, parquet), apply, json, stop)
 
 
 def _run(
-    options: "AnalysisOptions", folder: Path, notes: list[str], apply: bool, json: bool, stop: threading.Event
+    options: "AnalysisOptions",
+    folder: Path,
+    notes: list[str],
+    also: tuple[bool, bool, bool],
+    apply: bool,
+    json: bool,
+    stop: threading.Event,
 ) -> None:
     from tcli_analyzer.analyze import analyze as run_analysis
-    from tcli_analyzer.output import write_output
+    from tcli_analyzer.exports.parquet import check_parquet
+    from tcli_analyzer.output import Wanted, write_output
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
-    from triton_cli.analyze_view import live_or_plain, show_result
+    from triton_cli.analyze_result import show_result
+    from triton_cli.analyze_view import live_or_plain
 
+    wanted = Wanted(*also)
     console = err() if json else out()
     with telling(options, folder), ExitStack() as stack:
+        if wanted.parquet:
+            check_parquet()
         workspace = None
         if options.server is None:
             workspace = stack.enter_context(Workspace(find_model(options.repositories, options.model)))
@@ -288,8 +327,8 @@ def _run(
             analysis = run_analysis(options, workspace, observer, stop)
         if analysis.recommendation is None:
             _nothing_measured(analysis)
-        written = write_output(analysis, workspace, folder)
-    show_result(console, analysis, written, _resume_command())
+        written = write_output(analysis, workspace, folder, wanted)
+    show_result(console, analysis, written, _resume_command(), apply)
     if json:
         _print_json(analysis)
     if apply:

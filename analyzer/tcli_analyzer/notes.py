@@ -1,7 +1,11 @@
 """What a reader of an analysis must know, in sentences."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from tcli_analyzer.evidence.neighbours import Neighbours
+from tcli_analyzer.machine import Machine
+from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.subject import Subject
 from tcli_server.hardware.cores import usable_cores
 
@@ -101,7 +105,17 @@ def result_notes(analysis: "Analysis") -> list[str]:
     return notes
 
 
-def disturbers(analysis: "Analysis") -> str:
+class Watched(Protocol):
+    """What an analysis of whatever kind knows of its neighbours."""
+
+    neighbours: Neighbours
+    machine: Machine
+
+    @property
+    def windows(self) -> Sequence[Window]: ...
+
+
+def disturbers(analysis: Watched) -> str:
     """Who took the processor from the measured windows: "up to 1.7 of 2 cores; most: cc1plus 41 s, python3 7 s"."""
     disturbed = [window for window in analysis.windows if not window.is_clean and window.processor is not None]
     if not disturbed:

@@ -1,7 +1,8 @@
 """Configurations of a model on this machine, each in a process of its own."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -71,19 +72,39 @@ class LocalBench:
             self._close(configuration)
 
     def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
-        try:
+        variant = self.ready(configuration, options.items)
+        with self.blamed(configuration):
+            windows = judged(variant.visit(load, options), load, self.limit)
+        self.measured(configuration, windows)
+        return windows
+
+    def ready(self, configuration: Configuration, items: int) -> Variant:
+        """Load the configuration if it is not loaded, with requests of so many items; raises as `visit`."""
+        with self.blamed(configuration):
             loaded = self._loaded.get(configuration) or self._load(configuration)
-            loaded.prepare(options.items)
+            loaded.prepare(items)
             self.limit = self.limit or loaded.variant.measure_limit()
-            windows = judged(loaded.variant.visit(load, options), load, self.limit)
+        return loaded.variant
+
+    def is_loaded(self, configuration: Configuration) -> bool:
+        """Whether its process is there."""
+        return configuration in self._loaded
+
+    @contextmanager
+    def blamed(self, configuration: Configuration) -> Iterator[None]:
+        """For whatever its variant is asked: a process that ended is put away, and what went wrong is a `CannotMeasureError`."""
+        try:
+            yield
         except VariantDiedError as error:
             self._close(configuration)
             raise CannotMeasureError(str(error)) from None
         except ServerError as error:
             raise CannotMeasureError(str(error)) from None
-        self._loaded[configuration] = self._loaded.pop(configuration)  # the latest is the last that goes
+
+    def measured(self, configuration: Configuration, windows: Sequence[Window]) -> None:
+        """Take note that it was: the latest is the last that goes."""
+        self._loaded[configuration] = self._loaded.pop(configuration)
         self._largest = max(self._largest, *(int(window.memory_mib * (1 << 20)) for window in windows))
-        return windows
 
     def _load(self, configuration: Configuration) -> "_Loaded":
         self._make_room()

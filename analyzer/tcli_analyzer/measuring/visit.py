@@ -66,7 +66,7 @@ def visit(
         Stopped: `stop` was set.
     """
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
-    with _running(target, requests, load) as running, ResourceMeter() as meter:
+    with running_load(target, requests, load) as running, ResourceMeter() as meter:
         samples = [meter.sample] if processor is None else [meter.sample, processor.sample]
         watch = Watch(running, stop, samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
@@ -89,7 +89,7 @@ def visit(
                 Window(
                     began=began,
                     seconds=max(1, watch.start_ns - start_ns) / 1e9,
-                    latencies_ms=_latencies(running.replies[first:last]),
+                    latencies_ms=latencies_of(running.replies[first:last]),
                     counters=counters - before,
                     processor=processor.take() if processor is not None else None,
                     memory_mib=usage.memory_mib,
@@ -105,7 +105,8 @@ def visit(
 
 
 @contextmanager
-def _running(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
+def running_load(target: Target, requests: Sequence[Inputs], load: Load) -> Iterator[RunningLoad]:
+    """A load at a target; waits for the last answer in the end."""
     if isinstance(load, ClosedLoad):
         with ClosedLoop(target, requests, load.concurrency, load.sequences) as closed:
             yield closed
@@ -145,7 +146,8 @@ def _sent_share(running: RunningLoad, load: Load, sent: int) -> float:
     return sent / (sent + overdue) if sent else 1.0
 
 
-def _latencies(replies: Sequence[Reply]) -> np.ndarray:
+def latencies_of(replies: Sequence[Reply]) -> np.ndarray:
+    """In ms; float64 [n]."""
     return np.array([reply.latency_ns for reply in replies], np.float64) / 1e6
 
 

@@ -47,6 +47,16 @@ class AskedProcess:
         """Of the process."""
         return self._process.pid
 
+    def check_memory(self) -> None:
+        """As `ask` does while it waits: for one whose answers come at once.
+
+        Raises:
+            VariantDiedError: it uses more than it may.
+        """
+        excess = self._process.excess()
+        if excess:
+            raise VariantDiedError(excess)
+
     def ask(self, message: Any) -> Any:
         """Send a message and wait for its answer.
 
@@ -63,9 +73,7 @@ class AskedProcess:
             with contextlib.suppress(queue.Empty):
                 answer = self._answers.get(timeout=_LOOK_SECONDS)
                 break
-            excess = self._process.excess()
-            if excess:
-                raise VariantDiedError(excess)
+            self.check_memory()
         if isinstance(answer, Failure):
             raise InternalError(answer.message)
         if answer is None:

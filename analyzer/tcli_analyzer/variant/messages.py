@@ -41,6 +41,35 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class StartLoad:
+    """Put the model under a load that goes on; answered by the processes whose processor time is the model's."""
+
+    load: Load
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskProgress:
+    """How far the window of that load is; answered by its `Progress`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """End that window; answered by it.
+
+    Attributes:
+        at_ns: of `perf_counter_ns`, which is one clock for all processes of a machine.
+    """
+
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndLoad:
+    """End that load, once all is answered; answered by True."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureLimit:
     """Measure what the load generator can do at most with the requests that were made; answered by a `GeneratorLimit`."""
 
@@ -52,7 +81,7 @@ class Failure:
     message: str
 
 
-Message = LoadModel | MakeRequests | MeasureLimit | Visit
+Message = LoadModel | MakeRequests | MeasureLimit | Visit | StartLoad | AskProgress | CutWindow | EndLoad
 
 
 def send(pipe: IO[bytes], value: Any) -> None:

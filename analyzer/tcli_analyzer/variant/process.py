@@ -9,11 +9,21 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.held import Progress
 from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.variant.asked import AskedProcess
-from tcli_analyzer.variant.messages import LoadModel, MakeRequests, MeasureLimit, Visit
+from tcli_analyzer.variant.messages import (
+    AskProgress,
+    CutWindow,
+    EndLoad,
+    LoadModel,
+    MakeRequests,
+    MeasureLimit,
+    StartLoad,
+    Visit,
+)
 
 
 class Variant:
@@ -65,3 +75,26 @@ class Variant:
         """Measure, as `measuring.visit.visit`; raises as `load`, InternalError where a request fails."""
         windows: list[Window] = self._process.ask(Visit(load, options))
         return windows
+
+    def check_memory(self) -> None:
+        """As `AskedProcess.check_memory`."""
+        self._process.check_memory()
+
+    def start_load(self, load: Load, items: int) -> list[int]:
+        """Put it under a load that goes on until `end_load`; the processes whose time is its own. Raises as `visit`, likewise below."""
+        pids: list[int] = self._process.ask(StartLoad(load, items))
+        return pids
+
+    def progress(self) -> Progress:
+        """How far the window of that load is."""
+        found: Progress = self._process.ask(AskProgress())
+        return found
+
+    def cut_window(self, at_ns: int) -> Window:
+        """End that window at a moment of `perf_counter_ns`."""
+        window: Window = self._process.ask(CutWindow(at_ns))
+        return window
+
+    def end_load(self) -> None:
+        """Returns when all is answered."""
+        self._process.ask(EndLoad())

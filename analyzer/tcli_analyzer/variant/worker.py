@@ -11,10 +11,23 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.measuring.held import HeldLoad
 from tcli_analyzer.measuring.limit import measure_limit
 from tcli_analyzer.measuring.visit import LoadFailedError, visit
 from tcli_analyzer.target import EngineTarget
-from tcli_analyzer.variant.messages import Failure, LoadModel, MakeRequests, MeasureLimit, Message, receive, send
+from tcli_analyzer.variant.messages import (
+    AskProgress,
+    CutWindow,
+    EndLoad,
+    Failure,
+    LoadModel,
+    MakeRequests,
+    MeasureLimit,
+    Message,
+    StartLoad,
+    receive,
+    send,
+)
 from tcli_server.apart import begin_apart
 from tcli_server.errors import ServerError
 
@@ -44,6 +57,7 @@ class _Worker:
         self._target = target
         self._config = ModelConfig()
         self._requests: Sequence[Inputs] = ()
+        self._held: HeldLoad | None = None
 
     def answer(self, message: Message) -> Any:
         if isinstance(message, LoadModel):
@@ -53,10 +67,28 @@ class _Worker:
         if isinstance(message, MakeRequests):
             self._requests = message.source.make(self._config, message.items)
             return len(self._requests)
+        if isinstance(message, StartLoad | AskProgress | CutWindow | EndLoad):
+            return self._hold(message)
         if isinstance(message, MeasureLimit):
             return measure_limit(self._requests, seconds=_LIMIT_SECONDS)
         pids = [os.getpid(), *_children()]
         return visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
+
+    def _hold(self, message: StartLoad | AskProgress | CutWindow | EndLoad) -> Any:
+        """A load that goes on while others are measured."""
+        if isinstance(message, StartLoad):
+            self._held = HeldLoad(self._target, self._requests, message.load, message.items)
+            self._held.__enter__()
+            return [os.getpid(), *_children()]
+        held = self._held
+        assert held is not None
+        if isinstance(message, AskProgress):
+            return held.progress()
+        if isinstance(message, CutWindow):
+            return held.cut(message.at_ns)
+        self._held = None
+        held.__exit__(None, None, None)
+        return True
 
 
 def _children() -> list[int]:

@@ -1,0 +1,310 @@
+"""A whole analysis of several models: each searched alone, then all together, then the finals."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+
+from tcli_analyzer.analysis import Observer
+from tcli_analyzer.analyze import USUAL_WINDOW_SECONDS, search_of
+from tcli_analyzer.bench import Bench, CannotMeasureError
+from tcli_analyzer.bench.journaled import JournaledBench
+from tcli_analyzer.bench.local import LocalBench
+from tcli_analyzer.bench.together import LocalTogetherBench, TogetherBench
+from tcli_analyzer.bench.watched import WatchedBench
+from tcli_analyzer.configuration import Configuration
+from tcli_analyzer.goal import Goal
+from tcli_analyzer.ground import Ground
+from tcli_analyzer.ground.local import local_ground
+from tcli_analyzer.identity import identity_of
+from tcli_analyzer.journal import Journal
+from tcli_analyzer.load import Load
+from tcli_analyzer.machine import Machine, this_machine
+from tcli_analyzer.measuring.visit import Stopped, VisitOptions
+from tcli_analyzer.numbers import short
+from tcli_analyzer.options import AnalysisOptions
+from tcli_analyzer.point import Point
+from tcli_analyzer.searching.field import Field
+from tcli_analyzer.searching.found import Failure
+from tcli_analyzer.space.settings import read_settings
+from tcli_analyzer.together.analysis import Part, TogetherAnalysis
+from tcli_analyzer.together.candidates import Room, candidates
+from tcli_analyzer.together.finals import run_joint_finals
+from tcli_analyzer.together.journaled import JournaledTogetherBench
+from tcli_analyzer.together.options import TogetherOptions
+from tcli_analyzer.together.search import Candidates, JointFailure, JointSearch, SearchTold
+from tcli_analyzer.together.window import clean_ones, part_windows
+from tcli_analyzer.workspace import Workspace
+
+_SECONDS, _LONGEST_SECONDS = 0.75, 4.0
+_REQUESTS = 30
+"""Of the slowest model, that a window has if all get an equal part of the machine and it is not longer than it may be."""
+
+
+class PartError(Exception):
+    """One of the models cannot be examined.
+
+    Attributes:
+        options: that model's.
+        cause: as of `analyze`.
+    """
+
+    def __init__(self, options: AnalysisOptions, cause: Exception) -> None:
+        super().__init__(f"{options.model}: {cause}")
+        self.options = options
+        self.cause = cause
+
+
+def analyze_together(
+    options: TogetherOptions, workspaces: Mapping[str, Workspace], observer: Observer, stop: threading.Event
+) -> TogetherAnalysis:
+    """Run the analysis.
+
+    Args:
+        workspaces: each model's, entered by the caller, who can take rewritten model files from them before leaving.
+        stop: set it, from any thread, to end early with what was measured until then.
+
+    Raises:
+        Stopped: the user stopped it before the models were measured together.
+        CannotMeasureError: a model's current configuration cannot be measured, alone or together with the others'.
+        PartError: what `analyze` raises, of one of the models.
+        JournalError, OSError: as `analyze`.
+    """
+    began = time.monotonic()
+    analysis = TogetherAnalysis(options, this_machine(), datetime.now().astimezone())
+    with ExitStack() as stack:
+        grounds = {}
+        for one in options.models:
+            observer.note(f"model {one.model}:")
+            try:
+                ground = stack.enter_context(local_ground(one, workspaces[one.model], observer.note, stop))
+            except Stopped:
+                raise
+            except Exception as error:
+                raise PartError(one, error) from error
+            grounds[one.model] = ground
+            analysis.parts[one.model] = Part(ground.subject)
+            analysis.notes += [f"{one.model}: {note}" for note in ground.notes]
+            for note in ground.notes:
+                observer.note(note)
+        journal = None
+        if options.journal is not None:
+            identity = _identity(options, grounds, analysis.machine)
+            journal = stack.enter_context(Journal(options.journal, identity, options.resume))
+        _Stages(analysis, grounds, journal, observer, stop).run()
+    analysis.notes += analysis.result_notes()
+    analysis.seconds = time.monotonic() - began
+    return analysis
+
+
+def _identity(options: TogetherOptions, grounds: Mapping[str, Ground], machine: Machine) -> dict[str, object]:
+    each = {one.model: identity_of(grounds[one.model], one, machine) for one in options.models}
+    found: dict[str, object] = {f"{key} of {model}": value for model, of in each.items() for key, value in of.items()}
+    return {**found, "models": list(options.names), "weights": dict(options.weights)}
+
+
+class _Stages:
+    def __init__(
+        self,
+        analysis: TogetherAnalysis,
+        grounds: Mapping[str, Ground],
+        journal: Journal | None,
+        observer: Observer,
+        stop: threading.Event,
+    ) -> None:
+        self._analysis = analysis
+        self._options = analysis.options
+        self._grounds = grounds
+        self._journal = journal
+        self._observer = observer
+        self._stop = stop
+        self._stretch = analysis.options.window_seconds / USUAL_WINDOW_SECONDS
+
+    def run(self) -> None:
+        analysis, options = self._analysis, self._options
+        tried = {one.model: self._candidates(one) for one in options.models}
+        benches = {model: ground.bench for model, ground in self._grounds.items()}
+        local = {model: bench for model, bench in benches.items() if isinstance(bench, LocalBench)}
+        together = LocalTogetherBench(local, self._stop, options.patience_seconds, self._stretch)
+        analysis.neighbours = together.neighbours
+        bench: TogetherBench = together
+        if self._journal is not None:
+            bench = JournaledTogetherBench(together, self._journal)
+        self._search(bench, tried)
+        if isinstance(bench, JournaledTogetherBench):
+            analysis.resumed += bench.resumed
+
+    def _search(self, bench: TogetherBench, tried: Mapping[str, Candidates]) -> None:
+        analysis, options, observer = self._analysis, self._options, self._observer
+        names = " and ".join(options.names)
+        observer.note(f"{names} together, at most {options.search_seconds:.0f} s:")
+        visits = self._visit_options(tried)
+        search = JointSearch(
+            bench,
+            tried,
+            options.goal,
+            visits,
+            options.search_seconds,
+            options.tie,
+            lambda told: observer.note(_told_text(told)),
+            lambda failure: observer.note(_failure_text(failure)),
+        )
+        found = search.run()
+        if found.baseline is None:
+            raise Stopped
+        analysis.found = found
+        if found.rival is not None:
+            observer.note(f"finals: all as it is, against {found.rival.label}")
+        finals = run_joint_finals(
+            bench,
+            found.baseline,
+            found.rival,
+            options.goal,
+            visits,
+            options.tie,
+            options.finals_seconds,
+            observer.raced,
+        )
+        analysis.finals = replace(finals, interrupted=finals.interrupted or found.stopped)
+        analysis.interrupted = analysis.finals.interrupted
+
+    def _candidates(self, options: AnalysisOptions) -> Candidates:
+        """By a search of the model alone."""
+        model, ground, part = options.model, self._grounds[options.model], self._analysis.parts[options.model]
+        bench = self._alone(options)
+        leaders: list[Point] = []
+        self._observer.note(f"{model} alone:")
+        for items, loads in ground.loads.items():
+            found = search_of(options).run(
+                self._field(options, ground, loads, items), bench, _AloneWatch(self._observer, self._stop)
+            )
+            part.points += found.points
+            part.failures += found.failures
+            leaders += found.leaders
+            if found.stopped:
+                raise Stopped
+        if isinstance(bench, JournaledBench):
+            self._analysis.resumed += bench.resumed
+        bench.hold(())
+        current = max(
+            (point for point in part.points if point.configuration.current),
+            key=lambda point: _rank(point, options.goal),
+            default=None,
+        )
+        if current is None:
+            reason = next((one.reason for one in part.failures if one.configuration.current), "it was not measured")
+            raise CannotMeasureError(f"the current configuration of '{model}' cannot be measured alone: {reason}")
+        if len(ground.loads) > 1:
+            leaders.sort(key=lambda point: _rank(point, options.goal), reverse=True)
+        loads_there = ground.loads[current.items]
+        found_ones = candidates(model, current, leaders, loads_there, self._room(options, ground), self._judge(ground))
+        part.candidates = found_ones
+        return found_ones
+
+    def _alone(self, options: AnalysisOptions) -> Bench:
+        ground = self._grounds[options.model]
+        watched = WatchedBench(ground.bench, self._stop, options.patience_seconds, self._stretch)
+        if self._journal is None:
+            return watched
+        kept = JournaledBench(watched, self._journal)
+        kept.stage = options.model
+        return kept
+
+    def _field(self, options: AnalysisOptions, ground: Ground, loads: tuple[Load, ...], items: int) -> Field:
+        goal = options.goal
+        keeps = goal.keeps if goal.latency_budget_ms is not None else None
+        return Field(ground.variants.configurations, loads, goal.value, keeps, items=items)
+
+    def _room(self, options: AnalysisOptions, ground: Ground) -> Room:
+        cores = self._analysis.machine.cores
+        own = read_settings(ground.subject.base)
+        share = max(1, cores // len(self._grounds))
+        return Room(cores, share, own, options.space.instances, options.space.threads)
+
+    def _judge(self, ground: Ground) -> Callable[[Configuration], bool]:
+        known: dict[Configuration, bool] = {}
+
+        def may_win(configuration: Configuration) -> bool:
+            if configuration not in known:
+                known[configuration] = self._is_right(ground, configuration)
+            return known[configuration]
+
+        return may_win
+
+    def _is_right(self, ground: Ground, configuration: Configuration) -> bool:
+        if configuration.wrong_batches:
+            return configuration.current
+        if not configuration.changes_numbers or ground.guard is None:
+            return True
+        accuracy = ground.guard.check([configuration])[configuration]
+        if not accuracy.may_win:
+            note = f"{ground.subject.folder.name}: {configuration.label} cannot win: {accuracy.reason}"
+            self._analysis.notes.append(note)
+            self._observer.note(note)
+        return accuracy.may_win
+
+    def _visit_options(self, tried: Mapping[str, Candidates]) -> VisitOptions:
+        """Windows with answers enough of the slowest model."""
+        rates = []
+        for model, one in tried.items():
+            own = one.choices[0]
+            measured = next(
+                point.measured
+                for point in self._analysis.parts[model].points
+                if point.configuration is own.configuration and point.load == own.load and point.items == own.items
+            )
+            rates.append(measured.throughput / own.items / len(tried))
+        seconds = min(_LONGEST_SECONDS, max(_SECONDS, _REQUESTS / max(1e-6, min(rates))))
+        return VisitOptions(windows=2, seconds=round(seconds, 2), requests=4, longest=4.0, warm_up_seconds=0.5)
+
+
+def _rank(point: Point, goal: Goal) -> tuple[bool, float]:
+    return goal.allows(point.measured), goal.value(point.measured)
+
+
+def _told_text(told: SearchTold) -> str:
+    clean = clean_ones(told.windows)
+    each = []
+    for choice in told.arrangement.choices:
+        measured = part_windows(clean, choice.model)
+        over = ", over its budget" if choice.model in told.over_budget else ""
+        each.append(
+            f"{choice.label}: {short(measured.throughput)} infer/s, p99 {short(measured.latency_ms(0.99))} ms{over}"
+        )
+    gain = f"; {100 * told.gain:+.0f} % on weighted average" if told.gain is not None else ""
+    disturbed = "" if any(window.is_clean for window in told.windows) else ", DISTURBED"
+    return f"{'; '.join(each)}{gain}{disturbed}; {told.seconds_left:.0f} s left"
+
+
+def _failure_text(failure: JointFailure) -> str:
+    return f"{failure.choice.label}: {failure.reason}"
+
+
+class _AloneWatch:
+    """Tells the observer what the search of one model does."""
+
+    def __init__(self, observer: Observer, stop: threading.Event) -> None:
+        self._observer = observer
+        self._stop = stop
+
+    def planned(self, points: int, of: int, seconds: float) -> None:
+        self._observer.planned(points, of, seconds)
+
+    def measuring(self, what: str, seconds_left: float) -> None:
+        self._observer.measuring(what, seconds_left)
+
+    def measured(self, point: Point, seconds_left: float) -> None:
+        self._observer.measured(point, seconds_left)
+
+    def failed(self, failure: Failure) -> None:
+        self._observer.failed(failure)
+
+    def note(self, text: str) -> None:
+        self._observer.note(text)
+
+    def goes_on(self) -> bool:
+        if self._stop.is_set():
+            raise Stopped
+        return True

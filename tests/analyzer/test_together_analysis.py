@@ -1,0 +1,166 @@
+"""A whole analysis of two models on the real engine, and what is written and applied."""
+
+import json
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import onnx_models
+from analysis_runs import FAST, Recorder
+from repositories import write_model
+from tcli_analyzer.options import AnalysisOptions
+from tcli_analyzer.recommendation import Outcome
+from tcli_analyzer.space import SpaceValues
+from tcli_analyzer.subject import find_model
+from tcli_analyzer.together.analysis import TogetherAnalysis
+from tcli_analyzer.together.analyze import PartError, analyze_together
+from tcli_analyzer.together.apply import Change, apply_together
+from tcli_analyzer.together.options import TogetherOptions
+from tcli_analyzer.together.output import WrittenTogether, write_together
+from tcli_analyzer.workspace import Workspace
+from tcli_server.engine import Engine
+from tcli_server.repository import model_folders
+
+MODELS = ("quick", "slow")
+SPACE = SpaceValues(max_batch_sizes=(1, 4), instances=(1,), concurrency=(2,), engines=("onnxruntime",))
+TIMES = {"search_seconds": 12.0, "finals_seconds": 3.0, "patience_seconds": 0.0, "window_seconds": 0.02}
+
+
+def write_models(repository: Path) -> Path:
+    for name, rounds in zip(MODELS, (2, 20), strict=True):
+        write_model(repository, name, onnx_models.slow_identity(rounds, 64))
+    return repository
+
+
+def analyze(repository: Path, output: Path, **more: object) -> tuple[TogetherAnalysis, WrittenTogether, Recorder]:
+    parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": SPACE}) for name in MODELS)
+    options = replace(TogetherOptions(parts, {"quick": 1.0, "slow": 2.0}, **TIMES), **more)
+    recorder = Recorder()
+    with ExitStack() as stack:
+        workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
+        analysis = analyze_together(options, workspaces, recorder, threading.Event())
+        written = write_together(analysis, workspaces, output)
+    return analysis, written, recorder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    root = tmp_path_factory.mktemp("together")
+    repository = write_models(root / "models")
+    output = root / "output"
+    output.mkdir()
+    return analyze(repository, output, journal=output / "journal.jsonl"), repository, output
+
+
+def test_every_model_is_searched_alone_and_then_all_are_measured_together(done):
+    (analysis, _, recorder), _, _ = done
+    for part in analysis.parts.values():
+        assert part.points
+        assert part.candidates.choices[0].configuration.current
+        assert len(part.candidates.choices) > 1
+    arrangements = list(analysis.found.windows)
+    assert arrangements[0].is_current
+    assert len(arrangements) > 1 or not analysis.found.in_time
+    assert analysis.finals.race.rounds >= 1
+    for windows in analysis.found.windows.values():
+        assert all(set(window.parts) == set(MODELS) for window in windows)
+    assert any("together" in note for note in recorder.notes)
+
+
+def test_what_is_written(done):
+    (analysis, written, _), repository, output = done
+    document = json.loads(written.json.read_text())
+    assert [one["model"] for one in document["models"]] == list(MODELS)
+    assert [one["weight"] for one in document["models"]] == [1.0, 2.0]
+    assert set(document["recommendation"]["models"]) == set(MODELS)
+    frame = pd.read_csv(written.csv)
+    assert set(frame["stage"]) == {"alone", "together", "final"}
+    assert set(frame["model"]) == set(MODELS)
+    together = frame[frame["stage"] == "together"]
+    assert len(together) == 2 * len(analysis.found.windows)
+    report = written.report.read_text()
+    assert "quick and slow together" in report
+    assert "<script" not in report
+    assert len(report) < 1_500_000
+    assert {path.name for path in (output / "recommended").iterdir()} == set(MODELS)
+    for model in written.models.values():
+        assert "for a machine that also runs" in model.config.read_text()
+    assert not (repository / "quick" / "config.pbtxt").exists()
+
+
+def test_what_is_recommended_loads(done, tmp_path):
+    (_, written, _), repository, _ = done
+    for name in MODELS:
+        folder = tmp_path / name / "1"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes((repository / name / "1" / "model.onnx").read_bytes())
+        (tmp_path / name / "config.pbtxt").write_text(written.models[name].config.read_text())
+    with Engine(tmp_path) as engine:
+        for name in MODELS:
+            assert engine.model_config(name).name == name
+
+
+def test_what_was_measured_counts_when_it_is_resumed(done, tmp_path):
+    (analysis, _, _), repository, output = done
+    again, _, _ = analyze(repository, tmp_path / "again", journal=output / "journal.jsonl", resume=True)
+    assert again.resumed > 0
+    first = next(iter(analysis.found.windows.values()))[0]
+    assert next(iter(again.found.windows.values()))[0].began == first.began
+
+
+def test_a_model_that_does_not_load_is_named(tmp_path):
+    repository = write_models(tmp_path / "models")
+    (repository / "slow" / "1" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(PartError, match="slow") as failed:
+        analyze(repository, tmp_path / "output")
+    assert failed.value.options.model == "slow"
+
+
+def test_all_are_applied(tmp_path):
+    repository = write_models(tmp_path)
+    (repository / "quick" / "config.pbtxt").write_text("max_batch_size: 2\n")
+    folders = model_folders([repository])
+    said = apply_together([Change(folders[name][0], f"# new {name}\n", None) for name in MODELS])
+    for name in MODELS:
+        assert (repository / name / "config.pbtxt").read_text() == f"# new {name}\n"
+    assert (repository / "quick" / "config.pbtxt.bak").read_text() == "max_batch_size: 2\n"
+    assert len(said) == 3
+
+
+def test_none_is_applied_if_one_cannot_be(tmp_path):
+    repository = write_models(tmp_path / "models")
+    (repository / "quick" / "config.pbtxt").write_text("max_batch_size: 2\n")
+    folders = model_folders([repository])
+    (repository / "slow" / "config.pbtxt").mkdir()  # nothing can be written in its place
+    version = tmp_path / "version"
+    version.mkdir()
+    (version / "model.onnx").write_bytes(b"new")
+    before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    changes = [Change(folders["quick"][0], "# new\n", version), Change(folders["slow"][0], "# new\n", None)]
+    with pytest.raises(OSError, match="directory"):
+        apply_together(changes)
+    assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == before
+    assert not (repository / "quick" / "2").exists()
+
+
+def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
+    repository = write_models(tmp_path / "models")
+    parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": SPACE}) for name in MODELS)
+    options = TogetherOptions(parts, dict.fromkeys(MODELS, 1.0), **{**TIMES, "finals_seconds": 60.0})
+    stop = threading.Event()
+
+    class Stopper(Recorder):
+        def note(self, text: str) -> None:
+            if text.startswith("finals:"):
+                stop.set()
+
+    with ExitStack() as stack:
+        workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
+        analysis = analyze_together(options, workspaces, Stopper(), stop)
+    assert analysis.interrupted
+    assert analysis.recommendation.outcome is Outcome.UNDECIDED
+    assert not analysis.recommendation.may_be_applied
