@@ -128,13 +128,20 @@ class _Stages:
         self._stop = stop
 
     def run(self) -> None:
+        self._begin("search")
         for items, loads in self._ground.loads.items():
             self._search(items, loads)
         finalists = self._finalists()
+        self._begin("final")
         if finalists:
             self._race(finalists)
+        self._begin("rate")
         if self._options.slo is not None and self._analysis.finals is not None:
             self._find_rates()
+
+    def _begin(self, stage: str) -> None:
+        if isinstance(self._bench, JournaledBench):
+            self._bench.stage = stage
 
     def _search(self, items: int, loads: tuple[Load, ...]) -> None:
         goal = self._options.goal
@@ -161,8 +168,8 @@ class _Stages:
         analysis.prediction = analysis.prediction or found.prediction
         if found.prediction is not None:
             self._say(found.prediction.sentence())
-            for note in (found.prediction.fallback, *found.prediction.notes):
-                self._say(note)
+            told = (found.prediction.fallback, *found.prediction.notes)  # while the search ran
+            analysis.notes += [note for note in told if note and note not in analysis.notes]
 
     def _finalists(self) -> list[Point]:
         """The current configuration first, then the model's defaults and leaders whose answers are right."""
