@@ -1,22 +1,22 @@
 """`tcli analyze`: find the best configuration of a model."""
 
 import shlex
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from triton_cli.analyze_compare import compare
-from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
+from triton_cli.analyze_failures import telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import err, fail, out, printable
+from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
@@ -281,7 +281,7 @@ def analyze(
     if models.are_several:
         if what_if:
             raise typer.BadParameter("one model at a time", param_hint="--what-if")
-        with _stop_on_signals() as stop:
+        with stop_on_signals() as stop:
             analyze_several(asked, config, models, apply, json, stop, _resume_command())
         return
     if what_if:
@@ -294,7 +294,7 @@ def analyze(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
-    with _stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         _run(options, folder, notes, (png, markdown, parquet), apply, json, stop)
 
 
@@ -388,23 +388,3 @@ def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) ->
     say("Applied:")
     for change in changes:
         say(printable(f"  {change}"), markup=False)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM sets the event, so that what was measured is kept; a second SIGINT ends at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from triton_cli.console import err, fail
+from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions
-
-EXIT_INTERRUPTED = 130
 
 
 @contextmanager

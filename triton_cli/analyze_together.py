@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
+from triton_cli.analyze_failures import telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.console import err, fail, out, printable
+from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console

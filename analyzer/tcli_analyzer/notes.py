@@ -16,18 +16,6 @@ THROTTLED_SHARE = 0.01
 """Of the time, from which on a quota is worth a word."""
 
 
-def fix_of(subject: Subject) -> str:
-    """What to do about a model that does not answer random requests of the shapes that were taken."""
-    options = subject.shape_advice()
-    if options:
-        names = ", ".join(subject.guessed)
-        return f"variable dimensions of {names} were taken as 1; give a shape that the model takes: {options}"
-    return (
-        "inputs are random numbers, integers 0 or 1: a model that takes only certain values, such as a sample rate, "
-        "cannot be analyzed"
-    )
-
-
 def model_notes(subject: Subject) -> list[str]:
     """What is known before anything is measured."""
     notes = []
