@@ -279,6 +279,8 @@ def analyze(
         resume,
     )
     if models.are_several:
+        if what_if:
+            raise typer.BadParameter("one model at a time", param_hint="--what-if")
         with stop_on_signals() as stop:
             analyze_several(asked, config, models, apply, json, stop, _resume_command())
         return

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,15 @@ def measured(load=ClosedLoad(1), count=400, **options):  # noqa: B008 - a value,
 def test_three_windows_in_a_row_agree(rates, latencies, agree):
     found = [window(np.full(rate, latency)) for rate, latency in zip(rates, latencies, strict=True)]
     assert PerfOptions(stability=0.1).agree(found) is agree
+
+
+def test_values_that_do_not_add_up_are_said_to():
+    """4 requests were outstanding on average, by throughput and latency."""
+    assert "4 requests were outstanding" in measured(ClosedLoad(1)).imbalance
+    assert measured(ClosedLoad(4)).imbalance == ""
+    assert measured(OpenLoad(400.0)).imbalance == ""
+    assert "but 800 came" in measured(OpenLoad(800.0)).imbalance
+    assert replace(measured(ClosedLoad(1)), stable=None).imbalance == ""  # an exact number of requests
 
 
 def test_the_generators_own_share():
