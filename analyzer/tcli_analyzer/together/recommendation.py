@@ -111,16 +111,14 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         disturbers: who took the processor, for the reason of an undecided one.
     """
     baseline, rival = finals.baseline, finals.rival
-    if rival is None:
-        if baseline.wrong:
-            return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
-        return JointRecommendation(Outcome.KEEP, finals, baseline)
     if finals.interrupted:
         return _undecided(finals, "it was stopped before the end.")
-    if rival.wrong:
-        return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
     if finals.failure:
         return _undecided(finals, f"what was measured before failed in the finals: {finals.failure}.")
+    if (rival or baseline).wrong:
+        return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
+    if rival is None:
+        return _alone(finals, disturbers)
     gain = finals.gain()
     gains = {model: finals.gain_of(model) for model in finals.goal.goals}
     over_now, over_then = _over(finals, baseline), _over(finals, rival)
@@ -146,6 +144,14 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         f"the best arrangement gains {gain_text(gain, 'on weighted average')} over the current configurations after {gain.pairs} "
         "pairs; the current ones stay.",
     )
+
+
+def _alone(finals: JointFinals, disturbers: str) -> JointRecommendation:
+    """Of the current configurations, where nothing else may win."""
+    if not _is_proven(finals, finals.baseline):
+        return _disturbed(finals, disturbers)
+    over = tuple(_over(finals, finals.baseline))
+    return JointRecommendation(Outcome.OVER_BUDGET if over else Outcome.KEEP, finals, finals.baseline, over=over)
 
 
 def _over(finals: JointFinals, arrangement: Arrangement) -> list[str]:
