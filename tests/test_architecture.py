@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "tcli_server": set(),
     "tcli_client": set(),
 }
-HEAVY = ("numpy", "onnxruntime", "onnx", "pandas", "grpc", "tritonclient", "PIL", "plotly")
+HEAVY = ("numpy", "onnxruntime", "onnx", "pandas", "grpc", "tritonclient", "PIL", "matplotlib")
 
 
 def imported_packages(file: Path) -> set[str]:

@@ -1,25 +1,30 @@
 """`tcli analyze`: find the best configuration of a model."""
 
 import shlex
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triton_cli.analyze_failures import EXIT_INTERRUPTED, telling
+from triton_cli.analyze_compare import compare
+from triton_cli.analyze_failures import telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
+from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import err, fail, out, printable
+from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
     from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
+
+app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
+app.command("compare")(compare)
 
 _TRY = "What is tried"
 _WANT = "What is wanted"
@@ -27,7 +32,9 @@ _INPUTS = "Inputs"
 _SERVER = "A server"
 
 
+@app.callback(invoke_without_command=True)
 def analyze(
+    context: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,6 +126,20 @@ def analyze(
             rich_help_panel=_TRY,
         ),
     ] = "",
+    arrivals_speed: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,...",
+            help="A recorded FILE so many times as fast, such as 1,2. [default: 1]",
+            rich_help_panel=_TRY,
+        ),
+    ] = "",
+    arrivals_window: Annotated[
+        str,
+        typer.Option(
+            metavar="FROM-TO", help="Only these seconds of a recorded FILE, such as 0-60 or 30-.", rich_help_panel=_TRY
+        ),
+    ] = "",
     client_batch_sizes: Annotated[
         str, typer.Option(metavar="N,N,...", help="Items in a request. [default: 1]", rich_help_panel=_TRY)
     ] = "",
@@ -181,11 +202,22 @@ def analyze(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the results. [default: ./analysis/NAME]"),
     ] = None,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Predict from an earlier analysis of the model, and measure nothing."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run was cut off: its measurements count.")
     ] = False,
     apply: Annotated[
         bool, typer.Option("--apply", help="Put the recommendation into the repository; the old config becomes .bak.")
+    ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write the report's charts as PNG files, too.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write the report as Markdown, too: for pull requests.")
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write every request's latency as Parquet, too. [needs tcli[parquet]]")
     ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON, and nothing else, on stdout.")
@@ -205,7 +237,11 @@ def analyze(
       tcli analyze -m my_model --search grid --batch-sizes 1,8 --concurrency 1,16 --json
       tcli analyze -m my_model --url localhost:8001 -i grpc
       tcli analyze -m densenet_onnx -m efficientnet_lite0 --weight densenet_onnx=2
+      tcli analyze -m my_model --what-if --request-rates 40,80 --queue-delays 0,2ms
+      tcli analyze compare analysis/before analysis/my_model
     """
+    if context.invoked_subcommand is not None:
+        return
     spaces = {
         "batch_sizes": batch_sizes,
         "instance_counts": instance_counts,
@@ -232,7 +268,7 @@ def analyze(
         tie,
         search,
         max_time,
-        arrivals,
+        (arrivals, arrivals_speed, arrivals_window),
         tuple(shape or ()),
         tuple(input or ()),
         (url, protocol, as_is),
@@ -243,8 +279,12 @@ def analyze(
         resume,
     )
     if models.are_several:
-        with _stop_on_signals() as stop:
-            analyze_several(asked, config, models, apply, json, stop, _resume_command())
+        with stop_on_signals() as stop:
+            single = {"--what-if": what_if, "--png": png, "--markdown": markdown, "--parquet": parquet}
+            analyze_several(asked, config, models, apply, json, stop, _resume_command(), single)
+        return
+    if what_if:
+        answer_what_if(asked, config, apply, json)
         return
     options, folder, notes = settle(asked, config)
     if apply and options.server is not None:
@@ -253,21 +293,32 @@ def analyze(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
-    with _stop_on_signals() as stop:
-        _run(options, folder, notes, apply, json, stop)
+    with stop_on_signals() as stop:
+        _run(options, folder, notes, (png, markdown, parquet), apply, json, stop)
 
 
 def _run(
-    options: "AnalysisOptions", folder: Path, notes: list[str], apply: bool, json: bool, stop: threading.Event
+    options: "AnalysisOptions",
+    folder: Path,
+    notes: list[str],
+    also: tuple[bool, bool, bool],
+    apply: bool,
+    json: bool,
+    stop: threading.Event,
 ) -> None:
     from tcli_analyzer.analyze import analyze as run_analysis
-    from tcli_analyzer.output import write_output
+    from tcli_analyzer.exports.parquet import check_parquet
+    from tcli_analyzer.output import Wanted, write_output
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
-    from triton_cli.analyze_view import live_or_plain, show_result
+    from triton_cli.analyze_result import show_result
+    from triton_cli.analyze_view import live_or_plain
 
+    wanted = Wanted(*also)
     console = err() if json else out()
     with telling(options, folder), ExitStack() as stack:
+        if wanted.parquet:
+            check_parquet()
         workspace = None
         if options.server is None:
             workspace = stack.enter_context(Workspace(find_model(options.repositories, options.model)))
@@ -277,8 +328,8 @@ def _run(
             analysis = run_analysis(options, workspace, observer, stop)
         if analysis.recommendation is None:
             _nothing_measured(analysis)
-        written = write_output(analysis, workspace, folder)
-    show_result(console, analysis, written, _resume_command())
+        written = write_output(analysis, workspace, folder, wanted)
+    show_result(console, analysis, written, _resume_command(), apply)
     if json:
         _print_json(analysis)
     if apply:
@@ -336,23 +387,3 @@ def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) ->
     say("Applied:")
     for change in changes:
         say(printable(f"  {change}"), markup=False)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """The first SIGINT or SIGTERM sets the event, so that what was measured is kept; a second SIGINT ends at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

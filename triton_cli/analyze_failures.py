@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from triton_cli.console import err, fail
+from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions
-
-EXIT_INTERRUPTED = 130
 
 
 @contextmanager
@@ -24,6 +23,7 @@ def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
         folder: of the results.
     """
     from tcli_analyzer.data import DataError
+    from tcli_analyzer.exports.parquet import ParquetMissingError
     from tcli_analyzer.inputs import UnknownInputError
     from tcli_analyzer.journal import JournalError
     from tcli_analyzer.measuring.watch import Stopped
@@ -45,12 +45,16 @@ def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
     except Stopped:
         err().print("stopped before anything was measured")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except (JournalError, OptunaMissingError) as error:
+    except (JournalError, OptunaMissingError, ParquetMissingError) as error:
         fail(str(error))
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:
-        fail(f"{error.filename or folder}: {error.strerror}", "free some space, or choose another folder with --output")
+        kept = "; --resume goes on: what was measured is kept" if options.journal and options.journal.exists() else ""
+        fail(
+            f"{error.filename or folder}: {error.strerror}",
+            f"free some space, or choose another folder with --output{kept}",
+        )
 
 
 def _load_fix(options: "AnalysisOptions") -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from triton_cli.analyze_arrivals import arrivals_of
 from triton_cli.console import fail
 
 if TYPE_CHECKING:
-    from tcli_analyzer.arrivals import Distribution
     from tcli_analyzer.options import AnalysisOptions, RemoteServer
     from tcli_analyzer.rate.slo import Slo
     from tcli_analyzer.space import SpaceValues
@@ -23,6 +23,9 @@ JOURNAL = "journal.jsonl"
 _SEARCH_SHARE, _FINALS_SHARE, _PATIENCE_SHARE = 0.5, 0.4, 0.2
 """Of the time that is allowed; the rest is loading, examining and comparing answers."""
 
+_RATE_SHARE = 0.5
+"""Of the time of search and finals, where a rate is looked for: that decides then."""
+
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -32,6 +35,7 @@ class Asked:
     """The options as they were typed; empty and None where nothing was.
 
     Attributes:
+        arrivals: how they come; of a file, how fast, and from when to when.
         spaces: texts of the dimensions, by the option's name with underscores.
         server: address, protocol, and whether nothing is changed.
     """
@@ -46,7 +50,7 @@ class Asked:
     tie_percent: float
     search: str
     max_time: str
-    arrivals: str
+    arrivals: tuple[str, str, str]
     shapes: tuple[str, ...]
     inputs: tuple[str, ...]
     server: tuple[str, str, bool]
@@ -83,17 +87,20 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
         "--measurement-interval",
     )
     seconds = _duration(asked.max_time) if asked.max_time else file.max_time if file else None
-    distribution, gaps = _arrivals(asked.arrivals or (file.arrivals if file else None) or "poisson")
     slo_text = asked.slo or _said(entry, file, "slo") or ""
+    arrivals = arrivals_of(asked.arrivals, (file.arrivals if file else None) or "poisson")
+    space = _space(asked, file, name)
+    if not slo_text:  # which looks for a rate itself
+        space = arrivals.over(space)
     options = AnalysisOptions(
         model=name,
         repositories=() if server is not None else repositories,
-        space=_space(asked, file, name),
+        space=space,
         goal=Goal(Objective(objective), budget),
         search=SearchKind(search),
         slo=_slo(slo_text) if slo_text else None,
-        distribution=distribution,
-        gaps_seconds=gaps,
+        distribution=arrivals.distribution,
+        gaps_seconds=arrivals.gaps_seconds,
         window_seconds=asked.interval_ms / 1e3,
         tie=asked.tie_percent / 100,
         shapes=_shapes(asked.shapes) or (entry.shape if entry and entry.shape else file.shape if file else {}),
@@ -104,16 +111,19 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
         journal=folder / JOURNAL,
         resume=asked.resume,
         server=server,
-        **(_times(seconds) if seconds else {}),
+        **(_times(seconds, bool(slo_text)) if seconds else {}),
     )
     return options, folder, notes
 
 
-def _times(seconds: float) -> dict[str, Any]:
+def _times(seconds: float, with_rates: bool) -> dict[str, Any]:
     usual = 60.0
+    rates = _RATE_SHARE * (_SEARCH_SHARE + _FINALS_SHARE) if with_rates else 0.0
+    left = 1 - _RATE_SHARE if with_rates else 1.0
     return {
-        "search_seconds": _SEARCH_SHARE * seconds,
-        "finals_seconds": _FINALS_SHARE * seconds,
+        "search_seconds": left * _SEARCH_SHARE * seconds,
+        "finals_seconds": left * _FINALS_SHARE * seconds,
+        "rate_seconds": rates * seconds,
         "patience_seconds": min(usual, _PATIENCE_SHARE * seconds),
     }
 
@@ -216,23 +226,6 @@ def _slo(text: str) -> "Slo":
         return parse_slo(text)
     except SloError as error:
         raise typer.BadParameter(str(error), param_hint="--slo") from None
-
-
-def _arrivals(text: str) -> "tuple[Distribution, tuple[float, ...]]":
-    from tcli_analyzer.arrivals import Distribution
-    from tcli_analyzer.load.recordings import ArrivalsError, read_arrivals
-
-    if text in list(Distribution):
-        return Distribution(text), ()
-    path = Path(text)
-    if not path.exists():
-        raise typer.BadParameter(
-            f"'{text}': expected poisson, constant, or a file of recorded arrivals", param_hint="--arrivals"
-        )
-    try:
-        return Distribution.POISSON, read_arrivals(path).gaps_seconds
-    except ArrivalsError as error:
-        raise typer.BadParameter(str(error), param_hint="--arrivals") from None
 
 
 def _duration(text: str) -> float:

@@ -1,7 +1,7 @@
-"""What `tcli analyze` shows while it measures and when it is done."""
+"""What `tcli analyze` shows while it measures."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union
 
@@ -11,18 +11,20 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-    from tcli_analyzer.analysis import Analysis
     from tcli_analyzer.configuration import Configuration
     from tcli_analyzer.evidence.race import Race
-    from tcli_analyzer.output import Written
     from tcli_analyzer.point import Point
-    from tcli_analyzer.recommendation import Recommendation
     from tcli_analyzer.searching.found import Failure
 
-BEST_SHOWN = 6
-
-_COLUMNS = ("max batch", "instances", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
-_NARROW = {"max batch": "batch", "instances": "inst", "load": "load", "infer/s": "infer/s", "p99 ms": "p99 ms"}
+_COLUMNS = ("max batch", "instances", "engine", "load", "infer/s", "p50 ms", "p99 ms", "avg batch", "CPU ms", "clean")
+_NARROW = {
+    "max batch": "batch",
+    "instances": "inst",
+    "engine": "engine",
+    "load": "load",
+    "infer/s": "infer/s",
+    "p99 ms": "p99 ms",
+}
 """The columns of a narrow table, and what they are called there."""
 
 _WIDE = 80
@@ -130,7 +132,7 @@ class LiveView:
         height = options.max_height if options.max_height < 10_000 else console.height
         rows = max(3, height - len(self._notes) * 2 - 7)
         if self._points:
-            yield _points_table(self._points[-rows:], narrow=options.max_width < _WIDE)
+            yield points_table(self._points[-rows:], narrow=options.max_width < _WIDE)
         if not self._total:
             yield Text(self._now, style="dim")
             return
@@ -162,77 +164,44 @@ def live_or_plain(console: "Console") -> Iterator[View]:
         yield view
 
 
-def show_result(console: "Console", analysis: "Analysis", written: "Written", resume: str) -> None:
-    """The recommendation, the best configurations, and where everything is.
+def points_table(points: "Sequence[Point]", marks: "Sequence[str]" = (), narrow: bool = False) -> "Table":
+    """Points line by line; with engines where these differ, in place of what matters less.
 
     Args:
-        resume: the command that goes on, said where nothing is decided.
+        marks: of each point; "*" is the best.
+        narrow: only the most important columns.
     """
-    from tcli_analyzer.recommendation import Outcome
-
-    recommendation = analysis.recommendation
-    assert recommendation is not None
-    console.print(printable(f"\n{recommendation.sentence()}"), markup=False, style="bold")
-    if recommendation.outcome is Outcome.UNDECIDED:
-        console.print(printable(f"Go on, when the machine is quiet, with: {resume}"), markup=False)
-    console.print(f"\nBest configurations for the {analysis.options.goal.describe()}:", markup=False)
-    own = [point for point in recommendation.ranking[BEST_SHOWN:] if point.configuration.current]
-    shown = [*recommendation.ranking[:BEST_SHOWN], *own]
-    _print_table(console, shown, recommendation)
-    marks = "= ties with it; " if recommendation.equivalent else ""
-    console.print(
-        f"* marks the recommendation; {marks}clean: windows that nobody disturbed, of all; CPU: of an inference."
-    )
-    for note in analysis.notes:
-        console.print(printable(f"note: {note}"), markup=False)
-    console.print(printable(f"\nconfig.pbtxt  {written.config}"), markup=False)
-    if written.model_file is not None:
-        use = "" if written.recommends_model_file else "  (batchable, not needed by the recommendation)"
-        console.print(printable(f"model file    {written.model_file}{use}"), markup=False)
-    console.print(printable(f"report        {written.report}"), markup=False)
-    console.print(printable(f"results       {written.csv}, {written.json.name}"), markup=False)
-
-
-def _print_table(console: "Console", points: "list[Point]", recommendation: "Recommendation") -> None:
-    """The whole table into a pipe or file, however wide; the most important columns in a narrow terminal."""
-    from rich.console import Console
-
-    narrow = console.is_terminal and console.width < _WIDE
-    table = _points_table(points, recommendation.chosen, recommendation.equivalent, narrow)
-    width = console.width if console.is_terminal else max(console.width, _WIDE)
-    Console(file=console.file, width=width, highlight=False, emoji=False).print(table)
-
-
-def _points_table(
-    points: "list[Point]", best: "Point | None" = None, equal: "tuple[Point, ...]" = (), narrow: bool = False
-) -> "Table":
     from rich import box
     from rich.table import Table
 
+    from tcli_analyzer.summary import family_of
+
+    differ = len({family_of(point.configuration) for point in points}) > 1
+    left_out = ("load" if narrow else "avg batch") if differ else "engine"
+    names = [name for name in (_NARROW if narrow else _COLUMNS) if name != left_out]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column(" ", no_wrap=True)
-    for name in _NARROW if narrow else _COLUMNS:
+    for name in names:
         table.add_column(_NARROW[name] if narrow else name, justify="right", no_wrap=True)
-    for point in points:
-        mark = "*" if point is best else "=" if any(point is other for other in equal) else ""
-        cells = dict(zip(_COLUMNS, _cells(point), strict=True))
-        row = [cells[name] for name in (_NARROW if narrow else _COLUMNS)]
-        if narrow:
-            row = [cell.replace("(current)", "(now)") for cell in row]
-        table.add_row(mark, *row, style="bold" if point is best else "")
+    for point, mark in zip(points, marks or [""] * len(points), strict=True):
+        cells = _cells(point)
+        row = [cells[name].replace("(current)", "(now)") if narrow or differ else cells[name] for name in names]
+        table.add_row(mark, *row, style="bold" if mark == "*" else "")
     return table
 
 
-def _cells(point: "Point") -> tuple[str, ...]:
+def _cells(point: "Point") -> dict[str, str]:
     from tcli_analyzer.load import ClosedLoad
     from tcli_analyzer.numbers import short
+    from tcli_analyzer.summary import family_of
 
     m = point.measured
     configuration, load = point.configuration, point.load
     clean, windows = len(point.windows.clean.windows), len(point.windows.windows)
-    return (
+    values = (
         str(configuration.max_batch_size or "none"),
         f"{configuration.instances}{' (current)' if configuration.current else ''}",
+        family_of(configuration),
         str(load.concurrency) if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s",
         short(m.throughput),
         short(m.latency_ms(0.50)),
@@ -241,6 +210,7 @@ def _cells(point: "Point") -> tuple[str, ...]:
         short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else "",
         f"{clean}/{windows}" if clean else f"[red]0/{windows}[/]",
     )
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _race_text(finalists: "list[Point]") -> str:

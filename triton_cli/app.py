@@ -2,8 +2,7 @@
 
 import typer
 
-from triton_cli import model, repo
-from triton_cli.analyze import analyze
+from triton_cli import analyze, model, repo
 from triton_cli.backends import backends
 from triton_cli.demo import demo
 from triton_cli.infer import infer
@@ -27,7 +26,7 @@ def root() -> None:
     """NVIDIA Triton's workflow in one command: scaffold a model repository, serve it, ask it, tune it."""
 
 
-app.command()(analyze)
+app.add_typer(analyze.app, name="analyze")
 app.command()(backends)
 app.command()(demo)
 app.command()(infer)

@@ -20,7 +20,7 @@ from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions
 from tcli_analyzer.perf.session import measure_all
 from tcli_analyzer.remote import RemoteTarget, Wire
 from tcli_analyzer.remote.http_sender import allow_connections
-from tcli_analyzer.remote.local_server import watched_processes
+from tcli_analyzer.remote.server_processes import watched_processes
 from tcli_analyzer.stateful import stateful
 from tcli_client import Address
 from tcli_server.errors import InvalidArgumentError, ServerError

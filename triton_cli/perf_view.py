@@ -150,6 +150,8 @@ class PerfView:
             remarks.append(f"latency is above the limit of {self._options.latency_limit_ms:g} msec")
         if result.generator_limit:
             remarks.append(f"the load generator shows in these values: {result.generator_limit}")
+        if result.imbalance:
+            remarks.append(f"these values do not add up: {result.imbalance}")
         if result.disturbance is Disturbance.DISTURBED:
             remarks.append("other programs took processor time: measure again when they are quiet")
         server = result.server

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.neighbours import Neighbours
@@ -11,10 +11,12 @@ from tcli_analyzer.evidence.race import Race
 from tcli_analyzer.finals import Finals
 from tcli_analyzer.guard import Accuracy
 from tcli_analyzer.machine import Machine
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.notes import disturbers
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.point import Point
+from tcli_analyzer.rate.choice import by_rate, choose_by_rate
 from tcli_analyzer.rate.found import RateFound
 from tcli_analyzer.recommendation import Recommendation, recommend
 from tcli_analyzer.searching.found import Failure, Prediction
@@ -34,9 +36,12 @@ class Analysis:
         prediction: how well predictions and measurements agreed; None where nothing was predicted.
         accuracy: of configurations whose answers were compared with the original's.
         finals: None if nothing came that far.
+        rated: configurations whose rates are looked for.
         rates: the highest rate within the objective on latencies, of configurations that were asked for it.
         notes: what a reader of the numbers must know, one sentence each.
+        generator: what the load generator can do at most; None where that was not measured.
         neighbours: who used the processor while windows were disturbed.
+        identity: digests of what was analyzed, see `identity_of`.
         interrupted: the user stopped it; `points` are those that were finished.
         resumed: windows that an earlier run had measured.
     """
@@ -54,10 +59,13 @@ class Analysis:
     prediction: Prediction | None = None
     accuracy: dict[Configuration, Accuracy] = field(default_factory=dict)
     finals: Finals | None = None
+    rated: list[Configuration] = field(default_factory=list)
     rates: dict[Configuration, RateFound] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    generator: GeneratorLimit | None = None
     neighbours: Neighbours = field(default_factory=Neighbours)
+    identity: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     resumed: int = 0
     seconds: float = 0.0
@@ -65,8 +73,13 @@ class Analysis:
     @property
     def windows(self) -> list[Window]:
         """All that were measured, in the search and in the finals."""
+        return [window for point in self.all_points for window in point.windows.windows]
+
+    @property
+    def all_points(self) -> list[Point]:
+        """Those of the search, its checks, and the finalists."""
         finalists = self.finals.points if self.finals is not None else ()
-        return [window for point in (*self.points, *self.checks, *finalists) for window in point.windows.windows]
+        return [*self.points, *self.checks, *finalists]
 
     @property
     def only_current(self) -> bool:
@@ -82,7 +95,10 @@ class Analysis:
             stopped = self.interrupted
             points = tuple(current or self.points[:1])
             finals = Finals(points, Race(), self.options.goal, self.options.tie, 0.0, interrupted=stopped)
-        return recommend(finals, self.points, self.subject.default, disturbers(self))
+        found = recommend(finals, self.points, self.subject.default, disturbers(self))
+        slo = self.options.slo
+        choice = choose_by_rate(slo, self.rated, self.rates, self.generator) if slo is not None else None
+        return by_rate(found, choice) if found is not None and choice is not None else found
 
     def rejected(self) -> Mapping[Configuration, Accuracy]:
         """What gives other answers, or may, and so cannot win."""

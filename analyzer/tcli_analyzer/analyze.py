@@ -26,9 +26,10 @@ from tcli_analyzer.measuring.watch import Stopped
 from tcli_analyzer.notes import result_notes
 from tcli_analyzer.options import AnalysisOptions, SearchKind
 from tcli_analyzer.point import Point
+from tcli_analyzer.rate.choice import rate_candidates
 from tcli_analyzer.rate.probing import RateOptions
-from tcli_analyzer.rate.search import RateProgress, find_rate
-from tcli_analyzer.rate.start import Start
+from tcli_analyzer.rate.search import RateProgress
+from tcli_analyzer.rate.several import favourite, find_rates, starts_of
 from tcli_analyzer.searching import Search
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.found import Failure, Found
@@ -86,6 +87,7 @@ def analyze(
                 _Stages(analysis, ground, bench, observer, stop).run()
             except Stopped:
                 analysis.interrupted = True
+            analysis.generator = ground.limit()
             analysis.resumed = bench.resumed if isinstance(bench, JournaledBench) else 0
     analysis.notes += result_notes(analysis)
     analysis.seconds = time.monotonic() - began
@@ -104,10 +106,11 @@ def _ground(
 @contextmanager
 def _kept(bench: Bench, ground: Ground, analysis: Analysis) -> Iterator[Bench]:
     options = analysis.options
+    analysis.identity = identity_of(ground, options, analysis.machine)
     if options.journal is None:
         yield bench
         return
-    with Journal(options.journal, identity_of(ground, options, analysis.machine), options.resume) as journal:
+    with Journal(options.journal, analysis.identity, options.resume) as journal:
         yield JournaledBench(bench, journal)
 
 
@@ -125,13 +128,20 @@ class _Stages:
         self._stop = stop
 
     def run(self) -> None:
+        self._begin("search")
         for items, loads in self._ground.loads.items():
             self._search(items, loads)
         finalists = self._finalists()
+        self._begin("final")
         if finalists:
             self._race(finalists)
+        self._begin("rate")
         if self._options.slo is not None and self._analysis.finals is not None:
             self._find_rates()
+
+    def _begin(self, stage: str) -> None:
+        if isinstance(self._bench, JournaledBench):
+            self._bench.stage = stage
 
     def _search(self, items: int, loads: tuple[Load, ...]) -> None:
         goal = self._options.goal
@@ -158,8 +168,8 @@ class _Stages:
         analysis.prediction = analysis.prediction or found.prediction
         if found.prediction is not None:
             self._say(found.prediction.sentence())
-            for note in (found.prediction.fallback, *found.prediction.notes):
-                self._say(note)
+            told = (found.prediction.fallback, *found.prediction.notes)  # while the search ran
+            analysis.notes += [note for note in told if note and note not in analysis.notes]
 
     def _finalists(self) -> list[Point]:
         """The current configuration first, then the model's defaults and leaders whose answers are right."""
@@ -185,7 +195,20 @@ class _Stages:
         near = [point for point in leaders if goal.value(point.measured) >= least]
         simplest = min(near, key=lambda point: (point.configuration.instances, point.configuration.max_batch_size))
         first = [leaders[0], *([simplest] if simplest is not leaders[0] else [])]
-        return [*first, *(point for point in leaders if point not in first)]
+        first = [*self._favourite(leaders), *first]
+        others = [point for point in leaders if all(point is not other for other in first)]
+        return list({point.configuration: point for point in [*first, *others]}.values())
+
+    def _favourite(self, leaders: list[Point]) -> list[Point]:
+        """What is predicted to take the highest rate, where that decides; it need not have the most throughput."""
+        analysis, slo = self._analysis, self._options.slo
+        if slo is None or analysis.prediction is None:
+            return []
+        found = favourite(analysis.configurations, analysis.prediction.tables, slo, leaders[0].items)
+        if found is None or found.current:
+            return []
+        measured = [point for point in [*leaders, *analysis.points] if point.configuration is found]
+        return [measured[0] if measured else replace(leaders[0], configuration=found, same=())]
 
     def _right_ones(self, candidates: list[Point]) -> list[Point]:
         """The first of them that give the original's answers."""
@@ -225,29 +248,40 @@ class _Stages:
             raise Stopped
 
     def _find_rates(self) -> None:
-        """Of the recommended configuration and of the current one."""
-        slo, recommendation = self._options.slo, self._analysis.recommendation
+        """Of the finalists that may take most, the current one among them."""
+        analysis, options = self._analysis, self._options
+        slo, recommendation = options.slo, analysis.recommendation
         assert slo is not None
-        if recommendation is None:
+        candidates = rate_candidates(recommendation, analysis.subject.default) if recommendation is not None else []
+        if not candidates:
             return
-        wanted = [recommendation.chosen, *([recommendation.baseline] if recommendation.baseline else [])]
-        options = RateOptions(
-            distribution=self._options.distribution,
-            gaps_seconds=self._options.gaps_seconds,
-            seed=self._options.seed,
+        wanted = [point.configuration for point in candidates]
+        items = candidates[0].items
+        tables = analysis.prediction.tables if analysis.prediction is not None else None
+        rate_options = RateOptions(
+            items=items, distribution=options.distribution, gaps_seconds=options.gaps_seconds, seed=options.seed
         )
-        for configuration in dict.fromkeys(point.configuration for point in wanted):
-            self._bench.hold([configuration])
 
-            def watch(progress: RateProgress, of: Configuration = configuration) -> bool:
-                estimate = progress.estimate
-                about = f", about {estimate.rate:.4g} requests/s so far" if estimate is not None else ""
-                self._observer.rated(of, f"{progress.requests:,} requests{about}")
-                return not self._stop.is_set()
+        def watch(of: Configuration, progress: RateProgress) -> bool:
+            estimate = progress.estimate
+            about = f", about {estimate.rate:.4g} requests/s so far" if estimate is not None else ""
+            self._observer.rated(of, f"{progress.requests:,} requests{about}")
+            return not self._stop.is_set()
 
-            found = find_rate(self._bench, configuration, slo, Start(), replace(options, items=wanted[0].items), watch)
-            self._analysis.rates[configuration] = found
-            self._say(f"{configuration.label} {found.sentence}")
+        def failed(configuration: Configuration, message: str) -> None:
+            failure = Failure(configuration, None, message)
+            analysis.failures.append(failure)
+            self._observer.failed(failure)
+            analysis.rated.remove(configuration)
+
+        analysis.rated = list(wanted)
+        starts = starts_of(wanted, analysis.configurations, tables, slo, items)
+        seconds = options.rate_seconds
+        find_rates(self._bench, wanted, slo, starts, rate_options, seconds, watch, failed, analysis.rates)
+        for configuration, rate in analysis.rates.items():
+            self._say(f"{configuration.label} {rate.sentence}")
+        if self._stop.is_set():
+            raise Stopped
 
     def _say(self, text: str) -> None:
         if text:

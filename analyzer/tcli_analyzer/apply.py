@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tcli_analyzer.output import write_atomically
+from tcli_analyzer.writing import write_atomically
 from tcli_server.repository import ModelFolder
 
 

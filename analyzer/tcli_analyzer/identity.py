@@ -18,6 +18,7 @@ def identity_of(ground: Ground, options: AnalysisOptions, machine: Machine) -> M
         "where": ground.where,
         "files": _digest(_files(ground)) if options.server is None else "",
         "inputs": _digest([options.inputs, sorted(ground.source.shapes.items()), options.seed]),
+        "current": _digest(configurations[:1]),
         "configurations": _digest(configurations),
         "loads": _digest(loads),
         "search": options.search.value,

@@ -170,6 +170,7 @@ def _document(window: Window) -> dict[str, Any]:
         "overloaded": window.overloaded,
         "sender_cores": window.sender_cores,
         "sent_share": window.sent_share,
+        "flaw": window.flaw,
     }
 
 

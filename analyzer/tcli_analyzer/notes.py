@@ -16,18 +16,6 @@ THROTTLED_SHARE = 0.01
 """Of the time, from which on a quota is worth a word."""
 
 
-def fix_of(subject: Subject) -> str:
-    """What to do about a model that does not answer random requests of the shapes that were taken."""
-    options = subject.shape_advice()
-    if options:
-        names = ", ".join(subject.guessed)
-        return f"variable dimensions of {names} were taken as 1; give a shape that the model takes: {options}"
-    return (
-        "inputs are random numbers, integers 0 or 1: a model that takes only certain values, such as a sample rate, "
-        "cannot be analyzed"
-    )
-
-
 def model_notes(subject: Subject) -> list[str]:
     """What is known before anything is measured."""
     notes = []
@@ -93,6 +81,11 @@ def result_notes(analysis: "Analysis") -> list[str]:
         notes.append(
             f"this container's CPU quota held the model back for {throttled:.1f} s: the numbers are those of the quota"
         )
+    flawed = {point.place: point.flaw for point in analysis.all_points if point.flaw}
+    if flawed:
+        place, flaw = next(iter(flawed.items()))
+        more = f", and {len(flawed) - 1} more" if len(flawed) > 1 else ""
+        notes.append(f"not ranked: {place}: {flaw}{more}")
     if analysis.resumed:
         notes.append(f"{analysis.resumed} windows were measured by an earlier run")
     if analysis.interrupted:

@@ -47,6 +47,7 @@ class AnalysisOptions:
         tie: relative differences up to this are none that matters.
         search_seconds: that the search takes at most, about; the grid takes what it takes.
         finals_seconds: after which the finals begin no new round.
+        rate_seconds: of load, that the search for rates takes at most, about; without `slo` there is none.
         patience_seconds: that all measurements together wait for a quiet machine.
         shapes: input -> shape without the batch dimension, for inputs with -1 dimensions.
         inputs: files and folders of real inputs, as `DataSource.given`.
@@ -69,6 +70,7 @@ class AnalysisOptions:
     tie: float = TIE
     search_seconds: float = 100.0
     finals_seconds: float = 90.0
+    rate_seconds: float = 360.0
     patience_seconds: float = 60.0
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()

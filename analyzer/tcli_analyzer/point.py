@@ -38,6 +38,11 @@ class Point:
         return bool(self.windows.clean.windows)
 
     @property
+    def flaw(self) -> str:
+        """Why it shows something else than the model, see `Windows.flaw`: nothing is ranked by it then."""
+        return self.windows.flaw
+
+    @property
     def place(self) -> str:
         """Which point it is, such as "batch 4, 1 instance, concurrency 8"."""
         items = f", {self.items} items a request" if self.items > 1 else ""

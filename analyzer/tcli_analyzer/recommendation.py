@@ -36,6 +36,7 @@ class Recommendation:
         equivalent: finalists that tie with `chosen`.
         ranking: the best point of each configuration, best first; of finalists those of the finals.
         reason: why it is undecided.
+        rates: what is proven of its rate, where an objective on latencies decides: a sentence, in place of the gain in throughput.
     """
 
     goal: Goal
@@ -49,6 +50,7 @@ class Recommendation:
     equivalent: tuple[Point, ...]
     ranking: tuple[Point, ...]
     reason: str = ""
+    rates: str = ""
 
     @property
     def keeps_current(self) -> bool:
@@ -69,6 +71,9 @@ class Recommendation:
                 "Do not keep the current configuration: its batches give other answers than single items. Nothing else "
                 f"was measured; set max_batch_size to 1 to be safe. Now: {self.numbers()}."
             )
+        if self.rates:
+            verbs = {Outcome.TAKE: f"Take {name}: ", Outcome.KEEP: "Keep the current configuration: "}
+            return f"{verbs.get(self.outcome, '')}{self.rates}".replace(": It ", ": it ")
         if self.outcome is Outcome.OVER_BUDGET:
             limit = self.goal.latency_budget_ms
             return f"Nothing measured keeps a p99 latency of {limit:g} ms. The closest is {name}: {self.numbers()}."
@@ -85,6 +90,8 @@ class Recommendation:
         """What is proven of the gain, in a sentence or two; empty where nothing can be compared."""
         if self.outcome is Outcome.UNDECIDED:
             return f"Undecided: {self.reason}"
+        if self.rates:
+            return self.rates
         if self.outcome is Outcome.OVER_BUDGET:
             return "It does not keep the latency budget, and nothing measured does."
         text = self._over_current()
@@ -175,11 +182,16 @@ class _Choice:
         self._default = finals.of(default) if default is not None else None
         self._ranking = ranking(finals, searched)
         self._current = next((point for point in finals.points if point.configuration.current), None)
-        self._sound = [point for point in finals.points if not point.configuration.wrong_batches]
+        self._sound = [point for point in finals.points if not point.configuration.wrong_batches and not point.flaw]
         # What others disturbed breaks no budget: it is too slow through no fault of its own, and proves nothing later on.
         self._allowed = [point for point in self._sound if not point.is_clean or self._goal.allows(point.measured)]
 
     def recommendation(self) -> Recommendation:
+        flawed = next(
+            (point for point in self._finals.points if point.flaw and (point is self._current or not self._sound)), None
+        )
+        if flawed is not None:
+            return self._undecided(f"{flawed.configuration.label} could not be measured as it is: {flawed.flaw}.")
         if not self._sound:
             return self._found(Outcome.WRONG_BATCHES, self._finals.points[0])
         if self._finals.interrupted:
@@ -239,7 +251,9 @@ class _Choice:
         )
 
     def _undecided(self, reason: str) -> Recommendation:
-        best = max(self._allowed or self._sound, key=lambda point: self._goal.value(point.measured))
+        best = max(
+            self._allowed or self._sound or self._finals.points, key=lambda point: self._goal.value(point.measured)
+        )
         sound_current = self._current if self._current in self._sound else None
         return self._found(Outcome.UNDECIDED, sound_current or best, reason=reason)
 

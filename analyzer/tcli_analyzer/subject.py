@@ -1,7 +1,6 @@
 """The model under analysis: its configuration, its inputs, and whether it takes batches."""
 
 import difflib
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from tcli_analyzer.configuration import (
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.workspace import Workspace
 from tcli_server.errors import NotFoundError, ServerError
-from tcli_server.proof import SIZES, Verdict, find_shapes_apart, prove_apart
+from tcli_server.proof import SIZES, Verdict, prove_apart
 from tcli_server.repository import ModelFolder, choose_versions, model_folders, read_config, read_config_file
 
 ONNX_BACKEND = "onnxruntime"
@@ -90,21 +89,6 @@ class Subject:
         """Those of the wanted sizes that may be recommended: 1 if batches are wrong, none above the owner's if unchecked."""
         largest = 1 if self.wrong_batches else self.complete.max_batch_size if self.unchecked else max(wanted)
         return tuple(size for size in wanted if size <= largest) or (1,)
-
-    def shape_advice(self) -> str:
-        """The `--shape` options with which an item runs, if sizes that were taken as 1 prevent that; empty without any.
-
-        Names every input whose variable dimensions were taken as 1. Takes a moment: usual sizes are tried.
-        """
-        if not self.guessed:
-            return ""
-        found = find_shapes_apart(self.folder, shapes=_given(self.complete, self.shapes, self.guessed))
-        dims = {tensor.name: tensor.dims for tensor in self.complete.input}
-        options = []
-        for name in self.guessed:
-            shape = ",".join(map(str, found[name])) if found else ",".join("N" if d < 0 else str(d) for d in dims[name])
-            options.append(f"--shape {shlex.quote(f'{name}:{shape}')}")
-        return " ".join(options)
 
     @property
     def batches(self) -> bool:

@@ -11,7 +11,7 @@ from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.window import Window, Windows
 from tcli_analyzer.point import Point
 from tcli_analyzer.resources import GpuUse
-from tcli_analyzer.results import point_row
+from tcli_analyzer.results import Sample, Stage, point_row
 from tcli_analyzer.target import Counters
 
 COUNTERS = Counters(10, 40, 8, 10_000_000, 20_000_000, 50_000_000, 5_000_000)
@@ -66,15 +66,25 @@ def test_every_column_has_the_number_of_its_name():
     ]
     disturbed = Window(0.0, 9.0, np.array([500.0]), COUNTERS, busy, 900.0)
     point = Point(Configuration("one", 4, 2, ModelConfig()), ClosedLoad(8), Windows((*windows, disturbed)))
-    row = point_row(point, "search", Goal(latency_budget_ms=90), None)
+    row = point_row(Sample(Stage.SEARCH, point), Goal(latency_budget_ms=90), "m")
     expected = {
         "stage": "search",
+        "name": "m_config_plain",
         "configuration": "one",
         "current": False,
         "max_batch_size": 4,
         "instances": 2,
+        "engine": "",
+        "provider": "",
+        "precision": "",
+        "threads": None,
+        "queue_delay_us": 0,
+        "preferred_batch_sizes": "",
+        "graph_level": 0,
         "concurrency": 8,
         "request_rate": None,
+        "arrivals": "",
+        "batch_size": 1,
         "throughput_infer_per_s": 50.5,
         "latency_avg_ms": 51,
         "latency_p50_ms": 51,
@@ -97,9 +107,16 @@ def test_every_column_has_the_number_of_its_name():
         "gpu_memory_mib": 3000,
         "requests": 202,
         "seconds": 4,
+        "began": "1970-01-01T00:00:00.000+00:00",
+        "ended": "1970-01-01T00:00:09.000+00:00",
         "windows": 3,
         "clean_windows": 2,
+        "overloaded": False,
+        "counts": True,
         "within_latency_budget": False,
+        "accuracy_verdict": "",
+        "accuracy_largest_relative": None,
+        "accuracy_top1_low": None,
         "equivalent_to_recommended": False,
         "recommended": False,
         "same_as_configurations": "",

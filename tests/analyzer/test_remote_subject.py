@@ -115,7 +115,6 @@ def test_as_it_is_only_what_it_allows_is_tried(served):
 def test_shapes_that_are_given_and_guessed(served):
     with examined(served, "loose") as (_, subject):
         assert subject.guessed == ("INPUT0",)
-        assert subject.shape_advice() == "--shape INPUT0:N"
     with examined(served, "loose", {"INPUT0": (5,)}) as (_, subject):
         assert subject.shapes == {"INPUT0": (5,)}
     with pytest.raises(UnknownInputError, match="INPUTS"), examined(served, "loose", {"INPUTS": (5,)}):

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_windows_of_a_closed_loop(target):
     assert counted.requests >= sum(len(window.latencies_ms) for window in found)
     assert counted.compute_infer_ns > 0
     assert target.has_statistics
+
+
+def test_a_thread_that_only_sends_and_receives_is_watched(target):
+    """A model that does nothing, asked by many: what the window shows of it is the generator as well."""
+    (found,) = visit(target, [ONES], ClosedLoad(16), VisitOptions(seconds=0.3), threading.Event())
+    if hasattr(time, "pthread_getcpuclockid"):
+        assert 0.02 < found.sender_cores <= 1.1
+    (idle,) = visit(target, [ONES], OpenLoad(10), VisitOptions(seconds=0.3, requests=1), threading.Event())
+    assert idle.sender_cores < found.sender_cores or found.sender_cores == 0
 
 
 def test_windows_of_an_open_loop(target):

@@ -67,19 +67,18 @@ def test_names_cannot_break_the_page(done):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on PATH")
-@pytest.mark.parametrize("size", ["1280,1000", "500,900"])
-def test_a_browser_draws_every_plot(done, tmp_path: Path, size):
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_browser_shows_it_without_complaint(done, tmp_path: Path, width):
     page = done.written.report
     command = [
         BROWSER,
         *FLAGS,
         "--enable-logging=stderr",
         f"--user-data-dir={tmp_path}",
-        f"--window-size={size}",
+        f"--window-size={width},900",
         "--dump-dom",
         page.as_uri(),
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert 'data-plots="4"' in ran.stdout, ran.stderr[-2000:]
+    assert ran.stdout.count("</svg>") >= 8, ran.stderr[-2000:]
     assert "CONSOLE" not in ran.stderr, ran.stderr
-    assert ran.stdout.count('class="main-svg"') >= 4

@@ -151,7 +151,9 @@ def test_what_is_recommended_loads(done, tmp_path):
 
 def test_what_was_measured_counts_when_it_is_resumed(done, tmp_path):
     (analysis, _, _), repository, output = done
-    again, _, _ = analyze(repository, tmp_path / "again", journal=output / "journal.jsonl", resume=True, finals_seconds=0.1)
+    again, _, _ = analyze(
+        repository, tmp_path / "again", journal=output / "journal.jsonl", resume=True, finals_seconds=0.1
+    )
     assert again.resumed > 0
     first = next(iter(analysis.found.windows.values()))[0]
     assert next(iter(again.found.windows.values()))[0].began == first.began
@@ -197,7 +199,9 @@ def test_none_is_applied_if_one_cannot_be(tmp_path):
 def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
     repository = write_models(tmp_path / "models")
     parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": SPACE}) for name in MODELS)
-    options = TogetherOptions(parts, dict.fromkeys(MODELS, 1.0), **{**TIMES, "search_seconds": 1.0, "finals_seconds": 60.0})
+    options = TogetherOptions(
+        parts, dict.fromkeys(MODELS, 1.0), **{**TIMES, "search_seconds": 1.0, "finals_seconds": 60.0}
+    )
     stop = threading.Event()
 
     class Stopper(Recorder):

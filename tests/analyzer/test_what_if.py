@@ -27,6 +27,7 @@ from tcli_analyzer.prediction.what_if import (
     stored_setup,
     what_if,
 )
+from tcli_analyzer.rate.slo import parse_slo
 from tcli_server.scheduling.batching import BatchRules
 
 FIXED = ServiceTimes({1: Entry(0.010), 8: Entry(0.045)}, slowdown=(1.0, 1.5))
@@ -91,11 +92,11 @@ def test_the_highest_rate_within_a_budget_is_that_of_m_d_1():
     """Requests of 10 ms within 30 ms: at 32 a second a share of 99 % waits for at most two services (Crommelin's formula)."""
     table = StoredTable("one", 1, ServiceTimes({1: Entry(0.010)}))
     setup = stored_setup(table, 1)
-    rate = highest_rate(setup, table, 1.0, budget_ms=30, requests=30_000)
+    rate = highest_rate(setup, table, 1.0, parse_slo("p99<=30ms"), requests=30_000)
     utilisation = rate * 0.010
     waits = ((utilisation * (k - 2)) ** k / math.factorial(k) * math.exp(utilisation * (2 - k)) for k in range(3))
     assert (1 - utilisation) * sum(waits) == pytest.approx(0.99, abs=0.001)
-    assert highest_rate(setup, table, 1.0, budget_ms=9, requests=1000) == 0
+    assert highest_rate(setup, table, 1.0, parse_slo("p99<=9ms"), requests=1000) == 0
 
 
 def test_a_limit_that_was_not_measured_is_refused():

@@ -88,7 +88,7 @@ def test_an_analysis_tells_the_names_as_they_are(tmp_path):
     )
     ran = tcli(tmp_path, "analyze", "-m", "m", *quick, "--instance-counts", "1")
     assert ran.returncode == 0, ran.stderr
-    assert "variable dimensions of [red]:dog: are measured as 1" in ran.stdout
+    assert "variable dimensions are measured as [red]:dog: [1]; --shape" in " ".join(ran.stdout.split())
 
 
 def test_a_servers_names_and_labels_are_shown_as_they_are(tmp_path):

@@ -77,7 +77,7 @@ def test_a_pipe_has_every_column_whatever_the_terminal(folder):
 def test_signs_that_the_encoding_lacks_are_escaped(folder):
     ran = tcli(folder, "analyze", "-m", "fixed", *QUICK, PYTHONIOENCODING="ascii")
     assert ran.returncode == 0, ran.stderr
-    assert "\\xb1" in ran.stdout
+    assert ran.stdout.isascii()
     assert "Traceback" not in ran.stderr
 
 

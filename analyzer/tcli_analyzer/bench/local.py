@@ -13,6 +13,8 @@ from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.flaws import judged
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.variant import Variant, VariantDiedError
@@ -33,6 +35,9 @@ class LocalBench:
         source: of the requests.
         stop: set it, from any thread, to give up whatever goes on.
         memory: bytes that each process may hold; None for nearly all that are free.
+
+    Attributes:
+        limit: of the load generator; None until the first visit.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class LocalBench:
         self._held: tuple[Configuration, ...] = ()
         self._loaded: dict[Configuration, _Loaded] = {}
         self._largest = 0
+        self.limit: GeneratorLimit | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +74,7 @@ class LocalBench:
     def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
         variant = self.ready(configuration, options.items)
         with self.blamed(configuration):
-            windows = variant.visit(load, options)
+            windows = judged(variant.visit(load, options), load, self.limit)
         self.measured(configuration, windows)
         return windows
 
@@ -77,6 +83,7 @@ class LocalBench:
         with self.blamed(configuration):
             loaded = self._loaded.get(configuration) or self._load(configuration)
             loaded.prepare(items)
+            self.limit = self.limit or loaded.variant.measure_limit()
         return loaded.variant
 
     def is_loaded(self, configuration: Configuration) -> bool:

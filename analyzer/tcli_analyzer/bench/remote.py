@@ -16,6 +16,7 @@ from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import ClosedLoad, Load
+from tcli_analyzer.measuring.flaws import judged
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.remote.batches import check_batches
@@ -262,7 +263,7 @@ class RemoteBench:
             self._check_unchanged()
             raise CannotMeasureError(str(error)) from None
         self._is_fresh = False
-        return windows
+        return judged(windows, load)
 
     def _check_unchanged(self) -> None:
         if self._applied is None or not self.described:

@@ -1,11 +1,13 @@
 """What an analysis stands on: the model, what may be tried of it, and the bench on which it is measured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.data import DataSource
 from tcli_analyzer.guard import Guard
 from tcli_analyzer.load import Load
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.space import Space, Variants
 from tcli_analyzer.subject import Subject
 
@@ -22,6 +24,7 @@ class Ground:
         guard: compares answers; None where only the server has the model.
         notes: what is known before anything is measured, one sentence each.
         where: for people: "this machine", or the server's address.
+        limit: of the load generator, once it was measured; it is not where a server is asked.
     """
 
     subject: Subject
@@ -33,3 +36,4 @@ class Ground:
     guard: Guard | None
     notes: tuple[str, ...]
     where: str
+    limit: Callable[[], GeneratorLimit | None] = lambda: None

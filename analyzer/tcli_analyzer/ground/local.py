@@ -8,7 +8,7 @@ from dataclasses import replace
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.bench.local import LocalBench
-from tcli_analyzer.data import DataSource, Suited, hints_of, suit
+from tcli_analyzer.data import DataSource, Look, Suited, hints_of, suit
 from tcli_analyzer.data.asking import AskedApart
 from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.loads import loads_of
@@ -72,12 +72,13 @@ def local_ground(
             ),
             notes=(
                 *model_notes(subject),
-                *_input_notes(suited, options),
+                *_input_notes(suited, look, complete, options),
                 *look.notes,
                 *_state_notes(state, space),
                 *variants.notes,
             ),
             where="this machine",
+            limit=lambda: bench.limit,
         )
 
 
@@ -109,9 +110,19 @@ def _guard_options(options: AnalysisOptions) -> GuardOptions:
     )
 
 
-def _input_notes(suited: Suited, options: AnalysisOptions) -> tuple[str, ...]:
-    said = (f"the same by hand: {suited.options}",) if suited.options and suited.notes else ()
-    return (*suited.notes, *said) if not options.inputs else suited.notes
+def _input_notes(suited: Suited, look: Look, config: ModelConfig, options: AnalysisOptions) -> list[str]:
+    """What was found out of inputs, and the sizes that were chosen for dimensions of any size."""
+    notes = list(suited.notes)
+    if suited.options and suited.notes:
+        notes.append(f"the same by hand: {suited.options}")
+    chosen = [
+        f"{one.name} [{', '.join(map(str, look.shapes[one.name]))}]"
+        for one in config.input
+        if -1 in one.dims and one.name in look.made_up and one.name not in options.shapes
+    ]
+    if chosen and not suited.options:
+        notes.append(f"variable dimensions are measured as {', '.join(chosen)}; --shape NAME:d1,d2 sets others")
+    return notes
 
 
 def _state_notes(state: Stateful | None, space: Space) -> list[str]:

@@ -28,8 +28,11 @@ class Window:
         items: inferences in a request.
         late_ms: how long after they were due requests were sent, the 99th percentile; 0 in a closed loop.
         overloaded: requests came faster than they were answered.
-        sender_cores: cores that the thread which sends by a schedule took; 0 in a closed loop, which has none.
+        sender_cores: of a core, what the busiest thread took that only sends or receives; 0 where there is none, as in a closed loop in
+            this process.
         sent_share: requests sent against those that were due; 1 in a closed loop.
+        flaw: why it shows something else than the model: the load generator's own limit, or figures that do not add up; empty where
+            nothing is wrong.
     """
 
     began: float
@@ -44,6 +47,7 @@ class Window:
     overloaded: bool = False
     sender_cores: float = 0.0
     sent_share: float = 1.0
+    flaw: str = ""
 
     @property
     def throughput(self) -> float:
@@ -171,6 +175,13 @@ class Windows:
     def percentile(self, share: float) -> Percentile:
         """With its interval: what ends together in one batch counts as one."""
         return percentile(self.latencies_ms, share, max(1.0, self.batch_avg))
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong with more than half of those that nobody disturbed; empty where that is nothing."""
+        clean = self.clean.windows
+        flaws = [window.flaw for window in clean if window.flaw]
+        return flaws[0] if 2 * len(flaws) > len(clean) else ""
 
     @property
     def clean(self) -> "Windows":

@@ -8,6 +8,7 @@ import numpy as np
 from tcli_analyzer.evidence.disturbance import Disturbance, ProcessorTime
 from tcli_analyzer.evidence.percentiles import Percentile
 from tcli_analyzer.load import ClosedLoad, Load
+from tcli_analyzer.measuring.balance import imbalance
 from tcli_analyzer.measuring.window import Window, Windows
 from tcli_analyzer.target import Counters
 
@@ -183,6 +184,17 @@ class Measured:
     def disturbance(self) -> Disturbance:
         processor = self.processor
         return processor.disturbance if processor is not None else Disturbance.UNOBSERVED
+
+    @property
+    def imbalance(self) -> str:
+        """What does not add up in most windows, see `measuring.balance`; empty where all does.
+
+        A window of an exact number of requests has their beginning and end in it, and need not.
+        """
+        if self.stable is None:
+            return ""
+        found = [text for each in self.windows if (text := imbalance(each.window, self.load))]
+        return found[0] if 2 * len(found) > len(self.windows) else ""
 
     @property
     def generator_limit(self) -> str:

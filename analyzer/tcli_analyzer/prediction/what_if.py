@@ -10,6 +10,7 @@ from tcli_analyzer.load import ClosedLoad, Load, OpenLoad
 from tcli_analyzer.prediction.forecast import Forecast, forecast
 from tcli_analyzer.prediction.simulator import Setup
 from tcli_analyzer.prediction.stored import StoredTable, StoredTables
+from tcli_analyzer.rate.slo import Slo
 from tcli_server.scheduling.batching import BatchRules
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
@@ -92,7 +93,7 @@ def what_if(tables: StoredTables, question: Question, requests: int = REQUESTS) 
     return [
         _answer(tables, table, question, limit, delay, load, requests)
         for table in tables.tables
-        for limit in _limits(table, question)
+        for limit in limits_of(table, question)
         for delay in (question.delays_us if limit > 1 else (0,))
         for load in question.loads
     ]
@@ -120,12 +121,11 @@ def highest_rate(
     setup: Setup,
     table: StoredTable,
     open_factor: float,
-    budget_ms: float,
-    percentile: float = 99.0,
+    slo: Slo,
     items: int = 1,
     requests: int = REQUESTS,
 ) -> float:
-    """The highest rate of a Poisson process, in requests per second, at which a percentile is predicted to stay within a budget.
+    """The highest rate of a Poisson process, in requests per second, at which an objective is predicted to be kept.
 
     Returns:
         0 where even single requests take longer.
@@ -133,7 +133,7 @@ def highest_rate(
 
     def keeps(rate: float) -> bool:
         found = forecast(setup, table.service, OpenLoad(rate), requests, items, open_factor)
-        return not found.overloaded and found.latency_ms(percentile) <= budget_ms
+        return not found.overloaded and slo.keeps(found.latencies_ms)
 
     outstanding = ClosedLoad(2 * setup.instances * setup.rules.limit)
     high = 1.05 * forecast(setup, table.service, outstanding, requests, items, open_factor).throughput / items
@@ -155,8 +155,8 @@ def stored_setup(
     return Setup(table.instances, BatchRules(most, sizes, delay_us * 1000), table.shares)
 
 
-def _limits(table: StoredTable, question: Question) -> list[int]:
-    """Those that the table answers."""
+def limits_of(table: StoredTable, question: Question) -> list[int]:
+    """Values of `max_batch_size` that the table answers."""
     if question.batch_limits is not None:
         asked = list(question.batch_limits)
     else:

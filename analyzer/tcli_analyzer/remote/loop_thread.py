@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -30,6 +31,13 @@ class LoopThread:
     def wait_for(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run it in the loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    @property
+    def cpu_ns(self) -> int:
+        """Processor time that it has used; 0 where this system does not tell."""
+        if self._thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+            return 0
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread.ident))
 
     def close(self) -> None:
         """End the loop and its thread."""

@@ -1,6 +1,7 @@
 """The processes of a server, where it runs on this machine."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterable
 
@@ -24,6 +25,18 @@ def server_processes(address: Address) -> list[int]:
                 for one in (process, *process.children(recursive=True)):
                     found[one.pid] = None
     return list(found)
+
+
+def watched_processes(address: Address) -> tuple[int, ...]:
+    """This process and, of a server on this machine, the server's with all that it started.
+
+    Empty where the server is on this machine but cannot be seen (another user's, or in a container): nobody can tell then who
+    disturbs whom.
+    """
+    if not _is_here(address.host):
+        return (os.getpid(),)
+    found = server_processes(address)
+    return (os.getpid(), *found) if found else ()
 
 
 def resident_mib(pids: Iterable[int]) -> float:

@@ -27,11 +27,6 @@ _NOT_SPLIT = "a tensor's shape in the configuration does not start with a dimens
 class RemoteSubject(Subject):
     """As `Subject`, of a model whose folder is out of reach: of `folder` only the name says anything."""
 
-    def shape_advice(self) -> str:
-        dims = {tensor.name: tensor.dims for tensor in self.complete.input}
-        shapes = {name: ",".join("N" if d < 0 else str(d) for d in dims[name]) for name in self.guessed}
-        return " ".join(f"--shape {name}:{shape}" for name, shape in shapes.items())
-
 
 def examine_remote(
     bench: RemoteBench, shapes: Mapping[str, Sequence[int]], note: Callable[[str], None]

@@ -98,6 +98,11 @@ class RemoteTarget:
         """With streaming, how many responses came so far: a decoupled model may answer a request with many, or none."""
         return int(getattr(self._sender, "responses", 0))
 
+    @property
+    def cpu_ns(self) -> int:
+        """Processor time of the thread that sends and receives."""
+        return self._thread.cpu_ns
+
     def configuration(self) -> ModelConfig:
         """The complete configuration of the model as it is loaded now.
 

@@ -42,11 +42,11 @@ class Points:
         return kept_score(self._field.is_kept(measured)), value
 
     def leaders(self, score: Callable[[Spot], Score]) -> list[Point]:
-        """The best point of each configuration but the current one, as many as are wanted, best first."""
+        """The best point of each configuration but the current one, as many as are wanted, best first; none that has a flaw."""
         best: dict[object, Spot] = {}
-        for spot in sorted(self.windows, key=score, reverse=True):
+        for spot in sorted(self.windows, key=lambda one: (not self.point(one).flaw, score(one)), reverse=True):
             best.setdefault(spot.configuration, spot)
-        others = [spot for spot in best.values() if not spot.configuration.current]
+        others = [spot for spot in best.values() if not spot.configuration.current and not self.point(spot).flaw]
         return [self.point(spot) for spot in others[: self._field.rivals]]
 
     def current(self, score: Callable[[Spot], Score]) -> Point | None:

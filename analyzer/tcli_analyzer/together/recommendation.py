@@ -115,6 +115,9 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         return _undecided(finals, "it was stopped before the end.")
     if finals.failure:
         return _undecided(finals, f"what was measured before failed in the finals: {finals.failure}.")
+    flaw = _flaw(finals)
+    if flaw:
+        return _undecided(finals, f"{flaw}.")
     if (rival or baseline).wrong:
         return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
     if rival is None:
@@ -152,6 +155,17 @@ def _alone(finals: JointFinals, disturbers: str) -> JointRecommendation:
         return _disturbed(finals, disturbers)
     over = tuple(_over(finals, finals.baseline))
     return JointRecommendation(Outcome.OVER_BUDGET if over else Outcome.KEEP, finals, finals.baseline, over=over)
+
+
+def _flaw(finals: JointFinals) -> str:
+    """Which model of a finalist could not be measured as it is, and why; empty if all could."""
+    for arrangement in (finals.baseline, finals.rival):
+        for choice in arrangement.choices if arrangement is not None else ():
+            assert arrangement is not None
+            flaw = part_windows(finals.windows(arrangement), choice.model).flaw
+            if flaw:
+                return f"{choice.label} could not be measured as it is: {flaw}"
+    return ""
 
 
 def _over(finals: JointFinals, arrangement: Arrangement) -> list[str]:

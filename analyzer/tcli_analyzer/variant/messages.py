@@ -70,13 +70,18 @@ class EndLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureLimit:
+    """Measure what the load generator can do at most with the requests that were made; answered by a `GeneratorLimit`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Instead of any answer: the server refused, in its words."""
 
     message: str
 
 
-Message = LoadModel | MakeRequests | Visit | StartLoad | AskProgress | CutWindow | EndLoad
+Message = LoadModel | MakeRequests | MeasureLimit | Visit | StartLoad | AskProgress | CutWindow | EndLoad
 
 
 def send(pipe: IO[bytes], value: Any) -> None:

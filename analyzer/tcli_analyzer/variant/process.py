@@ -10,10 +10,20 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.held import Progress
+from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.variant.asked import AskedProcess
-from tcli_analyzer.variant.messages import AskProgress, CutWindow, EndLoad, LoadModel, MakeRequests, StartLoad, Visit
+from tcli_analyzer.variant.messages import (
+    AskProgress,
+    CutWindow,
+    EndLoad,
+    LoadModel,
+    MakeRequests,
+    MeasureLimit,
+    StartLoad,
+    Visit,
+)
 
 
 class Variant:
@@ -55,6 +65,11 @@ class Variant:
     def make_requests(self, source: Source, items: int = 1) -> None:
         """The requests for the visits to come; raises as `load`."""
         self._process.ask(MakeRequests(source, items))
+
+    def measure_limit(self) -> GeneratorLimit:
+        """What its load generator can do at most with the requests that were made; raises as `load`."""
+        limit: GeneratorLimit = self._process.ask(MeasureLimit())
+        return limit
 
     def visit(self, load: Load, options: VisitOptions) -> list[Window]:
         """Measure, as `measuring.visit.visit`; raises as `load`, InternalError where a request fails."""

@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.measuring.held import HeldLoad
+from tcli_analyzer.measuring.limit import measure_limit
 from tcli_analyzer.measuring.visit import LoadFailedError, visit
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.variant.messages import (
@@ -21,6 +22,7 @@ from tcli_analyzer.variant.messages import (
     Failure,
     LoadModel,
     MakeRequests,
+    MeasureLimit,
     Message,
     StartLoad,
     receive,
@@ -28,6 +30,9 @@ from tcli_analyzer.variant.messages import (
 )
 from tcli_server.apart import begin_apart
 from tcli_server.errors import ServerError
+
+_LIMIT_SECONDS = 0.15
+"""Of load against nothing, of each kind."""
 
 
 def main() -> None:
@@ -64,6 +69,8 @@ class _Worker:
             return len(self._requests)
         if isinstance(message, StartLoad | AskProgress | CutWindow | EndLoad):
             return self._hold(message)
+        if isinstance(message, MeasureLimit):
+            return measure_limit(self._requests, seconds=_LIMIT_SECONDS)
         pids = [os.getpid(), *_children()]
         return visit(self._target, self._requests, message.load, message.options, threading.Event(), pids)
 

@@ -1,0 +1,77 @@
+"""What an analysis has left in its folder, for those who ask it later."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RESULTS = "results.json"
+"""The file of a folder that has everything."""
+
+_LARGEST = 1 << 30
+
+
+class EarlierError(Exception):
+    """There is no analysis there, or not the one that is wanted; the message says what was found.
+
+    Attributes:
+        fix: what to do about it; may be empty.
+    """
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A finished analysis.
+
+    Attributes:
+        path: of its results.
+        model: that it was of.
+        document: as it was written.
+    """
+
+    path: Path
+    model: str
+    document: Mapping[str, Any] = field(repr=False)
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """An object of the document; empty where it has none of this name."""
+        found = self.document.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def rows(self, name: str) -> list[Mapping[str, Any]]:
+        """A list of objects, likewise."""
+        found = self.document.get(name)
+        return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
+def read_earlier(place: Path) -> Earlier:
+    """Read what an analysis has left.
+
+    Args:
+        place: its folder, or the file of results in it.
+
+    Raises:
+        EarlierError: it is not there, or is something else.
+    """
+    path = place / RESULTS if place.is_dir() or not place.suffix else place
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise EarlierError(f"{path} is larger than 1 GiB: not the results of an analysis")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EarlierError(
+            f"no analysis in {place}: there is no {path}", "analyze a model first: tcli analyze"
+        ) from None
+    except OSError as error:
+        raise EarlierError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise EarlierError(f"{path} is damaged: it is not JSON", "analyze the model again") from None
+    model = document.get("model") if isinstance(document, Mapping) else None
+    if not isinstance(model, str) or not isinstance(document.get("machine"), Mapping):
+        raise EarlierError(f"{path} is not the {RESULTS} of an analysis: it has no model and machine")
+    return Earlier(path, model, document)

@@ -1,0 +1,1 @@
+"""Files for other programs: Model Analyzer's tables and folders, HdrHistogram's text, Parquet."""
