@@ -205,13 +205,13 @@ def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
     stop = threading.Event()
 
     class Stopper(Recorder):
-        def note(self, text: str) -> None:
-            if text.startswith("finals:"):
-                stop.set()
+        def raced(self, race: Race, seconds_left: float) -> None:
+            stop.set()
 
     with ExitStack() as stack:
         workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
         analysis = analyze_together(options, workspaces, Stopper(), stop)
     assert analysis.interrupted
+    assert analysis.finals.race.rounds == 1
     assert analysis.recommendation.outcome is Outcome.UNDECIDED
     assert not analysis.recommendation.may_be_applied
