@@ -282,7 +282,8 @@ def analyze(
         if what_if:
             raise typer.BadParameter("one model at a time", param_hint="--what-if")
         with stop_on_signals() as stop:
-            analyze_several(asked, config, models, apply, json, stop, _resume_command())
+            single = {"--what-if": what_if, "--png": png, "--markdown": markdown, "--parquet": parquet}
+            analyze_several(asked, config, models, apply, json, stop, _resume_command(), single)
         return
     if what_if:
         answer_what_if(asked, config, apply, json)
