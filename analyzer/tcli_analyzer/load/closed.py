@@ -26,6 +26,7 @@ class ClosedLoop:
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
+        drain_seconds: as `RunningLoad.drain_seconds`.
         overloaded: never: nobody asks before an answer is there.
         is_finished: never before `__exit__`: each answer sends the next request.
     """
@@ -43,6 +44,7 @@ class ClosedLoop:
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
+        self.drain_seconds = DRAIN_SECONDS
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
@@ -65,7 +67,8 @@ class ClosedLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        self._drained.wait(DRAIN_SECONDS)
+        if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
+            self._drained.wait(self.drain_seconds)
 
     @property
     def is_over(self) -> bool:

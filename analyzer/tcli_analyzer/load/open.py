@@ -39,6 +39,7 @@ class OpenLoop:
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
+        drain_seconds: as `RunningLoad.drain_seconds`.
         overloaded: as `RunningLoad.overloaded`.
         lateness_ns: of each request that was sent, how long after it was due.
         cpu_ns: processor time of the thread that sends.
@@ -54,6 +55,7 @@ class OpenLoop:
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
+        self.drain_seconds = DRAIN_SECONDS
         self.overloaded = False
         self.lateness_ns: list[int] = []
         self._target = target
@@ -83,8 +85,9 @@ class OpenLoop:
         sys.setswitchinterval(self._switch_seconds)
         for played in self._pool.close() if self._pool is not None else ():
             self._end_sequence(played)
-        with self._drained:
-            self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
+        if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
+            with self._drained:
+                self._drained.wait_for(lambda: not self._outstanding, self.drain_seconds)
 
     @property
     def is_over(self) -> bool:

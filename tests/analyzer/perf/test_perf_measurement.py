@@ -5,10 +5,12 @@ import io
 import json
 import threading
 from dataclasses import replace
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.measuring.watch import LoadFailedError
@@ -55,6 +57,16 @@ def test_an_exact_number_of_requests(load):
     assert measured.stable is None
     assert measured.server.total == pytest.approx(5)
     assert measured.server.overhead == pytest.approx(5)
+
+
+@pytest.mark.parametrize("distribution", list(Distribution))
+def test_a_rate_that_nobody_can_send_takes_no_memory(distribution):
+    tracemalloc.start()
+    try:
+        run(Answering(), OpenLoad(1e7, distribution), PerfOptions(interval_seconds=0.05, max_trials=3))
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_windows_by_time():
