@@ -112,6 +112,7 @@ class RunningLoad(Protocol):
         error: the first refused or failed request, which ends the load; None while all is well.
         overloaded: requests came faster than they were answered, so that the load was ended.
         is_finished: everything was sent and answered.
+        outstanding: requests that were sent and not answered.
     """
 
     replies: list[Reply]
@@ -120,3 +121,6 @@ class RunningLoad(Protocol):
 
     @property
     def is_finished(self) -> bool: ...
+
+    @property
+    def outstanding(self) -> int: ...

@@ -9,6 +9,7 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.load.sequences import Dealer
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
@@ -65,7 +66,13 @@ class ClosedLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        self._drained.wait(DRAIN_SECONDS)
+        if not isinstance(error, StuckError):
+            self._drained.wait(DRAIN_SECONDS)
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were sent and not answered."""
+        return self._active
 
     @property
     def is_over(self) -> bool:
