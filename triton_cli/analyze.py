@@ -191,7 +191,9 @@ def analyze(
     measurement_interval: Annotated[
         float, typer.Option(metavar="MS", help="Least length of a measurement window.")
     ] = 500.0,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random. [default: 0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=999_999_999, help="Of everything random. [default: 0]")
+    ] = None,
     memory_limit: Annotated[
         int | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.load.sequences import Dealer
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
@@ -67,8 +68,18 @@ class ClosedLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
+<<<<<<< HEAD
         if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
             self._drained.wait(self.drain_seconds)
+=======
+        if not isinstance(error, StuckError):
+            self._drained.wait(DRAIN_SECONDS)
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were sent and not answered."""
+        return self._active
+>>>>>>> h8-att2
 
     @property
     def is_over(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply, Sequences
 from tcli_analyzer.load.backlog import Backlog
+from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.load.sequences import Dealer, Played, Pool
 from tcli_analyzer.target import OnReply, Target
 from tcli_server.errors import ServerError
@@ -85,9 +86,16 @@ class OpenLoop:
         sys.setswitchinterval(self._switch_seconds)
         for played in self._pool.close() if self._pool is not None else ():
             self._end_sequence(played)
+<<<<<<< HEAD
         if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
             with self._drained:
                 self._drained.wait_for(lambda: not self._outstanding, self.drain_seconds)
+=======
+        if isinstance(error, StuckError):
+            return
+        with self._drained:
+            self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
+>>>>>>> h8-att2
 
     @property
     def is_over(self) -> bool:
@@ -98,6 +106,11 @@ class OpenLoop:
     def is_finished(self) -> bool:
         """Whether everything was sent and answered."""
         return self.is_over and not self._outstanding
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were sent and not answered."""
+        return self._outstanding
 
     @property
     def behind_ns(self) -> int:

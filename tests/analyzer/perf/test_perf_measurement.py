@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import threading
-from dataclasses import replace
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
