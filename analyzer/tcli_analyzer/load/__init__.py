@@ -107,16 +107,13 @@ Load = ClosedLoad | OpenLoad
 class RunningLoad(Protocol):
     """A load from `__enter__` until `__exit__`, which waits for the last answer.
 
-        Attributes:
-            replies: in the order in which they came; only grows.
-            error: the first refused or failed request, which ends the load; None while all is well.
-            overloaded: requests came faster than they were answered, so that the load was ended.
-            is_finished: everything was sent and answered.
-    <<<<<<< HEAD
-            drain_seconds: for how long the last answer is waited for.
-    =======
-            outstanding: requests that were sent and not answered.
-    >>>>>>> h8-att2
+    Attributes:
+        replies: in the order in which they came; only grows.
+        error: the first refused or failed request, which ends the load; None while all is well.
+        overloaded: requests came faster than they were answered, so that the load was ended.
+        is_finished: everything was sent and answered.
+        drain_seconds: for how long the last answer is waited for.
+        outstanding: requests that were sent and not answered.
     """
 
     replies: list[Reply]

@@ -68,18 +68,14 @@ class ClosedLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-<<<<<<< HEAD
-        if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
+        # Not where the user wants the end at once, nor where no answer is to be expected.
+        if kind is None or (issubclass(kind, Exception) and not isinstance(error, StuckError)):
             self._drained.wait(self.drain_seconds)
-=======
-        if not isinstance(error, StuckError):
-            self._drained.wait(DRAIN_SECONDS)
 
     @property
     def outstanding(self) -> int:
         """Requests that were sent and not answered."""
         return self._active
->>>>>>> h8-att2
 
     @property
     def is_over(self) -> bool:

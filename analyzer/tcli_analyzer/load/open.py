@@ -86,16 +86,10 @@ class OpenLoop:
         sys.setswitchinterval(self._switch_seconds)
         for played in self._pool.close() if self._pool is not None else ():
             self._end_sequence(played)
-<<<<<<< HEAD
-        if kind is None or issubclass(kind, Exception):  # not where the user wants the end at once
+        # Not where the user wants the end at once, nor where no answer is to be expected.
+        if kind is None or (issubclass(kind, Exception) and not isinstance(error, StuckError)):
             with self._drained:
                 self._drained.wait_for(lambda: not self._outstanding, self.drain_seconds)
-=======
-        if isinstance(error, StuckError):
-            return
-        with self._drained:
-            self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
->>>>>>> h8-att2
 
     @property
     def is_over(self) -> bool:

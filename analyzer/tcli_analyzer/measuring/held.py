@@ -13,15 +13,10 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Load
-<<<<<<< HEAD
-from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
-from tcli_analyzer.measuring.visit import running_load
-from tcli_analyzer.measuring.watch import LoadFailedError
-=======
 from tcli_analyzer.load.failing import LoadFailedError
+from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
 from tcli_analyzer.measuring.silence import SILENCE_SECONDS, Silence
-from tcli_analyzer.measuring.visit import latencies_of, running_load
->>>>>>> h8-att2
+from tcli_analyzer.measuring.visit import running_load
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target

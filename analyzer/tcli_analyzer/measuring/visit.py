@@ -13,13 +13,9 @@ from tcli_analyzer.load import ClosedLoad, Load, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
-<<<<<<< HEAD
 from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
-from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
-=======
 from tcli_analyzer.measuring.silence import SILENCE_SECONDS
 from tcli_analyzer.measuring.watch import Stopped, Watch
->>>>>>> h8-att2
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
