@@ -111,12 +111,17 @@ def analyze_several(
     json: bool,
     stop: threading.Event,
     resume: str,
+    not_here: Mapping[str, bool],
 ) -> None:
     """Analyze them together, show and write what came out.
 
     Args:
         resume: the command that goes on where this one ends.
+        not_here: options that are for one model, and whether they were given.
     """
+    for option, given in not_here.items():
+        if given:
+            raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
     from tcli_analyzer.bench import CannotMeasureError
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.together.analyze import PartError, analyze_together
@@ -151,7 +156,7 @@ def analyze_several(
     if json:
         from tcli_analyzer.together.results import together_document
 
-        sys.stdout.write(json_format.dumps(together_document(analysis), indent=2) + "\n")
+        sys.stdout.write(json_format.dumps(together_document(analysis), indent=1) + "\n")
     if apply:
         _apply(console, analysis, written, resume)
     if analysis.interrupted:

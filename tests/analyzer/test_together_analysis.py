@@ -1,6 +1,7 @@
 """A whole analysis of two models on the real engine, and what is written and applied."""
 
 import json
+import shutil
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import measured_points
 import onnx_models
-from analysis_runs import FAST, Recorder
+from analysis_runs import CONFIG, FAST, Recorder, write_fixed_model
 from repositories import write_model
+from tcli_analyzer.evidence.race import Race
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.recommendation import Outcome
 from tcli_analyzer.space import SpaceValues
@@ -19,26 +22,28 @@ from tcli_analyzer.subject import find_model
 from tcli_analyzer.together.analysis import TogetherAnalysis
 from tcli_analyzer.together.analyze import PartError, analyze_together
 from tcli_analyzer.together.apply import Change, apply_together
+from tcli_analyzer.together.arrangement import Arrangement
+from tcli_analyzer.together.finals import JointFinals
 from tcli_analyzer.together.options import TogetherOptions
 from tcli_analyzer.together.output import WrittenTogether, write_together
+from tcli_analyzer.together.window import JointWindow, joined
 from tcli_analyzer.workspace import Workspace
 from tcli_server.engine import Engine
 from tcli_server.repository import model_folders
 
-MODELS = ("quick", "slow")
+MODELS = ("quick", "fixed")
 SPACE = SpaceValues(max_batch_sizes=(1, 4), instances=(1,), concurrency=(2,), engines=("onnxruntime",))
 TIMES = {"search_seconds": 12.0, "finals_seconds": 3.0, "patience_seconds": 0.0, "window_seconds": 0.02}
 
 
 def write_models(repository: Path) -> Path:
-    for name, rounds in zip(MODELS, (2, 20), strict=True):
-        write_model(repository, name, onnx_models.slow_identity(rounds, 64))
-    return repository
+    write_model(repository, "quick", onnx_models.slow_identity(2, 64))
+    return write_fixed_model(repository)
 
 
 def analyze(repository: Path, output: Path, **more: object) -> tuple[TogetherAnalysis, WrittenTogether, Recorder]:
     parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": SPACE}) for name in MODELS)
-    options = replace(TogetherOptions(parts, {"quick": 1.0, "slow": 2.0}, **TIMES), **more)
+    options = replace(TogetherOptions(parts, {"quick": 1.0, "fixed": 2.0}, **TIMES), **more)
     recorder = Recorder()
     with ExitStack() as stack:
         workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
@@ -83,7 +88,7 @@ def test_what_is_written(done):
     together = frame[frame["stage"] == "together"]
     assert len(together) == 2 * len(analysis.found.windows)
     report = written.report.read_text()
-    assert "quick and slow together" in report
+    assert "quick and fixed together" in report
     assert "<script" not in report
     assert len(report) < 1_500_000
     assert {path.name for path in (output / "recommended").iterdir()} == set(MODELS)
@@ -92,13 +97,53 @@ def test_what_is_written(done):
     assert not (repository / "quick" / "config.pbtxt").exists()
 
 
+def test_what_is_proven_is_written_for_every_model_with_the_files_that_it_needs(done, tmp_path):
+    """The finals are those of a quiet machine on which everything else is a fifth faster."""
+    (analysis, _, _), repository, _ = done
+    current = next(iter(analysis.found.windows))
+    candidates = [analysis.parts[name].candidates.choices for name in MODELS]
+    rival = current.having([next(one for one in choices if not one.configuration.current) for choices in candidates])
+    proven = replace(analysis, finals=steady_finals(analysis, current, rival))
+    with ExitStack() as stack:
+        workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
+        fixed = Path(analysis.parts["fixed"].subject.batchable.path)
+        copy = workspaces["fixed"].add_rewritten() / fixed.name
+        copy.write_bytes((repository / "fixed" / "1" / "model.onnx").read_bytes())
+        written = write_together(proven, workspaces, tmp_path)
+    recommendation = json.loads(written.json.read_text())["recommendation"]
+    assert recommendation["outcome"] == "take"
+    assert recommendation["gain_over_current"]["percent"] == pytest.approx(20, abs=1)
+    for name in MODELS:
+        assert recommendation["models"][name]["gain_over_current"]["percent"] == pytest.approx(20, abs=1)
+        assert written.models[name].changed
+        text = " ".join(written.models[name].config.read_text().replace("#", " ").split())
+        assert "Recommended by tcli analyze" in text
+        assert "over the current configurations" in text
+    assert written.models["quick"].version is None
+    assert (written.models["fixed"].version / fixed.name).is_file()
+    assert "Take quick: " in written.report.read_text()
+
+
+def steady_finals(analysis: TogetherAnalysis, current: Arrangement, rival: Arrangement) -> JointFinals:
+    def window(rate: float) -> JointWindow:
+        return joined({name: measured_points.window(rate) for name in MODELS}, measured_points.QUIET)
+
+    rates = {"current": measured_points.steady(100.0), "best": measured_points.steady(120.0)}
+    race = Race(windows={name: [window(rate) for rate in each] for name, each in rates.items()})
+    race.latest += [
+        dict(zip(("current", "best"), pair, strict=True))
+        for pair in zip(race.windows["current"], race.windows["best"], strict=True)
+    ]
+    return JointFinals(current, rival, race, analysis.options.goal, 0.02, 30.0)
+
+
 def test_what_is_recommended_loads(done, tmp_path):
     (_, written, _), repository, _ = done
-    for name in MODELS:
-        folder = tmp_path / name / "1"
-        folder.mkdir(parents=True)
-        (folder / "model.onnx").write_bytes((repository / name / "1" / "model.onnx").read_bytes())
-        (tmp_path / name / "config.pbtxt").write_text(written.models[name].config.read_text())
+    for name, model in written.models.items():
+        shutil.copytree(repository / name, tmp_path / name)
+        if model.version is not None:
+            shutil.copytree(model.version, tmp_path / name / "1", dirs_exist_ok=True)
+        shutil.copy(model.config, tmp_path / name / "config.pbtxt")
     with Engine(tmp_path) as engine:
         for name in MODELS:
             assert engine.model_config(name).name == name
@@ -106,7 +151,9 @@ def test_what_is_recommended_loads(done, tmp_path):
 
 def test_what_was_measured_counts_when_it_is_resumed(done, tmp_path):
     (analysis, _, _), repository, output = done
-    again, _, _ = analyze(repository, tmp_path / "again", journal=output / "journal.jsonl", resume=True)
+    again, _, _ = analyze(
+        repository, tmp_path / "again", journal=output / "journal.jsonl", resume=True, finals_seconds=0.1
+    )
     assert again.resumed > 0
     first = next(iter(analysis.found.windows.values()))[0]
     assert next(iter(again.found.windows.values()))[0].began == first.began
@@ -114,10 +161,10 @@ def test_what_was_measured_counts_when_it_is_resumed(done, tmp_path):
 
 def test_a_model_that_does_not_load_is_named(tmp_path):
     repository = write_models(tmp_path / "models")
-    (repository / "slow" / "1" / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(PartError, match="slow") as failed:
+    (repository / "fixed" / "1" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(PartError, match="fixed") as failed:
         analyze(repository, tmp_path / "output")
-    assert failed.value.options.model == "slow"
+    assert failed.value.options.model == "fixed"
 
 
 def test_all_are_applied(tmp_path):
@@ -128,19 +175,21 @@ def test_all_are_applied(tmp_path):
     for name in MODELS:
         assert (repository / name / "config.pbtxt").read_text() == f"# new {name}\n"
     assert (repository / "quick" / "config.pbtxt.bak").read_text() == "max_batch_size: 2\n"
-    assert len(said) == 3
+    assert (repository / "fixed" / "config.pbtxt.bak").read_text() == CONFIG
+    assert len(said) == 4
 
 
 def test_none_is_applied_if_one_cannot_be(tmp_path):
     repository = write_models(tmp_path / "models")
     (repository / "quick" / "config.pbtxt").write_text("max_batch_size: 2\n")
     folders = model_folders([repository])
-    (repository / "slow" / "config.pbtxt").mkdir()  # nothing can be written in its place
+    (repository / "fixed" / "config.pbtxt").unlink()
+    (repository / "fixed" / "config.pbtxt").mkdir()  # nothing can be written in its place
     version = tmp_path / "version"
     version.mkdir()
     (version / "model.onnx").write_bytes(b"new")
     before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
-    changes = [Change(folders["quick"][0], "# new\n", version), Change(folders["slow"][0], "# new\n", None)]
+    changes = [Change(folders["quick"][0], "# new\n", version), Change(folders["fixed"][0], "# new\n", None)]
     with pytest.raises(OSError, match="directory"):
         apply_together(changes)
     assert {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()} == before
@@ -150,17 +199,20 @@ def test_none_is_applied_if_one_cannot_be(tmp_path):
 def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
     repository = write_models(tmp_path / "models")
     parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": SPACE}) for name in MODELS)
-    options = TogetherOptions(parts, dict.fromkeys(MODELS, 1.0), **{**TIMES, "finals_seconds": 60.0})
+    options = TogetherOptions(
+        parts, dict.fromkeys(MODELS, 1.0), **{**TIMES, "search_seconds": 1.0, "finals_seconds": 60.0}
+    )
     stop = threading.Event()
 
     class Stopper(Recorder):
-        def note(self, text: str) -> None:
-            if text.startswith("finals:"):
-                stop.set()
+        def raced(self, race: Race, seconds_left: float) -> None:
+            super().raced(race, seconds_left)
+            stop.set()
 
     with ExitStack() as stack:
         workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
         analysis = analyze_together(options, workspaces, Stopper(), stop)
     assert analysis.interrupted
+    assert analysis.finals.race.rounds == 1
     assert analysis.recommendation.outcome is Outcome.UNDECIDED
     assert not analysis.recommendation.may_be_applied

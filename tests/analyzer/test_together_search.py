@@ -198,3 +198,28 @@ def test_three_models():
     best = best_by_force(bench, candidates, wanted)
     assert true_mean(bench, found.best, wanted) > 0.95 * true_mean(bench, best, wanted)
     assert len(found.windows) < 50 < math.prod(len(one.choices) for one in candidates.values())
+
+
+@pytest.mark.parametrize("busy", [0.0, 1.0])
+def test_where_nothing_else_may_win_the_current_ones_are_measured_and_kept(busy):
+    bench = SharedCores(KINDS, busy=busy)
+    candidates = tried(bench, CURRENT, OTHERS, may_win=lambda one: one.current)
+    finals = raced(bench, search(bench, candidates))
+    found = recommend_together(finals)
+    assert finals.rival is None
+    assert found.keeps_current
+    if busy:
+        assert found.outcome is Outcome.UNDECIDED
+    else:
+        assert found.outcome is Outcome.KEEP
+        assert "infer/s" in found.numbers("a")
+
+
+def test_a_finalist_that_fails_in_the_finals_leaves_it_undecided():
+    bench = SharedCores(KINDS)
+    found = search(bench, tried(bench, CURRENT, OTHERS))
+    bench.broken = frozenset({found.rival.of("a").configuration.label})
+    recommendation = recommend_together(raced(bench, found))
+    assert recommendation.outcome is Outcome.UNDECIDED
+    assert "no such operator" in recommendation.sentence()
+    assert recommendation.chosen is found.baseline

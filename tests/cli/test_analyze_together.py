@@ -99,6 +99,8 @@ def test_models_of_a_file_with_their_weights_and_budgets(folder):
         ([*BOTH, "--url", "localhost:8000"], 2, "not on a server"),
         ([*BOTH, "--slo", "p99<=50ms"], 2, "one model at a time"),
         ([*BOTH, "--shape", "x:1"], 2, "below models"),
+        ([*BOTH, "--what-if"], 2, "one model at a time"),
+        ([*BOTH, "--png"], 2, "one model at a time"),
         ([*BOTH, "--config", "nowhere.yaml"], 1, "nowhere.yaml"),
         ([*BOTH, "--batch-sizes", "x"], 2, "expected whole numbers"),
         ([*BOTH, "--model-repository", "nowhere"], 1, "tcli repo init"),

@@ -52,7 +52,7 @@ def in_terminal(folder: Path, columns: int, *arguments: str) -> str:
 
 
 def result(shown: str) -> str:
-    return shown[shown.index("Best configurations") : shown.index("* marks")]
+    return shown[shown.index("Best configurations") : shown.index("config.pbtxt  ")]
 
 
 def test_an_analysis_in_a_narrow_terminal_cuts_no_number(folder):

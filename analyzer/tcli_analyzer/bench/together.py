@@ -14,10 +14,11 @@ from tcli_analyzer.bench.quiet import Quiet
 from tcli_analyzer.evidence.disturbance import ProcessorMeter, ProcessorTime
 from tcli_analyzer.evidence.neighbours import Neighbours
 from tcli_analyzer.load import ClosedLoad
+from tcli_analyzer.measuring.flaws import judged
 from tcli_analyzer.measuring.held import Progress
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.together.arrangement import Arrangement, Choice
-from tcli_analyzer.together.window import JointWindow, join
+from tcli_analyzer.together.window import JointWindow, join, joined
 from tcli_analyzer.variant import Variant
 
 _POLL_SECONDS = 0.02
@@ -159,7 +160,12 @@ class LocalTogetherBench:
         for choice, variant in variants.items():
             with self._blaming(choice):
                 parts[choice.model] = variant.cut_window(now)
-        return join(parts, *times)
+        joint = join(parts, *times)
+        seen = {
+            choice.model: judged([joint.parts[choice.model]], choice.load, self._benches[choice.model].limit)[0]
+            for choice in variants
+        }
+        return joined(seen, joint.processor)
 
     @contextmanager
     def _ending(self, choice: Choice, variant: Variant) -> Iterator[None]:

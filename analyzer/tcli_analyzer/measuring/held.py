@@ -13,8 +13,10 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Load
-from tcli_analyzer.measuring.visit import latencies_of, running_load
-from tcli_analyzer.measuring.watch import LoadFailedError
+from tcli_analyzer.load.failing import LoadFailedError
+from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS, Silence
+from tcli_analyzer.measuring.visit import running_load
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
@@ -50,9 +52,11 @@ class HeldLoad:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._running = stack.enter_context(running_load(self._target, self._requests, self._load))
+            self._silence = Silence(self._running, SILENCE_SECONDS)
             self._meter = stack.enter_context(ResourceMeter())
             self._counters = self._target.counters()
             self._start_ns, self._began = perf_counter_ns(), time.time()
+            self._cpu_ns, self._sent = cpu_ns_of(self._running, self._target), requests_sent(self._running)
             self._stack = stack.pop_all()
         return self
 
@@ -66,10 +70,12 @@ class HeldLoad:
 
         Raises:
             LoadFailedError: a request failed.
+            StuckError: no answer comes any more.
         """
         running = self._running
         if running.error is not None:
             raise LoadFailedError(str(running.error))
+        self._silence.check()
         is_over = (
             running.overloaded or running.is_finished
         )  # asked before the answers are counted: no more come after it
@@ -89,15 +95,21 @@ class HeldLoad:
         end_ns = replies[last - 1].at_ns if last > first else at_ns
         before, self._counters = self._counters, self._target.counters()
         usage = self._meter.take()
+        span_ns = max(1, end_ns - self._start_ns)
+        cpu_ns, sent = cpu_ns_of(self._running, self._target), requests_sent(self._running)
         window = Window(
             began=self._began,
-            seconds=max(1, end_ns - self._start_ns) / 1e9,
+            seconds=span_ns / 1e9,
             latencies_ms=latencies_of(replies[first:last]),
             counters=self._counters - before,
             memory_mib=usage.memory_mib,
             gpu=usage.gpu,
             items=self._items,
+            late_ms=late_ms_of(replies[first:last]),
             overloaded=self._running.overloaded,
+            sender_cores=most_cores(self._cpu_ns, cpu_ns, span_ns),
+            sent_share=sent_share(self._running, self._load, sent - self._sent),
         )
+        self._cpu_ns, self._sent = cpu_ns, sent
         self._first, self._start_ns, self._began = last, end_ns, time.time()
         return window

@@ -6,20 +6,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-
 from tcli_analyzer.arrivals import endless, replayed
 from tcli_analyzer.evidence.disturbance import ProcessorMeter
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, Reply, RunningLoad
+from tcli_analyzer.load import ClosedLoad, Load, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
-from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
+from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS
+from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
 
-__all__ = ["LoadFailedError", "Stopped", "VisitOptions", "visit"]
+__all__ = ["LoadFailedError", "Stopped", "VisitOptions", "longest_visit", "visit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class VisitOptions:
         longest: ... or is this many times `seconds` long, and has one answer.
         warm_up_seconds: of load before the first window; at least two answers for each request outstanding.
         items: inferences in a request.
+        silence_seconds: without an answer, after which it hangs, see `Silence`.
     """
 
     windows: int = 1
@@ -41,6 +43,14 @@ class VisitOptions:
     longest: float = 5.0
     warm_up_seconds: float = 0.25
     items: int = 1
+    silence_seconds: float = SILENCE_SECONDS
+
+
+def longest_visit(load: Load, options: VisitOptions) -> float:
+    """Seconds after which a visit is over whatever happens, as `Silence` ends one without answers; what takes longer hangs itself."""
+    outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
+    answers = outstanding + options.windows + 2  # waited for one by one, the last when all is over
+    return 60.0 + options.windows * options.seconds * max(1.0, options.longest) + answers * options.silence_seconds
 
 
 def visit(
@@ -63,12 +73,13 @@ def visit(
 
     Raises:
         LoadFailedError: a request failed.
+        StuckError: no answer comes any more.
         Stopped: `stop` was set.
     """
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
     with running_load(target, requests, load) as running, ResourceMeter() as meter:
         samples = [meter.sample] if processor is None else [meter.sample, processor.sample]
-        watch = Watch(running, stop, samples)
+        watch = Watch(running, stop, samples, options.silence_seconds)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm_ns = int(options.warm_up_seconds * 1e9)
         watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)
@@ -78,7 +89,7 @@ def visit(
         if processor is not None:
             processor.take()
         while len(found) < options.windows and not (found and (found[-1].overloaded or watch.is_over)):
-            busy, sent = _cpu_ns(running, target), _sent(running)
+            busy, sent = cpu_ns_of(running, target), requests_sent(running)
             began, first = time.time(), watch.position
             start_ns = watch.start_ns
             least_ns = int(options.seconds * 1e9)
@@ -95,10 +106,10 @@ def visit(
                     memory_mib=usage.memory_mib,
                     gpu=usage.gpu,
                     items=options.items,
-                    late_ms=_late_ms(running.replies[first:last]),
+                    late_ms=late_ms_of(running.replies[first:last]),
                     overloaded=running.overloaded,
-                    sender_cores=_most_cores(busy, _cpu_ns(running, target), watch.start_ns - start_ns),
-                    sent_share=_sent_share(running, load, _sent(running) - sent),
+                    sender_cores=most_cores(busy, cpu_ns_of(running, target), watch.start_ns - start_ns),
+                    sent_share=sent_share(running, load, requests_sent(running) - sent),
                 )
             )
     return found
@@ -119,39 +130,3 @@ def running_load(target: Target, requests: Sequence[Inputs], load: Load) -> Iter
     sequences = load.sequences.at_rate(load.rate) if load.sequences is not None else None
     with OpenLoop(target, requests, moments, sequences, gives_up=not load.gaps_seconds) as opened:
         yield opened
-
-
-def _cpu_ns(running: RunningLoad, target: Target) -> tuple[int, int]:
-    """Processor time used by the thread that sends by a schedule, which a closed loop does not need, and by the one with the connections to a
-    server."""
-    return running.cpu_ns if isinstance(running, OpenLoop) else 0, int(getattr(target, "cpu_ns", 0))
-
-
-def _most_cores(before: tuple[int, int], now: tuple[int, int], span_ns: int) -> float:
-    """Of a core that the busier one used in a window."""
-    return max(later - earlier for earlier, later in zip(before, now, strict=True)) / max(1, span_ns)
-
-
-def _sent(running: RunningLoad) -> int:
-    """Requests that were sent by a schedule."""
-    return len(running.lateness_ns) if isinstance(running, OpenLoop) else 0
-
-
-def _sent_share(running: RunningLoad, load: Load, sent: int) -> float:
-    """Of so many requests sent, and those that are overdue by now; 1 in a closed loop."""
-    if not isinstance(running, OpenLoop) or not isinstance(load, OpenLoad):
-        return 1.0
-    sent = sent or _sent(running)  # of all, where the load was ended before the window began
-    overdue = load.rate * running.behind_ns / 1e9
-    return sent / (sent + overdue) if sent else 1.0
-
-
-def latencies_of(replies: Sequence[Reply]) -> np.ndarray:
-    """In ms; float64 [n]."""
-    return np.array([reply.latency_ns for reply in replies], np.float64) / 1e6
-
-
-def _late_ms(replies: Sequence[Reply]) -> float:
-    if not replies:
-        return 0.0
-    return float(np.percentile([reply.latency_ns - reply.service_ns for reply in replies], 99)) / 1e6

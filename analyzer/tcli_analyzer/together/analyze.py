@@ -38,9 +38,12 @@ from tcli_analyzer.together.search import Candidates, JointFailure, JointSearch,
 from tcli_analyzer.together.window import clean_ones, part_windows
 from tcli_analyzer.workspace import Workspace
 
-_SECONDS, _LONGEST_SECONDS = 0.75, 4.0
-_REQUESTS = 30
+_SECONDS, _LONGEST_SECONDS = 0.5, 2.0
+_REQUESTS = 12
 """Of the slowest model, that a window has if all get an equal part of the machine and it is not longer than it may be."""
+
+_FINAL_TIMES = 1.5
+"""How much longer the windows of the finals are."""
 
 
 class PartError(Exception):
@@ -162,7 +165,7 @@ class _Stages:
             found.baseline,
             found.rival,
             options.goal,
-            visits,
+            replace(visits, seconds=_FINAL_TIMES * visits.seconds),
             options.tie,
             options.finals_seconds,
             observer.raced,
@@ -257,7 +260,7 @@ class _Stages:
             )
             rates.append(measured.throughput / own.items / len(tried))
         seconds = min(_LONGEST_SECONDS, max(_SECONDS, _REQUESTS / max(1e-6, min(rates))))
-        return VisitOptions(windows=2, seconds=round(seconds, 2), requests=4, longest=4.0, warm_up_seconds=0.5)
+        return VisitOptions(windows=2, seconds=round(seconds, 2), requests=4, longest=4.0, warm_up_seconds=0.35)
 
 
 def _rank(point: Point, goal: Goal) -> tuple[bool, float]:

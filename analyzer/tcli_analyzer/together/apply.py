@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tcli_analyzer.apply import apply_recommendation
-from tcli_analyzer.output import write_atomically
+from tcli_analyzer.writing import write_atomically
 from tcli_server.repository import ModelFolder
 
 

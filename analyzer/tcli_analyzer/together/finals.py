@@ -68,7 +68,7 @@ def run_joint_finals(
     watch: Callable[[Race, float], None] = lambda _, __: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> JointFinals:
-    """Race, A B, B A, ...
+    """Race, A B, B A, ...; the baseline alone, to know its speed, where there is no rival.
 
     Args:
         options: of each window.
@@ -76,8 +76,6 @@ def run_joint_finals(
         watch: told after each round how it stands, and the seconds left at most.
     """
     finals = JointFinals(baseline, rival, Race(), goal, tie)
-    if rival is None:
-        return finals
     began = clock()
 
     def goes_on(so_far: Race) -> bool:
@@ -88,16 +86,13 @@ def run_joint_finals(
     def measure(arrangement: Arrangement) -> Callable[[int], Window]:
         return lambda _: bench.visit(arrangement, replace(options, windows=1))[0]
 
-    bench.hold([baseline, rival])
+    contenders = [Contender(_BASELINE, measure(baseline))]
+    if rival is not None:
+        contenders.append(Contender(_RIVAL, measure(rival)))
+    bench.hold([baseline, *([rival] if rival is not None else [])])
     interrupted, failure = False, ""
     try:
-        race(
-            [Contender(_BASELINE, measure(baseline)), Contender(_RIVAL, measure(rival))],
-            goal.value,
-            goes_on,
-            tie,
-            finals.race,
-        )
+        race(contenders, goal.value, goes_on, tie, finals.race)
     except Stopped:
         interrupted = True
     except CannotMeasureTogetherError as error:

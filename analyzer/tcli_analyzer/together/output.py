@@ -1,20 +1,19 @@
 """Writes what an analysis of several models found: results, report, and a recommended folder for each model."""
 
 import json
-import shutil
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tcli_analyzer.configuration import request_shapes
-from tcli_analyzer.output import write_atomically
 from tcli_analyzer.recommendation import Outcome
 from tcli_analyzer.together.analysis import TogetherAnalysis
 from tcli_analyzer.together.arrangement import Choice
 from tcli_analyzer.together.page import render_page
 from tcli_analyzer.together.results import together_document, together_frame
 from tcli_analyzer.workspace import Workspace
+from tcli_analyzer.writing import Staged
 from tcli_server.repository import format_config
 
 
@@ -44,7 +43,7 @@ class WrittenTogether:
 
 
 def write_together(analysis: TogetherAnalysis, workspaces: Mapping[str, Workspace], folder: Path) -> WrittenTogether:
-    """Write results.csv, results.json, report.html and recommended/<model>/ into `folder`, replacing older ones.
+    """Write results.csv, results.json, report.html and recommended/<model>/ into `folder`; all is prepared before older ones go.
 
     Args:
         analysis: that came to its finals.
@@ -54,24 +53,23 @@ def write_together(analysis: TogetherAnalysis, workspaces: Mapping[str, Workspac
     """
     recommendation = analysis.recommendation
     assert recommendation is not None
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {choice.model: _config_text(analysis, choice) for choice in recommendation.chosen.choices}
-    csv, document, report = folder / "results.csv", folder / "results.json", folder / "report.html"
-    write_atomically(csv, together_frame(analysis).to_csv(index=False))
-    write_atomically(document, json.dumps(together_document(analysis), indent=2) + "\n")
-    write_atomically(report, render_page(analysis, texts))
     models = {}
-    for choice in recommendation.chosen.choices:
-        place = folder / "recommended" / choice.model
-        shutil.rmtree(place, ignore_errors=True)
-        version = None
-        if _needs_file(analysis, choice):
-            shutil.copytree(workspaces[choice.model].rewritten / choice.model, place)
-            version = place / "1"
-        place.mkdir(parents=True, exist_ok=True)
-        write_atomically(place / "config.pbtxt", texts[choice.model])
-        models[choice.model] = Recommended(place / "config.pbtxt", version, not choice.configuration.current)
-    return WrittenTogether(csv, document, report, models)
+    with Staged(folder) as staged:
+        for choice in recommendation.chosen.choices:
+            name = f"recommended/{choice.model}"
+            version = None
+            if _needs_file(analysis, choice):
+                staged.copy_tree(workspaces[choice.model].rewritten / choice.model, name)
+                version = folder / name / "1"
+            staged.write(f"{name}/config.pbtxt", texts[choice.model])
+            changed = not choice.configuration.current
+            models[choice.model] = Recommended(folder / name / "config.pbtxt", version, changed)
+        staged.write("results.csv", together_frame(analysis).to_csv(index=False))
+        staged.write("results.json", json.dumps(together_document(analysis), indent=1, allow_nan=False) + "\n")
+        staged.write("report.html", render_page(analysis, texts))
+        staged.finish([f"recommended/{model}" for model in models], ())
+    return WrittenTogether(folder / "results.csv", folder / "results.json", folder / "report.html", models)
 
 
 def _needs_file(analysis: TogetherAnalysis, choice: Choice) -> bool:

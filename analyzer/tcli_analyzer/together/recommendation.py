@@ -111,16 +111,17 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         disturbers: who took the processor, for the reason of an undecided one.
     """
     baseline, rival = finals.baseline, finals.rival
-    if rival is None:
-        if baseline.wrong:
-            return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
-        return JointRecommendation(Outcome.KEEP, finals, baseline)
     if finals.interrupted:
         return _undecided(finals, "it was stopped before the end.")
-    if rival.wrong:
-        return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
     if finals.failure:
         return _undecided(finals, f"what was measured before failed in the finals: {finals.failure}.")
+    flaw = _flaw(finals)
+    if flaw:
+        return _undecided(finals, f"{flaw}.")
+    if (rival or baseline).wrong:
+        return JointRecommendation(Outcome.WRONG_BATCHES, finals, baseline)
+    if rival is None:
+        return _alone(finals, disturbers)
     gain = finals.gain()
     gains = {model: finals.gain_of(model) for model in finals.goal.goals}
     over_now, over_then = _over(finals, baseline), _over(finals, rival)
@@ -146,6 +147,25 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         f"the best arrangement gains {gain_text(gain, 'on weighted average')} over the current configurations after {gain.pairs} "
         "pairs; the current ones stay.",
     )
+
+
+def _alone(finals: JointFinals, disturbers: str) -> JointRecommendation:
+    """Of the current configurations, where nothing else may win."""
+    if not _is_proven(finals, finals.baseline):
+        return _disturbed(finals, disturbers)
+    over = tuple(_over(finals, finals.baseline))
+    return JointRecommendation(Outcome.OVER_BUDGET if over else Outcome.KEEP, finals, finals.baseline, over=over)
+
+
+def _flaw(finals: JointFinals) -> str:
+    """Which model of a finalist could not be measured as it is, and why; empty if all could."""
+    for arrangement in (finals.baseline, finals.rival):
+        for choice in arrangement.choices if arrangement is not None else ():
+            assert arrangement is not None
+            flaw = part_windows(finals.windows(arrangement), choice.model).flaw
+            if flaw:
+                return f"{choice.label} could not be measured as it is: {flaw}"
+    return ""
 
 
 def _over(finals: JointFinals, arrangement: Arrangement) -> list[str]:

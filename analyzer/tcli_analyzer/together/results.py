@@ -1,6 +1,5 @@
 """Measurements of several models as a table and as JSON."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ import pandas as pd
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome
+from tcli_analyzer.results.plain import plain, records
 from tcli_analyzer.results.rows import point_row
 from tcli_analyzer.results.samples import Sample, Stage
 from tcli_analyzer.together.analysis import TogetherAnalysis
@@ -25,7 +25,7 @@ def together_frame(analysis: TogetherAnalysis) -> pd.DataFrame:
     `stage` is "alone", "together" or "final"; rows of one arrangement share its number, from 0 for the current configurations.
     """
     rows = [
-        {"stage": "alone", "arrangement": None, "model": model, **_row(point, analysis, model, "alone")}
+        {**_row(point, analysis, model), "stage": "alone"}
         for model, part in analysis.parts.items()
         for point in part.points
     ]
@@ -49,21 +49,21 @@ def _rows(
     found = []
     for choice in arrangement.choices:
         point = Point(choice.configuration, choice.load, part_windows(windows, choice.model))
-        row = _row(point, analysis, choice.model, stage)
-        found.append({"stage": stage, "arrangement": number, "model": choice.model, **row, "recommended": chosen})
+        row = _row(point, analysis, choice.model, number)
+        found.append({**row, "stage": stage, "recommended": chosen})
     return found
 
 
-def _row(point: Point, analysis: TogetherAnalysis, model: str, stage: str) -> dict[str, Any]:
-    of = Stage.FINAL if stage == "final" else Stage.SEARCH
-    return point_row(Sample(of, point), analysis.options.goal.goals[model], model)
+def _row(point: Point, analysis: TogetherAnalysis, model: str, number: int | None = None) -> dict[str, Any]:
+    row = point_row(Sample(Stage.SEARCH, point), analysis.options.goal.goals[model], model)
+    return {"stage": "", "arrangement": number, "model": model, **row}
 
 
 def together_document(analysis: TogetherAnalysis) -> dict[str, Any]:
     """Everything, ready for `json.dumps`."""
     recommendation, options = analysis.recommendation, analysis.options
     finals = analysis.finals
-    return {
+    document = {
         "models": [
             {
                 "model": one.model,
@@ -83,7 +83,7 @@ def together_document(analysis: TogetherAnalysis) -> dict[str, Any]:
         "machine": asdict(analysis.machine),
         "notes": analysis.notes,
         "recommendation": _recommendation(recommendation) if recommendation is not None else None,
-        "points": json.loads(together_frame(analysis).to_json(orient="records")),
+        "points": records(together_frame(analysis)),
         "finals": {
             "seconds": round(finals.seconds, 1),
             "rounds": finals.race.rounds,
@@ -95,6 +95,7 @@ def together_document(analysis: TogetherAnalysis) -> dict[str, Any]:
         "neighbours": dict(analysis.neighbours.busiest(10)),
         "failures": [{"place": one.choice.label, "message": one.reason} for one in analysis.found.failures],
     }
+    return {key: plain(value) for key, value in document.items()}
 
 
 def _tried(analysis: TogetherAnalysis, model: str) -> Sequence[Any]:

@@ -25,8 +25,11 @@ REPEATS = 2
 _MOST_PASSES = 3
 """Over all models; a pass that changes nothing is the last."""
 
-_REPEATED_SHARE = 0.35
+_REPEATED_SHARE = 0.25
 """Of the time that may go into measuring again."""
+
+_ROOM = 3
+"""Measurements that must still fit into the time for one to be made again."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class JointSearch:
         self._clock = clock
         self._began = clock()
         self._measured_seconds = self._repeated_seconds = 0.0
+        self._restless = False
         self._bad: set[Configuration] = set()
         self.found = JointFound()
 
@@ -261,20 +265,22 @@ class JointSearch:
         return self._seconds - max(self._measured_seconds, self._clock() - self._began)
 
     def _measure(self, arrangement: Arrangement) -> None:
-        """Again, where others disturbed and there is time."""
+        """Again, where others disturbed and there is time; on a machine that does not become quiet that is of no use."""
         found = self.found.windows
         if found and self._left <= 0:
             raise _TimeUpError
-        for again in range(1 + REPEATS):
+        tries = 1 if self._restless else 1 + REPEATS
+        for again in range(tries):
             before = self._clock()
             windows = self._bench.visit(arrangement, self._options)
             found.setdefault(arrangement, []).extend(windows)
             cost = max(self._clock() - before, sum(window.seconds for window in windows))
             self._measured_seconds += cost
             self._repeated_seconds += cost if again else 0.0
-            if any(window.is_clean for window in windows):
+            self._restless = not any(window.is_clean for window in windows)
+            if not self._restless or self._left < _ROOM * cost:
                 break
-            if self._repeated_seconds > _REPEATED_SHARE * self._seconds or self._left < cost:
+            if self._repeated_seconds + cost > _REPEATED_SHARE * self._seconds:
                 break
         self._tell(arrangement)
 
