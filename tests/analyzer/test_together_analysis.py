@@ -206,6 +206,7 @@ def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
 
     class Stopper(Recorder):
         def raced(self, race: Race, seconds_left: float) -> None:
+            super().raced(race, seconds_left)
             stop.set()
 
     with ExitStack() as stack:
