@@ -191,7 +191,9 @@ def analyze(
     measurement_interval: Annotated[
         float, typer.Option(metavar="MS", help="Least length of a measurement window.")
     ] = 500.0,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random. [default: 0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=999_999_999, help="Of everything random. [default: 0]")
+    ] = None,
     memory_limit: Annotated[
         int | None,
         typer.Option(
@@ -279,6 +281,8 @@ def analyze(
         resume,
     )
     if models.are_several:
+        if what_if:
+            raise typer.BadParameter("one model at a time", param_hint="--what-if")
         with stop_on_signals() as stop:
             single = {"--what-if": what_if, "--png": png, "--markdown": markdown, "--parquet": parquet}
             analyze_several(asked, config, models, apply, json, stop, _resume_command(), single)

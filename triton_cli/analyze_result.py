@@ -22,6 +22,8 @@ MOST_SHOWN = 5
 _WIDE = 80
 """Columns that a terminal must have for the whole table."""
 
+_OTHERS = {"plots": "charts", "report.md": "markdown", "results.parquet": "parquet"}
+
 _PLAIN = str.maketrans({"µ": "u", "–": "-", "≤": "<=", "→": "->", "★": "*", "…": "..."})
 """For encodings that do not have them."""
 
@@ -138,7 +140,7 @@ def _places(written: "Written") -> Iterator[tuple[str, str]]:
     yield "results", f"{written.csv}, {written.json.name}"
     yield "variants", str(written.variants)
     for other in written.others:
-        yield "", str(other)
+        yield _OTHERS.get(other.name, ""), str(other)
 
 
 def _print_table(console: "Console", points: "list[Point]", marks: "list[str]") -> None:

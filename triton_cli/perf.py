@@ -143,7 +143,10 @@ def perf(
     ] = Compression.NONE,
     service_kind: Annotated[str, typer.Option(metavar="triton", help="Any server that speaks V2.")] = "triton",
     timeout: Annotated[
-        float, typer.Option(metavar="S", min=0.1, help="Seconds to wait for an answer; without one the load ends.")
+        float,
+        typer.Option(
+            metavar="S", min=0.1, max=86_400, help="Seconds to wait for an answer; without one the load ends."
+        ),
     ] = 60.0,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell of each window.")] = False,
 ) -> None:
@@ -164,6 +167,10 @@ def perf(
     from tcli_client import UrlError, parse_address
     from triton_cli.perf_run import Asked, Files, run
 
+    if not model:
+        raise OptionError("-m: expected the name of a model, found none")
+    if version and not version.isdecimal():
+        raise OptionError(f"-x: expected the number of a version, found '{version}'")
     if service_kind != "triton":
         raise OptionError(
             f"--service-kind {service_kind} is not there; leave it out: any server that speaks V2 is asked"
@@ -197,7 +204,7 @@ def perf(
         batch_size,
     )
     wire = Wire(
-        headers_of(header or ()),
+        headers_of(header or (), address.protocol),
         parameters_of(request_parameter or ()),
         streaming,
         input_tensor_format is TensorFormat.JSON,

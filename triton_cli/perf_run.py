@@ -1,7 +1,9 @@
 """What `tcli perf` does once its options are understood."""
 
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
@@ -11,8 +13,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
 from tcli_analyzer.load import ClosedLoad, Load, Sequences
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.sequences import sequences_of
-from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
 from tcli_analyzer.perf.measured import Measured
@@ -27,7 +29,7 @@ from tcli_server.errors import InvalidArgumentError, ServerError
 from triton_cli.console import err, fail, warn
 from triton_cli.perf_settings import Plan
 from triton_cli.perf_view import PerfView
-from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
+from triton_cli.signals import EXIT_INTERRUPTED, end_at_once, stop_on_signals
 
 EXIT_UNSTABLE = 2
 EXIT_FAILED = 99
@@ -65,10 +67,14 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
     problem = ""
     with stop_on_signals() as stop:
         try:
-            with RemoteTarget(
-                str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
-            ) as target:
-                _measure(target, asked.sequences, source, plan, options, stop, view, results)
+            with ExitStack() as opened:
+                with end_at_once():  # nothing is measured yet, and a stuck server would be waited for
+                    target = RemoteTarget(
+                        str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
+                    )
+                    opened.enter_context(target)
+                    config = target.configuration()
+                _measure(target, config, asked.sequences, source, plan, options, stop, view, results)
         except ServerError as error:
             fix = getattr(error, "fix", "")
             problem = f"{error}; {fix}" if fix else str(error)
@@ -90,6 +96,7 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
 
 def _measure(
     target: RemoteTarget,
+    config: ModelConfig,
     sequences: Sequences,
     source: DataSource,
     plan: Plan,
@@ -98,7 +105,6 @@ def _measure(
     view: PerfView,
     results: list[Measured],
 ) -> None:
-    config = target.configuration()
     _check_batch(config, options.items)
     look = source.look(config)
     _check_shapes(config, look, source)
@@ -153,24 +159,40 @@ def _says_shape(text: str, name: str) -> bool:
 
 def _check_writable(files: Files) -> None:
     for path in (files.csv, files.export):
-        if path is not None and not path.parent.is_dir():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
             _failed(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            _failed(f"cannot write {path}: it is a folder")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            _failed(f"cannot write {path}: no permission")
 
 
 def _write(files: Files, results: Sequence[Measured], options: PerfOptions) -> None:
+    """Each file for itself: what one of them lacks, such as room on its disk, is not to cost the other.
+
+    Raises:
+        Exit: one was not written.
+    """
+    problems = []
     if files.csv is not None:
-        with _open(files.csv, "w") as file:
-            write_csv(file, results, options.percentile, files.verbose_csv)
+        problems += _written(
+            files.csv, "w", lambda file: write_csv(file, results, options.percentile, files.verbose_csv)
+        )
     if files.export is not None:
-        with _open(files.export, "x") as file:
-            write_export(file, results)
+        problems += _written(files.export, "x", lambda file: write_export(file, results))
+    if problems:
+        _failed("; ".join(problems))
 
 
-def _open(path: Path, mode: str) -> TextIO:
+def _written(path: Path, mode: str, write: Callable[[TextIO], None]) -> list[str]:
     try:
-        return path.open(mode, encoding="utf-8", newline="")  # type: ignore[return-value]
+        with path.open(mode, encoding="utf-8", newline="") as file:
+            write(file)  # type: ignore[arg-type]
     except OSError as problem:
-        _failed(f"cannot write {path}: {problem.strerror}")
+        return [f"cannot write {path}: {problem.strerror}"]
+    return []
 
 
 def _say_unstable(results: Sequence[Measured], options: PerfOptions) -> None:

@@ -1,5 +1,7 @@
 """What `tcli perf` makes of its options before it asks a server for anything."""
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from tcli_analyzer.remote.wire import Parameter
 
 _LAST_PERCENTILE = 99
+_HEADER_NAME = {"http": re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), "grpc": re.compile(r"[0-9A-Za-z_.-]+")}
+_OWN_HEADERS = ("content-length", "transfer-encoding", "inference-header-content-length")
+_LONGEST_SECONDS = 86_400.0
+_MOST_CONCURRENT = 100_000
+_MOST_RATE = 1e9
+_INT64 = range(-(1 << 63), 1 << 63)
 
 
 class MeasurementMode(StrEnum):
@@ -99,6 +107,9 @@ def plan_of(
         )
     name = "--request-rate-range" if rates else "--concurrency-range"
     asked = _range(name, rates or concurrencies or "1", whole=not rates)
+    most = _MOST_RATE if rates else _MOST_CONCURRENT
+    if max(asked.start, asked.end) > most:
+        raise OptionError(f"{name}: expected at most {most:,.0f}, found {max(asked.start, asked.end):g}")
     if not asked.end and not latency_limit_ms:
         raise OptionError(f"{name}: END 0 goes on until the latency threshold; give one with --latency-threshold MS")
     if binary and not (latency_limit_ms and asked.end and not asked.is_one):
@@ -136,8 +147,10 @@ def options_of(
     """
     from tcli_analyzer.perf.measurement import PerfOptions
 
-    if not interval_ms > 0:
-        raise OptionError(f"--measurement-interval: expected milliseconds above 0, found {interval_ms:g}")
+    if not 0 < interval_ms <= 1e3 * _LONGEST_SECONDS:
+        raise OptionError(
+            f"--measurement-interval: expected milliseconds above 0, a day at most, found {interval_ms:g}"
+        )
     if not stability_percentage > 0:
         raise OptionError(f"--stability-percentage: expected a percentage above 0, found {stability_percentage:g}")
     if percentile != -1 and not 1 <= percentile <= _LAST_PERCENTILE:
@@ -203,8 +216,11 @@ def sequences_of(
     return Sequences(length, variation_percent / 100, first_id=start_id, last_id=last_id, pool=at_once)
 
 
-def headers_of(texts: Sequence[str]) -> dict[str, str]:
+def headers_of(texts: Sequence[str], protocol: str) -> dict[str, str]:
     """`Name:value` each.
+
+    Args:
+        protocol: "http" or "grpc", where fewer characters can be sent.
 
     Raises:
         OptionError: one is something else.
@@ -212,9 +228,19 @@ def headers_of(texts: Sequence[str]) -> dict[str, str]:
     headers = {}
     for text in texts:
         name, colon, value = text.partition(":")
-        if not colon or not name.strip() or not (name + value).isprintable() or " " in name.strip():
+        name, value = name.strip(), value.strip()
+        if not colon or not _HEADER_NAME[protocol].fullmatch(name) or not value.isprintable():
             raise OptionError(f"-H: '{text}': expected NAME:VALUE, such as Authorization:Bearer abc")
-        headers[name.strip()] = value.strip()
+        if name.lower() in _OWN_HEADERS:
+            raise OptionError(f"-H: '{name}' says how the request is sent, which is done here; leave it out")
+        if protocol == "grpc" and name.lower().endswith("-bin"):
+            raise OptionError(f"-H: '{name}': names that end with -bin are of binary metadata, which is not there")
+        try:
+            value.encode("latin-1" if protocol == "http" else "ascii")
+        except UnicodeEncodeError as problem:
+            character = value[problem.start]
+            raise OptionError(f"-H: '{text}': '{character}' cannot be sent in a header over {protocol}") from None
+        headers[name] = value
     return headers
 
 
@@ -225,10 +251,10 @@ def parameters_of(texts: Sequence[str]) -> "dict[str, Parameter]":
         OptionError: one is something else.
     """
     read: dict[str, Callable[[str], Parameter]] = {
-        "int": int,
-        "uint": int,
-        "float": float,
-        "double": float,
+        "int": _int64,
+        "uint": _int64,
+        "float": _finite,
+        "double": _finite,
         "bool": lambda text: {"true": True, "false": False}[text.lower()],
         "string": str,
     }
@@ -237,12 +263,28 @@ def parameters_of(texts: Sequence[str]) -> "dict[str, Parameter]":
         name, _, rest = text.partition(":")
         value, _, kind = rest.rpartition(":")
         try:
+            if not name:
+                raise ValueError
             parameters[name] = read[kind](value)
         except (KeyError, ValueError):
             raise OptionError(
                 f"--request-parameter: '{text}': expected NAME:VALUE:TYPE with a value of type bool, int, float or string"
             ) from None
     return parameters
+
+
+def _int64(text: str) -> int:
+    value = int(text)
+    if value not in _INT64:
+        raise ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _range(name: str, text: str, whole: bool) -> "Range":

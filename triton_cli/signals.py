@@ -28,3 +28,14 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def end_at_once() -> Iterator[None]:
+    """Within `stop_on_signals`: here the first SIGINT or SIGTERM ends at once, as there is nothing to be kept."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

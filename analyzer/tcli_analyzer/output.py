@@ -147,11 +147,10 @@ def _older(folder: Path, model: str) -> list[Path]:
     named = [folder / name for name in ("report.md", "results.parquet", _GPU)]
     named += [folder / "recommended" / model, folder / "batchable" / model]
     named += [folder / _PLOTS / f"{name}.png" for name in CHARTS]
-    return [
-        *named,
-        *folder.glob(f"{_LATENCY}/{_glob(model)}_config_*.hgrm"),
-        *folder.glob(f"{_VARIANTS}/{_glob(model)}_config_*/config.pbtxt"),
-    ]
+    names = [f"{_glob(model)}_config_*", f"{_glob(model)}_defaults"]
+    histograms = [path for name in names for path in folder.glob(f"{_LATENCY}/{name}.hgrm")]
+    variants = [path for name in names for path in folder.glob(f"{_VARIANTS}/{name}/config.pbtxt")]
+    return [*named, *histograms, *variants]
 
 
 def _glob(text: str) -> str:

@@ -93,9 +93,15 @@ def failures(analysis: "Analysis") -> Iterator[tuple[str, str]]:
         yield (f"{named} and {more} more" if more > 0 else named), reason
 
 
-def other_notes(analysis: "Analysis") -> list[str]:
-    """The notes that say what is not said elsewhere: of failures, answers and rates."""
+def other_notes(analysis: "Analysis", predictions: bool = True) -> list[str]:
+    """The notes that say what is not said elsewhere: of failures, answers and rates.
+
+    Args:
+        predictions: also those of predictions.
+    """
     told = {f"{configuration.label} {found.sentence}" for configuration, found in analysis.rates.items()}
+    if analysis.prediction is not None and not predictions:
+        told |= {analysis.prediction.sentence(), analysis.prediction.fallback, *analysis.prediction.notes}
     begins = tuple(f"{configuration.label} cannot win: " for configuration in analysis.rejected())
     begins += ("not measured: ",)
     return [note for note in analysis.notes if note not in told and not note.startswith(begins)]

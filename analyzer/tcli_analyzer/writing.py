@@ -77,25 +77,31 @@ class Staged:
             OSError: as of the class.
         """
         whole = [name for name in folders if (self._aside / name).is_dir()]
+        new = sorted(path.relative_to(self._aside) for path in self._aside.rglob("*") if path.is_file())
+        single = [path for path in new if not any(path.is_relative_to(name) for name in whole)]
+        for relative in (*map(Path, whole), *single):  # what is in the way is found before anything is replaced
+            self._make_room(self._folder / relative)
         for name in whole:
             self._swap(name)
-        new = {path.relative_to(self._aside) for path in self._aside.rglob("*") if path.is_file()}
-        for relative in sorted(new):
-            target = self._folder / relative
+        for relative in single:
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                (self._aside / relative).replace(target)
+                (self._aside / relative).replace(self._folder / relative)
             except OSError as error:
-                raise _of(error, target) from error
+                raise _of(error, self._folder / relative) from error
         kept = {self._folder / name for name in (*map(str, new), *whole)}
         for path in stale:
             if path not in kept:
                 _remove(path)
 
+    def _make_room(self, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _of(error, Path(error.filename or target)) from error
+
     def _swap(self, name: str) -> None:
         target, old = self._folder / name, self._aside / ".old"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists() or target.is_symlink():
                 target.rename(old)
             (self._aside / name).rename(target)

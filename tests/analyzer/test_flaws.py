@@ -42,7 +42,7 @@ def test_a_window_that_does_not_add_up_is_flawed():
 
 
 def test_what_others_disturbed_is_not_the_generators_fault():
-    late = replace(window(100), late_ms=50.0)
+    late = replace(window(100, requests=200), late_ms=50.0)
     assert "50 ms late" in judged([late], OpenLoad(100))[0].flaw
     assert judged([replace(late, processor=BUSY)], OpenLoad(100))[0].flaw == ""
 

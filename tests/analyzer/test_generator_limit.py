@@ -54,6 +54,11 @@ def test_a_point_that_meets_it_is_flagged(fields: dict, load, said: str | None):
     assert reason is None if said is None else said in reason
 
 
+def test_a_single_late_request_of_a_few_is_chance():
+    assert limited_by_generator(window(rate=34, seconds=1.0, late_ms=30), OpenLoad(34)) is None
+    assert limited_by_generator(window(late_ms=30), OpenLoad(100), lateness=False) is None
+
+
 def test_without_a_limit_the_rest_is_still_seen():
     assert limited_by_generator(window(rate=9000), OpenLoad(9000)) is None
     assert limited_by_generator(window(late_ms=30), OpenLoad(100)) is not None

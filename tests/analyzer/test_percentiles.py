@@ -69,7 +69,7 @@ def test_every_column_has_the_number_of_its_name():
     row = point_row(Sample(Stage.SEARCH, point), Goal(latency_budget_ms=90), "m")
     expected = {
         "stage": "search",
-        "name": "m_config_plain",
+        "name": "m_defaults",
         "configuration": "one",
         "current": False,
         "max_batch_size": 4,
@@ -112,6 +112,7 @@ def test_every_column_has_the_number_of_its_name():
         "windows": 3,
         "clean_windows": 2,
         "overloaded": False,
+        "flaw": "",
         "counts": True,
         "within_latency_budget": False,
         "accuracy_verdict": "",

@@ -260,6 +260,13 @@ def test_refused_over_grpc(server, wire):
         assert [ask(target) for _ in range(3)] == [None] * 3
 
 
+@pytest.mark.parametrize("streaming", [False, True], ids=["calls", "streams"])
+def test_what_grpc_cannot_send_gets_an_error(server, streaming):
+    wire = Wire(headers={"x-bin": "text"}, streaming=streaming)
+    with RemoteTarget(server.url("gRPC"), "add_sub", protocol="grpc", wire=wire) as target:
+        assert "x-bin" in str(ask(target))
+
+
 @pytest.mark.parametrize("wire", GRPC_WIRES, ids=["calls", "streams"])
 def test_a_grpc_server_that_dies_under_load(tmp_path, wire):
     write_model(tmp_path, "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_tells_the_plan_the_points_the_best_and_the_files(folder):
-    ran = tcli(folder, "--model", "fixed", *QUICK)
+    ran = tcli(folder, "--model", "fixed", *QUICK, "--png", "--markdown", "--parquet")
     assert ran.returncode == 0, ran.stderr
     assert "points to measure, about" in ran.stdout
     assert "batch 4, 1 instance, concurrency 4:" in ran.stdout
@@ -48,7 +48,8 @@ def test_a_run_tells_the_plan_the_points_the_best_and_the_files(folder):
     assert "\x1b" not in ran.stdout
     output = folder / "analysis" / "fixed"
     names = {path.name for path in output.iterdir()}
-    assert {"results.csv", "results.json", "report.html", "recommended"} <= names
+    assert {"results.csv", "results.json", "report.html", "recommended", "variants", "latency"} <= names
+    assert {"report.md", "plots", "results.parquet"} <= names
     config = output / "recommended" / "fixed" / "config.pbtxt"
     assert str(config.relative_to(folder)) in ran.stdout
     assert (folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == CONFIG

@@ -204,6 +204,19 @@ def test_compression_headers_and_parameters(where):
         (("-t", "4"), "--concurrency-range"),
         (("--collect-metrics",), "/metrics"),
         (("--profile-export-file", sys.executable), "already"),
+        (("-p", "inf"), "a day at most"),
+        (("--timeout", "inf"), "--timeout"),
+        (("--request-rate-range", "1e300"), "at most"),
+        (("--concurrency-range", "1000000000000"), "at most"),
+        (("-m", ""), "name of a model"),
+        (("-x", "two"), "number of a version"),
+        (("-H", "X-Test:€"), "cannot be sent"),
+        (("-H", "Content-Length:5"), "leave it out"),
+        (("-i", "grpc", "-H", "X-Test:ü"), "cannot be sent"),
+        (("-i", "grpc", "-H", "x-bin:1"), "binary metadata"),
+        (("--request-parameter", f"a:{1 << 63}:int"), "NAME:VALUE:TYPE"),
+        (("--request-parameter", "a:inf:float"), "NAME:VALUE:TYPE"),
+        (("--request-parameter", ":1:int"), "NAME:VALUE:TYPE"),
     ],
 )
 def test_wrong_options(arguments, words):
@@ -244,6 +257,52 @@ def test_nobody_there():
         ran = perf("-m", "add_sub", "-i", protocol, "-u", f"127.0.0.1:{port}")
         assert ran.returncode == 99
         assert f"127.0.0.1:{port}" in ran.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk")
+def test_a_full_disk_costs_only_what_is_on_it(server, tmp_path: Path):
+    export = tmp_path / "out.json"
+    ran = perf("-m", "add_sub", "-u", server.url("HTTP"), *QUICK, "-f", "/dev/full", "--profile-export-file", export)
+    assert ran.returncode == 99
+    assert "cannot write /dev/full: No space left on device" in ran.stderr
+    assert json.loads(export.read_text())["experiments"][0]["requests"]
+
+
+def test_what_cannot_be_written_is_said_before_the_measurement(server, tmp_path: Path):
+    ran = perf("-m", "add_sub", "-u", server.url("HTTP"), *QUICK, "-f", tmp_path)
+    assert ran.returncode == 99
+    assert "it is a folder" in ran.stderr
+    assert "Throughput" not in ran.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
+@pytest.mark.parametrize("protocol", ["HTTP", "gRPC"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_does_not_wait_for_a_stuck_server(tmp_path: Path, protocol, begun):
+    write_model(tmp_path, "add_sub", onnx_models.add_sub())
+    with serving("--model-repository", tmp_path) as stuck:
+        where = ("-i", protocol.lower(), "-u", stuck.url(protocol))
+        if not begun:
+            stuck.process.send_signal(signal.SIGSTOP)
+        process = subprocess.Popen(
+            command("-m", "add_sub", *where, "-p", "10", "-r", "100000", "-s", "0.000001", "-v"),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        if begun:
+            while "Pass [3]" not in process.stdout.readline():
+                pass
+            stuck.process.send_signal(signal.SIGSTOP)
+        else:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)  # it starts, and asks: Ctrl-C is to work at both times
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(timeout=40) == 130  # an answer is waited for 60 s
+            assert ("Throughput" in process.stdout.read()) is begun
+        finally:
+            process.kill()
+            stuck.process.send_signal(signal.SIGCONT)
+            process.wait()
 
 
 def test_sequences(where):

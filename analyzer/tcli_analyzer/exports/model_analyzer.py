@@ -97,7 +97,7 @@ def _gpu_ids() -> str:
 
 
 def _number(value: float) -> str:
-    return f"{round(value, 3):g}" if value < 1e5 else f"{value:.1f}"
+    return str(round(value, 3))
 
 
 def _csv(heads: list[str], rows: Iterable[list[str]]) -> str:

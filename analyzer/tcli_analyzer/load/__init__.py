@@ -112,11 +112,17 @@ class RunningLoad(Protocol):
         error: the first refused or failed request, which ends the load; None while all is well.
         overloaded: requests came faster than they were answered, so that the load was ended.
         is_finished: everything was sent and answered.
+        drain_seconds: for how long the last answer is waited for.
+        outstanding: requests that were sent and not answered.
     """
 
     replies: list[Reply]
     error: ServerError | None
     overloaded: bool
+    drain_seconds: float
 
     @property
     def is_finished(self) -> bool: ...
+
+    @property
+    def outstanding(self) -> int: ...

@@ -9,6 +9,7 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply, Sequences
+from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.load.sequences import Dealer
 from tcli_analyzer.target import Target
 from tcli_server.errors import ServerError
@@ -26,6 +27,7 @@ class ClosedLoop:
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
+        drain_seconds: as `RunningLoad.drain_seconds`.
         overloaded: never: nobody asks before an answer is there.
         is_finished: never before `__exit__`: each answer sends the next request.
     """
@@ -43,6 +45,7 @@ class ClosedLoop:
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
+        self.drain_seconds = DRAIN_SECONDS
         self._target = target
         self._requests = requests
         self._concurrency = concurrency
@@ -65,7 +68,14 @@ class ClosedLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping = True
-        self._drained.wait(DRAIN_SECONDS)
+        # Not where the user wants the end at once, nor where no answer is to be expected.
+        if kind is None or (issubclass(kind, Exception) and not isinstance(error, StuckError)):
+            self._drained.wait(self.drain_seconds)
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were sent and not answered."""
+        return self._active
 
     @property
     def is_over(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Reply, Sequences
 from tcli_analyzer.load.backlog import Backlog
+from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.load.sequences import Dealer, Played, Pool
 from tcli_analyzer.target import OnReply, Target
 from tcli_server.errors import ServerError
@@ -39,6 +40,7 @@ class OpenLoop:
     Attributes:
         replies: as `RunningLoad.replies`.
         error: as `RunningLoad.error`.
+        drain_seconds: as `RunningLoad.drain_seconds`.
         overloaded: as `RunningLoad.overloaded`.
         lateness_ns: of each request that was sent, how long after it was due.
         cpu_ns: processor time of the thread that sends.
@@ -54,6 +56,7 @@ class OpenLoop:
     ) -> None:
         self.replies: list[Reply] = []
         self.error: ServerError | None = None
+        self.drain_seconds = DRAIN_SECONDS
         self.overloaded = False
         self.lateness_ns: list[int] = []
         self._target = target
@@ -83,8 +86,10 @@ class OpenLoop:
         sys.setswitchinterval(self._switch_seconds)
         for played in self._pool.close() if self._pool is not None else ():
             self._end_sequence(played)
-        with self._drained:
-            self._drained.wait_for(lambda: not self._outstanding, DRAIN_SECONDS)
+        # Not where the user wants the end at once, nor where no answer is to be expected.
+        if kind is None or (issubclass(kind, Exception) and not isinstance(error, StuckError)):
+            with self._drained:
+                self._drained.wait_for(lambda: not self._outstanding, self.drain_seconds)
 
     @property
     def is_over(self) -> bool:
@@ -95,6 +100,11 @@ class OpenLoop:
     def is_finished(self) -> bool:
         """Whether everything was sent and answered."""
         return self.is_over and not self._outstanding
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were sent and not answered."""
+        return self._outstanding
 
     @property
     def behind_ns(self) -> int:

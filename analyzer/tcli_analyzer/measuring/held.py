@@ -13,9 +13,10 @@ from typing import Self
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import Load
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS, Silence
 from tcli_analyzer.measuring.visit import running_load
-from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
@@ -51,6 +52,7 @@ class HeldLoad:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._running = stack.enter_context(running_load(self._target, self._requests, self._load))
+            self._silence = Silence(self._running, SILENCE_SECONDS)
             self._meter = stack.enter_context(ResourceMeter())
             self._counters = self._target.counters()
             self._start_ns, self._began = perf_counter_ns(), time.time()
@@ -68,10 +70,12 @@ class HeldLoad:
 
         Raises:
             LoadFailedError: a request failed.
+            StuckError: no answer comes any more.
         """
         running = self._running
         if running.error is not None:
             raise LoadFailedError(str(running.error))
+        self._silence.check()
         is_over = (
             running.overloaded or running.is_finished
         )  # asked before the answers are counted: no more come after it

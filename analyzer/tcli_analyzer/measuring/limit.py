@@ -24,6 +24,8 @@ RATE_SHARE = 0.5
 MOST_CORES = 0.8
 LATE_MS, LATE_SHARE = 1.0, 0.05
 LEAST_SENT = 0.99
+_LEAST_FOR_LATE = 100
+"""Requests: of fewer, 1 % is a single one that the system kept waiting for once."""
 
 _CALLERS = 8
 _AT_ONCE = 500
@@ -128,15 +130,22 @@ def _open(target: Target, requests: Sequence[Inputs]) -> float:
     return len(load.replies) / (last - start) * 1e9
 
 
-def limited_by_generator(window: Window, load: Load, limit: GeneratorLimit | None = None) -> str | None:
+def limited_by_generator(
+    window: Window, load: Load, limit: GeneratorLimit | None = None, lateness: bool = True
+) -> str | None:
     """Why this window shows the generator rather than the model; None if it does not. Such a window must not be ranked.
 
     Args:
         limit: as `measure_limit` found it; None where it is not known.
+        lateness: whether requests that were sent late are a reason.
     """
     reasons = [_behind(window)]
     if window.latencies_ms.size:
-        reasons += [_late(window), _busy(window), _fast(window, load, limit) if limit is not None else ""]
+        reasons += [
+            _late(window) if lateness else "",
+            _busy(window),
+            _fast(window, load, limit) if limit is not None else "",
+        ]
     reason = next(filter(None, reasons), None)
     return f"limited by the load generator: {reason}" if reason is not None else None
 
@@ -149,7 +158,7 @@ def _behind(window: Window) -> str:
 
 def _late(window: Window) -> str:
     allowed = max(LATE_MS, LATE_SHARE * float(np.median(window.latencies_ms)))
-    if window.late_ms <= allowed:
+    if window.late_ms <= allowed or window.latencies_ms.size < _LEAST_FOR_LATE:
         return ""
     return f"1 % of the requests were sent {window.late_ms:.3g} ms late or later, with {allowed:.3g} ms allowed"
 

@@ -11,14 +11,16 @@ from tcli_analyzer.evidence.disturbance import ProcessorMeter
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import ClosedLoad, Load, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
-from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS
+from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
 
-__all__ = ["LoadFailedError", "Stopped", "VisitOptions", "visit"]
+__all__ = ["LoadFailedError", "Stopped", "VisitOptions", "longest_visit", "visit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class VisitOptions:
         longest: ... or is this many times `seconds` long, and has one answer.
         warm_up_seconds: of load before the first window; at least two answers for each request outstanding.
         items: inferences in a request.
+        silence_seconds: without an answer, after which it hangs, see `Silence`.
     """
 
     windows: int = 1
@@ -40,6 +43,14 @@ class VisitOptions:
     longest: float = 5.0
     warm_up_seconds: float = 0.25
     items: int = 1
+    silence_seconds: float = SILENCE_SECONDS
+
+
+def longest_visit(load: Load, options: VisitOptions) -> float:
+    """Seconds after which a visit is over whatever happens, as `Silence` ends one without answers; what takes longer hangs itself."""
+    outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
+    answers = outstanding + options.windows + 2  # waited for one by one, the last when all is over
+    return 60.0 + options.windows * options.seconds * max(1.0, options.longest) + answers * options.silence_seconds
 
 
 def visit(
@@ -62,12 +73,13 @@ def visit(
 
     Raises:
         LoadFailedError: a request failed.
+        StuckError: no answer comes any more.
         Stopped: `stop` was set.
     """
     processor = ProcessorMeter(pids) if pids and ProcessorMeter.is_possible() else None
     with running_load(target, requests, load) as running, ResourceMeter() as meter:
         samples = [meter.sample] if processor is None else [meter.sample, processor.sample]
-        watch = Watch(running, stop, samples)
+        watch = Watch(running, stop, samples, options.silence_seconds)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm_ns = int(options.warm_up_seconds * 1e9)
         watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)

@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 from tcli_analyzer.load import RunningLoad
+from tcli_analyzer.load.failing import LoadFailedError
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS, Silence
 
 _POLL_SECONDS = 0.02
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked to stop
     """The measurement was given up because the user asked to stop."""
-
-
-class LoadFailedError(Exception):
-    """A request of the load failed; the message is the server's."""
 
 
 class Watch:
@@ -25,6 +23,7 @@ class Watch:
 
     Args:
         samples: called some 50 times a second.
+        silence: seconds without an answer after which it hangs, see `Silence`.
 
     Attributes:
         position: index of the first reply of the window that runs.
@@ -32,10 +31,17 @@ class Watch:
         is_over: the load ended by itself, and no more replies come.
     """
 
-    def __init__(self, load: RunningLoad, stop: threading.Event, samples: Sequence[Callable[[], None]]) -> None:
+    def __init__(
+        self,
+        load: RunningLoad,
+        stop: threading.Event,
+        samples: Sequence[Callable[[], None]],
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
         self._load = load
         self._stop = stop
         self._samples = samples
+        self._silence = Silence(load, silence)
         self.start_ns = perf_counter_ns()
         self.position = 0
         self.is_over = False
@@ -48,6 +54,7 @@ class Watch:
 
         Raises:
             LoadFailedError: a request failed.
+            StuckError: no answer comes any more.
             Stopped: the user asked to stop.
         """
         replies = self._load.replies
@@ -65,6 +72,7 @@ class Watch:
             if finished:
                 self.is_over = True
                 return self._end_at(len(replies) - 1)
+            self._silence.check()
             if self._stop.wait(_POLL_SECONDS):
                 raise Stopped
             for sample in self._samples:

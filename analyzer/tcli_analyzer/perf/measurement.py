@@ -6,17 +6,19 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter_ns
 from typing import Protocol
 
 import numpy as np
 
-from tcli_analyzer.arrivals import recorded, schedule
+from tcli_analyzer.arrivals import endless, replayed
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, RunningLoad
+from tcli_analyzer.load import ClosedLoad, Load, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
-from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
+from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.perf.measured import Measured, PerfWindow
 from tcli_analyzer.perf.metering import Metering
 from tcli_analyzer.target import Target
@@ -27,7 +29,9 @@ RECENT = 3
 _COUNT_SECONDS = 1.0
 """The least length of a window that counts requests, as in perf_analyzer."""
 
-_SLACK_SECONDS = 10.0
+_PARTING_SECONDS = 2.0
+"""For which a load that was stopped waits for answers that nobody wants any more: the server may be stuck."""
+
 _POLL_SECONDS = 0.02
 _SWITCH_SECONDS = 0.0005
 _EVER_NS = 1 << 62
@@ -120,9 +124,13 @@ def measure(
     with _undisturbed():
         try:
             if options.warm_up_requests:
-                with _running(target, requests, load, options, options.warm_up_requests) as warming:
-                    _wait_for_all(warming, options.warm_up_requests, stop, ())
-            metering = Metering(target, pids, options.items, options.decoupled)
+                with _running(target, requests, load, options.warm_up_requests) as warming:
+                    try:
+                        _wait_for_all(warming, options.warm_up_requests, stop, ())
+                    except Stopped:
+                        warming.drain_seconds = _PARTING_SECONDS
+                        raise
+            metering = Metering(target, pids, options.items, options.decoupled, stop)
             if options.requests:
                 return _all_in_one(target, requests, load, options, stop, metering)
             return _until_stable(target, requests, load, options, stop, metering, observer)
@@ -141,7 +149,7 @@ def _until_stable(
 ) -> Measured:
     found: list[PerfWindow] = []
     interrupted = False
-    with _running(target, requests, load, options) as running:
+    with _running(target, requests, load) as running:
         watch = Watch(running, stop, metering.samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm = False
@@ -157,6 +165,7 @@ def _until_stable(
                 last = _next_end(watch, options)
             except Stopped:
                 interrupted = True
+                running.drain_seconds = _PARTING_SECONDS
                 last = len(running.replies)
             if last > first:
                 end_ns = running.replies[last - 1].at_ns
@@ -205,11 +214,12 @@ def _all_in_one(
     metering.begin()
     start_ns = perf_counter_ns()
     interrupted = False
-    with _running(target, requests, load, options, options.requests) as running:
+    with _running(target, requests, load, options.requests) as running:
         try:
             _wait_for_all(running, options.requests, stop, metering.samples)
         except Stopped:
             interrupted = True
+            running.drain_seconds = _PARTING_SECONDS
     replies = list(running.replies)
     if not replies:
         raise Stopped
@@ -232,33 +242,16 @@ def _wait_for_all(running: RunningLoad, count: int, stop: threading.Event, sampl
 
 
 @contextmanager
-def _running(
-    target: Target, requests: Sequence[Inputs], load: Load, options: PerfOptions, most: int = 0
-) -> Iterator[RunningLoad]:
+def _running(target: Target, requests: Sequence[Inputs], load: Load, most: int = 0) -> Iterator[RunningLoad]:
     if isinstance(load, ClosedLoad):
         with ClosedLoop(target, requests, load.concurrency, load.sequences, most) as running:
             yield running
     else:
-        moments = _moments(load, most / load.rate + 1 if most else _longest(load, options))
-        while most and len(moments) < most:
-            moments = _moments(load, 2 * moments[-1] + 1)
-        due = moments[:most] if most else moments
+        moments = replayed(load.gaps_seconds) if load.gaps_seconds else endless(load.rate, load.distribution, load.seed)
+        due = islice(moments, most) if most else moments
         # perf_analyzer's search for a rate goes on until a window shows the overload.
         with OpenLoop(target, requests, due, load.sequences, gives_up=False) as sending:
             yield sending
-
-
-def _moments(load: OpenLoad, seconds: float) -> np.ndarray:
-    if not load.gaps_seconds:
-        return schedule(load.rate, seconds, load.distribution, load.seed)
-    return recorded(load.gaps_seconds, seconds)
-
-
-def _longest(load: OpenLoad, options: PerfOptions) -> float:
-    """Seconds after which the last window is surely over."""
-    gap = max(load.gaps_seconds, default=0.0) + 20 / load.rate
-    window = max(options.interval_seconds, _COUNT_SECONDS, 2 * options.window_requests / load.rate)
-    return (options.max_trials + 1) * (window + gap) + _SLACK_SECONDS
 
 
 @contextmanager

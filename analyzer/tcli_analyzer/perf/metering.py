@@ -1,7 +1,9 @@
 """What is read besides the replies, at the ends of windows."""
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from time import perf_counter_ns
 
 import numpy as np
@@ -13,6 +15,9 @@ from tcli_analyzer.perf.measured import PerfWindow
 from tcli_analyzer.target import Counters, Target
 
 _SAMPLE_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
+_PARTING_SECONDS = 1.0
+"""For which statistics are waited for that only complete what the user has stopped."""
 
 
 class Metering:
@@ -22,12 +27,15 @@ class Metering:
         pids: processes whose processor time is watched; none where nothing can be told.
         items: inferences in a request.
         decoupled: responses are counted.
+        stop: set it to wait no longer for the server.
 
     Attributes:
         samples: to be called some times a second.
     """
 
-    def __init__(self, target: Target, pids: Iterable[int], items: int, decoupled: bool) -> None:
+    def __init__(self, target: Target, pids: Iterable[int], items: int, decoupled: bool, stop: threading.Event) -> None:
+        self._stop = stop
+        self._counters = Counters()
         self._target = target
         self._items = items
         self._decoupled = decoupled
@@ -51,9 +59,28 @@ class Metering:
     def _responses(self) -> int:
         return int(getattr(self._target, "responses", 0)) if self._decoupled else 0
 
+    def _counted(self) -> Counters:
+        """The server's; those of before where the user wants the end and it does not answer: it may be stuck, or gone."""
+        asked: Future[Counters] = Future()
+
+        def ask() -> None:
+            try:
+                asked.set_result(self._target.counters())
+            except Exception as problem:
+                asked.set_exception(problem)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        while asking.is_alive() and not self._stop.is_set():
+            asking.join(_LOOK_SECONDS)
+        asking.join(_PARTING_SECONDS)
+        if not self._stop.is_set() or (asked.done() and asked.exception() is None):
+            return asked.result()
+        return self._counters
+
     def begin(self) -> None:
         self._answered = self._responses
-        self._counters = self._target.counters()
+        self._counters = self._counted()
         self._cpu_seconds, self._at = time.process_time(), time.perf_counter()
         if self._processor is not None:
             self._processor.take()
@@ -61,7 +88,7 @@ class Metering:
     def window(self, replies: Sequence[Reply], seconds: float, overloaded: bool) -> PerfWindow:
         """What happened since the last one."""
         processor = self._processor.take() if self._processor is not None else None
-        before, self._counters = self._counters, self._target.counters()
+        before, self._counters = self._counters, self._counted()
         answered, self._answered = self._answered, self._responses
         cpu_seconds, at = self._cpu_seconds, self._at
         self._cpu_seconds, self._at = time.process_time(), time.perf_counter()

@@ -112,12 +112,14 @@ class RateFound:
     def limited(self, limit: GeneratorLimit | None) -> str | None:
         """Why the rate is the load generator's rather than the model's, see `limited_by_generator`; None if it is not.
 
-        What counts is the latest probe, at the rate itself or nearest to it.
+        What counts is the latest probe, at the rate itself or nearest to it. That requests were sent late is no reason: latencies count
+        from when they were due, so that the claim is on the safe side.
         """
         counted = [probe for probe in self.probes if probe.counts]
         if not counted:
             return None
-        reasons = [limited_by_generator(one, OpenLoad(counted[-1].rate), limit) for one in counted[-1].windows.windows]
+        load, windows = OpenLoad(counted[-1].rate), counted[-1].windows.windows
+        reasons = [limited_by_generator(one, load, limit, lateness=False) for one in windows]
         return next(filter(None, reasons), None)
 
     @property

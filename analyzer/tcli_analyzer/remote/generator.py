@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
-from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.measuring.visit import VisitOptions, longest_visit
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.remote.messages import MakeRequestsFor
 from tcli_analyzer.variant.asked import AskedProcess
@@ -56,7 +56,7 @@ class Generator:
             self._made = None
             self._process.ask(MakeRequestsFor(config.SerializeToString(), self._source, options.items))
             self._made = (seen, options.items)
-        windows: list[Window] = self._process.ask(Visit(load, options))
+        windows: list[Window] = self._process.ask(Visit(load, options), longest_visit(load, options))
         return windows
 
 

@@ -78,6 +78,8 @@ class GrpcSender:
         except asyncio.CancelledError:
             reply(UnavailableError("the load was ended before this request was answered"))
             raise
+        except Exception as problem:  # grpcio's own: without a reply the load would wait for ever
+            error = unsent(problem)
         reply(error)
 
 
@@ -101,6 +103,11 @@ def infer_request(
     for key, value in parameters.items():
         setattr(message.parameters[key], _FIELDS[type(value)], value)
     return message
+
+
+def unsent(problem: Exception) -> ServerError:
+    """What this side has made cannot be sent."""
+    return error_of_kind(ErrorKind.INTERNAL, f"the request could not be sent ({type(problem).__name__}: {problem})")
 
 
 def grpc_error(code: grpc.StatusCode, details: str, address: Address, timeout: float) -> ServerError:

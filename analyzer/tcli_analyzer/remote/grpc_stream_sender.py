@@ -7,7 +7,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from tcli_analyzer.remote.grpc_sender import grpc_channel, grpc_error, infer_request
+from tcli_analyzer.remote.grpc_sender import grpc_channel, grpc_error, infer_request, unsent
 from tcli_analyzer.remote.wire import Wire, with_marks
 from tcli_analyzer.target import OnReply, SequenceMark
 from tcli_client import Address
@@ -72,6 +72,8 @@ class GrpcStreamSender:
             error = grpc_error(problem.code(), problem.details() or "", self._address, self._timeout)
         except asyncio.CancelledError:
             error = UnavailableError("the load was ended before this request was answered")
+        except Exception as problem:  # grpcio's own: without a reply the load would wait for ever
+            error = unsent(problem)
         self._all.discard(stream)
         if stream in self._idle:
             self._idle.remove(stream)

@@ -12,7 +12,8 @@ from typing import IO, Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.measuring.visit import LoadFailedError, visit
+from tcli_analyzer.load.failing import LoadFailedError, StuckError
+from tcli_analyzer.measuring.visit import visit
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.remote.messages import MakeRequestsFor
 from tcli_analyzer.remote.server_processes import resident_mib, server_processes
@@ -41,7 +42,7 @@ def _work(worker: "_Worker", messages: "queue.SimpleQueue[Any]", answers: IO[byt
         try:
             answer = worker.answer(message)
         except (ServerError, LoadFailedError) as error:
-            answer = Failure(str(error))
+            answer = Failure(str(error), isinstance(error, StuckError))
         send(answers, answer)
 
 

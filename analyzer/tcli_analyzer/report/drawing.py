@@ -23,6 +23,9 @@ INK, SOFT, LINE = "#1d2733", "#4b5866", "#dde3ea"
 
 _FONT = "system-ui, -apple-system, &quot;Segoe UI&quot;, &quot;DejaVu Sans&quot;, sans-serif"
 
+_LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
+"""A hundredth of a pixel is enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -65,7 +68,7 @@ class Drawing:
 
     def dot(self, axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
         """One marker with its numbers."""
-        (artist,) = axes.plot([x], [y], linestyle="none", **style)
+        (artist,) = axes.plot([x], [y], linestyle="none", clip_on=False, **style)
         self.title_of(artist, text)
 
     def svg(self, prefix: str, alt: str) -> str:
@@ -188,6 +191,7 @@ def _for_page(text: str, prefix: str, alt: str, titles: dict[str, str]) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", lambda tag: _LONG_NUMBER.sub(r"\1", tag[0]), text)
     for gid, title in titles.items():
         text = text.replace(f'<g id="{gid}">', f"<g><title>{escape(title)}</title>", 1)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))

@@ -53,7 +53,11 @@ def machine(analysis: Analysis) -> list[Fact]:
 def method(analysis: Analysis) -> list[Fact]:
     """How it was measured."""
     options, finals = analysis.options, analysis.finals
-    race = f"{finals.race.rounds} rounds, A B B A, {finals.seconds:.0f} s" if finals is not None else "not reached"
+    race = (
+        f"{finals.race.rounds} round{'s' * (finals.race.rounds != 1)}, A B B A, {finals.seconds:.0f} s"
+        if finals is not None
+        else "not reached"
+    )
     loads = list(dict.fromkeys(point.load.label for point in analysis.points))
     measured = (
         f"{len(analysis.points)} of {analysis.size} points" if analysis.size else f"{len(analysis.points)} points"

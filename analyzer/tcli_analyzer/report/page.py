@@ -32,7 +32,7 @@ def render_report(analysis: Analysis, config_text: str) -> str:
         summary=escape(recommendation.sentence()),
         costs="".join(f"<p>{escape(text)}</p>" for text in filter(None, [*costs(analysis), answers(analysis)])),
         tiles="".join(_tile(*tile) for tile in tiles(recommendation)),
-        notes=_items([*other_notes(analysis), *edits]),
+        notes=_items([*other_notes(analysis, predictions=False), *edits]),
         parts="".join(map(_section, parts)),
         config=escape(config_text),
         config_heading=config_title(recommendation),

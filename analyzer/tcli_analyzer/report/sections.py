@@ -8,7 +8,7 @@ from tcli_analyzer.guard.accuracy import share
 from tcli_analyzer.notes import disturbers
 from tcli_analyzer.point import Point
 from tcli_analyzer.report.all_points import all_points
-from tcli_analyzer.report.charts.cells import panels_of
+from tcli_analyzer.report.charts.cells import panels_of, short_load
 from tcli_analyzer.report.charts.front import front_chart
 from tcli_analyzer.report.charts.gains import gains_chart, text_of
 from tcli_analyzer.report.charts.heat import heat_chart
@@ -58,7 +58,7 @@ def _finals(analysis: Analysis, letters: Letters) -> Iterator[Section]:
     race = finals.race
     yield Section(
         "The finals: what is proven",
-        f"Finalists were measured in turn (A B B A), and only pairs of undisturbed windows count: {race.rounds} rounds in "
+        f"Finalists were measured in turn (A B B A), and only pairs of undisturbed windows count: {race.rounds} round{'s' * (race.rounds != 1)} in "
         f"{finals.seconds:.0f} s, {race.dropped} of {race.total} windows dropped. Diamonds: the gain; bars: its interval, "
         f"valid although pairs were looked at as they came; dots: the pairs; grey: differences of up to {100 * finals.tie:g} %, "
         "which do not matter.",
@@ -123,7 +123,9 @@ def _split(analysis: Analysis, letters: Letters) -> Iterator[Section]:
     by_load = sorted(loads.values(), key=lambda point: (point.load.label.split()[0], _size(point)))
     charts = [split_chart("split", bars)] if bars else []
     if len(by_load) > 1:
-        charts.append(split_chart("split-loads", [(f"{chosen.label}, {point.load.label}", point) for point in by_load]))
+        charts.append(
+            split_chart("split-loads", [(f"{chosen.label}, {short_load(point.load)}", point) for point in by_load])
+        )
     if charts:
         yield Section(
             "Where the time goes",
@@ -135,7 +137,8 @@ def _split(analysis: Analysis, letters: Letters) -> Iterator[Section]:
 
 def _named(point: Point, letters: Letters) -> str:
     letter = letters.of(point.configuration)
-    return f"{letter}: {point.place}" if letter else point.place
+    place = f"{point.configuration.label}, {short_load(point.load)}"
+    return f"{letter}: {place}" if letter else place
 
 
 def _size(point: Point) -> float:

@@ -60,13 +60,13 @@ def _point(configuration: Configuration, probe: RateProbe, analysis: Analysis) -
 
 def name_of(configuration: Configuration, model: str) -> str:
     """A configuration's name in files and folders; those without one are the model's own and its defaults."""
-    return configuration.name or f"{model}_config_{'default' if configuration.current else 'plain'}"
+    return configuration.name or f"{model}_{'config_default' if configuration.current else 'defaults'}"
 
 
 def why_not_clean(window: Window) -> str:
     """What speaks against it, for people; empty for a window that a claim may rest on."""
     processor = window.processor
     if window.disturbance is Disturbance.UNOBSERVED or window.is_clean or processor is None:
-        return ""
+        return window.flaw
     steal = f", {processor.steal:.2f} s of it the hypervisor" if processor.steal > 0.01 else ""
     return f"others took {100 * processor.lost_share:.1f} % of the processor time{steal}"

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +13,14 @@ from tcli_analyzer.variant.messages import Failure, receive, send
 from tcli_server.apart import ApartProcess
 from tcli_server.errors import InternalError
 
+ANSWER_SECONDS = 900.0
+"""That anything may take, unless it says how long: to load a model, some engines compile it."""
+
 _LOOK_SECONDS = 0.1
 
 
 class VariantDiedError(Exception):
-    """The process came to an end, or used more memory than it may; the message says how."""
+    """The process came to an end, hangs, or used more memory than it may: it is of no use any more. The message says how."""
 
 
 class AskedProcess:
@@ -57,24 +61,29 @@ class AskedProcess:
         if excess:
             raise VariantDiedError(excess)
 
-    def ask(self, message: Any) -> Any:
-        """Send a message and wait for its answer.
+    def ask(self, message: Any, seconds: float = ANSWER_SECONDS) -> Any:
+        """Send a message and wait for its answer, so many seconds at most.
 
         Raises:
             InternalError: the answer is a `Failure`, in its words.
-            VariantDiedError: the process came to an end.
+            VariantDiedError: the process came to an end, or hangs.
             Stopped: `stop` was set.
         """
         with contextlib.suppress(OSError):  # why it is gone is told below
             send(self._process.input, message)
+        ends = time.monotonic() + seconds
         while True:
             if self._stop.is_set():
                 raise Stopped
+            if time.monotonic() > ends:
+                raise VariantDiedError(f"it hangs: no answer within {seconds:.0f} s")
             with contextlib.suppress(queue.Empty):
                 answer = self._answers.get(timeout=_LOOK_SECONDS)
                 break
             self.check_memory()
         if isinstance(answer, Failure):
+            if answer.is_stuck:
+                raise VariantDiedError(answer.message)
             raise InternalError(answer.message)
         if answer is None:
             self._answers.put(None)

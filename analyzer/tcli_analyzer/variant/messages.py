@@ -76,9 +76,14 @@ class MeasureLimit:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Instead of any answer: the server refused, in its words."""
+    """Instead of any answer: the server refused, in its words.
+
+    Attributes:
+        is_stuck: it does not answer any more: the process is of no use.
+    """
 
     message: str
+    is_stuck: bool = False
 
 
 Message = LoadModel | MakeRequests | MeasureLimit | Visit | StartLoad | AskProgress | CutWindow | EndLoad

@@ -11,9 +11,9 @@ from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.held import Progress
 from tcli_analyzer.measuring.limit import GeneratorLimit
-from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.measuring.visit import VisitOptions, longest_visit
 from tcli_analyzer.measuring.window import Window
-from tcli_analyzer.variant.asked import AskedProcess
+from tcli_analyzer.variant.asked import ANSWER_SECONDS, AskedProcess
 from tcli_analyzer.variant.messages import (
     AskProgress,
     CutWindow,
@@ -32,9 +32,18 @@ class Variant:
     Args:
         stop: set it, from any thread, to give up whatever goes on.
         memory: bytes that the process may hold; None for nearly all that are free.
+        patience: seconds that it may take to load, or to make requests.
     """
 
-    def __init__(self, repository: Path, model: str, stop: threading.Event, memory: int | None = None) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        model: str,
+        stop: threading.Event,
+        memory: int | None = None,
+        patience: float = ANSWER_SECONDS,
+    ) -> None:
+        self._patience = patience
         self._process = AskedProcess("tcli_analyzer.variant.worker", [str(repository), model], stop, memory)
 
     def __enter__(self) -> Self:
@@ -59,12 +68,14 @@ class Variant:
             VariantDiedError: loading it ended the process.
             Stopped: `stop` was set.
         """
-        answer = self._process.ask(LoadModel(config.SerializeToString() if config is not None else None))
+        answer = self._process.ask(
+            LoadModel(config.SerializeToString() if config is not None else None), self._patience
+        )
         return ModelConfig.FromString(answer)
 
     def make_requests(self, source: Source, items: int = 1) -> None:
         """The requests for the visits to come; raises as `load`."""
-        self._process.ask(MakeRequests(source, items))
+        self._process.ask(MakeRequests(source, items), self._patience)
 
     def measure_limit(self) -> GeneratorLimit:
         """What its load generator can do at most with the requests that were made; raises as `load`."""
@@ -73,7 +84,7 @@ class Variant:
 
     def visit(self, load: Load, options: VisitOptions) -> list[Window]:
         """Measure, as `measuring.visit.visit`; raises as `load`, InternalError where a request fails."""
-        windows: list[Window] = self._process.ask(Visit(load, options))
+        windows: list[Window] = self._process.ask(Visit(load, options), longest_visit(load, options))
         return windows
 
     def check_memory(self) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
+from tcli_analyzer.load.failing import LoadFailedError, StuckError
 from tcli_analyzer.measuring.held import HeldLoad
 from tcli_analyzer.measuring.limit import measure_limit
-from tcli_analyzer.measuring.visit import LoadFailedError, visit
+from tcli_analyzer.measuring.visit import visit
 from tcli_analyzer.target import EngineTarget
 from tcli_analyzer.variant.messages import (
     AskProgress,
@@ -47,7 +48,7 @@ def main() -> None:
                 try:
                     answer = worker.answer(message)
                 except (ServerError, LoadFailedError) as error:
-                    answer = Failure(str(error))
+                    answer = Failure(str(error), isinstance(error, StuckError))
                 send(answers, answer)
     os._exit(0)  # whatever happens while frameworks are torn down changes nothing
 

@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import threading
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.measuring.watch import LoadFailedError
@@ -54,6 +57,16 @@ def test_an_exact_number_of_requests(load):
     assert measured.stable is None
     assert measured.server.total == pytest.approx(5)
     assert measured.server.overhead == pytest.approx(5)
+
+
+@pytest.mark.parametrize("distribution", list(Distribution))
+def test_a_rate_that_nobody_can_send_takes_no_memory(distribution):
+    tracemalloc.start()
+    try:
+        run(Answering(), OpenLoad(1e7, distribution), PerfOptions(interval_seconds=0.05, max_trials=3))
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_windows_by_time():
@@ -166,6 +179,15 @@ def measured(load=ClosedLoad(1), count=400, **options):  # noqa: B008 - a value,
 def test_three_windows_in_a_row_agree(rates, latencies, agree):
     found = [window(np.full(rate, latency)) for rate, latency in zip(rates, latencies, strict=True)]
     assert PerfOptions(stability=0.1).agree(found) is agree
+
+
+def test_values_that_do_not_add_up_are_said_to():
+    """4 requests were outstanding on average, by throughput and latency."""
+    assert "4 requests were outstanding" in measured(ClosedLoad(1)).imbalance
+    assert measured(ClosedLoad(4)).imbalance == ""
+    assert measured(OpenLoad(400.0)).imbalance == ""
+    assert "but 800 came" in measured(OpenLoad(800.0)).imbalance
+    assert replace(measured(ClosedLoad(1)), stable=None).imbalance == ""  # an exact number of requests
 
 
 def test_the_generators_own_share():

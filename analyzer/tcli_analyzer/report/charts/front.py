@@ -31,7 +31,8 @@ def front_chart(points: list[Point], letters: Letters, wrong: set[object], goal:
         (axes,) = drawing.axes()
         every = [*searched, *finalists]
         number_axis(axes.xaxis, [_x(point) for point in every])
-        number_axis(axes.yaxis, [_y(point) for point in every])
+        rates = [window.throughput for point in finalists for window in point.measured.windows]
+        number_axis(axes.yaxis, [*(_y(point) for point in every), *rates])
         axes.plot([_x(p) for p in front], [_y(p) for p in front], color="#9aa6b2", linewidth=1.5, zorder=1)
         for point in searched:
             marker = "X" if point.configuration in wrong or point.configuration.wrong_batches else "o"
@@ -39,7 +40,7 @@ def front_chart(points: list[Point], letters: Letters, wrong: set[object], goal:
             face = color if point.is_clean else "white"
             drawing.dot(
                 axes, _x(point), _y(point), _words(point), marker=marker, color=color, markerfacecolor=face,
-                markersize=6, alpha=0.9, zorder=2,
+                markersize=8 if marker == "X" else 6, alpha=0.9, zorder=2,
             )  # fmt: skip
         for point in finalists:
             _finalist(drawing, axes, point, letters.of(point.configuration), colors[family_of(point.configuration)])

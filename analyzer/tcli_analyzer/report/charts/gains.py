@@ -15,7 +15,7 @@ def gains_chart(duels: list[Duel], letters: Letters, tie: float, what: str) -> C
     """
 
     def draw(shape: Shape) -> Drawing:
-        drawing = Drawing(shape, 56 + (50 if shape.is_narrow else 44) * len(duels))
+        drawing = Drawing(shape, 76 + (50 if shape.is_narrow else 44) * len(duels))
         (axes,) = drawing.axes()
         axes.grid(visible=False, axis="y")
         axes.axvspan(-100 * tie, 100 * tie, color=LINE, zorder=0)
@@ -27,14 +27,14 @@ def gains_chart(duels: list[Duel], letters: Letters, tie: float, what: str) -> C
             for number, ratio in enumerate(duel.ratios):
                 percent = 100 * (ratio - 1)
                 drawing.dot(
-                    axes, min(high, max(low, percent)), row, f"{name}, pair {number + 1}: {percent:+.1f} %",
+                    axes, min(high, max(low, percent)), row + 0.2, f"{name}, pair {number + 1}: {percent:+.1f} %",
                     marker="o", markersize=4, color=ORANGE, alpha=0.75, zorder=2,
                 )  # fmt: skip
             left, right = max(low, 100 * found.low), min(high, 100 * found.high)
             axes.plot([left, right], [row, row], color=BLUE, linewidth=3, zorder=3, solid_capstyle="butt")
             if duel.ratios:
                 drawing.dot(
-                    axes, 100 * found.gain, row, f"{name}: {text_of(duel)}", marker="D", markersize=9, color=BLUE,
+                    axes, 100 * found.gain, row, f"{name}: {text_of(duel)}", marker="D", markersize=8, color=BLUE,
                     markeredgecolor=INK, zorder=4,
                 )  # fmt: skip
             axes.annotate(

@@ -27,7 +27,7 @@ def heat_chart(panels: Panels, what: str) -> Chart:
         count = len(panels.cells)
         per_row = 1 if shape.is_narrow else min(count, 2 if len(panels.columns) > 4 else 3)
         lines = -(-count // per_row)
-        drawing = Drawing(shape, lines * (74 + 42 * len(panels.rows)) + 8)
+        drawing = Drawing(shape, lines * (92 + 42 * len(panels.rows)) + 8)
         every = drawing.axes(lines, per_row)
         for axes in every[count:]:
             axes.set_axis_off()

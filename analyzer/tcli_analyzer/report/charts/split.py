@@ -1,5 +1,7 @@
 """Where the time of an average request goes, as stacked bars."""
 
+import textwrap
+
 from tcli_analyzer.numbers import short
 from tcli_analyzer.point import Point
 from tcli_analyzer.report.drawing import BLUE, GREEN, ORANGE, SKY, Chart, Drawing, Shape
@@ -11,31 +13,36 @@ PARTS = (
     ("output", "compute_output_ms", GREEN),
     ("other", "other_ms", ORANGE),
 )
-_BAR = 0.42
+_LINE, _BAR, _GAP = 16.0, 17.0, 7.0
+"""Pixels: of a line of a name, of a bar, and between two bars."""
 
 
 def split_chart(name: str, bars: list[tuple[str, Point]]) -> Chart:
     """A bar a point, each under its name."""
 
     def draw(shape: Shape) -> Drawing:
-        drawing = Drawing(shape, 62 + (44 if shape.is_narrow else 40) * len(bars) + (16 if shape.is_narrow else 0))
+        names = [textwrap.wrap(label, 48 if shape.is_narrow else 120) for label, _ in bars]
+        total = sum(_LINE * len(lines) + _BAR + _GAP for lines in names)
+        drawing = Drawing(shape, total + (100 if shape.is_narrow else 84))
         (axes,) = drawing.axes()
         axes.grid(visible=False, axis="y")
-        for part, attribute, color in PARTS:
+        for part, _, color in PARTS:
             axes.barh([0], [0], color=color, label=part)  # for the key alone
-            del attribute
-        for row, (label, point) in enumerate(bars):
+        top = 0.0
+        for lines, (label, point) in zip(names, bars, strict=True):
+            middle = top + _LINE * len(lines) + _BAR / 2
             start = 0.0
             for part, attribute, color in PARTS:
                 value = getattr(point.measured, attribute)
-                (bar,) = axes.barh([row], [value], left=start, height=_BAR, color=color)
+                (bar,) = axes.barh([middle], [value], left=start, height=_BAR, color=color)
                 drawing.title_of(bar, f"{label}: {part} {short(value)} ms")
                 start += value
-            axes.text(0, row - _BAR / 2 - 0.06, label, ha="left", va="bottom")
-            axes.text(start, row, f" {short(start)} ms", ha="left", va="center")
+            axes.text(0, middle - _BAR / 2 - 2, "\n".join(lines), ha="left", va="bottom", linespacing=1.05)
+            axes.text(start, middle, f" {short(start)} ms", ha="left", va="center")
+            top = middle + _BAR / 2 + _GAP
         longest = max((point.measured.latency_avg_ms for _, point in bars), default=1.0)
         axes.set_xlim(0, longest * (1.28 if shape.is_narrow else 1.12))
-        axes.set_ylim(len(bars) - 0.6, -0.85)
+        axes.set_ylim(top, 0)
         axes.set_yticks([])
         axes.set_xlabel("average latency (ms)")
         drawing.figure.legend(loc="outside upper left", ncols=3 if shape.is_narrow else 5, handlelength=1.0)

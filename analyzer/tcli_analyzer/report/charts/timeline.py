@@ -38,21 +38,26 @@ def timeline_chart(moments: list[Moment]) -> Chart | None:
         drawing = Drawing(shape, 250 if shape.is_narrow else 270)
         (axes,) = drawing.axes()
         top = 10.0
-        for minute, one in zip(times, seen, strict=True):
-            processor = one.window.processor
-            assert processor is not None
-            lost = 100 * processor.lost_share
-            top = max(top, lost)
-            color, _ = _STAGES[one.stage]
-            axes.plot([minute, minute], [0, lost], color=color, linewidth=1.2, alpha=0.6)
-            drawing.dot(
-                axes, minute, lost, f"{one.place}: {why_not_clean(one.window) or 'clean'}", marker="o", markersize=5,
-                color=color, markerfacecolor=color if one.window.is_clean else "white",
-            )  # fmt: skip
-        axes.axhline(100 * CLEAN_SHARE, color=SOFT, linestyle="--", linewidth=1.2)
+        lost_shares = [100 * one.window.processor.lost_share for one in seen if one.window.processor is not None]
         for stage in stages:
             color, name = _STAGES[stage]
-            axes.plot([], [], "o", color=color, label=name)
+            own = [number for number, one in enumerate(seen) if one.stage is stage]
+            axes.vlines(
+                [times[at] for at in own], 0, [lost_shares[at] for at in own], color=color, linewidth=1.2, alpha=0.6
+            )
+            clean = [at for at in own if seen[at].window.is_clean]
+            x, y = [times[at] for at in clean], [lost_shares[at] for at in clean]
+            axes.plot(x, y, "o", markersize=4, color=color, label=name, clip_on=False)
+        for minute, lost, one in zip(times, lost_shares, seen, strict=True):
+            top = max(top, lost)
+            if one.window.is_clean:
+                continue
+            color, _ = _STAGES[one.stage]
+            drawing.dot(
+                axes, minute, lost, f"{one.place}: {why_not_clean(one.window)}", marker="o", markersize=5,
+                color=color, markerfacecolor="white",
+            )  # fmt: skip
+        axes.axhline(100 * CLEAN_SHARE, color=SOFT, linestyle="--", linewidth=1.2)
         axes.set_ylim(0, 1.08 * top)
         axes.set_xlim(left=0)
         axes.set_xlabel("minutes of measuring")
