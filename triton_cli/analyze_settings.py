@@ -69,7 +69,7 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
     file, notes = _file(path)
     server = _server(asked, file)
     repositories = asked.repositories or (file.model_repository if file else ()) or (Path("model_repository"),)
-    name = asked.model or _model_of(file, path) or _ask_for_model(repositories, server is not None)
+    name = asked.model or _model_of(file) or _ask_for_model(repositories, server is not None)
     entry = next((one for one in file.models if one.name == name), None) if file else None
     folder = asked.output or (file.output if file else None) or Path("analysis") / name
     objective = asked.objective or _said(entry, file, "objective") or "throughput"
@@ -151,13 +151,9 @@ def _said(entry: "ModelEntry | None", file: "AnalysisFile | None", name: str) ->
     return own if own is not None else getattr(file, name) if file is not None else None
 
 
-def _model_of(file: "AnalysisFile | None", path: Path | None) -> str:
-    if file is None or not file.models:
-        return ""
-    names = [one.name for one in file.models]
-    if len(names) > 1:
-        fail(f"{path} has several models: {', '.join(names)}", f"say which one: --model {names[0]}")
-    return names[0]
+def _model_of(file: "AnalysisFile | None") -> str:
+    """The first; several are analyzed together, each with its own settings."""
+    return file.models[0].name if file is not None and file.models else ""
 
 
 def _ask_for_model(repositories: tuple[Path, ...], on_server: bool) -> str:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tcli_analyzer.together.options import TogetherOptions
     from tcli_analyzer.together.output import WrittenTogether
 
+_ALONE_SHARE = 0.4
+"""Of the time of all searches, for those of each model alone."""
+
 _FINALS_SHARE = 0.8
 """Of the time that the finals of one model have: with several there is more to load and to examine."""
 
@@ -123,6 +126,7 @@ def analyze_several(
         if given:
             raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
     from tcli_analyzer.bench import CannotMeasureError
+    from tcli_analyzer.measuring.watch import Stopped
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.together.analyze import PartError, analyze_together
     from tcli_analyzer.together.output import write_together
@@ -145,7 +149,14 @@ def analyze_several(
             observer.note(note)
         try:
             with telling(options.models[0], folder):
-                analysis = analyze_together(options, workspaces, observer, stop)
+                try:
+                    analysis = analyze_together(options, workspaces, observer, stop)
+                except Stopped:
+                    err().print(
+                        printable(f"stopped before the models were measured together; go on with: {resume}"),
+                        markup=False,
+                    )
+                    raise typer.Exit(EXIT_INTERRUPTED) from None
                 written = write_together(analysis, workspaces, folder)
         except PartError as error:
             with telling(error.options, folder):
@@ -184,9 +195,9 @@ def _settle(asked: Asked, config: Path | None, models: ChosenModels) -> "tuple[T
     limited = first.search_seconds != type(first).search_seconds
     search = first.search_seconds * (1 if limited else len(parts))
     options = TogetherOptions(
-        models=tuple(replace(one, search_seconds=search / 2 / len(parts), journal=None) for one in parts),
+        models=tuple(replace(one, search_seconds=_ALONE_SHARE * search / len(parts), journal=None) for one in parts),
         weights=models.weights,
-        search_seconds=search / 2,
+        search_seconds=(1 - _ALONE_SHARE) * search,
         finals_seconds=_FINALS_SHARE * first.finals_seconds,
         patience_seconds=first.patience_seconds / 2,
         tie=first.tie,

@@ -1,6 +1,7 @@
 """`tcli analyze` with several models, as a user runs it."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,18 @@ def test_a_model_that_does_not_load_is_told_with_its_name(tmp_path):
     assert ran.returncode == 1
     assert "model 'slow' does not load as it is" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_ctrl_c_before_all_run_says_how_to_go_on(folder, tmp_path):
+    command = [sys.executable, "-m", "triton_cli", "analyze", *BOTH, "--search", "grid", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "quick alone:" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "stopped before the models were measured together; go on with: tcli analyze --model quick" in stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert (tmp_path / "out" / "journal.jsonl").is_file()

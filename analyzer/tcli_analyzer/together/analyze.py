@@ -23,19 +23,17 @@ from tcli_analyzer.journal import Journal
 from tcli_analyzer.load import Load
 from tcli_analyzer.machine import Machine, this_machine
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
-from tcli_analyzer.numbers import short
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.point import Point
 from tcli_analyzer.searching.field import Field
-from tcli_analyzer.searching.found import Failure
 from tcli_analyzer.space.settings import read_settings
 from tcli_analyzer.together.analysis import Part, TogetherAnalysis
 from tcli_analyzer.together.candidates import Room, candidates
 from tcli_analyzer.together.finals import run_joint_finals
 from tcli_analyzer.together.journaled import JournaledTogetherBench
 from tcli_analyzer.together.options import TogetherOptions
-from tcli_analyzer.together.search import Candidates, JointFailure, JointSearch, SearchTold
-from tcli_analyzer.together.window import clean_ones, part_windows
+from tcli_analyzer.together.search import Candidates, JointSearch
+from tcli_analyzer.together.telling import AloneWatch, failure_text, told_text
 from tcli_analyzer.workspace import Workspace
 
 _SECONDS, _LONGEST_SECONDS = 0.5, 2.0
@@ -151,8 +149,8 @@ class _Stages:
             visits,
             options.search_seconds,
             options.tie,
-            lambda told: observer.note(_told_text(told)),
-            lambda failure: observer.note(_failure_text(failure)),
+            lambda told: observer.note(told_text(told)),
+            lambda failure: observer.note(failure_text(failure)),
         )
         found = search.run()
         if found.baseline is None:
@@ -181,7 +179,7 @@ class _Stages:
         self._observer.note(f"{model} alone:")
         for items, loads in ground.loads.items():
             found = search_of(options).run(
-                self._field(options, ground, loads, items), bench, _AloneWatch(self._observer, self._stop)
+                self._field(options, ground, loads, items), bench, AloneWatch(self._observer, self._stop)
             )
             part.points += found.points
             part.failures += found.failures
@@ -265,49 +263,3 @@ class _Stages:
 
 def _rank(point: Point, goal: Goal) -> tuple[bool, float]:
     return goal.allows(point.measured), goal.value(point.measured)
-
-
-def _told_text(told: SearchTold) -> str:
-    clean = clean_ones(told.windows)
-    each = []
-    for choice in told.arrangement.choices:
-        measured = part_windows(clean, choice.model)
-        over = ", over its budget" if choice.model in told.over_budget else ""
-        each.append(
-            f"{choice.label}: {short(measured.throughput)} infer/s, p99 {short(measured.latency_ms(0.99))} ms{over}"
-        )
-    gain = f"; {100 * told.gain:+.0f} % on weighted average" if told.gain is not None else ""
-    disturbed = "" if any(window.is_clean for window in told.windows) else ", DISTURBED"
-    return f"{'; '.join(each)}{gain}{disturbed}; {told.seconds_left:.0f} s left"
-
-
-def _failure_text(failure: JointFailure) -> str:
-    return f"{failure.choice.label}: {failure.reason}"
-
-
-class _AloneWatch:
-    """Tells the observer what the search of one model does."""
-
-    def __init__(self, observer: Observer, stop: threading.Event) -> None:
-        self._observer = observer
-        self._stop = stop
-
-    def planned(self, points: int, of: int, seconds: float) -> None:
-        self._observer.planned(points, of, seconds)
-
-    def measuring(self, what: str, seconds_left: float) -> None:
-        self._observer.measuring(what, seconds_left)
-
-    def measured(self, point: Point, seconds_left: float) -> None:
-        self._observer.measured(point, seconds_left)
-
-    def failed(self, failure: Failure) -> None:
-        self._observer.failed(failure)
-
-    def note(self, text: str) -> None:
-        self._observer.note(text)
-
-    def goes_on(self) -> bool:
-        if self._stop.is_set():
-            raise Stopped
-        return True

@@ -16,6 +16,7 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #dde3ea; white-space: nowrap }
 th:first-child, td:first-child { text-align: left } td:nth-child(2) { text-align: left }
 tr.chosen { font-weight: 600; background: #eef7ee } pre { overflow-x: auto; background: #f5f6f8; padding: .75rem }
+@media (max-width: 40rem) { th, td { padding: .25rem .35rem } td:nth-child(2) { white-space: normal; min-width: 8rem } }
 @media print { body { max-width: none } pre, .wide { overflow: visible; white-space: pre-wrap } th, td { white-space: normal } }
 """
 
@@ -56,7 +57,7 @@ def _finals(analysis: TogetherAnalysis) -> Iterable[_Row]:
     finals, recommendation = analysis.finals, analysis.recommendation
     assert finals is not None
     assert recommendation is not None
-    for name, arrangement in (("current", finals.baseline), ("rival", finals.rival)):
+    for name, arrangement in (("now", finals.baseline), ("best found", finals.rival)):
         if arrangement is not None:
             yield from _rows(name, arrangement, finals.windows(arrangement), arrangement == recommendation.chosen)
 
