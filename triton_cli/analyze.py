@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
 app.command("compare")(compare)
 
-_TRY = "What is tried"
-_WANT = "What is wanted"
-_INPUTS = "Inputs"
-_SERVER = "A server"
-
 
 @app.callback(invoke_without_command=True)
 def analyze(
@@ -57,27 +52,21 @@ def analyze(
         typer.Option(
             metavar="throughput|latency",
             help="What is best: most inferences per second, or lowest p99. [default: throughput]",
-            rich_help_panel=_WANT,
         ),
     ] = "",
     latency_budget: Annotated[
         float | None,
-        typer.Option(
-            metavar="MS", help="Consider only points whose p99 latency is at most this.", rich_help_panel=_WANT
-        ),
+        typer.Option(metavar="MS", help="Consider only points whose p99 latency is at most this."),
     ] = None,
     slo: Annotated[
         str,
-        typer.Option(
-            metavar="p99<=50ms", help="Find the highest rate of requests that keeps this.", rich_help_panel=_WANT
-        ),
+        typer.Option(metavar="p99<=50ms", help="Find the highest rate of requests that keeps this."),
     ] = "",
     tolerance: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
             help="Largest relative difference of answers, where a variant can change them. [default: what is rounding]",
-            rich_help_panel=_WANT,
         ),
     ] = None,
     tie: Annotated[
@@ -85,7 +74,6 @@ def analyze(
         typer.Option(
             metavar="PERCENT",
             help="Differences up to this do not matter; the simplest is taken.",
-            rich_help_panel=_WANT,
         ),
     ] = 2.0,
     weight: Annotated[
@@ -93,7 +81,6 @@ def analyze(
         typer.Option(
             metavar="NAME=W",
             help="How much a model of several counts (repeatable). [default: 1]",
-            rich_help_panel=_WANT,
         ),
     ] = None,
     search: Annotated[
@@ -106,24 +93,15 @@ def analyze(
     max_time: Annotated[
         str, typer.Option(metavar="TIME", help="How long the measurements may take, such as 90s or 10m.")
     ] = "",
-    batch_sizes: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Values of max_batch_size.", rich_help_panel=_TRY)
-    ] = "",
-    instance_counts: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Numbers of instances.", rich_help_panel=_TRY)
-    ] = "",
-    concurrency: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Numbers of outstanding requests.", rich_help_panel=_TRY)
-    ] = "",
-    request_rates: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Requests a second, instead.", rich_help_panel=_TRY)
-    ] = "",
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Values of max_batch_size.")] = "",
+    instance_counts: Annotated[str, typer.Option(metavar="N,N,...", help="Numbers of instances.")] = "",
+    concurrency: Annotated[str, typer.Option(metavar="N,N,...", help="Numbers of outstanding requests.")] = "",
+    request_rates: Annotated[str, typer.Option(metavar="N,N,...", help="Requests a second, instead.")] = "",
     arrivals: Annotated[
         str,
         typer.Option(
             metavar="poisson|constant|FILE",
             help="How requests of a rate come; FILE: as recorded. [default: poisson]",
-            rich_help_panel=_TRY,
         ),
     ] = "",
     arrivals_speed: Annotated[
@@ -131,43 +109,27 @@ def analyze(
         typer.Option(
             metavar="N,N,...",
             help="A recorded FILE so many times as fast, such as 1,2. [default: 1]",
-            rich_help_panel=_TRY,
         ),
     ] = "",
     arrivals_window: Annotated[
         str,
-        typer.Option(
-            metavar="FROM-TO", help="Only these seconds of a recorded FILE, such as 0-60 or 30-.", rich_help_panel=_TRY
-        ),
+        typer.Option(metavar="FROM-TO", help="Only these seconds of a recorded FILE, such as 0-60 or 30-."),
     ] = "",
-    client_batch_sizes: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Items in a request. [default: 1]", rich_help_panel=_TRY)
-    ] = "",
-    queue_delays: Annotated[
-        str, typer.Option(metavar="TIME,...", help="max_queue_delay, such as 0,500us,1ms.", rich_help_panel=_TRY)
-    ] = "",
+    client_batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Items in a request. [default: 1]")] = "",
+    queue_delays: Annotated[str, typer.Option(metavar="TIME,...", help="max_queue_delay, such as 0,500us,1ms.")] = "",
     preferred_batch_sizes: Annotated[
-        str, typer.Option(metavar="N+N,...", help="Sets of preferred sizes, such as none,4,4+8.", rich_help_panel=_TRY)
+        str, typer.Option(metavar="N+N,...", help="Sets of preferred sizes, such as none,4,4+8.")
     ] = "",
-    threads: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Threads of an instance, such as auto,1,2.", rich_help_panel=_TRY)
-    ] = "",
-    engines: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Backends, such as onnxruntime,openvino.", rich_help_panel=_TRY)
-    ] = "",
-    providers: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Execution providers, such as cpu,cuda.", rich_help_panel=_TRY)
-    ] = "",
-    precisions: Annotated[str, typer.Option(metavar="NAME,...", help="Such as f32,bf16.", rich_help_panel=_TRY)] = "",
-    graph_levels: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Graph optimization, such as all,basic.", rich_help_panel=_TRY)
-    ] = "",
+    threads: Annotated[str, typer.Option(metavar="N,N,...", help="Threads of an instance, such as auto,1,2.")] = "",
+    engines: Annotated[str, typer.Option(metavar="NAME,...", help="Backends, such as onnxruntime,openvino.")] = "",
+    providers: Annotated[str, typer.Option(metavar="NAME,...", help="Execution providers, such as cpu,cuda.")] = "",
+    precisions: Annotated[str, typer.Option(metavar="NAME,...", help="Such as f32,bf16.")] = "",
+    graph_levels: Annotated[str, typer.Option(metavar="NAME,...", help="Graph optimization, such as all,basic.")] = "",
     shape: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME:D1,D2",
             help="Shape of an input with -1 dimensions, without the batch (repeatable).",
-            rich_help_panel=_INPUTS,
         ),
     ] = None,
     input: Annotated[  # noqa: A002 - the name of the option
@@ -175,19 +137,14 @@ def analyze(
         typer.Option(
             metavar="PATH",
             help="Real inputs: pictures, .npy, JSON, raw files, a folder of them (repeatable). [default: made up]",
-            rich_help_panel=_INPUTS,
         ),
     ] = None,
     url: Annotated[
         str,
-        typer.Option("--url", "-u", metavar="HOST:PORT", help="Measure on this server.", rich_help_panel=_SERVER),
+        typer.Option("--url", "-u", metavar="HOST:PORT", help="Measure on this server."),
     ] = "",
-    protocol: Annotated[
-        str, typer.Option("--protocol", "-i", metavar="http|grpc", help="How it is asked.", rich_help_panel=_SERVER)
-    ] = "",
-    as_is: Annotated[
-        bool, typer.Option("--as-is", help="Change nothing there: measure what is loaded.", rich_help_panel=_SERVER)
-    ] = False,
+    protocol: Annotated[str, typer.Option("--protocol", "-i", metavar="http|grpc", help="How it is asked.")] = "",
+    as_is: Annotated[bool, typer.Option("--as-is", help="Change nothing there: measure what is loaded.")] = False,
     measurement_interval: Annotated[
         float, typer.Option(metavar="MS", help="Least length of a measurement window.")
     ] = 500.0,
