@@ -9,7 +9,7 @@ import pytest
 from shared_cores import Kind, SharedCores, configuration, tried
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.pairs import Verdict
-from tcli_analyzer.goal import Goal
+from tcli_analyzer.goal import Goal, Objective
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.recommendation import Outcome
 from tcli_analyzer.together.arrangement import Arrangement, Choice
@@ -223,3 +223,16 @@ def test_a_finalist_that_fails_in_the_finals_leaves_it_undecided():
     assert recommendation.outcome is Outcome.UNDECIDED
     assert "no such operator" in recommendation.sentence()
     assert recommendation.chosen is found.baseline
+
+
+def test_a_model_whose_latency_counts_is_told_so_and_in_percent_of_latency():
+    bench = SharedCores(KINDS)
+    wanted = JointGoal({"a": Goal(Objective.LATENCY), "b": Goal()}, dict.fromkeys(KINDS, 1.0))
+    found = recommended(bench, wanted)
+    assert found.outcome is Outcome.TAKE
+    before, after = bench.true(found.finals.baseline), bench.true(found.chosen)
+    less = 1 - before["a"] / after["a"]
+    said = wanted.goals["a"].said(found.gains["a"])
+    assert said.gain == pytest.approx(less, abs=0.05)
+    assert f"a {100 * said.gain:+.0f} %" in found.sentence()
+    assert "less p99 latency" in found.sentence()

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison, Verdict
-from tcli_analyzer.goal import Objective
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.numbers import short
 from tcli_analyzer.recommendation import Outcome, gain_text, p99_text
@@ -89,8 +88,8 @@ class JointRecommendation:
         return f"{short(measured.throughput)} infer/s, {p99_text(measured)} at {load}, while all models run"
 
     def _gain_of(self, model: str) -> str:
-        what = "p99 speed" if self.finals.goal.goals[model].objective is Objective.LATENCY else "throughput"
-        return gain_text(self.gains[model], what)
+        goal = self.finals.goal.goals[model]
+        return gain_text(goal.said(self.gains[model]), goal.gained)
 
     def _keeping(self) -> str:
         rival = self.finals.rival

@@ -1,6 +1,5 @@
 """Measurements of several models as a table and as JSON."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison
+from tcli_analyzer.goal import Goal
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome
 from tcli_analyzer.results.plain import plain, records
@@ -117,25 +117,34 @@ def _recommendation(recommendation: JointRecommendation) -> dict[str, Any]:
             "load": choice.load.label,
             "throughput_infer_per_s": measured.throughput if known else None,
             "latency_p99_ms": measured.latency_ms(0.99) if known else None,
-            "gain_over_current": _comparison(recommendation.gains.get(choice.model)),
+            "gain_over_current": _gain(
+                recommendation.gains.get(choice.model), recommendation.finals.goal.goals[choice.model]
+            ),
         }
     return {
         "outcome": recommendation.outcome.value,
         "sentence": recommendation.sentence(),
         "may_be_applied": recommendation.may_be_applied,
         "keeps_current": recommendation.keeps_current,
-        "gain_over_current": _comparison(recommendation.gain),
+        "gain_over_current": _gain(recommendation.gain),
         "models": each,
     }
 
 
-def _comparison(compared: Comparison | None) -> dict[str, Any] | None:
+def _gain(compared: Comparison | None, goal: Goal | None = None) -> dict[str, Any] | None:
+    """None where the pairs are too few to say anything.
+
+    Args:
+        goal: the model's; None for all models, whose gains are averaged as ratios.
+    """
     if compared is None or compared.pairs < LEAST_PAIRS:
         return None
+    said = goal.said(compared) if goal is not None else compared
     return {
-        "percent": 100 * compared.gain,
-        "low_percent": 100 * compared.low,
-        "high_percent": 100 * compared.high if math.isfinite(compared.high) else None,
-        "pairs": compared.pairs,
-        "verdict": compared.verdict.value,
+        "of": goal.gained if goal is not None else "weighted geometric mean",
+        "percent": 100 * said.gain,
+        "low_percent": 100 * said.low,
+        "high_percent": 100 * said.high,
+        "pairs": said.pairs,
+        "verdict": said.verdict.value,
     }
