@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+import time
 
 import psutil
 import pytest
@@ -278,6 +279,26 @@ def test_an_override_comes_back_on_a_server_that_ended(repository):
                     bench._server_ended("it ended")
                 bench.__exit__(None, None, None)
                 assert has(f"127.0.0.1:{port}", before)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "gRPC"])
+def test_who_stops_need_not_wait_for_a_stuck_server_and_it_is_undone_later(repository, protocol):
+    with serving("--model-repository", repository, EXPLICIT, "--load-model=add_sub") as served:
+        url = ("grpc://" if protocol == "gRPC" else "") + served.url(protocol)
+        stop = threading.Event()
+        bench = RemoteBench(url, "add_sub", stop, RANDOM, guardian_seconds=300)
+        with bench:
+            original = bench.complete
+            bench.visit(configuration(bench, 1), ClosedLoad(1), QUICK)
+            served.process.send_signal(signal.SIGSTOP)
+            threading.Timer(1, stop.set).start()
+            began = time.monotonic()
+            with pytest.raises(Stopped):
+                bench.visit(configuration(bench, 1), ClosedLoad(1), QUICK)
+        assert time.monotonic() - began < 40  # an answer is waited for 60 s
+        assert not bench.restoration.done
+        served.process.send_signal(signal.SIGCONT)
+        until(lambda: has(url, original), "it does not have its own configuration again")
 
 
 def test_a_server_that_stays_away_and_comes_back_after_the_end(repository):

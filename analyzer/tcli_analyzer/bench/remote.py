@@ -19,6 +19,7 @@ from tcli_analyzer.load import ClosedLoad, Load
 from tcli_analyzer.measuring.flaws import judged
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.remote.asking import unless_stopped
 from tcli_analyzer.remote.batches import check_batches
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError, ServerGoneError
 from tcli_analyzer.remote.generator import Generator
@@ -107,7 +108,7 @@ class RemoteBench:
 
     def __enter__(self) -> Self:
         try:
-            self._begin(look(self._server, self.model, self.as_is, self._mark, self._stop))
+            self._begin(self._asked(lambda: look(self._server, self.model, self.as_is, self._mark, self._stop)))
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -149,8 +150,9 @@ class RemoteBench:
         """
 
         def check() -> Verdict:
-            assert self._applied is not None
-            return check_batches(self._server, self._applied, shapes)
+            applied = self._applied
+            assert applied is not None
+            return self._asked(lambda: check_batches(self._server, applied, shapes))
 
         return self._with(configuration, check)
 
@@ -177,7 +179,7 @@ class RemoteBench:
             self._guard().applying()  # it is ours for as long as this is not followed by another word
             try:
                 self._load("")
-                found = loaded_config(self._server, self.model)
+                found = self._loaded()
             except ClientError as error:
                 raise RemoteError(f"'{self.model}' cannot be loaded at {self.address}: {error}", error.fix) from None
             if found is None:
@@ -218,9 +220,9 @@ class RemoteBench:
             raise RemoteError(f"{self.address} takes no configurations: {error}", _EXPLICIT) from None
         except AnswerError as error:
             guardian.applied()
-            self._applied = loaded_config(self._server, self.model)
+            self._applied = self._loaded()
             raise CannotMeasureError(_with_hint(str(error))) from None
-        now = loaded_config(self._server, self.model)
+        now = self._loaded()
         mark = mark_of(now) if now is not None else None
         if now is None or mark != self._mark:
             guardian.applied()
@@ -235,6 +237,12 @@ class RemoteBench:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+    def _asked(self, ask: Callable[[], _T]) -> _T:
+        return unless_stopped(ask, self._stop)
+
+    def _loaded(self) -> ModelConfig | None:
+        return self._asked(lambda: loaded_config(self._server, self.model))
 
     def _load(self, config: str) -> None:
         load(self.address, self.model, config, self._check_stop)
@@ -257,7 +265,7 @@ class RemoteBench:
             raise CannotMeasureError(f"the load could not be made: {error}") from None
         except ServerError as error:
             self._reconnect()  # what is left of a server that has ended may hold a connection open, and never answer
-            now = loaded_config(self._server, self.model)
+            now = self._loaded()
             if now != self._applied and now in (None, self._original):
                 self._server_ended(str(error))
             self._check_unchanged()
@@ -268,7 +276,7 @@ class RemoteBench:
     def _check_unchanged(self) -> None:
         if self._applied is None or not self.described:
             return
-        now = loaded_config(self._server, self.model)
+        now = self._loaded()
         if now == self._applied:
             return
         if now is None:

@@ -29,6 +29,8 @@ _START = (
 _READY_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
+_SIGN_SECONDS = 5.0
+"""For which a sign of life is waited: whoever ends an analysis of a stuck server need not wait longer."""
 
 
 class GuardianError(Exception):
@@ -218,6 +220,8 @@ def _restore(charge: Charge, changes: Changes) -> tuple[bool, str]:
     told = False
     while True:
         try:
+            with connect(charge.url, timeout=_SIGN_SECONDS) as server:
+                server.live()
             with connect(charge.url, timeout=_ANSWER_SECONDS) as server:  # a new one: a refused one waits ever longer
                 return True, restore(server, charge.model, changes)
         except NotRestoredError as error:
