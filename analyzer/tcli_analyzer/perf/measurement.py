@@ -176,6 +176,8 @@ def _until_stable(
                     observer.window(load, len(found), found[-1])
             if running.overloaded or (found and (options.agree(found) or _all_exceed(found, options))):
                 break
+    if not found and not interrupted:  # too many requests at once, before the first answer
+        found.append(_of_all(running, watch.start_ns, metering))
     if not found:
         raise Stopped
     recent = tuple(found[-RECENT:])
@@ -220,13 +222,20 @@ def _all_in_one(
         except Stopped:
             interrupted = True
             running.drain_seconds = _PARTING_SECONDS
-    replies = list(running.replies)
-    if not replies:
+    if interrupted and not running.replies:
         raise Stopped
-    window = metering.window(replies, (replies[-1].at_ns - start_ns) / 1e9, running.overloaded)
+    window = _of_all(running, start_ns, metering)
     return Measured(
         load, (window,), 1, None, options.exceeds(window.window.latencies_ms), interrupted, metering.counted
     )
+
+
+def _of_all(running: RunningLoad, start_ns: int, metering: Metering) -> PerfWindow:
+    """Everything that a load that has ended had answered."""
+    replies = list(running.replies)
+    if not replies:
+        raise LoadFailedError(str(running.error or "none was answered in time"))
+    return metering.window(replies, (replies[-1].at_ns - start_ns) / 1e9, running.overloaded)
 
 
 def _wait_for_all(running: RunningLoad, count: int, stop: threading.Event, samples: Iterable[object]) -> None:

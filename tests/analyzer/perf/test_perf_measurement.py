@@ -13,6 +13,7 @@ import pytest
 from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load.open import MOST_OUTSTANDING
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.perf.csv_report import write_csv
@@ -43,6 +44,20 @@ class Answering:
         return Counters(requests=self.sent, inferences=2 * self.sent, executions=self.sent, success_ns=5000 * self.sent)
 
 
+class AnsweringAtTheEnd(Answering):
+    """Answers nothing until more requests wait than a load may have."""
+
+    def __init__(self):
+        super().__init__()
+        self._waiting = []
+
+    def submit(self, inputs, reply):  # noqa: ARG002
+        self.sent += 1
+        self._waiting.append(reply)
+        if self.sent > MOST_OUTSTANDING:
+            threading.Timer(0.2, lambda: [each(None) for each in self._waiting]).start()
+
+
 def run(target, load, options, stop=None):
     return measure(target, NOTHING, load, options, stop or threading.Event())
 
@@ -67,6 +82,15 @@ def test_a_rate_that_nobody_can_send_takes_no_memory(distribution):
         assert tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("options", [PerfOptions(interval_seconds=0.05), PerfOptions(requests=9000)])
+def test_too_many_at_once_before_the_first_answer_is_an_overload(options):
+    target = AnsweringAtTheEnd()
+    measured = run(target, OpenLoad(1e7), options)
+    assert measured.overloaded
+    assert not measured.stable
+    assert measured.requests == target.sent
 
 
 def test_windows_by_time():
