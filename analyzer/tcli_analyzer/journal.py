@@ -5,15 +5,21 @@ A file of JSON lines: first what is analyzed, then one line a visit. What a kill
 
 import base64
 import json
+import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: two analyses in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.measuring.window import Window
@@ -87,16 +93,34 @@ class Journal:
         self.records: list[Record] = []
 
     def __enter__(self) -> Self:
-        self._file: BinaryIO
-        if self._resume and self._path.exists():
-            whole = self._read()
-            self._file = self._path.open("r+b")
+        exists = self._path.exists()
+        if exists and not self._path.is_file():
+            raise JournalError(f"{self._path} is no file: take it away, or choose another folder with --output")
+        self._file: BinaryIO = self._path.open("r+b" if exists else "xb")
+        try:
+            self._lock()
+            whole = self._read() if self._resume and exists else 0
             self._file.truncate(whole)
             self._file.seek(whole)
-        else:
-            self._file = self._path.open("wb")
-            self._write({"tcli_journal": VERSION, "subject": self._subject})
+            if not whole:
+                self._write({"tcli_journal": VERSION, "subject": self._subject})
+        except BaseException:
+            self._file.close()
+            raise
         return self
+
+    def _lock(self) -> None:
+        """Two analyses that write one journal leave none of their measurements whole; the lock goes with the process."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalError(
+                f"{self._path} is being written by another analysis: wait for its end, or choose another folder with --output"
+            ) from None
+        except OSError:  # a file system without locks
+            return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,7 +146,8 @@ class Journal:
         if header[1] is None or header[1].get("tcli_journal") != VERSION:
             raise JournalError(f"{self._path} is not of this version of tcli: start anew without --resume")
         for key, value in self._subject.items():
-            found = header[1].get("subject", {}).get(key)
+            subject = header[1].get("subject")
+            found = subject.get(key) if isinstance(subject, dict) else None
             if found != value:
                 raise JournalError(
                     f"{self._path} was measured with {key} = {json.dumps(found)}, now it is {json.dumps(value)}: its "
@@ -133,7 +158,7 @@ class Journal:
             try:
                 windows = tuple(_window(window) for window in line["windows"])
                 self.records.append(Record(Origin(**line["origin"]), windows, line["failure"]))
-            except (KeyError, TypeError, ValueError, zlib.error) as error:
+            except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
                 raise JournalError(f"{self._path} is damaged ({error}): start anew without --resume") from None
             whole = end
         return whole
@@ -147,7 +172,7 @@ class Journal:
                     return
                 end += len(line)
                 try:
-                    value = json.loads(line)
+                    value = json.loads(line, parse_constant=_no_number)
                 except ValueError:
                     raise JournalError(f"{self._path} is damaged: start anew without --resume") from None
                 if not isinstance(value, dict):
@@ -174,8 +199,26 @@ def _document(window: Window) -> dict[str, Any]:
     }
 
 
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _check_numbers(values: Mapping[str, Any], names: Iterable[str] = ()) -> None:
+    """That they can be counted with: what was damaged may still be JSON."""
+    for name in names or values:
+        value = values[name]
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name}: {json.dumps(value)[:40]}")
+
+
 def _window(document: Mapping[str, Any]) -> Window:
     values = dict(document)
+    _check_numbers(values, ("began", "seconds", "memory_mib", "items", "late_ms", "sender_cores", "sent_share"))
+    if values["seconds"] <= 0 or values["items"] < 0:
+        raise ValueError("a window without length")
+    for part in ("counters", "processor", "gpu"):
+        if values[part] is not None:
+            _check_numbers({key: value for key, value in values[part].items() if value is not None})
     packed = zlib.decompress(base64.b64decode(values.pop("latencies_ms"), validate=True))
     return Window(
         latencies_ms=np.frombuffer(packed, "<f4").astype(np.float64),

@@ -1,6 +1,8 @@
 """What an analysis leaves on disk, and how it is gone on with."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -97,3 +99,53 @@ def test_a_damaged_line_in_the_middle_is_refused(tmp_path):
         other.write_bytes(broken)
         with pytest.raises(JournalError, match="damaged"), Journal(other, SUBJECT, resume=True):
             pass
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        (b'"seconds":2.0', b'"seconds":NaN'),
+        (b'"seconds":2.0', b'"seconds":0'),
+        (b'"seconds":2.0', b'"seconds":"2"'),
+        (b'"items":2', b'"items":null'),
+        (b'"own":1.0', b'"own":[]'),
+        (b'"processor":{', b'"processor":1,"gone":{'),
+    ],
+)
+def test_values_that_nobody_can_count_with_are_refused(tmp_path, there: bytes, instead: bytes):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(Record(ORIGIN, (window(),)))
+    assert there in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(there, instead))
+    with pytest.raises(JournalError, match="damaged"), Journal(path, SUBJECT, resume=True):
+        pass
+
+
+def test_a_header_without_a_subject_is_another_subject(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"tcli_journal":1,"subject":[]}\n')
+    with pytest.raises(JournalError, match="Start anew"), Journal(path, SUBJECT, resume=True):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked there")
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_analyses_in_one_folder_are_told_and_neither_loses_anything(tmp_path, resume: bool):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(Record(ORIGIN, (window(),)))
+        with pytest.raises(JournalError, match="another analysis"), Journal(path, SUBJECT, resume=resume):
+            pass
+        journal.add(Record(ORIGIN, (window(3.0),)))
+    with Journal(path, SUBJECT, resume=True) as again:
+        assert [record.windows[0].latencies_ms[0] for record in again.records] == [1.5, 3.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_pipe_in_its_place_is_refused_and_not_waited_for(tmp_path, resume: bool):
+    path = tmp_path / "journal.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(JournalError, match="is no file"), Journal(path, SUBJECT, resume=resume):
+        pass

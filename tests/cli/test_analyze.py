@@ -131,6 +131,7 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
         (["-m", "fixed", "--input", "nowhere.npy"], 1, "nowhere.npy"),
         (["-m", "fixed", "--engines", "tensorrt_plan"], 1, "tensorrt_plan"),
         (["-m", "fixed", "--tie", "100"], 2, "below 100"),
+        (["-m", "fixed", "--seed", "-1"], 2, "--seed"),
         (["-m", "fixed", "--max-time", "soon"], 2, "such as 90s, 10m or 1h"),
         (["-m", "fixed", "--shape", "x"], 2, "expected NAME:d1,d2"),
         (["-m", "fixed", "--shape", "nope:1"], 1, "has no input 'nope'"),
