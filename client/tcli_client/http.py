@@ -165,7 +165,7 @@ class HttpTransport(Transport):
         try:
             # Unknown fields are those of a newer server; numbers may come as strings.
             json_format.ParseDict(value, into, ignore_unknown_fields=True)
-        except (json_format.ParseError, AttributeError) as problem:
+        except (json_format.ParseError, AttributeError, TypeError) as problem:
             raise WrongProtocolError(f"the answer of {self.address} is not V2's: {problem}") from None
         return into
 

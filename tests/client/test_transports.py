@@ -262,6 +262,13 @@ def test_an_answer_that_is_not_v2(body):
         transport.infer(Inference("m", {"x": np.ones(1, np.float32)}))
 
 
+@pytest.mark.parametrize("body", [b"null", b"7", b"[1]", b'{"name":5}', b'{"extensions":7}'])
+def test_a_description_that_is_not_v2(body):
+    answers = {"/v2": (200, body)}
+    with plain_http(answers) as (url, _), connect(url) as transport, pytest.raises(WrongProtocolError, match="V2"):
+        transport.metadata()
+
+
 def test_a_gateway_that_has_no_server_behind_it():
     with plain_http({"/v2": (503, b"<html>no upstream</html>")}) as (url, _), connect(url) as transport:
         with pytest.raises(UnavailableError, match="unavailable"):
