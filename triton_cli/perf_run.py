@@ -11,8 +11,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data import DataSource, Look
 from tcli_analyzer.load import ClosedLoad, Load, Sequences
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.sequences import sequences_of
-from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
 from tcli_analyzer.perf.measured import Measured

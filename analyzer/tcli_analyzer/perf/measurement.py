@@ -15,8 +15,9 @@ from tcli_analyzer.arrivals import recorded, schedule
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import ClosedLoad, Load, OpenLoad, RunningLoad
 from tcli_analyzer.load.closed import ClosedLoop
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
-from tcli_analyzer.measuring.watch import LoadFailedError, Stopped, Watch
+from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.perf.measured import Measured, PerfWindow
 from tcli_analyzer.perf.metering import Metering
 from tcli_analyzer.target import Target
