@@ -1,12 +1,12 @@
 """Working copies, so that the user's repository is only ever read."""
 
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tcli_analyzer.batching.rewrite import link_or_copy
 from tcli_server.repository import ModelFolder
+from tcli_server.temporary import discard_folder, new_folder, remove_abandoned_folders
 
 
 class Workspace:
@@ -19,8 +19,8 @@ class Workspace:
 
     def __init__(self, folder: ModelFolder) -> None:
         self._model = folder
-        self._temporary = tempfile.TemporaryDirectory(prefix="tcli-analyze-")
-        root = Path(self._temporary.name)
+        remove_abandoned_folders()  # of analyses that were killed: a rewritten model may be large
+        root = self._root = new_folder()
         self.current = root / "current"
         self.rewritten = root / "rewritten"
 
@@ -32,7 +32,7 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._temporary.cleanup()
+        discard_folder(self._root)
 
     def add_rewritten(self) -> Path:
         """Make the second repository's model folder (labels and the like, no configuration) and an empty version 1.

@@ -13,6 +13,7 @@ import pytest
 from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import MOST_OUTSTANDING
 from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.measuring.window import Window
