@@ -15,7 +15,6 @@ from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import MOST_OUTSTANDING
-from tcli_analyzer.measuring.watch import LoadFailedError
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
