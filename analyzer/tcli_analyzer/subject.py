@@ -140,6 +140,22 @@ def _check_kind(folder: ModelFolder) -> None:
         )
 
 
+def check_one_answer(config: ModelConfig) -> None:
+    """An analysis takes a request for done with its answer.
+
+    Args:
+        config: complete.
+
+    Raises:
+        NotAnalyzableError: the model answers as often as it likes.
+    """
+    if config.model_transaction_policy.decoupled:
+        raise NotAnalyzableError(
+            f"'{config.name}' is decoupled: it answers a request as often as it likes, and an analysis cannot tell when it is done",
+            f"serve it, and measure it with tcli perf -m {config.name} -i grpc --streaming",
+        )
+
+
 def examine(
     folder: ModelFolder,
     complete: ModelConfig,

@@ -80,3 +80,18 @@ def test_what_was_measured_is_not_measured_again(bench, configurations, tmp_path
     assert str(resumed.value) == str(failed.value)
     assert second.resumed == 2
     assert len(journal.records) == 5
+
+
+def test_a_failure_names_the_users_file_and_no_working_copy(repository, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "add_sub").symlink_to(repository / "add_sub", target_is_directory=True)
+    base = read_config(repository / "add_sub" / "config.pbtxt")
+    lost = vary(base, 1, 1)
+    lost.default_model_filename = "lost.onnx"
+    with (
+        LocalBench({False: tmp_path / "copy"}, "add_sub", RANDOM, threading.Event()) as bench,
+        pytest.raises(CannotMeasureError) as failed,
+    ):
+        bench.visit(Configuration("lost", 1, 1, lost), ClosedLoad(1), QUICK)
+    assert str(repository) in str(failed.value)
+    assert str(tmp_path) not in str(failed.value)

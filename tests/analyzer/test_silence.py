@@ -69,6 +69,14 @@ def test_a_load_without_answers_ends_and_waits_for_none(load, answers):
     assert time.monotonic() - began < 25  # a load that ends well is drained for 30 s or more
 
 
+def test_what_hangs_once_its_windows_are_over_is_noticed_too():
+    began = time.monotonic()
+    options = VisitOptions(seconds=0.001, requests=20, warm_up_seconds=0.0, silence_seconds=0.5)
+    with pytest.raises(StuckError, match="after the load ended"):
+        visit(Mute(60), REQUESTS, ClosedLoad(2), options, threading.Event())
+    assert time.monotonic() - began < 60
+
+
 def test_quiet_times_of_a_schedule_are_no_silence():
     options = VisitOptions(seconds=0.05, requests=2, warm_up_seconds=0.0, silence_seconds=0.3)
     gaps = OpenLoad(1.0, gaps_seconds=(0.9, 1.1), loop=True)

@@ -12,6 +12,7 @@ import pytest
 
 import batching_models
 from analysis_runs import CONFIG, write_fixed_model
+from decoupled_python_models import write_decoupled_models
 from ensemble_models import ensemble, write_ensemble
 
 QUICK = (
@@ -198,3 +199,12 @@ def test_an_ensemble_is_refused_with_what_to_do(tmp_path: Path):
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "analyze the models that it is made of: add_sub" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_decoupled_model_is_refused_with_what_to_do(tmp_path: Path):
+    write_decoupled_models(tmp_path / "model_repository")
+    name = sorted(path.name for path in (tmp_path / "model_repository").iterdir())[0]
+    ran = tcli(tmp_path, "-m", name)
+    assert ran.returncode == 1
+    assert f"'{name}' is decoupled" in ran.stderr
+    assert f"tcli perf -m {name} -i grpc --streaming" in ran.stderr

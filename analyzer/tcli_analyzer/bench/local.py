@@ -97,9 +97,14 @@ class LocalBench:
             yield
         except VariantDiedError as error:
             self._close(configuration)
-            raise CannotMeasureError(str(error)) from None
+            raise CannotMeasureError(self._told(str(error))) from None
         except ServerError as error:
-            raise CannotMeasureError(str(error)) from None
+            raise CannotMeasureError(self._told(str(error))) from None
+
+    def _told(self, text: str) -> str:
+        """With the places that the user knows: a working copy is a link, and gone when the message is read."""
+        copy = self._repositories[False] / self._model
+        return text.replace(str(copy), str(copy.resolve()))
 
     def measured(self, configuration: Configuration, windows: Sequence[Window]) -> None:
         """Take note that it was: the latest is the last that goes."""

@@ -17,7 +17,7 @@ from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.space import Space, facts_here, find_engines, make_variants
 from tcli_analyzer.stateful import Stateful, stateful
-from tcli_analyzer.subject import examine, find_model, served_model_file
+from tcli_analyzer.subject import check_one_answer, examine, find_model, served_model_file
 from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_analyzer.workspace import Workspace
 from tcli_server.errors import InternalError
@@ -40,6 +40,7 @@ def local_ground(
     """
     folder = find_model(options.repositories, options.model)
     complete = _complete_config(workspace, options, stop)
+    check_one_answer(complete)
     file = served_model_file(folder, complete)
     given = DataSource(
         options.inputs, {name: tuple(shape) for name, shape in options.shapes.items()}, seed=options.seed

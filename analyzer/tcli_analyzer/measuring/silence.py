@@ -39,13 +39,25 @@ class Silence:
             self._answers, self._heard_ns = answers, now
             return
         silent = (now - self._heard_ns) / 1e9
-        if silent > self._short_seconds and silent > self._limit():
+        if silent > self._short_seconds and silent > self.limit:
             raise StuckError(
                 f"it hangs: no answer for {silent:.3g} s, {self._load.outstanding} of the requests waiting, after {answers:,} answers"
             )
 
-    def _limit(self) -> float:
-        if not self._answers:
+    @property
+    def limit(self) -> float:
+        """Seconds without an answer that are too many."""
+        if not self._load.replies:
             return self._seconds
         slowest = max(reply.service_ns for reply in self._load.replies) / 1e9
         return min(self._seconds, max(self._short_seconds, _TIMES * slowest))
+
+    def check_end(self) -> None:
+        """Look once more, after the load has ended and its last answers were waited for.
+
+        Raises:
+            StuckError: some did not come, and nothing else came meanwhile.
+        """
+        replies, left = self._load.replies, self._load.outstanding
+        if left and replies and (perf_counter_ns() - replies[-1].at_ns) / 1e9 > self.limit:
+            raise StuckError(f"it hangs: {left} of the requests have no answer {self.limit:.3g} s after the load ended")

@@ -14,13 +14,16 @@ from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.measuring.replies import cpu_ns_of, late_ms_of, latencies_of, most_cores, requests_sent, sent_share
-from tcli_analyzer.measuring.silence import SILENCE_SECONDS
+from tcli_analyzer.measuring.silence import SILENCE_SECONDS, Silence
 from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import ResourceMeter
 from tcli_analyzer.target import Target
 
 __all__ = ["LoadFailedError", "Stopped", "VisitOptions", "longest_visit", "visit"]
+
+
+_MOMENT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,9 @@ def visit(
                     sent_share=sent_share(running, load, requests_sent(running) - sent),
                 )
             )
+        silence = Silence(running, options.silence_seconds)
+        running.drain_seconds = min(running.drain_seconds, silence.limit + _MOMENT)
+    silence.check_end()
     return found
 
 

@@ -17,7 +17,7 @@ from tcli_analyzer.configuration import (
 )
 from tcli_analyzer.inputs import resolve_shapes
 from tcli_analyzer.remote.mark import unmarked
-from tcli_analyzer.subject import NotAnalyzableError, Subject
+from tcli_analyzer.subject import NotAnalyzableError, Subject, check_one_answer
 from tcli_server.proof import SIZES, Verdict
 from tcli_server.repository import ModelFolder
 
@@ -47,6 +47,7 @@ def examine_remote(
         RemoteError, Stopped: as `RemoteBench.visit`.
     """
     complete = bench.complete
+    check_one_answer(complete)
     if complete.HasField("ensemble_scheduling") and not bench.as_is:
         steps = ", ".join(dict.fromkeys(step.model_name for step in complete.ensemble_scheduling.step))
         raise NotAnalyzableError(
