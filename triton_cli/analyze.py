@@ -140,9 +140,9 @@ def analyze(
         ),
     ] = None,
     url: Annotated[
-        str,
+        str | None,
         typer.Option("--url", "-u", metavar="HOST:PORT", help="Measure on this server."),
-    ] = "",
+    ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-i", metavar="http|grpc", help="How it is asked.")] = "",
     as_is: Annotated[bool, typer.Option("--as-is", help="Change nothing there: measure what is loaded.")] = False,
     measurement_interval: Annotated[

@@ -53,7 +53,7 @@ class Asked:
     arrivals: tuple[str, str, str]
     shapes: tuple[str, ...]
     inputs: tuple[str, ...]
-    server: tuple[str, str, bool]
+    server: tuple[str | None, str, bool]
     interval_ms: float
     seed: int | None
     memory_mib: int | None
@@ -178,6 +178,7 @@ def _server(asked: Asked, file: "AnalysisFile | None") -> "RemoteServer | None":
     from tcli_client.errors import UrlError
 
     url, protocol, as_is = asked.server
+    _check(url != "", "expected an address such as localhost:8000", "--url")
     url = url or (file.url if file else None) or ""
     protocol = protocol or (file.protocol if file else None) or ""
     as_is = as_is or bool(file and file.as_is)

@@ -125,6 +125,7 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
         (["-m", "fixed", "--slo", "p99<50"], 2, "--slo"),
         (["-m", "fixed", "--arrivals", "often"], 2, "expected poisson, constant, or a file"),
         (["-m", "fixed", "--as-is"], 2, "needs a server"),
+        (["-m", "fixed", "--url", ""], 2, "expected an address such as localhost:8000"),
         (["-m", "fixed", "--protocol", "quic", "-u", "localhost"], 2, "expected http or grpc"),
         (["-m", "fixed", "--url", "localhost:1", "--apply"], 2, "out of reach"),
         (["-m", "fixed", "--url", "localhost:1"], 1, "localhost:1"),
