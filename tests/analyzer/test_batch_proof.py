@@ -16,9 +16,12 @@ from measured_points import finals, point
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome, recommend
 
+FEW = replace(SMALL, instances=(1,))
+
 
 def analyze(tmp_path: Path, build, config: str, **more: object) -> Done:
-    return run(graphs.write(tmp_path / "models", "m", build, config), "m", tmp_path / "out", **more)
+    repository = graphs.write(tmp_path / "models", "m", build, config)
+    return run(repository, "m", tmp_path / "out", **{"space": FEW, **more})
 
 
 def sizes(done: Done) -> set[int]:
@@ -103,7 +106,9 @@ def test_points_that_fail_are_named_in_the_notes(tmp_path):
             super().measured(point, seconds_left)
             (tmp_path / "models" / "m" / "1" / "model.onnx").unlink(missing_ok=True)
 
-    done = analyze(tmp_path, graphs.pools_four, graphs.config_of("m", 1, "[ 9 ]", "[ -1 ]"), recorder=Vanishing())
+    done = analyze(
+        tmp_path, graphs.pools_four, graphs.config_of("m", 1, "[ 9 ]", "[ -1 ]"), recorder=Vanishing(), space=SMALL
+    )
     assert {one.configuration.max_batch_size for one in done.analysis.points} == {1}
     assert {failure.configuration.label for failure in done.analysis.failures} >= {
         "batch 4, 1 instance",
@@ -143,7 +148,7 @@ def test_a_model_whose_only_version_is_not_1(tmp_path, policy):
     config = graphs.config_of("m", 0, "[ -1, 9 ]", "[ -1, -1 ]") + policy
     repository = graphs.write(tmp_path / "models", "m", graphs.pools_four, config)
     (repository / "m" / "1").rename(repository / "m" / "3")
-    done = run(repository, "m", tmp_path / "out")
+    done = run(repository, "m", tmp_path / "out", space=FEW)
     assert not done.analysis.failures
     assert sizes(done) == {0, 1, 4}
     assert ("version_policy" in done.written.config.read_text()) == bool(policy)

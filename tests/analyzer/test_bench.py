@@ -6,7 +6,7 @@ import pytest
 
 import onnx_models
 from repositories import add_sub_config, write_model
-from tcli_analyzer.bench import CannotMeasureError
+from tcli_analyzer.bench import CannotMeasureError, local
 from tcli_analyzer.bench.journaled import JournaledBench
 from tcli_analyzer.bench.local import LocalBench
 from tcli_analyzer.configuration import Configuration, vary
@@ -39,14 +39,24 @@ def configurations(repository):
     return [Configuration(f"batch {size}", size, 1, vary(base, size, 1)) for size in (1, 2, 8)]
 
 
-def test_held_configurations_stay_loaded(bench, configurations):
+def test_configurations_stay_loaded(bench, configurations):
     one, two, _ = configurations
-    bench.hold([one, two])
-    memory = [bench.visit(each, ClosedLoad(2), QUICK)[0].memory_mib for each in (one, two)]
-    assert all(memory)
-    assert list(bench._loaded) == [one, two]
+    first = [bench.ready(each, 1).pid for each in (one, two)]
     bench.hold([two])
-    assert list(bench._loaded) == [two]
+    bench.visit(two, ClosedLoad(2), QUICK)
+    assert [bench.ready(each, 1).pid for each in (one, two)] == first
+
+
+def test_the_oldest_that_is_not_held_goes_first(bench, configurations, monkeypatch):
+    one, two, three = configurations
+    monkeypatch.setattr(local, "_KEPT", 1)
+    bench.hold([one])
+    for each in configurations:
+        bench.visit(each, ClosedLoad(2), QUICK)
+    assert [bench.is_loaded(each) for each in (one, two, three)] == [True, False, True]
+    monkeypatch.setattr(local, "_MEMORY_SHARE", 0.0)  # as if there were no memory
+    bench.visit(two, ClosedLoad(2), QUICK)
+    assert [bench.is_loaded(each) for each in (one, two, three)] == [False, True, False]
 
 
 def test_a_configuration_that_does_not_load_is_a_result(bench, configurations):

@@ -30,4 +30,4 @@ class Bench(Protocol):
         """
 
     def hold(self, configurations: Sequence[Configuration]) -> None:
-        """Say what is measured in turn from now on: as many as can be stay loaded, and what is not among them goes."""
+        """Say what is measured in turn from now on: as many of it as can be stay loaded, and what is not among them goes first."""

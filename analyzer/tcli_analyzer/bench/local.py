@@ -17,11 +17,16 @@ from tcli_analyzer.measuring.flaws import judged
 from tcli_analyzer.measuring.limit import GeneratorLimit
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.resources import gpu_handles
 from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_server.errors import ServerError
 
 _MEMORY_SHARE = 0.8
 """Of the free memory that another configuration may need without the oldest one going first: guesses are by the largest so far."""
+
+
+_KEPT = 6
+"""Configurations that stay loaded although they are not held: a search comes back to some, and a process takes a second to start."""
 
 
 class LocalBench:
@@ -64,12 +69,11 @@ class LocalBench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.hold(())
+        for configuration in list(self._loaded):
+            self._close(configuration)
 
     def hold(self, configurations: Sequence[Configuration]) -> None:
         self._held = tuple(configurations)
-        for configuration in [one for one in self._loaded if one not in self._held]:
-            self._close(configuration)
 
     def visit(self, configuration: Configuration, load: Load, options: VisitOptions) -> list[Window]:
         variant = self.ready(configuration, options.items)
@@ -124,11 +128,14 @@ class LocalBench:
         return loaded
 
     def _make_room(self) -> None:
-        """Close what is not to be measured again soon, and then what memory does not suffice for."""
-        for other in [one for one in self._loaded if one not in self._held]:
+        """Close the oldest of those that are not held, where there are many, and then what memory does not suffice for."""
+        others = [one for one in self._loaded if one not in self._held]
+        kept = 0 if gpu_handles() else _KEPT - 1  # a GPU's memory is seen too late
+        for other in others[: max(0, len(others) - kept)]:
             self._close(other)
         while self._loaded and self._largest > _MEMORY_SHARE * psutil.virtual_memory().available:
-            self._close(next(iter(self._loaded)))
+            others = [one for one in self._loaded if one not in self._held]
+            self._close((others or list(self._loaded))[0])
 
     def _close(self, configuration: Configuration) -> None:
         loaded = self._loaded.pop(configuration, None)

@@ -15,7 +15,7 @@ from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.target import SequenceMark, Target
 from tcli_analyzer.variant import Variant, VariantDiedError
-from tcli_server.errors import ServerError
+from tcli_server.errors import InternalError, ServerError
 
 _ANSWER_SECONDS = 120.0
 _ONE = VisitOptions(windows=1, seconds=0.0, requests=1, warm_up_seconds=0.0)
@@ -54,42 +54,48 @@ class AskedApart:
     """Asks a model in a process of its own, from `__enter__` until `__exit__`: what crashes there is only an answer.
 
     Args:
-        config: the model's, complete.
         stop, memory: as of `Variant`.
+
+    Attributes:
+        config: the model's, complete, once entered.
+
+    Raises:
+        ServerError: on entering, the model cannot be loaded as it is.
+        Stopped: the user asked to stop.
     """
 
-    def __init__(
-        self, repository: Path, model: str, config: ModelConfig, stop: threading.Event, memory: int | None = None
-    ) -> None:
+    def __init__(self, repository: Path, model: str, stop: threading.Event, memory: int | None = None) -> None:
         self._repository = repository
         self._model = model
-        self._sequences = sequences_of(config)
         self._stop = stop
         self._memory = memory
         self._variant: Variant | None = None
+        self.config = ModelConfig()
 
     def __enter__(self) -> Self:
+        try:
+            self._loaded()
+        except VariantDiedError as error:
+            self._end()
+            raise InternalError(str(error)) from None
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._variant is not None:
-            self._variant.__exit__(None, None, None)
-            self._variant = None
+        self._end()
 
     def __call__(self, source: DataSource) -> str:
-        """As `Answers`.
-
-        Raises:
-            Stopped: the user asked to stop.
-        """
+        """As `Answers`."""
         try:
             variant = self._loaded()
             variant.make_requests(source, 1)
-            variant.visit(ClosedLoad(1, self._sequences), _ONE)
+            variant.visit(ClosedLoad(1, sequences_of(self.config)), _ONE)
         except VariantDiedError as problem:
-            self.__exit__(None, None, None)
+            self._end()
             return str(problem)
         except ServerError as problem:
             return str(problem)
@@ -99,5 +105,10 @@ class AskedApart:
         if self._variant is None:
             self._variant = Variant(self._repository, self._model, self._stop, self._memory)
             self._variant.__enter__()
-            self._variant.load()
+            self.config = self._variant.load()
         return self._variant
+
+    def _end(self) -> None:
+        if self._variant is not None:
+            self._variant.__exit__(None, None, None)
+            self._variant = None

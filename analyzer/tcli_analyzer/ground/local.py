@@ -18,9 +18,7 @@ from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.space import Space, facts_here, find_engines, make_variants
 from tcli_analyzer.stateful import Stateful, stateful
 from tcli_analyzer.subject import check_one_answer, examine, find_model, served_model_file
-from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_analyzer.workspace import Workspace
-from tcli_server.errors import InternalError
 
 
 @contextmanager
@@ -39,13 +37,14 @@ def local_ground(
         SpaceError: what is to be tried is too much, or cannot be had here.
     """
     folder = find_model(options.repositories, options.model)
-    complete = _complete_config(workspace, options, stop)
-    check_one_answer(complete)
-    file = served_model_file(folder, complete)
     given = DataSource(
         options.inputs, {name: tuple(shape) for name, shape in options.shapes.items()}, seed=options.seed
     )
-    suited = _suited(given, workspace, options, complete, stop)
+    with AskedApart(workspace.current, options.model, stop, options.memory) as asked:
+        complete = asked.config
+        check_one_answer(complete)
+        file = served_model_file(folder, complete)
+        suited = suit(given, complete, asked, hints_of(complete, file))
     look = suited.source.look(complete)
     shapes = {one.name: look.shapes[one.name] for one in complete.input if -1 in one.dims and one.name in look.shapes}
     subject = examine(folder, complete, shapes, workspace, note)
@@ -81,23 +80,6 @@ def local_ground(
             where="this machine",
             limit=lambda: bench.limit,
         )
-
-
-def _complete_config(workspace: Workspace, options: AnalysisOptions, stop: threading.Event) -> ModelConfig:
-    """The current configuration as the server completes it, from a process of its own: loading may end it."""
-    with Variant(workspace.current, options.model, stop, options.memory) as variant:
-        try:
-            return variant.load()
-        except VariantDiedError as error:
-            raise InternalError(str(error)) from None
-
-
-def _suited(
-    given: DataSource, workspace: Workspace, options: AnalysisOptions, complete: ModelConfig, stop: threading.Event
-) -> Suited:
-    folder = find_model(options.repositories, options.model)
-    with AskedApart(workspace.current, options.model, complete, stop, options.memory) as answers:
-        return suit(given, complete, answers, hints_of(complete, served_model_file(folder, complete)))
 
 
 def _guard_options(options: AnalysisOptions) -> GuardOptions:

@@ -112,7 +112,7 @@ def test_a_model_with_state_is_asked_by_a_sequence(tmp_path: Path):
 def test_in_a_process_of_its_own(tmp_path: Path):
     write_model(tmp_path, "m", choosy_models.pools(4))
     config = _config(tmp_path)
-    with AskedApart(tmp_path, "m", config, threading.Event()) as asked:
+    with AskedApart(tmp_path, "m", threading.Event()) as asked:
         assert suit(DataSource(), config, asked).options == "--shape X:4"
 
 
