@@ -83,7 +83,7 @@ def test_the_results_are_complete(done):
 def test_the_users_repository_is_not_touched_and_no_working_copy_stays(tmp_path):
     repository = write_fixed_model(tmp_path / "models")
     before = files_of(repository)
-    finished = run(repository, "fixed", tmp_path / "output")
+    finished = run(repository, "fixed", tmp_path / "output", space=FEW)
     assert files_of(repository) == before
     assert not finished.temporary.exists()
 
@@ -142,7 +142,7 @@ def test_a_model_that_batches_is_swept_as_it_is(tmp_path):
 
 def test_a_ragged_model_is_swept_up_to_the_batches_that_it_has(tmp_path):
     write_model(tmp_path / "models", "m", ragged_models.ragged(), ragged_models.config(max_batch_size=2))
-    finished = run(tmp_path / "models", "m", tmp_path / "output")
+    finished = run(tmp_path / "models", "m", tmp_path / "output", space=FEW)
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2}
     assert not finished.recorder.failures
     assert any("batches give other answers" in note and "'SEEN_" in note for note in finished.recorder.notes)
@@ -151,15 +151,16 @@ def test_a_ragged_model_is_swept_up_to_the_batches_that_it_has(tmp_path):
         line for line in ragged_models.config(["OFFSETS"], max_batch_size=2).splitlines() if "SEEN" not in line
     )
     write_model(tmp_path / "models", "right", ragged_models.ragged(["OFFSETS"]), config)
-    finished = run(tmp_path / "models", "right", tmp_path / "third")
+    finished = run(tmp_path / "models", "right", tmp_path / "third", space=FEW)
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2, 4}
     write_model(tmp_path / "models", "one", ragged_models.beside(), ONE)
-    finished = run(tmp_path / "models", "one", tmp_path / "other")
+    finished = run(tmp_path / "models", "one", tmp_path / "other", space=FEW)
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {0}
     assert any("batches of its own kind" in note for note in finished.recorder.notes)
 
 
 THREE = replace(SMALL, instances=(1,), concurrency=(1, 2, 4))
+FEW = replace(SMALL, instances=(1,), concurrency=(4,))
 
 ONE = """
 backend: "onnxruntime"
@@ -171,7 +172,7 @@ batch_output { target_name: "DOUBLE" source_input: "X" }
 
 def test_a_model_without_a_configuration_gets_a_complete_one(tmp_path):
     write_model(tmp_path / "models", "identity", onnx_models.identity())
-    finished = run(tmp_path / "models", "identity", tmp_path / "output")
+    finished = run(tmp_path / "models", "identity", tmp_path / "output", space=FEW)
     assert "data_type: TYPE_FP32" in finished.written.config.read_text()
 
 

@@ -93,7 +93,7 @@ def test_a_model_of_known_times_gets_the_configuration_that_they_ask_for(tmp_pat
     ]
     field = Field(configurations, [ClosedLoad(1), ClosedLoad(16)], lambda windows: windows.throughput)
     with LocalBench({False: tmp_path}, "sleeper", RandomSource({"INPUT0": (4,)}), threading.Event()) as bench:
-        found = QuickSearch(QuickOptions(seconds=40)).run(field, bench, Follower())
+        found = QuickSearch(QuickOptions(seconds=15)).run(field, bench, Follower())
     assert found.prediction is not None
     leader = found.leaders[0]
     assert (leader.configuration.label, leader.load) == ("batch 8, 2 instances", ClosedLoad(16))
