@@ -105,6 +105,10 @@ def infer_request(
     return message
 
 
+_LOST = ("ocket closed", "onnection reset", "roken pipe", "tream removed")
+"""In what grpc says where a connection went away under a call."""
+
+
 def unsent(problem: Exception) -> ServerError:
     """What this side has made cannot be sent."""
     return error_of_kind(ErrorKind.INTERNAL, f"the request could not be sent ({type(problem).__name__}: {problem})")
@@ -117,6 +121,6 @@ def grpc_error(code: grpc.StatusCode, details: str, address: Address, timeout: f
     if code == grpc.StatusCode.UNAVAILABLE:
         if details.startswith("failed to connect"):
             return UnavailableError(f"no server answers at {address} in gRPC ({details})")
-        if "ocket closed" in details or "onnection reset" in details:
+        if any(words in details for words in _LOST):
             return UnavailableError(f"the connection to {address} was lost ({details})")
     return error_of_kind(_KINDS.get(code, ErrorKind.UNKNOWN), details or f"{address} answered with {code.name}")
