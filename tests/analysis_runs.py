@@ -33,7 +33,7 @@ FAST = {
     "search": SearchKind.GRID,
     "space": SMALL,
     "window_seconds": 0.02,
-    "finals_seconds": 1.0,
+    "finals_seconds": 0.5,
     "patience_seconds": 0.0,
 }
 """Every point of a small space, measured for a moment."""

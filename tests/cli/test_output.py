@@ -14,7 +14,7 @@ import pytest
 from analysis_runs import write_fixed_model
 
 QUICK = (
-    *("--measurement-interval", "10", "--max-time", "5s", "--search", "grid", "--batch-sizes", "4"),
+    *("--measurement-interval", "10", "--max-time", "3s", "--search", "grid", "--batch-sizes", "4"),
     *("--concurrency", "1", "--instance-counts", "1"),
 )
 
