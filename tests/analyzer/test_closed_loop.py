@@ -1,7 +1,6 @@
 """Closed-loop load on a real engine, and what is sent."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.target import EngineTarget
 from tcli_server.datatypes import BY_NAME
 from tcli_server.random_tensor import random_tensor
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,7 @@ def requests():
 def test_the_load_ends_when_its_last_request_is_answered(target, requests):
     before = target.counters().requests
     with ClosedLoop(target, requests, 3) as load:
-        deadline = time.monotonic() + 30
-        while len(load.replies) < 50 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: len(load.replies) >= 50)
     assert load.error is None
     assert len(load.replies) >= 50
     # Every request that was sent was answered before the load ended.
