@@ -1,6 +1,8 @@
 """Fixtures that several rooms share."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,23 @@ from tcli_server.serving import ServeOptions, Server
 
 # Programs that tests start find the helpers here as the tests do.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+
+_ALONE = "TCLI_TEST_ALONE"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is marked `own_process` in a new one: how much memory one holds says little after thousands of tests."""
+    if pyfuncitem.get_closest_marker("own_process") is None or _ALONE in os.environ:
+        return None
+    command = [sys.executable, "-m", "pytest", "-q", "--override-ini=addopts=--import-mode=importlib", pyfuncitem.nodeid]
+    ended = subprocess.run(
+        command, cwd=pyfuncitem.config.rootpath, env={**os.environ, _ALONE: "1"}, capture_output=True, text=True
+    )
+    if ended.returncode:
+        pytest.fail(ended.stdout + ended.stderr, pytrace=False)
+    return True
+
 
 LOOPBACK = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
 """A server for tests: free ports, loopback only."""

@@ -48,8 +48,8 @@ GUARDIAN_SECONDS = 600.0
 _FRESH_WARM_UP_SECONDS = 1.0
 """Of load after the model was loaded anew: what it does for the first time is slow."""
 _LOOK_SECONDS = 0.2
-_UNDER_WAY, _UNDER_WAY_SHARE = 32, 0.05
-"""Requests more than were answered that a server may count of ours: those under way where a window begins and ends."""
+_COUNTED_LATER = 32
+"""Requests that a server may have answered a moment before it counts them."""
 
 
 class RemoteBench:
@@ -139,7 +139,7 @@ class RemoteBench:
             RemoteError: the server takes no configurations.
         """
         windows = self._with(configuration, partial(self._measure, load, options))
-        self._count_others(windows, load)
+        self._count_others(windows)
         return windows
 
     def check_batches(self, configuration: Configuration, shapes: Mapping[str, Sequence[int]]) -> Verdict:
@@ -325,12 +325,10 @@ class RemoteBench:
         self._server.close()
         self._server = connect(str(self.address), timeout=ANSWER_SECONDS)
 
-    def _count_others(self, windows: Sequence[Window], load: Load) -> None:
-        outstanding = load.concurrency if isinstance(load, ClosedLoad) else 0
-        counted = sum(window.counters.requests for window in windows)
-        answered = sum(len(window.latencies_ms) for window in windows)
-        if counted > answered * (1 + _UNDER_WAY_SHARE) + outstanding + _UNDER_WAY:
-            self.others += counted - answered
+    def _count_others(self, windows: Sequence[Window]) -> None:
+        for window in windows:
+            if window.counters.requests > window.most_counted + _COUNTED_LATER:
+                self.others += window.counters.requests - window.most_counted
 
     def _end_generator(self) -> None:
         generator, self._generator = self._generator, None

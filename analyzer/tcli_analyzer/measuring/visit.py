@@ -87,7 +87,7 @@ def visit(
         warm_ns = int(options.warm_up_seconds * 1e9)
         watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)
         found: list[Window] = []
-        counters = target.counters()
+        answered, counters = len(running.replies), target.counters()
         meter.take()
         if processor is not None:
             processor.take()
@@ -97,7 +97,9 @@ def visit(
             start_ns = watch.start_ns
             least_ns = int(options.seconds * 1e9)
             last = watch.next_end(least_ns, max(options.requests, outstanding), int(least_ns * options.longest))
-            before, counters = counters, target.counters()
+            before, begun_with, answered = counters, answered, len(running.replies)
+            counters = target.counters()
+            most_counted = len(running.replies) + running.outstanding - begun_with
             usage = meter.take()
             found.append(
                 Window(
@@ -113,6 +115,7 @@ def visit(
                     overloaded=running.overloaded,
                     sender_cores=most_cores(busy, cpu_ns_of(running, target), watch.start_ns - start_ns),
                     sent_share=sent_share(running, load, requests_sent(running) - sent),
+                    most_counted=most_counted,
                 )
             )
         silence = Silence(running, options.silence_seconds)

@@ -31,6 +31,7 @@ class Window:
         sender_cores: of a core, what the busiest thread took that only sends or receives; 0 where there is none, as in a closed loop in
             this process.
         sent_share: requests sent against those that were due; 1 in a closed loop.
+        most_counted: requests of this load that can be among those in `counters`, which a server is asked for a moment later.
         flaw: why it shows something else than the model: the load generator's own limit, or figures that do not add up; empty where
             nothing is wrong.
     """
@@ -47,6 +48,7 @@ class Window:
     overloaded: bool = False
     sender_cores: float = 0.0
     sent_share: float = 1.0
+    most_counted: int = 0
     flaw: str = ""
 
     @property

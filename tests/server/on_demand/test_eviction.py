@@ -62,6 +62,7 @@ def fits(count: float) -> int:
     return int(count * 16 * MIB)
 
 
+@pytest.mark.own_process
 def test_what_is_longest_unused_goes_first(weights: Path):
     with Engine(weights, options=options(memory_budget=fits(4.5))) as engine:
         for name in ("m0", "m1"):
@@ -122,6 +123,7 @@ def test_where_all_stays_in_use_the_next_one_is_told_so(weights: Path):
         assert loaded(engine) == {"m1"}
 
 
+@pytest.mark.own_process
 def test_a_model_that_can_never_fit_is_refused(weights: Path):
     write_weights(weights, "m9", mib=48)
     with Engine(weights, options=options(memory_budget=40 * MIB)) as engine:
@@ -132,6 +134,7 @@ def test_a_model_that_can_never_fit_is_refused(weights: Path):
         ask_weights(engine, "m1")
 
 
+@pytest.mark.own_process
 def test_pinned_models_are_loaded_at_the_start_and_stay(weights: Path):
     with Engine(weights, options=options("m1", memory_budget=fits(4.5), pin_models=("m0",))) as engine:
         assert loaded(engine) == {"m0", "m1"}
