@@ -61,17 +61,36 @@ def test_equal_and_quiet_is_a_tie():
     assert share((Verdict.TIE,), lambda n: random.normal(0, 0.01, n)) >= 0.95
 
 
-def test_pairs_with_bursts_are_decided_by_their_signs():
+def bursts(gain: float, noise: float = 0.02):
+    """Pairs of which 15 % were hit by something."""
     random = np.random.default_rng(5)
 
     def draw(pairs: int) -> np.ndarray:
         hit = random.random(pairs) < 0.15
-        bursts = np.where(hit, random.choice([-1, 1], pairs) * random.exponential(0.3, pairs), 0)
-        return random.normal(math.log(1.05), 0.02, pairs) + bursts
+        far = np.where(hit, random.choice([-1, 1], pairs) * random.exponential(0.3, pairs), 0)
+        return random.normal(math.log1p(gain), noise, pairs) + far
 
-    assert share((Verdict.BETTER,), draw) >= 0.9
-    assert share((Verdict.WORSE,), draw) <= 0.01
-    assert compare([1.05, 1.04, 1.06, 1.05, 1.05, 1.9]).by_signs
+    return draw
+
+
+def test_pairs_with_bursts_are_decided_all_the_same():
+    assert share((Verdict.BETTER,), bursts(0.05)) >= 0.95
+    assert share((Verdict.WORSE,), bursts(0.05)) <= 0.01
+
+
+def test_equal_ones_with_bursts_tie_and_are_seldom_called_different():
+    assert share((Verdict.BETTER, Verdict.WORSE), bursts(0, 0.01)) <= 0.025
+    assert share((Verdict.TIE,), bursts(0, 0.01)) >= 0.8
+
+
+@pytest.mark.parametrize("count", [13, 19, 28, 40])
+def test_from_the_fourth_look_on_the_interval_is_that_of_signed_ranks(count: int):
+    """An end of it is where Wilcoxon's test begins to reject."""
+    logs = np.random.default_rng(6).standard_t(3, count) * 0.02
+    found = compare(np.exp(logs).tolist())
+    for end, inwards in ((np.log1p(found.low), 1e-9), (np.log1p(found.high), -1e-9)):
+        assert stats.wilcoxon(logs - (end - inwards), method="exact").pvalue <= 0.002
+        assert stats.wilcoxon(logs - (end + inwards), method="exact").pvalue > 0.002
 
 
 def test_the_interval_at_a_single_look_is_students():

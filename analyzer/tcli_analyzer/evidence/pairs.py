@@ -10,24 +10,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, median, stdev
 
+from tcli_analyzer.evidence.ranks import rank_interval
+
 LEAST_PAIRS = 4
 MOST_PAIRS = 40
 TIE = 0.02
 
 _LOOKS = (4, 6, 9, 13, 19, 28, 40)
+_ERROR = 0.002
+"""Of one look, both sides together: seven stay at about 1 %."""
+
 _CRITICAL = {
-    1: (10.21, 5.89, 4.50, 3.93, 3.61, 3.42, 3.31),
-    2: (12.92, 6.87, 5.04, 4.32, 3.92, 3.69, 3.56),
-    3: (14.82, 7.50, 5.37, 4.55, 4.10, 3.84, 3.70),
-    4: (16.33, 7.98, 5.62, 4.72, 4.23, 3.95, 3.80),
-    5: (17.60, 8.36, 5.81, 4.85, 4.33, 4.04, 3.87),
+    1: (10.21, 5.89, 4.50),
+    2: (12.92, 6.87, 5.04),
+    3: (14.82, 7.50, 5.37),
+    4: (16.33, 7.98, 5.62),
+    5: (17.60, 8.36, 5.81),
 }
-"""Quantiles of Student's t at 0.2 % two-sided, shared among so many rivals: seven looks together stay at about 1 %."""
+"""Quantiles of Student's t for the first looks, the error shared among so many rivals. Ranks of so few values prove nothing; from the
+next look on they do, and unlike means they hardly mind a pair that something hit."""
 
 _EVIDENCE = 100.0
 """The e-value at which equal configurations are called different in at most 1 of 100 runs, however often it is looked at."""
-
-_OUTLIER_DEVIATIONS = 4.0
 
 
 class Verdict(StrEnum):
@@ -50,7 +54,7 @@ class Comparison:
         high: its upper end; infinite without one.
         verdict: BETTER or WORSE if the interval leaves out 0 and the gain is more than a tie's, TIE if the interval lies within the
             tie's bounds, else UNDECIDED.
-        by_signs: whether wins were counted, as the ratios have outliers or what disturbs them cannot be seen.
+        by_signs: whether wins were counted, as what disturbs the windows could not be seen.
     """
 
     pairs: int
@@ -74,7 +78,7 @@ def compare(ratios: Sequence[float], rivals: int = 1, tie: float = TIE, unobserv
             better.
         rivals: how many comparisons are made in this run; each must prove more the more there are.
         tie: relative differences up to this are none that matters.
-        unobserved: what disturbed the windows could not be seen, as on another machine: outliers are to be expected.
+        unobserved: what disturbed the windows could not be seen, as on another machine: nothing is taken for granted of the ratios.
 
     Raises:
         ValueError: a ratio is not above 0.
@@ -82,11 +86,10 @@ def compare(ratios: Sequence[float], rivals: int = 1, tie: float = TIE, unobserv
     if not all(0 < ratio < math.inf for ratio in ratios):
         raise ValueError(f"ratios must be above 0 and finite: {list(ratios)}")
     logs = [math.log(ratio) for ratio in ratios]
-    by_signs = unobserved or _has_outliers(logs)
-    low, high = _by_signs(logs, rivals) if by_signs else _by_means(logs, rivals)
+    low, high = _by_signs(logs, rivals) if unobserved else _by_looks(logs, rivals)
     middle = median(logs) if len(logs) >= LEAST_PAIRS else 0.0
     return Comparison(
-        len(logs), math.expm1(middle), math.expm1(low), math.expm1(high), _verdict(middle, low, high, tie), by_signs
+        len(logs), math.expm1(middle), math.expm1(low), math.expm1(high), _verdict(middle, low, high, tie), unobserved
     )
 
 
@@ -107,21 +110,16 @@ def _verdict(middle: float, low: float, high: float, tie: float) -> Verdict:
     return Verdict.UNDECIDED
 
 
-def _has_outliers(logs: Sequence[float]) -> bool:
-    if len(logs) < LEAST_PAIRS:
-        return False
-    middle = median(logs)
-    distances = [abs(log - middle) for log in logs]
-    return max(distances) > _OUTLIER_DEVIATIONS * 1.4826 * median(distances)
-
-
-def _by_means(logs: Sequence[float], rivals: int) -> tuple[float, float]:
-    """The interval of the mean at the last look; pairs after it wait for the next one."""
+def _by_looks(logs: Sequence[float], rivals: int) -> tuple[float, float]:
+    """The interval at the last look, of the mean or of the middle; pairs after it wait for the next one."""
     look = max((index for index, pairs in enumerate(_LOOKS) if pairs <= len(logs)), default=None)
     if look is None:
         return -math.inf, math.inf
     counted = logs[: _LOOKS[look]] if len(logs) < MOST_PAIRS else logs
-    half = _CRITICAL[min(max(rivals, 1), max(_CRITICAL))][look] * stdev(counted) / math.sqrt(len(counted))
+    critical = _CRITICAL[min(max(rivals, 1), max(_CRITICAL))]
+    if look >= len(critical):
+        return rank_interval(counted, _ERROR / max(rivals, 1))
+    half = critical[look] * stdev(counted) / math.sqrt(len(counted))
     return fmean(counted) - half, fmean(counted) + half
 
 
