@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a test that is marked `own_process` in a new one: how much memory one holds says little after thousands of tests."""
     if pyfuncitem.get_closest_marker("own_process") is None or _ALONE in os.environ:
         return None
-    command = [sys.executable, "-m", "pytest", "-q", "--override-ini=addopts=--import-mode=importlib", pyfuncitem.nodeid]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--override-ini=addopts=--import-mode=importlib",
+        pyfuncitem.nodeid,
+    ]
     ended = subprocess.run(
         command, cwd=pyfuncitem.config.rootpath, env={**os.environ, _ALONE: "1"}, capture_output=True, text=True
     )
     if ended.returncode:
         pytest.fail(ended.stdout + ended.stderr, pytrace=False)
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write what no encoding has as its number in what a test logged: it could not be sent from one process to another."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 LOOPBACK = ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)

@@ -15,7 +15,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
-from tcli_analyzer.load import ClosedLoad, Load
+from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.flaws import judged
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
