@@ -24,6 +24,7 @@ from tcli_analyzer.machine import this_machine
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.watch import Stopped
 from tcli_analyzer.notes import result_notes
+from tcli_analyzer.observed_search import ObservedSearch
 from tcli_analyzer.options import AnalysisOptions, SearchKind
 from tcli_analyzer.point import Point
 from tcli_analyzer.rate.choice import rate_candidates
@@ -153,7 +154,7 @@ class _Stages:
             items=items,
         )
         after = self._options.finals_seconds if len(field.fitting) > 1 else 0.0
-        found = search_of(self._options).run(field, self._bench, _SearchWatch(self._observer, self._stop, after))
+        found = search_of(self._options).run(field, self._bench, ObservedSearch(self._observer, self._stop, after))
         self._take(found)
         if found.stopped:
             raise Stopped
@@ -306,32 +307,3 @@ def search_of(options: AnalysisOptions) -> Search:
 
 def _rank(point: Point, goal: Goal) -> tuple[bool, float]:
     return goal.allows(point.measured), goal.value(point.measured)
-
-
-class _SearchWatch:
-    """Tells the observer what a search does, and how long the whole analysis still takes."""
-
-    def __init__(self, observer: Observer, stop: threading.Event, after: float) -> None:
-        self._observer = observer
-        self._stop = stop
-        self._after = after
-
-    def planned(self, points: int, of: int, seconds: float) -> None:
-        self._observer.planned(points, of, seconds + self._after)
-
-    def measuring(self, what: str, seconds_left: float) -> None:
-        self._observer.measuring(what, seconds_left + self._after)
-
-    def measured(self, point: Point, seconds_left: float) -> None:
-        self._observer.measured(point, seconds_left + self._after)
-
-    def failed(self, failure: Failure) -> None:
-        self._observer.failed(failure)
-
-    def note(self, text: str) -> None:
-        self._observer.note(text)
-
-    def goes_on(self) -> bool:
-        if self._stop.is_set():
-            raise Stopped
-        return True

@@ -23,6 +23,7 @@ from tcli_analyzer.journal import Journal
 from tcli_analyzer.load import Load
 from tcli_analyzer.machine import Machine, this_machine
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
+from tcli_analyzer.observed_search import ObservedSearch
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.point import Point
 from tcli_analyzer.searching.field import Field
@@ -33,7 +34,7 @@ from tcli_analyzer.together.finals import run_joint_finals
 from tcli_analyzer.together.journaled import JournaledTogetherBench
 from tcli_analyzer.together.options import TogetherOptions
 from tcli_analyzer.together.search import Candidates, JointSearch
-from tcli_analyzer.together.telling import AloneWatch, failure_text, told_text
+from tcli_analyzer.together.telling import failure_text, told_text
 from tcli_analyzer.workspace import Workspace
 
 _SECONDS, _LONGEST_SECONDS = 0.5, 2.0
@@ -179,7 +180,7 @@ class _Stages:
         self._observer.note(f"{model} alone:")
         for items, loads in ground.loads.items():
             found = search_of(options).run(
-                self._field(options, ground, loads, items), bench, AloneWatch(self._observer, self._stop)
+                self._field(options, ground, loads, items), bench, ObservedSearch(self._observer, self._stop)
             )
             part.points += found.points
             part.failures += found.failures

@@ -6,8 +6,8 @@ A wrong batch is a wrong answer to somebody else, without any error: what writes
 batches asks here first.
 """
 
-from tcli_server.proof.apart import LIMIT_SECONDS, find_shapes_apart, prove_apart
-from tcli_server.proof.prove import SIZES, find_shapes, prove_batching
+from tcli_server.proof.apart import LIMIT_SECONDS, prove_apart
+from tcli_server.proof.prove import SIZES, prove_batching
 from tcli_server.proof.repository import Proof, prove_repositories
 from tcli_server.trial import Verdict
 
@@ -16,8 +16,6 @@ __all__ = [
     "SIZES",
     "Proof",
     "Verdict",
-    "find_shapes",
-    "find_shapes_apart",
     "prove_apart",
     "prove_batching",
     "prove_repositories",

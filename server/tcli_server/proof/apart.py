@@ -55,17 +55,6 @@ def prove_apart(
     return Verdict(**answer)
 
 
-def find_shapes_apart(
-    folder: ModelFolder, *, shapes: Shapes | None = None, limit: float = LIMIT_SECONDS
-) -> dict[str, tuple[int, ...]] | None:
-    """As `find_shapes`, in a process of its own; None as well where that does not come to an end by itself."""
-    job = Job(folder, None, None, dict(shapes or {}), (), limit, {}, shapes_only=True)
-    answer = _answer(job, [folder.path.parent], limit, None)
-    if isinstance(answer, Verdict) or answer["found"] is None:
-        return None
-    return {name: tuple(shape) for name, shape in answer["found"].items()}
-
-
 def _answer(job: Job, repositories: Sequence[Path], limit: float, memory: int | None) -> dict[str, Any] | Verdict:
     """What the process answers, or a verdict that says why it does not."""
     places = [str(Path(repository).absolute()) for repository in repositories]

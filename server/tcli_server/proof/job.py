@@ -16,11 +16,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The arguments of `prove_batching`, or of `find_shapes`.
-
-    Attributes:
-        shapes_only: find shapes, and prove nothing.
-    """
+    """The arguments of `prove_batching`."""
 
     folder: ModelFolder
     version: int | None
@@ -29,7 +25,6 @@ class Job:
     sizes: tuple[int, ...]
     seconds: float
     settings: BackendConfig
-    shapes_only: bool = False
 
     def text(self) -> str:
         """Itself as an argument of a process."""
@@ -43,7 +38,6 @@ class Job:
                 "sizes": self.sizes,
                 "seconds": self.seconds,
                 "settings": {owner: dict(values) for owner, values in self.settings.items()},
-                "shapes_only": self.shapes_only,
             }
         )
 

@@ -11,7 +11,7 @@ from tcli_server.errors import ServerError
 from tcli_server.models.draft import BackendConfig
 from tcli_server.proof.opening import OpenedModel, opened_model
 from tcli_server.repository import ModelFolder
-from tcli_server.trial import TrialInput, Verdict, smallest_shapes, try_batches
+from tcli_server.trial import TrialInput, Verdict, try_batches
 from tcli_server.trial.runs import Together
 from tcli_server.trial.verdict import unchecked
 
@@ -60,25 +60,6 @@ def prove_batching(
             return replace(verdict, reason=f"{verdict.reason}: {part}") if part else verdict
     except ServerError as error:
         return unchecked(f"it does not load: {error}")
-
-
-def find_shapes(
-    model: Path | ModelFolder, *, shapes: Mapping[str, Sequence[int]] | None = None, host: Host | None = None
-) -> dict[str, tuple[int, ...]] | None:
-    """The smallest of some usual sizes for dimensions that vary with which a request is answered; None without any.
-
-    Args:
-        shapes, host: as in `prove_batching`.
-    """
-    folder = model if isinstance(model, ModelFolder) else ModelFolder(model.name, model)
-    try:
-        with opened_model(folder, None, None, None, host, batches=False) as opened:
-            if isinstance(opened, Verdict):
-                return None
-            inputs = _shaped(opened.runner.inputs, shapes or {})
-            return smallest_shapes(inputs, opened.runner.alone, opened.spec.max_batch_size > 0)
-    except ServerError:
-        return None
 
 
 def _tried(opened: OpenedModel, shapes: Mapping[str, Sequence[int]], sizes: Sequence[int], seconds: float) -> Verdict:

@@ -10,7 +10,7 @@ from tcli_server.apart import begin_apart, end_with_parent
 from tcli_server.engine import Engine
 from tcli_server.options import EngineOptions
 from tcli_server.proof.job import Job
-from tcli_server.proof.prove import find_shapes, prove_batching
+from tcli_server.proof.prove import prove_batching
 from tcli_server.trial.verdict import unchecked
 
 
@@ -34,8 +34,6 @@ def _done(job: Job, repositories: list[str]) -> dict[str, Any]:
     )
     try:
         with Engine(*repositories, options=options) as engine:  # for models that ask others
-            if job.shapes_only:
-                return {"found": find_shapes(job.folder, shapes=job.shapes, host=engine)}
             verdict = prove_batching(
                 job.folder,
                 version=job.version,
@@ -48,4 +46,4 @@ def _done(job: Job, repositories: list[str]) -> dict[str, Any]:
             )
     except Exception as error:  # a mistake of ours is none of the model's
         verdict = unchecked(f"it could not be tried: {type(error).__name__}: {error}")
-    return {"found": None} if job.shapes_only else asdict(verdict)
+    return asdict(verdict)

@@ -6,7 +6,7 @@ Knows nothing of models, files or frameworks: whoever tries something says how i
 """
 
 from tcli_server.trial.items import Item, TrialInput
-from tcli_server.trial.runs import LostBatchError, RunError, smallest_shapes, try_batches, try_items
+from tcli_server.trial.runs import LostBatchError, RunError, try_batches, try_items
 from tcli_server.trial.verdict import Verdict
 
-__all__ = ["Item", "LostBatchError", "RunError", "TrialInput", "Verdict", "smallest_shapes", "try_batches", "try_items"]
+__all__ = ["Item", "LostBatchError", "RunError", "TrialInput", "Verdict", "try_batches", "try_items"]

@@ -15,8 +15,6 @@ Item = dict[str, np.ndarray]
 LIKELY_SIZES = (8, 32, 64, 4, 224, 2, 1, 640)
 """Tried in turn for dimensions that vary: not 1 first, where a Softmax and the like say nothing."""
 
-SMALLEST_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 224, 256, 512, 640)
-
 _MOST_ELEMENTS = 1 << 25
 """Larger items are not made up: a video of guessed sizes would fill the memory."""
 

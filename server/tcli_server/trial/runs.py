@@ -7,10 +7,7 @@ from itertools import product
 
 from tcli_server.trial.items import (
     LIKELY_SIZES,
-    SMALL,
-    SMALLEST_SIZES,
     Item,
-    Shapes,
     TrialInput,
     random_items,
     shapes_with,
@@ -98,29 +95,6 @@ def try_items(
     if verdict.outcome == "ok" and not _tell_items_apart([answer for _, answer in answered]):
         return unchecked("the answers to different inputs are the same, so batches cannot be checked")
     return verdict
-
-
-def smallest_shapes(inputs: Sequence[TrialInput], alone: Alone, batch: bool) -> Shapes | None:
-    """The shapes with every -1 replaced by the smallest of some usual sizes with which an item runs; None without one.
-
-    Args:
-        batch: whether there is a batch dimension, which `inputs` do not list. Without one the first dimension that varies
-            is probably the model's own, and 1.
-    """
-    with_one = list(inputs) if batch else [_first_as_one(one) for one in inputs]
-    for shapes in (*shapes_with(with_one, SMALLEST_SIZES), *shapes_with(inputs, SMALLEST_SIZES)):
-        try:
-            alone(random_items(inputs, shapes, 1, SMALL)[0])
-        except RunError:
-            continue
-        return shapes
-    return None
-
-
-def _first_as_one(one: TrialInput) -> TrialInput:
-    place = next((axis for axis, dim in enumerate(one.dims) if dim < 0), None)
-    dims = tuple(1 if axis == place else dim for axis, dim in enumerate(one.dims))
-    return replace(one, dims=dims)
 
 
 def _telling_items(
