@@ -46,7 +46,6 @@ def opened_model(
     config: ModelConfig | None,
     settings: BackendConfig | None,
     host: Host | None,
-    batches: bool = True,
 ) -> "Iterator[OpenedModel | Verdict]":
     """Open an instance; a verdict instead where no batch of it can be compared.
 
@@ -71,7 +70,7 @@ def opened_model(
         raise InternalError(f"{type(error).__name__}: {error}") from error
     try:
         spec = read_spec(complete, number, {}, scalars(instance.signature))
-        reason = _without_comparison(complete) if batches else ""
+        reason = _without_comparison(complete)
         if reason:
             yield unchecked(reason)
             return
