@@ -91,7 +91,7 @@ def analyze(
         ),
     ] = "",
     max_time: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the measurements may take, such as 90s or 10m.")
+        str, typer.Option(metavar="TIME", help="How long it may take, about, such as 90s or 10m.")
     ] = "",
     batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Values of max_batch_size.")] = "",
     instance_counts: Annotated[str, typer.Option(metavar="N,N,...", help="Numbers of instances.")] = "",

@@ -121,6 +121,7 @@ def _times(seconds: float, with_rates: bool) -> dict[str, Any]:
     rates = _RATE_SHARE * (_SEARCH_SHARE + _FINALS_SHARE) if with_rates else 0.0
     left = 1 - _RATE_SHARE if with_rates else 1.0
     return {
+        "most_seconds": seconds,
         "search_seconds": left * _SEARCH_SHARE * seconds,
         "finals_seconds": left * _FINALS_SHARE * seconds,
         "rate_seconds": rates * seconds,

@@ -192,11 +192,11 @@ def _settle(asked: Asked, config: Path | None, models: ChosenModels) -> "tuple[T
         raise typer.BadParameter("the highest rate is found for one model at a time; leave it out", param_hint="--slo")
     if folder == Path("analysis") / first.model:
         folder = Path("analysis") / "+".join(models.names)
-    limited = first.search_seconds != type(first).search_seconds
-    search = first.search_seconds * (1 if limited else len(parts))
+    search = first.search_seconds * (len(parts) if first.most_seconds is None else 1)
     options = TogetherOptions(
         models=tuple(replace(one, search_seconds=_ALONE_SHARE * search / len(parts), journal=None) for one in parts),
         weights=models.weights,
+        most_seconds=first.most_seconds,
         search_seconds=(1 - _ALONE_SHARE) * search,
         finals_seconds=_FINALS_SHARE * first.finals_seconds,
         patience_seconds=first.patience_seconds / 2,

@@ -1,7 +1,6 @@
 """A whole analysis: examine the model, search, let the best race each other, recommend."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -36,6 +35,7 @@ from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.found import Failure, Found
 from tcli_analyzer.searching.grid import GridSearch
 from tcli_analyzer.searching.quick import QuickOptions, QuickSearch
+from tcli_analyzer.time_limit import TimeLimit
 from tcli_analyzer.workspace import Workspace
 
 USUAL_WINDOW_SECONDS = 0.5
@@ -67,7 +67,7 @@ def analyze(
         OSError: the journal cannot be written.
         Stopped: the user stopped it before anything was measured.
     """
-    began = time.monotonic()
+    limit = TimeLimit(options.most_seconds)
     with _ground(options, workspace, observer, stop) as ground:
         analysis = Analysis(
             options,
@@ -85,13 +85,13 @@ def analyze(
         analysis.neighbours = watched.neighbours
         with _kept(watched, ground, analysis) as bench:
             try:
-                _Stages(analysis, ground, bench, observer, stop).run()
+                _Stages(analysis, ground, bench, observer, stop, limit).run()
             except Stopped:
                 analysis.interrupted = True
             analysis.generator = ground.limit()
             analysis.resumed = bench.resumed if isinstance(bench, JournaledBench) else 0
     analysis.notes += result_notes(analysis)
-    analysis.seconds = time.monotonic() - began
+    analysis.seconds = limit.spent
     return analysis
 
 
@@ -119,7 +119,13 @@ class _Stages:
     """Search, comparison of answers, finals, rates: each on what the one before left."""
 
     def __init__(
-        self, analysis: Analysis, ground: Ground, bench: Bench, observer: Observer, stop: threading.Event
+        self,
+        analysis: Analysis,
+        ground: Ground,
+        bench: Bench,
+        observer: Observer,
+        stop: threading.Event,
+        limit: TimeLimit,
     ) -> None:
         self._analysis = analysis
         self._options = analysis.options
@@ -127,11 +133,13 @@ class _Stages:
         self._bench = bench
         self._observer = observer
         self._stop = stop
+        self._limit = limit
 
     def run(self) -> None:
         self._begin("search")
-        for items, loads in self._ground.loads.items():
-            self._search(items, loads)
+        searches = self._ground.loads.items()
+        for number, (items, loads) in enumerate(searches, 1):
+            self._search(items, loads, len(searches) - number)
         finalists = self._finalists()
         self._begin("final")
         if finalists:
@@ -144,8 +152,9 @@ class _Stages:
         if isinstance(self._bench, JournaledBench):
             self._bench.stage = stage
 
-    def _search(self, items: int, loads: tuple[Load, ...]) -> None:
-        goal = self._options.goal
+    def _search(self, items: int, loads: tuple[Load, ...], more: int) -> None:
+        """For requests of so many items, with searches for others to come."""
+        options, goal = self._options, self._options.goal
         field = Field(
             self._ground.variants.configurations,
             loads,
@@ -153,8 +162,12 @@ class _Stages:
             goal.keeps if goal.latency_budget_ms is not None else None,
             items=items,
         )
-        after = self._options.finals_seconds if len(field.fitting) > 1 else 0.0
-        found = search_of(self._options).run(field, self._bench, ObservedSearch(self._observer, self._stop, after))
+        finals = options.finals_seconds if len(field.fitting) > 1 else 0.0
+        later = more * options.search_seconds + finals + self._rate_seconds
+        seconds = self._limit.share(options.search_seconds, later)
+        after = later * seconds / options.search_seconds
+        search = search_of(replace(options, search_seconds=seconds))
+        found = search.run(field, self._bench, ObservedSearch(self._observer, self._stop, after))
         self._take(found)
         if found.stopped:
             raise Stopped
@@ -236,7 +249,7 @@ class _Stages:
             options.goal,
             VisitOptions(),
             options.tie,
-            options.finals_seconds,
+            self._limit.share(options.finals_seconds, self._rate_seconds),
             self._observer.raced,
         )
         analysis = self._analysis
@@ -277,12 +290,16 @@ class _Stages:
 
         analysis.rated = list(wanted)
         starts = starts_of(wanted, analysis.configurations, tables, slo, items)
-        seconds = options.rate_seconds
+        seconds = self._limit.share(options.rate_seconds)
         find_rates(self._bench, wanted, slo, starts, rate_options, seconds, watch, failed, analysis.rates)
         for configuration, rate in analysis.rates.items():
             self._say(f"{configuration.label} {rate.sentence}")
         if self._stop.is_set():
             raise Stopped
+
+    @property
+    def _rate_seconds(self) -> float:
+        return self._options.rate_seconds if self._options.slo is not None else 0.0
 
     def _say(self, text: str) -> None:
         if text:

@@ -45,6 +45,8 @@ class AnalysisOptions:
         distribution, gaps_seconds: how requests come in open loops.
         window_seconds: how long a window of measurement is, at least, where nothing asks for more.
         tie: relative differences up to this are none that matters.
+        most_seconds: for everything, starts and checks among it, about: stages that follow get less if those before took longer; None for
+            no limit but theirs.
         search_seconds: that the search takes at most, about; the grid takes what it takes.
         finals_seconds: after which the finals begin no new round.
         rate_seconds: of load, that the search for rates takes at most, about; without `slo` there is none.
@@ -68,6 +70,7 @@ class AnalysisOptions:
     gaps_seconds: tuple[float, ...] = field(default=(), repr=False)
     window_seconds: float = 0.5
     tie: float = TIE
+    most_seconds: float | None = None
     search_seconds: float = 100.0
     finals_seconds: float = 90.0
     rate_seconds: float = 360.0

@@ -1,7 +1,6 @@
 """A whole analysis of several models: each searched alone, then all together, then the finals."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -28,6 +27,7 @@ from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.point import Point
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.space.settings import read_settings
+from tcli_analyzer.time_limit import TimeLimit
 from tcli_analyzer.together.analysis import Part, TogetherAnalysis
 from tcli_analyzer.together.candidates import Room, candidates
 from tcli_analyzer.together.finals import run_joint_finals
@@ -74,7 +74,7 @@ def analyze_together(
         PartError: what `analyze` raises, of one of the models.
         JournalError, OSError: as `analyze`.
     """
-    began = time.monotonic()
+    limit = TimeLimit(options.most_seconds)
     analysis = TogetherAnalysis(options, this_machine(), datetime.now().astimezone())
     with ExitStack() as stack:
         grounds = {}
@@ -95,9 +95,9 @@ def analyze_together(
         if options.journal is not None:
             identity = _identity(options, grounds, analysis.machine)
             journal = stack.enter_context(Journal(options.journal, identity, options.resume))
-        _Stages(analysis, grounds, journal, observer, stop).run()
+        _Stages(analysis, grounds, journal, observer, stop, limit).run()
     analysis.notes += analysis.result_notes()
-    analysis.seconds = time.monotonic() - began
+    analysis.seconds = limit.spent
     return analysis
 
 
@@ -115,6 +115,7 @@ class _Stages:
         journal: Journal | None,
         observer: Observer,
         stop: threading.Event,
+        limit: TimeLimit,
     ) -> None:
         self._analysis = analysis
         self._options = analysis.options
@@ -122,11 +123,18 @@ class _Stages:
         self._journal = journal
         self._observer = observer
         self._stop = stop
+        self._limit = limit
         self._stretch = analysis.options.window_seconds / USUAL_WINDOW_SECONDS
 
     def run(self) -> None:
         analysis, options = self._analysis, self._options
-        tried = {one.model: self._candidates(one) for one in options.models}
+        tried = {}
+        for number, one in enumerate(options.models, 1):
+            alone = [other.search_seconds for other in options.models[number:]]
+            seconds = self._limit.share(
+                one.search_seconds, sum(alone) + options.search_seconds + options.finals_seconds
+            )
+            tried[one.model] = self._candidates(replace(one, search_seconds=seconds))
         benches = {model: ground.bench for model, ground in self._grounds.items()}
         local = {model: bench for model, bench in benches.items() if isinstance(bench, LocalBench)}
         together = LocalTogetherBench(local, self._stop, options.patience_seconds, self._stretch)
@@ -141,14 +149,15 @@ class _Stages:
     def _search(self, bench: TogetherBench, tried: Mapping[str, Candidates]) -> None:
         analysis, options, observer = self._analysis, self._options, self._observer
         names = " and ".join(options.names)
-        observer.note(f"{names} together, at most {options.search_seconds:.0f} s:")
+        seconds = self._limit.share(options.search_seconds, options.finals_seconds)
+        observer.note(f"{names} together, at most {seconds:.0f} s:")
         visits = self._visit_options(tried)
         search = JointSearch(
             bench,
             tried,
             options.goal,
             visits,
-            options.search_seconds,
+            seconds,
             options.tie,
             lambda told: observer.note(told_text(told)),
             lambda failure: observer.note(failure_text(failure)),
@@ -166,7 +175,7 @@ class _Stages:
             options.goal,
             replace(visits, seconds=_FINAL_TIMES * visits.seconds),
             options.tie,
-            options.finals_seconds,
+            self._limit.share(options.finals_seconds),
             observer.raced,
         )
         analysis.finals = replace(finals, interrupted=finals.interrupted or found.stopped)

@@ -15,12 +15,14 @@ class TogetherOptions:
     Attributes:
         models: each model's own, two or more, on this machine; `search_seconds` are those of its search alone.
         weights: each model's, above 0.
+        most_seconds: as of `AnalysisOptions`, for all models.
         search_seconds: that the search for an arrangement takes at most, about.
         finals_seconds, patience_seconds, tie, window_seconds, journal, resume: as of `AnalysisOptions`, for all models.
     """
 
     models: tuple[AnalysisOptions, ...]
     weights: Mapping[str, float]
+    most_seconds: float | None = None
     search_seconds: float = 90.0
     finals_seconds: float = 90.0
     patience_seconds: float = 60.0
