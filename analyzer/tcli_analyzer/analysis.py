@@ -97,7 +97,8 @@ class Analysis:
             finals = Finals(points, Race(), self.options.goal, self.options.tie, 0.0, interrupted=stopped)
         found = recommend(finals, self.points, self.subject.default, disturbers(self))
         slo = self.options.slo
-        choice = choose_by_rate(slo, self.rated, self.rates, self.generator) if slo is not None else None
+        failed = {one.configuration: one.reason for one in self.failures if one.load is None}
+        choice = choose_by_rate(slo, self.rated, self.rates, self.generator, failed) if slo is not None else None
         return by_rate(found, choice) if found is not None and choice is not None else found
 
     def rejected(self) -> Mapping[Configuration, Accuracy]:

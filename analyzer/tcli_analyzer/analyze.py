@@ -189,11 +189,13 @@ class _Stages:
         """The current configuration first, then the model's defaults and leaders whose answers are right."""
         analysis, goal = self._analysis, self._options.goal
         own = [point for point in analysis.points if point.configuration.current]
-        current = [max(own, key=lambda point: _rank(point, goal))] if own else []
+        current = [max(own, key=lambda point: (not point.flaw, *_rank(point, goal)))] if own else []
         leaders = self._right_ones(self._candidates())
         default = analysis.subject.default
         models = [*leaders, *current]
-        plain = [replace(models[0], configuration=default, same=())] if default is not None and models else []
+        plain: list[Point] = []
+        if default is not None and models and max(1, default.max_batch_size) >= models[0].items:
+            plain = self._right_ones([replace(models[0], configuration=default, same=())])
         return [*current, *plain, *leaders][:MOST_FINALISTS]
 
     def _candidates(self) -> list[Point]:
@@ -206,7 +208,10 @@ class _Stages:
         if not leaders:
             return []
         least = goal.value(leaders[0].measured) * (1 - _NEAR_TIES * self._options.tie)
-        near = [point for point in leaders if goal.value(point.measured) >= least]
+        kept = goal.allows(leaders[0].measured)
+        near = [
+            point for point in leaders if goal.value(point.measured) >= least and goal.allows(point.measured) >= kept
+        ]
         simplest = min(near, key=lambda point: (point.configuration.instances, point.configuration.max_batch_size))
         first = [leaders[0], *([simplest] if simplest is not leaders[0] else [])]
         first = [*self._favourite(leaders), *first]
@@ -250,7 +255,7 @@ class _Stages:
             VisitOptions(),
             options.tie,
             self._limit.share(options.finals_seconds, self._rate_seconds),
-            self._observer.raced,
+            lambda race, left: self._observer.raced(race, left + self._rate_seconds),
         )
         analysis = self._analysis
         analysis.finals = finals
@@ -273,7 +278,11 @@ class _Stages:
         items = candidates[0].items
         tables = analysis.prediction.tables if analysis.prediction is not None else None
         rate_options = RateOptions(
-            items=items, distribution=options.distribution, gaps_seconds=options.gaps_seconds, seed=options.seed
+            items=items,
+            distribution=options.distribution,
+            gaps_seconds=options.gaps_seconds,
+            seed=options.seed,
+            sequences=candidates[0].load.sequences,
         )
 
         def watch(of: Configuration, progress: RateProgress) -> bool:
@@ -286,7 +295,8 @@ class _Stages:
             failure = Failure(configuration, None, message)
             analysis.failures.append(failure)
             self._observer.failed(failure)
-            analysis.rated.remove(configuration)
+            if not configuration.current:  # of which nothing is known then, so that nothing is proven to take more
+                analysis.rated.remove(configuration)
 
         analysis.rated = list(wanted)
         starts = starts_of(wanted, analysis.configurations, tables, slo, items)

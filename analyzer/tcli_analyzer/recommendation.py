@@ -222,6 +222,11 @@ class _Choice:
         found = compared[likeliest.configuration]
         if found.pairs < LEAST_PAIRS:
             return self._disturbed()
+        if math.isinf(found.high):
+            return self._undecided(
+                f"{found.pairs} pairs are too few to tell {likeliest.configuration.label} from the current configuration where it cannot be "
+                "seen what others disturb; the current one stays."
+            )
         return self._undecided(
             f"{likeliest.configuration.label} is {gain_text(self._goal.said(found), self._goal.gained)} than the current configuration after "
             f"{found.pairs} pairs; the current one stays."

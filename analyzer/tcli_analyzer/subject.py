@@ -206,7 +206,15 @@ def defaults_of(current: Configuration) -> Configuration | None:
     batch = f"batch {current.max_batch_size}, no batcher" if current.max_batch_size else "no batching"
     label = f"defaults ({batch}, 1 instance)"
     name = f"{plain.name}_defaults"
-    return Configuration(label, current.max_batch_size, 1, plain, wrong_batches=current.wrong_batches, name=name)
+    return Configuration(
+        label,
+        current.max_batch_size,
+        1,
+        plain,
+        wrong_batches=current.wrong_batches,
+        name=name,
+        changes_numbers=plain.optimization != current.config.optimization,
+    )
 
 
 def _check_batches(

@@ -295,3 +295,18 @@ def test_a_rate_that_is_the_generators_is_said():
     result = found("p99<=25ms", VirtualBench(fixed(SERVICE)))
     assert result.limited(GeneratorLimit(closed=5000, open=5000, floor_ms=0.1)) is None
     assert "limited by the load generator" in result.limited(GeneratorLimit(closed=150, open=150, floor_ms=0.1))
+
+
+def test_time_that_is_up_proves_nothing():
+    """Nothing was kept so far, and lower rates were not tried."""
+    bench = VirtualBench(fixed(1.0))
+    stopped = find_rate(bench, configuration(), parse_slo("p99<=1100ms"), Start(0.9), RateOptions(), lambda _: False)
+    assert stopped.verdict is Verdict.STOPPED
+    assert stopped.rate is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_confirmed_rate_lies_within_its_interval(seed: int):
+    answer = found("p99<=20ms", VirtualBench(fixed(SERVICE)), Start(110.0), seed=1000 * seed)
+    assert answer.low is not None
+    assert answer.low <= answer.rate <= answer.high

@@ -12,7 +12,7 @@ from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.bench.journaled import JournaledBench
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.journal import Journal
-from tcli_analyzer.load import Load, OpenLoad
+from tcli_analyzer.load import Load, OpenLoad, Sequences
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.found import Found
@@ -356,3 +356,20 @@ def test_lowest_latency_is_a_goal_as_well():
     best_ms = min(bench.true(one, load).latency_ms(99) for one in field.configurations for load in field.loads)
     leaders = [*found.leaders, *([found.current] if found.current else [])]
     assert min(bench.true(one.configuration, one.load).latency_ms(99) for one in leaders) <= 1.05 * best_ms
+
+
+def test_a_model_with_state_is_asked_in_sequences_by_every_visit():
+    bench = ImaginedBench(MACHINES["gains from batching"])
+    played = Sequences(length=5)
+    found = search(bench, Field(grid(), [replace(load, sequences=played) for load in loads()], throughput))
+    assert found.checks
+    assert {load.sequences for _, load, _ in bench.visits} == {played}
+
+
+@pytest.mark.parametrize("callers", [1, 2, 4])
+def test_fewer_callers_than_the_current_batch_size(callers: int):
+    """Batches as large as an open load would make were not measured then: there is no check under one, and no error."""
+    (current,) = grid((8,), (1,))
+    bench = ImaginedBench(MACHINES["gains from batching"])
+    found = search(bench, Field([current], loads(callers), throughput))
+    assert [point.configuration for point in found.points] == [current]

@@ -1,6 +1,7 @@
 """Races between configurations whose true speeds are known, on machines whose neighbours are."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,3 +131,11 @@ def test_alone_it_is_measured_until_its_own_speed_is_known():
     assert found.rounds == 4
     busy = run([Machine(1, busy=1.0).contender("now", 100)])
     assert busy.rounds == 12
+
+
+def test_a_window_with_a_flaw_and_one_without_an_answer_count_for_nothing():
+    sound = Window(0.0, 1.0, np.full(10, 10.0), Counters(10, 10, 10), ProcessorTime(1.0, 0.0, 0.0, 0.0))
+    late, empty = replace(sound, flaw="the sender was late"), replace(sound, latencies_ms=np.empty(0))
+    rounds = [{"now": sound, "new": sound}, {"now": sound, "new": late}, {"now": empty, "new": sound}]
+    found = Race(latest=rounds)
+    assert found.ratios("new", "now", lambda window: window.throughput) == [1.0]

@@ -228,3 +228,10 @@ def test_the_favourite_is_the_one_with_the_highest_predicted_rate_not_throughput
     assert favourite([one, eight], tables, parse_slo("p99<=25ms")) is one
     assert favourite([one, eight], tables, parse_slo("p99<=5ms")) is None
     assert favourite([one, eight], None, SLO) is None
+
+
+def test_where_the_current_one_could_not_be_measured_nothing_is_taken():
+    choice = choose_by_rate(SLO, [NOW, FOUR], {FOUR: takes(95, 90, 99)}, failed={NOW: "the server ended"})
+    assert choice is not None
+    assert (choice.outcome, choice.chosen) == (Outcome.UNDECIDED, NOW)
+    assert "current: the server ended" in choice.text

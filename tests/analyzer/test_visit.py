@@ -2,6 +2,8 @@
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -133,3 +135,24 @@ def test_threads_that_end_are_counted_too():
     own = meter.take().own
     assert own > 0.05
     assert meter.take().own < own
+
+
+class OneByOne:
+    """Answers one request after the other, 20 ms each."""
+
+    def __init__(self) -> None:
+        self._one = ThreadPoolExecutor(1)
+
+    def submit(self, inputs, reply, sequence=None):  # noqa: ARG002 - a target's
+        self._one.submit(lambda: (time.sleep(0.02), reply(None)))
+
+    def counters(self) -> Counters:
+        return Counters()
+
+
+def test_a_rate_that_is_far_too_much_shows_what_was_answered_until_it_was_given_up():
+    """The load ends within the warm-up; a window without answers would say nothing of what the model can do."""
+    options = VisitOptions(windows=2, seconds=1.0, requests=1, warm_up_seconds=1.0)
+    (window,) = visit(OneByOne(), REQUESTS, OpenLoad(1000, seed=3), options, threading.Event())
+    assert window.overloaded
+    assert 1 < window.throughput <= 50

@@ -50,9 +50,10 @@ class Race:
         return len(self.latest)
 
     def ratios(self, one: str, other: str, value: Callable[[Window], float]) -> list[float]:
-        """Of each round in which both had a clean window, the one's value over the other's."""
+        """Of each round in which both had a clean window without a flaw, and answered, the one's value over the other's."""
         pairs = [(windows[one], windows[other]) for windows in self.latest]
-        return [value(a) / value(b) for a, b in pairs if a.is_clean and b.is_clean]
+        sound = [(value(a), value(b)) for a, b in pairs if a.is_clean and b.is_clean and not a.flaw and not b.flaw]
+        return [a / b for a, b in sound if a > 0 and b > 0]
 
     @property
     def dropped(self) -> int:

@@ -85,12 +85,16 @@ def visit(
         watch = Watch(running, stop, samples, options.silence_seconds)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm_ns = int(options.warm_up_seconds * 1e9)
+        answered, counters = 0, target.counters()
         watch.next_end(warm_ns, 2 * outstanding, 4 * warm_ns, outstanding)
         found: list[Window] = []
-        answered, counters = len(running.replies), target.counters()
-        meter.take()
-        if processor is not None:
-            processor.take()
+        if running.overloaded:  # already: what was answered until then is all that there is to see
+            watch.begin_anew()
+        else:
+            answered, counters = len(running.replies), target.counters()
+            meter.take()
+            if processor is not None:
+                processor.take()
         while len(found) < options.windows and not (found and (found[-1].overloaded or watch.is_over)):
             busy, sent = cpu_ns_of(running, target), requests_sent(running)
             began, first = time.time(), watch.position

@@ -42,7 +42,7 @@ class Watch:
         self._stop = stop
         self._samples = samples
         self._silence = Silence(load, silence)
-        self.start_ns = perf_counter_ns()
+        self._began_ns = self.start_ns = perf_counter_ns()
         self.position = 0
         self.is_over = False
 
@@ -77,6 +77,10 @@ class Watch:
                 raise Stopped
             for sample in self._samples:
                 sample()
+
+    def begin_anew(self) -> None:
+        """Let the window that runs have begun with the load."""
+        self.position, self.start_ns = 0, self._began_ns
 
     def _end_at(self, last: int) -> int:
         self.position = last + 1

@@ -34,6 +34,7 @@ def choose_by_rate(
     wanted: Sequence[Configuration],
     found: Mapping[Configuration, RateFound],
     limit: GeneratorLimit | None = None,
+    failed: Mapping[Configuration, str] | None = None,
 ) -> RateChoice | None:
     """The highest rate that is proven wins: one whose interval lies above the current configuration's.
 
@@ -43,11 +44,12 @@ def choose_by_rate(
         wanted: all whose rates were to be found, in order of preference.
         found: what was; what is missing is not proven.
         limit: of the load generator: a rate that meets it says nothing of the model.
+        failed: what could not be measured, and why.
 
     Returns:
         None where none was wanted.
     """
-    return _Choice(slo, wanted, found, limit).made() if wanted else None
+    return _Choice(slo, wanted, found, limit, failed or {}).made() if wanted else None
 
 
 def by_rate(recommendation: Recommendation, choice: RateChoice) -> Recommendation:
@@ -94,13 +96,15 @@ class _Choice:
         wanted: Sequence[Configuration],
         found: Mapping[Configuration, RateFound],
         limit: GeneratorLimit | None,
+        failed: Mapping[Configuration, str],
     ) -> None:
         self._slo = slo
         self._wanted = wanted
         self._found = found
         self._limit = limit
+        self._failed = failed
         self._current = next((one for one in wanted if one.current), None)
-        self._open = {one: reason for one in wanted if (reason := self._open_reason(found.get(one)))}
+        self._open = {one: reason for one in wanted if (reason := self._open_reason(one))}
         self._claims = {one: rate for one, rate in found.items() if one not in self._open and rate.rate}
 
     def made(self) -> RateChoice:
@@ -121,10 +125,11 @@ class _Choice:
             return self._undecided(first, list(self._open))
         return RateChoice(Outcome.KEEP, self._current, self._kept(self._current))
 
-    def _open_reason(self, found: RateFound | None) -> str:
+    def _open_reason(self, one: Configuration) -> str:
         """Why nothing is proven of a rate; empty where something is."""
+        found = self._found.get(one)
         if found is None:
-            return "it was stopped before that was looked for"
+            return self._failed.get(one, "it was stopped before that was looked for")
         if found.verdict in _NO_RATE:
             return ""
         is_proven = found.is_claim or found.verdict is Verdict.TOO_SHORT

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from tcli_analyzer.arrivals import Distribution
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load import ClosedLoad, OpenLoad, Sequences
 from tcli_analyzer.measuring.length import Pace, open_options
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window, Windows
@@ -34,6 +34,7 @@ class RateOptions:
         precision: half the width of the 95 % interval, relative, that is enough.
         items: inferences in a request.
         seed: of the arrivals: the same for all configurations.
+        sequences: that requests belong to; None for a model without state.
     """
 
     probe_requests: int = 1000
@@ -48,6 +49,7 @@ class RateOptions:
     distribution: Distribution = Distribution.POISSON
     gaps_seconds: tuple[float, ...] = field(default=(), repr=False)
     seed: int = 0
+    sequences: Sequences | None = None
 
 
 class Prober:
@@ -98,7 +100,7 @@ class Prober:
 
     def _closed(self, callers: int, requests: int) -> Windows:
         options = VisitOptions(seconds=_CLOSED_SECONDS / 2, requests=requests, items=self._options.items)
-        windows = Windows(self._visit(ClosedLoad(callers), options))
+        windows = Windows(self._visit(ClosedLoad(callers, self._options.sequences), options))
         self.requests += windows.requests
         return windows
 
@@ -130,7 +132,9 @@ class Prober:
         options = open_options(rate, wanted, most, longest, self._pace(rate), self._options.items)
         for again in range(1 + self._options.repeats):
             seed = self._options.seed + len(self.probes)
-            load = OpenLoad(rate, self._options.distribution, seed, self._options.gaps_seconds)
+            load = OpenLoad(
+                rate, self._options.distribution, seed, self._options.gaps_seconds, sequences=self._options.sequences
+            )
             windows = Windows(self._bench.visit(self._configuration, load, options))
             self.requests += windows.requests + round(rate * options.warm_up_seconds)
             self.seconds += windows.seconds + options.warm_up_seconds

@@ -147,6 +147,8 @@ class _Search:
                 break
             rate = min(rate, self._most)
             if rate < _LEAST_LOAD * self._prober.capacity:
+                if not self._counted:
+                    return self._unknown()
                 return self._found(Verdict.NONE_KEEPS, None, binding=self._binding.condition)
             self._probe(rate)
             steps = self._binding.steps
@@ -252,7 +254,7 @@ class _Search:
         return self._found(
             verdict,
             rate or rounded_down(min(estimate.safe, binding.steps.guess)),
-            low=low,
+            low=min(low, rate) if rate else low,
             high=high,
             estimate=min(self._capacity, estimate.rate),
             binding=binding.condition,
@@ -293,8 +295,7 @@ class _Search:
             return self._disturbed_answer()
         low, high = self._binding.steps.bracket
         if low is None:
-            verdict = Verdict.NONE_KEEPS if self._counted else Verdict.STOPPED
-            return self._found(verdict, None, binding=self._binding.condition)
+            return self._found(Verdict.STOPPED, None, binding=self._binding.condition)
         return self._found(Verdict.UNCONFIRMED, rounded_down(low), low=low, high=high, binding=self._binding.condition)
 
     def _found(

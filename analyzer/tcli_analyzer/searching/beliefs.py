@@ -22,6 +22,8 @@ _NOISE = 0.02
 _DISTURBED_NOISE = 0.15
 """Of a point without a clean window."""
 _LATENCY_NOISE = 0.10
+_DISTURBED_LATENCY_NOISE = 1.0
+"""Of a point without a clean window: its latencies may be many times too long."""
 _LATENCY_SCALE = 2.5
 """Errors of predicted high percentiles against those of throughput."""
 
@@ -92,7 +94,8 @@ class Beliefs:
         self._values[spot] = Observed(self._place(spot), math.log(value / predicted), noise)
         share = self._field.percentile
         slow = measured.percentile(share).value / forecast.latency_ms(100 * share)
-        self._latencies[spot] = Observed(self._place(spot), math.log(slow), _LATENCY_NOISE)
+        unsure = _LATENCY_NOISE if point.is_clean else _DISTURBED_LATENCY_NOISE
+        self._latencies[spot] = Observed(self._place(spot), math.log(slow), unsure)
         self._correct()
         return Compared(
             place=spot.label,
@@ -198,7 +201,7 @@ class Beliefs:
         room = self._room(spot) - mean
         if spot in self.measured:
             told = self._field.keeps(self.measured[spot].measured)
-            if told is not None:
+            if told is not None and (told or self.measured[spot].is_clean):
                 return (_SURELY if told else 1 - _SURELY), room
         return 0.5 * math.erfc(-room / max(deviation, 1e-3) / math.sqrt(2)), room
 

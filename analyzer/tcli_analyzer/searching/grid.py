@@ -82,5 +82,6 @@ def _is_hopeless(spot: Spot, points: Points, field: Field) -> bool:
         and isinstance(other.load, ClosedLoad)
         and other.load.concurrency < spot.load.concurrency
         and field.is_kept(points.point(other).measured) is False
+        and points.point(other).is_clean  # what others disturbed breaks no budget
         for other in points.windows
     )

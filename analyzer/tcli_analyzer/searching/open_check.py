@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load import ClosedLoad, OpenLoad, Sequences
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.point import Point
@@ -41,12 +41,14 @@ class OpenCheck:
     compared: Compared
 
 
-def check_load(configuration: Configuration, service: ServiceTimes, items: int) -> OpenLoad:
+def check_load(
+    configuration: Configuration, service: ServiceTimes, items: int, sequences: Sequences | None = None
+) -> OpenLoad:
     """A rate that keeps the configuration busy for `UTILISATION` of the time."""
     setup = setup_of(configuration, items)
     outstanding = ClosedLoad(2 * setup.instances * setup.rules.limit)
     capacity = forecast(setup, service, outstanding, _SIMULATED, items).throughput / items
-    return OpenLoad(float(f"{min(_MOST_RATE, UTILISATION * capacity):.3g}"))
+    return OpenLoad(float(f"{min(_MOST_RATE, UTILISATION * capacity):.3g}"), sequences=sequences)
 
 
 def check_open(visits: Visits, configuration: Configuration, service: ServiceTimes, load: OpenLoad) -> OpenCheck | None:

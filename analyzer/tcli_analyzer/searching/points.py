@@ -37,9 +37,10 @@ class Points:
 
     def score(self, spot: Spot) -> Score:
         """By what was measured alone: the median of the windows, which one unlucky window does not move."""
-        measured = self.point(spot).measured
-        value = median(self._field.value(Windows([window])) for window in measured.windows)
-        return kept_score(self._field.is_kept(measured)), value
+        point = self.point(spot)
+        value = median(self._field.value(Windows([window])) for window in point.measured.windows)
+        kept = self._field.is_kept(point.measured)
+        return kept_score(kept if kept or point.is_clean else None), value
 
     def leaders(self, score: Callable[[Spot], Score]) -> list[Point]:
         """The best point of each configuration but the current one, as many as are wanted, best first; none that has a flaw."""

@@ -184,11 +184,14 @@ class _Run:
         leader = next(iter(self._beliefs.all()), None)
         if leader is None:
             return
-        group = leader.spot.group
-        configuration, service = self._rounds.carriers[group], self._tables[group].service
-        if setup_of(configuration, self._field.items).rules.limit * self._field.items > max(service.entries):
-            configuration = leader.spot.configuration
-        load = check_load(configuration, service, self._field.items)
+        group, items = leader.spot.group, self._field.items
+        service = self._tables[group].service
+        members = (self._rounds.carriers[group], leader.spot.configuration, *self._field.groups[group])
+        largest = max(service.entries)
+        configuration = next((one for one in members if setup_of(one, items).rules.limit * items <= largest), None)
+        if configuration is None:  # by a schedule, larger batches come up than were measured
+            return
+        load = check_load(configuration, service, items, self._field.loads[0].sequences)
         self._tell(f"{configuration.label}, {load.label}")
         self._check = check_open(self._visits, configuration, service, load)
         if self._check is not None:

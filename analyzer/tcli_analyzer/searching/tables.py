@@ -45,6 +45,7 @@ class TableRounds:
         self._pending: list[tuple[int, EntryKey]] = []
         self._until = 0.0
         self._seconds = _SECONDS
+        self._sequences = next((load.sequences for load in field.loads), None)
 
     def measure_coarse(self, until: float) -> None:
         """The first round of all groups: as much as a first guess needs.
@@ -131,7 +132,7 @@ class TableRounds:
             warm_up_seconds=_WARM_UP_SECONDS,
             items=size,
         )
-        windows = self._visits.measure(configuration, ClosedLoad(busy), options, tries)
+        windows = self._visits.measure(configuration, ClosedLoad(busy, self._sequences), options, tries)
         self._windows[group].setdefault(entry, []).extend(window for window in windows if len(window.latencies_ms))
 
     def _coarse(self, group: int) -> list[EntryKey]:

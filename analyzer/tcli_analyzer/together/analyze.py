@@ -131,10 +131,9 @@ class _Stages:
         tried = {}
         for number, one in enumerate(options.models, 1):
             alone = [other.search_seconds for other in options.models[number:]]
-            seconds = self._limit.share(
-                one.search_seconds, sum(alone) + options.search_seconds + options.finals_seconds
-            )
-            tried[one.model] = self._candidates(replace(one, search_seconds=seconds))
+            after = sum(alone) + options.search_seconds + options.finals_seconds
+            seconds = self._limit.share(one.search_seconds, after) / len(self._grounds[one.model].loads)
+            tried[one.model] = self._candidates(replace(one, search_seconds=seconds), after)
         benches = {model: ground.bench for model, ground in self._grounds.items()}
         local = {model: bench for model, bench in benches.items() if isinstance(bench, LocalBench)}
         together = LocalTogetherBench(local, self._stop, options.patience_seconds, self._stretch)
@@ -181,15 +180,16 @@ class _Stages:
         analysis.finals = replace(finals, interrupted=finals.interrupted or found.stopped)
         analysis.interrupted = analysis.finals.interrupted
 
-    def _candidates(self, options: AnalysisOptions) -> Candidates:
-        """By a search of the model alone."""
+    def _candidates(self, options: AnalysisOptions, after: float) -> Candidates:
+        """By a search of the model alone, with so many seconds of other searches and the finals to come."""
         model, ground, part = options.model, self._grounds[options.model], self._analysis.parts[options.model]
         bench = self._alone(options)
         leaders: list[Point] = []
         self._observer.note(f"{model} alone:")
-        for items, loads in ground.loads.items():
+        for number, (items, loads) in enumerate(ground.loads.items(), 1):
+            rest = after + (len(ground.loads) - number) * options.search_seconds
             found = search_of(options).run(
-                self._field(options, ground, loads, items), bench, ObservedSearch(self._observer, self._stop)
+                self._field(options, ground, loads, items), bench, ObservedSearch(self._observer, self._stop, rest)
             )
             part.points += found.points
             part.failures += found.failures

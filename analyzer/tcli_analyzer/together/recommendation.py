@@ -1,5 +1,6 @@
 """Which arrangement to take, given what was proven, and what is said of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -141,6 +142,11 @@ def recommend_together(finals: JointFinals, disturbers: str = "") -> JointRecomm
         return JointRecommendation(Outcome.KEEP, finals, baseline, gain, gains)
     if gain.pairs < LEAST_PAIRS:
         return _disturbed(finals, disturbers)
+    if math.isinf(gain.high):
+        return _undecided(
+            finals,
+            f"{gain.pairs} pairs are too few where it cannot be seen what others disturb; the current ones stay.",
+        )
     return _undecided(
         finals,
         f"the best arrangement gains {gain_text(gain, 'on weighted average')} over the current configurations after {gain.pairs} "

@@ -151,8 +151,10 @@ class JointSearch:
             found.in_time = False
         except Stopped:
             found.stopped = True
-        if not found.stopped:
-            found.rival = self._rival()
+        try:
+            found.rival = self._rival() if not found.stopped else None
+        except Stopped:
+            found.stopped = True
         return found
 
     def _rival(self) -> Arrangement | None:
