@@ -8,6 +8,7 @@ from rich.markup import escape
 from tcli_analyzer.evidence.disturbance import Disturbance
 from tcli_analyzer.evidence.percentiles import Percentile
 from tcli_analyzer.load import ClosedLoad, Load
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.perf.csv_report import percentiles
 from tcli_analyzer.perf.measured import Measured, PerfWindow
 from tcli_analyzer.perf.measurement import PerfOptions
@@ -142,9 +143,11 @@ class PerfView:
         remarks = []
         if result.interrupted:
             remarks.append("stopped: these are the windows until then")
+        if result.failed is not None:
+            remarks.append(f"{_failure(result.failed)}: these are the windows until then")
         if result.overloaded:
             remarks.append("more than the server can do: requests pile up, and latencies have no limit")
-        elif result.stable is False and not result.interrupted:
+        elif result.stable is False and not result.interrupted and result.failed is None:
             remarks.append(f"not stable within {result.trials} windows: the last {len(result.windows)} are shown")
         if result.over_limit:
             remarks.append(f"latency is above the limit of {self._options.latency_limit_ms:g} msec")
@@ -160,6 +163,10 @@ class PerfView:
         for remark in remarks:
             console = err()
             console.print("  [yellow]warning:[/]", escape(printable(remark)))
+
+
+def _failure(error: Exception) -> str:
+    return "a request failed" if isinstance(error, LoadFailedError) else "the server told its statistics no more"
 
 
 def _named(load: Load) -> str:

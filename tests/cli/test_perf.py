@@ -365,22 +365,30 @@ def test_ctrl_c_keeps_what_was_measured(where, tmp_path: Path):
 
 
 def test_a_server_that_ends_under_load(tmp_path: Path):
+    """The windows until then are shown and written."""
+    table, export = tmp_path / "out.csv", tmp_path / "out.json"
     write_model(tmp_path / "models", "add_sub", onnx_models.add_sub(), add_sub_config(), **{"labels.txt": "a\n" * 16})
     with serving("--model-repository", tmp_path / "models") as running:
         process = subprocess.Popen(
-            command("-m", "add_sub", "-u", running.url("HTTP"), "-p", "60000"),
+            command(
+                "-m", "add_sub", "-u", running.url("HTTP"), "-p", "50", "-r", "100000", "-s", "0.000001", "-v",
+                "-f", table, "--profile-export-file", export,
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+        )  # fmt: skip
         for line in process.stdout:
-            if line.startswith("Request concurrency"):
+            if "Pass [2]" in line:
                 break
         running.process.kill()
-        _, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=60)
     assert process.returncode == 99
     assert "127.0.0.1" in errors
+    assert "these are the windows until then" in errors
+    assert "    Request count: " in out
+    assert len(table.read_text().splitlines()) == 2
+    assert json.loads(export.read_text())["experiments"][0]["requests"]
     assert "Traceback" not in errors
 
 

@@ -8,9 +8,11 @@ import numpy as np
 from tcli_analyzer.evidence.disturbance import Disturbance, ProcessorTime
 from tcli_analyzer.evidence.percentiles import Percentile
 from tcli_analyzer.load import ClosedLoad, Load
+from tcli_analyzer.load.failing import LoadFailedError
 from tcli_analyzer.measuring.balance import imbalance
 from tcli_analyzer.measuring.window import Window, Windows
 from tcli_analyzer.target import Counters
+from tcli_server.errors import ServerError
 
 BUSY_CORES = 0.8
 """A generator that keeps one core busier than this measures itself."""
@@ -77,6 +79,7 @@ class Measured:
         over_limit: the latency limit was exceeded.
         interrupted: the user stopped it.
         counted: the server has statistics.
+        failed: what ended it after these windows: a request that failed, or the server does not tell its statistics any more.
     """
 
     load: Load
@@ -86,6 +89,7 @@ class Measured:
     over_limit: bool = False
     interrupted: bool = False
     counted: bool = True
+    failed: LoadFailedError | ServerError | None = None
 
     @property
     def merged(self) -> Windows:

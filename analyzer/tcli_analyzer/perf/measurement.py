@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter_ns
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from tcli_analyzer.measuring.watch import Stopped, Watch
 from tcli_analyzer.perf.measured import Measured, PerfWindow
 from tcli_analyzer.perf.metering import Metering
 from tcli_analyzer.target import Target
+from tcli_server.errors import ServerError
 
 RECENT = 3
 """So many windows in a row have to agree."""
@@ -117,9 +119,9 @@ def measure(
         stop: ends it with what was measured until then.
 
     Raises:
-        LoadFailedError: a request failed.
+        LoadFailedError: a request failed before a window had ended; later, `Measured.failed` has it.
         NothingAnsweredError: `stop` was set before anything was answered.
-        ServerError: the server's statistics cannot be read.
+        ServerError: the server's statistics cannot be read, likewise.
     """
     with _undisturbed():
         try:
@@ -149,7 +151,7 @@ def _until_stable(
 ) -> Measured:
     found: list[PerfWindow] = []
     interrupted = False
-    with _running(target, requests, load) as running:
+    with _Failure(found) as failure, _running(target, requests, load) as running:
         watch = Watch(running, stop, metering.samples)
         outstanding = load.concurrency if isinstance(load, ClosedLoad) else 1
         warm = False
@@ -190,7 +192,31 @@ def _until_stable(
         options.exceeds(latencies),
         interrupted,
         metering.counted,
+        failure.error,
     )
+
+
+class _Failure:
+    """What ends a load that has windows already: these are worth something. Without one it is raised.
+
+    Attributes:
+        error: None while all is well.
+    """
+
+    def __init__(self, found: Sequence[PerfWindow]) -> None:
+        self.error: LoadFailedError | ServerError | None = None
+        self._found = found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not self._found or not isinstance(error, LoadFailedError | ServerError):
+            return False
+        self.error = error
+        return True
 
 
 def _next_end(watch: Watch, options: PerfOptions) -> int:

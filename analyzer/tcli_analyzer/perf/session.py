@@ -24,7 +24,7 @@ def measure_all(
     """Each load as soon as it is measured, until the search ends or `stop` is set.
 
     Raises:
-        LoadFailedError, NothingAnsweredError, ServerError: as `measure`.
+        LoadFailedError, NothingAnsweredError, ServerError: as `measure`; also after a load that has windows until then.
     """
     pids = tuple(pids)
     value = next(search, None)
@@ -33,6 +33,8 @@ def measure_all(
         observer.begins(load)
         measured = measure(target, requests, load, options, stop, pids, observer)
         yield measured
+        if measured.failed is not None:
+            raise measured.failed
         try:
             value = search.send(not measured.over_limit and not measured.overloaded)
         except StopIteration:

@@ -18,8 +18,10 @@ from tcli_analyzer.load.open import MOST_OUTSTANDING
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.perf.csv_report import write_csv
 from tcli_analyzer.perf.export import write_export
+from tcli_analyzer.perf.loads import Range, closed, linear
 from tcli_analyzer.perf.measured import Measured, PerfWindow
 from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions, measure
+from tcli_analyzer.perf.session import measure_all
 from tcli_analyzer.target import Counters
 from tcli_server.errors import UnavailableError
 
@@ -127,6 +129,42 @@ def test_a_failing_request_ends_the_load():
         run(target, ClosedLoad(2), PerfOptions(interval_seconds=30))
     with pytest.raises(LoadFailedError, match="enough"):
         run(Answering(lambda _: UnavailableError("enough")), OpenLoad(100), PerfOptions(requests=5))
+
+
+class Ending(Answering):
+    """Answers until two windows have ended; is their observer."""
+
+    def __init__(self, statistics_only: bool):
+        super().__init__(lambda _: UnavailableError("gone") if self.has_ended and not statistics_only else None)
+        self.statistics_only = statistics_only
+        self.has_ended = False
+
+    def begins(self, load):
+        """Nothing has ended yet."""
+
+    def window(self, load, number, window):  # noqa: ARG002
+        self.has_ended = number >= 2
+
+    def counters(self):
+        if self.has_ended and self.statistics_only:
+            raise UnavailableError("gone")
+        return super().counters()
+
+
+@pytest.mark.parametrize(("statistics_only", "error"), [(False, LoadFailedError), (True, UnavailableError)])
+def test_windows_before_a_failure_are_kept(statistics_only, error):
+    target = Ending(statistics_only)
+    options = PerfOptions(interval_seconds=0.02, max_trials=10_000, stability=1e-9)
+    results = []
+    measuring = measure_all(target, NOTHING, linear(Range(2, 9, 1)), closed, options, threading.Event(), (), target)
+    with pytest.raises(error, match="gone"):
+        results.extend(measuring)
+    (kept,) = results
+    assert kept.trials >= 2
+    assert kept.requests >= 2
+    assert isinstance(kept.failed, error)
+    assert not kept.interrupted
+    assert len(table(results)) == 1
 
 
 def test_what_was_measured_until_it_was_stopped():
