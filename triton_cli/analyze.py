@@ -15,7 +15,7 @@ from triton_cli.analyze_failures import telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
-from triton_cli.console import err, fail, out, printable
+from triton_cli.console import answer, err, fail, out, outlive_readers, printable
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
@@ -215,6 +215,7 @@ def analyze(
         "precisions": precisions,
         "graph_levels": graph_levels,
     }
+    outlive_readers()
     models = chosen_models(tuple(model or ()), config, tuple(weight or ()))
     asked = Asked(
         models.single,
@@ -321,7 +322,7 @@ def _print_json(analysis: "Analysis") -> None:
 
     from tcli_analyzer.results import results_document
 
-    sys.stdout.write(json.dumps(results_document(analysis), indent=2) + "\n")
+    answer(json.dumps(results_document(analysis), indent=2) + "\n")
 
 
 def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) -> None:

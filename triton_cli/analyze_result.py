@@ -149,7 +149,9 @@ def _print_table(console: "Console", points: "list[Point]", marks: "list[str]") 
 
     table = points_table(points, marks, narrow=console.is_terminal and console.width < _WIDE)
     width = console.width if console.is_terminal else max(console.width, _WIDE)
-    Console(file=console.file, width=width, highlight=False, emoji=False).print(table)
+    fitting = Console(file=console.file, width=width, highlight=False, emoji=False)
+    fitting.on_broken_pipe = console.on_broken_pipe  # type: ignore[method-assign]
+    fitting.print(table)
 
 
 class _Lines:

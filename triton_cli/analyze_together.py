@@ -2,7 +2,6 @@
 
 import difflib
 import json as json_format
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ import typer
 
 from triton_cli.analyze_failures import telling
 from triton_cli.analyze_settings import Asked, settle
-from triton_cli.console import err, fail, out, printable
+from triton_cli.console import answer, err, fail, out, printable
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ def analyze_several(
     if json:
         from tcli_analyzer.together.results import together_document
 
-        sys.stdout.write(json_format.dumps(together_document(analysis), indent=1) + "\n")
+        answer(json_format.dumps(together_document(analysis), indent=1) + "\n")
     if apply:
         _apply(console, analysis, written, resume)
     if analysis.interrupted:

@@ -1,12 +1,18 @@
 """How every command talks: answers on stdout, everything else on stderr, one message per mistake."""
 
-from functools import cache
+import errno
+import os
+import sys
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @cache
@@ -23,6 +29,34 @@ def err() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def outlive_readers() -> None:
+    """From now on the command goes on when nobody reads what it says any more, as after `| head`: what is to be written, such as
+    a table of results, still is."""
+    for console in (out(), err()):
+        console.on_broken_pipe = partial(silence, console)  # type: ignore[method-assign]
+
+
+def silence(console: "Console") -> None:
+    """Say nothing more there: it would only fail again, at the latest when what is buffered is written at the end."""
+    console.quiet = True
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), console.file.fileno())
+
+
+def answer(text: str) -> None:
+    """Print to stdout, as it is, an answer that is for programs."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        out().on_broken_pipe()
+
+
+def is_of_output(problem: OSError) -> bool:
+    """Whether what is printed cannot be written, as its disk is full: a problem with a file names that file."""
+    return problem.errno in _FULL and problem.filename is None
 
 
 def printable(text: str) -> str:

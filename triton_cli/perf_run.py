@@ -26,7 +26,7 @@ from tcli_analyzer.remote.server_processes import watched_processes
 from tcli_analyzer.stateful import stateful
 from tcli_client import Address
 from tcli_server.errors import InvalidArgumentError, ServerError
-from triton_cli.console import err, fail, warn
+from triton_cli.console import err, fail, is_of_output, out, outlive_readers, silence, warn
 from triton_cli.perf_settings import Plan
 from triton_cli.perf_view import PerfView
 from triton_cli.signals import EXIT_INTERRUPTED, end_at_once, stop_on_signals
@@ -62,29 +62,23 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
     """
     _check_writable(files)
     allow_connections()
+    outlive_readers()
     results: list[Measured] = []
     view = PerfView(options, verbose)
     problem = ""
+    unsaid: OSError | None = None
     with stop_on_signals() as stop:
         try:
-            with ExitStack() as opened:
-                with end_at_once():  # nothing is measured yet, and a stuck server would be waited for
-                    target = RemoteTarget(
-                        str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
-                    )
-                    opened.enter_context(target)
-                    config = target.configuration()
-                _measure(target, config, asked.sequences, source, plan, options, stop, view, results)
-        except ServerError as error:
-            fix = getattr(error, "fix", "")
-            problem = f"{error}; {fix}" if fix else str(error)
-        except LoadFailedError as error:
-            problem = f"a request failed: {error}"
-        except NothingAnsweredError:
-            err().print("stopped before anything was measured")
+            problem = _try(asked, source, plan, options, stop, view, results)
+            if results:
+                view.summary(results)
+        except OSError as error:  # the disk of the output is full, perhaps; that of the files need not be
+            unsaid = error
+            silence(out())
         if results:
-            view.summary(results)
             _write(files, results, options)
+        if unsaid is not None:
+            problem = "; ".join(filter(None, (problem, _about_output(unsaid))))
         if problem:
             _failed(problem)
         if stop.is_set():
@@ -92,6 +86,41 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
     if all(result.stable is False and not result.over_limit for result in results):
         _say_unstable(results, options)
         raise typer.Exit(EXIT_UNSTABLE)
+
+
+def _try(
+    asked: Asked,
+    source: DataSource,
+    plan: Plan,
+    options: PerfOptions,
+    stop: threading.Event,
+    view: PerfView,
+    results: list[Measured],
+) -> str:
+    """Measure; what went wrong, for people, and empty where nothing did."""
+    try:
+        with ExitStack() as opened:
+            with end_at_once():  # nothing is measured yet, and a stuck server would be waited for
+                target = RemoteTarget(
+                    str(asked.address), asked.model, asked.version, timeout=asked.timeout, wire=asked.wire
+                )
+                opened.enter_context(target)
+                config = target.configuration()
+            _measure(target, config, asked.sequences, source, plan, options, stop, view, results)
+    except ServerError as error:
+        fix = getattr(error, "fix", "")
+        return f"{error}; {fix}" if fix else str(error)
+    except LoadFailedError as error:
+        return f"a request failed: {error}"
+    except NothingAnsweredError:
+        err().print("stopped before anything was measured")
+    return ""
+
+
+def _about_output(problem: OSError) -> str:
+    if not is_of_output(problem):
+        raise problem
+    return f"the output cannot be written: {problem.strerror}"
 
 
 def _measure(
@@ -211,4 +240,7 @@ def _failed(message: str) -> NoReturn:
     try:
         fail(message)
     except typer.Exit:
+        raise typer.Exit(EXIT_FAILED) from None
+    except OSError:  # nor can this be written
+        silence(err())
         raise typer.Exit(EXIT_FAILED) from None

@@ -82,14 +82,18 @@ def test_signs_that_the_encoding_lacks_are_escaped(folder):
 
 
 @pytest.mark.parametrize("arguments", [("repo", "list"), ("repo", "list", "--json"), ("repo", "check"), ("analyze",)])
-def test_a_reader_that_has_enough_gets_no_traceback(folder, arguments):
-    more = ("-m", "fixed", *QUICK) if arguments == ("analyze",) else ()
+def test_a_reader_that_has_enough_gets_no_traceback(folder, tmp_path, arguments):
+    """And an analysis goes on: its results are written."""
+    more = ("-m", "fixed", "--output", str(tmp_path), *QUICK) if arguments == ("analyze",) else ()
     command = [sys.executable, "-m", "triton_cli", *arguments, *more]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         running.stdout.close()
         errors = running.stderr.read()
     assert b"Traceback" not in errors
     assert errors == b""
+    if more:
+        assert running.returncode == 0
+        assert (tmp_path / "results.csv").exists()
 
 
 def test_a_model_that_is_not_there_gets_the_nearest_name(folder):

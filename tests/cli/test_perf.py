@@ -268,6 +268,43 @@ def test_a_full_disk_costs_only_what_is_on_it(server, tmp_path: Path):
     assert json.loads(export.read_text())["experiments"][0]["requests"]
 
 
+@pytest.mark.parametrize(
+    ("both", "options", "status"), [(False, QUICK, 0), (True, ("-p", "20", "-r", "3", "-s", "1e-6"), 2)]
+)
+def test_who_reads_may_have_enough(server, tmp_path: Path, both, options, status):
+    """As `| head -1`, or `2>&1 | head -1`, does: what was asked for is measured and written all the same."""
+    table = tmp_path / "out.csv"
+    process = subprocess.Popen(
+        command("-m", "add_sub", "-u", server.url("HTTP"), *options, "-f", table),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "*** Measurement Settings ***\n"
+    process.stdout.close()
+    errors = process.stderr.read() if process.stderr is not None else ""
+    assert process.wait(60) == status, errors
+    assert "Traceback" not in errors
+    assert len(table.read_text().splitlines()) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_full_disk_below_the_output_costs_no_other_file(server, tmp_path: Path):
+    """No file may be larger than a MiB, which the one of the output is after some lines."""
+    shown, table = tmp_path / "shown.txt", tmp_path / "out.csv"
+    with shown.open("w") as file:
+        file.truncate((1 << 20) - 600)
+    asked = shlex.join(command("-m", "add_sub", "-u", server.url("HTTP"), *QUICK, "-f", table))
+    ran = subprocess.run(
+        ["bash", "-c", f"ulimit -f 1024; {asked} >> {shlex.quote(str(shown))}"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 99
+    assert ran.stderr.endswith("error: the output cannot be written: File too large\n")
+    assert "*** Measurement Settings ***" in shown.read_text()
+    assert len(table.read_text().splitlines()) == 2
+
+
 def test_what_cannot_be_written_is_said_before_the_measurement(server, tmp_path: Path):
     ran = perf("-m", "add_sub", "-u", server.url("HTTP"), *QUICK, "-f", tmp_path)
     assert ran.returncode == 99
