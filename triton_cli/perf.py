@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from triton_cli.perf_options import OptionError
+from triton_cli.perf_sequences import sequences_of
 from triton_cli.perf_settings import (
     Compression,
     DistributionName,
@@ -15,7 +16,6 @@ from triton_cli.perf_settings import (
     options_of,
     parameters_of,
     plan_of,
-    sequences_of,
     shapes_of,
 )
 from triton_cli.server_address import ProtocolName
@@ -212,7 +212,7 @@ def perf(
         grpc_compression_algorithm.value,
     )
     sequences = sequences_of(
-        num_of_sequences, sequence_length, sequence_length_variation, start_sequence_id, sequence_id_range
+        plan, num_of_sequences, sequence_length, sequence_length_variation, start_sequence_id, sequence_id_range
     )
     source = DataSource(tuple(input_data or ()), shapes_of(shape or ()), strings=Strings(string_length, string_data))
     asked = Asked(address, model, version, timeout, wire, sequences)

@@ -151,6 +151,11 @@ def _measure(
         if isinstance(load, ClosedLoad):
             if known is not None and (note := known.note(load.concurrency)):
                 warn(note)
+            if played is not None and played.ids < load.concurrency:  # of a range without an end
+                raise InvalidArgumentError(
+                    f"the ids {played.first_id} to {played.last_id} are too few for {load.concurrency} sequences at once; "
+                    "allow more with --sequence-id-range"
+                )
             return load
         return replace(load, sequences=played.at_rate(load.rate)) if played is not None else load
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from triton_cli.perf_options import OptionError
 
 if TYPE_CHECKING:
-    from tcli_analyzer.load import Load, Sequences
+    from tcli_analyzer.load import Load
     from tcli_analyzer.perf.loads import Range, Search
     from tcli_analyzer.perf.measurement import PerfOptions
     from tcli_analyzer.remote.wire import Parameter
@@ -59,6 +59,7 @@ class Plan(NamedTuple):
     Attributes:
         line: for people: what is searched, and how far.
         one: there is only one load.
+        callers: the most outstanding requests that are asked for; 0 for a rate. Without an end it is the start.
     """
 
     search: "Search"
@@ -66,6 +67,7 @@ class Plan(NamedTuple):
     line: str
     one: bool
     least: float
+    callers: int = 0
 
 
 def plan_of(
@@ -124,7 +126,14 @@ def plan_of(
             asked.is_one,
             asked.start,
         )
-    return Plan(search, loads.closed, f"Concurrency limit: {limit} concurrent requests", asked.is_one, asked.start)
+    return Plan(
+        search,
+        loads.closed,
+        f"Concurrency limit: {limit} concurrent requests",
+        asked.is_one,
+        asked.start,
+        round(max(asked.start, asked.end)),
+    )
 
 
 def options_of(
@@ -192,28 +201,6 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             )
         shapes[name] = shape
     return shapes
-
-
-def sequences_of(
-    at_once: int, length: int | None, variation_percent: float, start_id: int, id_range: str
-) -> "Sequences":
-    """How the sequences of a model with state are made.
-
-    Raises:
-        OptionError: the range of ids is none.
-    """
-    from tcli_analyzer.load import Sequences
-
-    last_id = Sequences().last_id
-    if id_range:
-        first, _, end = id_range.partition(":")
-        if not first.isdecimal() or not (end.isdecimal() or not end) or int(first) < 1:
-            raise OptionError(f"--sequence-id-range: '{id_range}': expected START or START:END, whole numbers from 1")
-        start_id = int(first)
-        last_id = int(end) - 1 if end else last_id
-        if last_id < start_id:
-            raise OptionError(f"--sequence-id-range: '{id_range}': END must be above START")
-    return Sequences(length, variation_percent / 100, first_id=start_id, last_id=last_id, pool=at_once)
 
 
 def headers_of(texts: Sequence[str], protocol: str) -> dict[str, str]:

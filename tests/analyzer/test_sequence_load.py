@@ -68,6 +68,13 @@ class Heard(EngineTarget):
         assert set(answers) == {None}
 
 
+class Silent:
+    """A target that answers nothing."""
+
+    def submit(self, inputs, reply, sequence=None) -> None:
+        """Take it."""
+
+
 @pytest.fixture
 def target(tmp_path: Path):
     config = sequence_models.sums_config(FOREVER, max_batch_size=SLOTS)
@@ -165,6 +172,15 @@ def test_ids_are_counted_again_but_not_those_that_are_open():
     assert [one.id for one in (first, second, third)] == [7, 8, 9]
     dealer.finished(second)
     assert dealer.deal().id == 8
+
+
+def test_more_open_sequences_than_ids_end_the_load():
+    """Two that shared an id would be one to the server."""
+    with OpenLoop(Silent(), REQUESTS, np.zeros(9), Sequences(first_id=7, last_id=9)) as load:
+        until(lambda: load.error is not None)
+        load.drain_seconds = 0
+    assert "the ids 7 to 9 are too few" in str(load.error)
+    assert load.outstanding == 3
 
 
 def test_texts_for_a_model_that_wants_them(tmp_path: Path):

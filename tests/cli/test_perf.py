@@ -190,6 +190,12 @@ def test_compression_headers_and_parameters(where):
         (("-H", "x"), "NAME:VALUE"),
         (("--sequence-id-range", "5:5"), "above START"),
         (("--sequence-id-range", "x"), "whole numbers"),
+        (("--sequence-id-range", "1:3", "--concurrency-range", "1:3"), "the ids 1 to 2 are too few for 3"),
+        (("--sequence-id-range", "1:3", "--request-rate-range", "9"), "fewer sequences with --num-of-sequences"),
+        (("--sequence-id-range", f"{1 << 64}:{3 << 64}"), "ids go up to"),
+        (("--sequence-id-range", f"{1 << 32}"), "where there is no END"),
+        (("--start-sequence-id", f"{1 << 32}"), "expected at most 4294967295"),
+        (("--start-sequence-id", "4294967295", "--concurrency-range", "2"), "are too few for 2"),
         (("--request-parameter", "a:b:int"), "NAME:VALUE:TYPE"),
         (("--streaming",), "-i grpc"),
         (("--grpc-compression-algorithm", "gzip"), "-i grpc"),
@@ -351,6 +357,16 @@ def test_sequences(where):
     assert 40 <= int(ran.stdout.split("Request count: ")[1].split()[0]) <= 42
     ran = perf("-m", "sums", *where, *QUICK, "--request-rate-range", "100", "--num-of-sequences", "3")
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_range_without_an_end_goes_as_far_as_there_are_ids(server):
+    ran = perf(
+        "-m", "sums", "-u", server.url("HTTP"), *QUICK, "--concurrency-range", "1:0", "-l", "60000",
+        "--sequence-id-range", "1:3",
+    )  # fmt: skip
+    assert ran.returncode == 99, ran.stderr
+    assert "the ids 1 to 2 are too few for 3" in ran.stderr
+    assert "\nConcurrency: 2, throughput: " in ran.stdout
 
 
 def test_more_at_once_than_a_shell_allows_files(where):

@@ -55,6 +55,11 @@ class Sequences:
     pool: int = 4
     idle_seconds: float = DEFAULT_IDLE_SECONDS
 
+    @property
+    def ids(self) -> int:
+        """How many there are: no more sequences can be open at once."""
+        return self.last_id - self.first_id + 1
+
     def at_rate(self, rate: float) -> "Sequences":
         """With a pool for so many requests per second: with few, fewer sequences are open, so that none rests too long."""
         return replace(self, pool=max(1, min(self.pool, int(rate * _RESTING_SHARE * self.idle_seconds))))

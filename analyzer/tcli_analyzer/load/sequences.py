@@ -13,6 +13,7 @@ from tcli_analyzer.inputs import Inputs, Requests
 from tcli_analyzer.load import DEFAULT_IDLE_SECONDS, Sequences
 from tcli_analyzer.target import SequenceMark
 from tcli_server.datatypes import BY_CONFIG_TYPE
+from tcli_server.errors import InvalidArgumentError
 
 DEFAULT_LENGTH = 20
 _PREFIX = "sequence-"
@@ -100,6 +101,9 @@ class Dealer:
 
         Args:
             instead_of: one that was not played to its end, whose id this one gets: a server then ends it.
+
+        Raises:
+            InvalidArgumentError: all ids are those of open sequences.
         """
         with self._lock:
             part, length = self._next_part()
@@ -130,14 +134,17 @@ class Dealer:
 
     def _next_id(self) -> int | str:
         sequences = self._sequences
-        for _ in range(len(self._open) + 1):  # one is free: ids that are open are passed over
+        for _ in range(len(self._open) + 1):  # ids that are open are passed over
             self._number += 1
             if self._number > sequences.last_id:
                 self._number = sequences.first_id
             number = f"{sequences.prefix}{self._number}" if sequences.prefix else self._number
             if number not in self._open:
-                break
-        return number
+                return number
+        raise InvalidArgumentError(
+            f"the ids {sequences.first_id} to {sequences.last_id} are too few: a sequence with each of them is open, and "
+            "requests wait for one more; allow more ids, or fewer requests at once"
+        )
 
 
 class Pool:
