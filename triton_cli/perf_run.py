@@ -21,7 +21,7 @@ from tcli_analyzer.perf.measured import Measured
 from tcli_analyzer.perf.measurement import NothingAnsweredError, PerfOptions
 from tcli_analyzer.perf.session import measure_all
 from tcli_analyzer.remote import RemoteTarget, Wire
-from tcli_analyzer.remote.http_sender import allow_connections
+from tcli_analyzer.remote.connections import allow_connections, connections_note
 from tcli_analyzer.remote.server_processes import watched_processes
 from tcli_analyzer.stateful import stateful
 from tcli_client import Address
@@ -150,6 +150,8 @@ def _measure(
         load = replace(plan.load_of(value), sequences=played)
         if isinstance(load, ClosedLoad):
             if known is not None and (note := known.note(load.concurrency)):
+                warn(note)
+            if note := connections_note(target.address, load.concurrency):
                 warn(note)
             if played is not None and played.ids < load.concurrency:  # of a range without an end
                 raise InvalidArgumentError(

@@ -1,5 +1,6 @@
 """A model on a server is measured in other configurations, and has its own again afterwards."""
 
+import resource
 import threading
 
 import numpy as np
@@ -15,7 +16,9 @@ from tcli_analyzer.evidence.disturbance import Disturbance, ProcessorMeter
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
+from tcli_analyzer.remote.connections import MOST_CONNECTIONS
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError
+from tcli_analyzer.remote.generator import Generator
 from tcli_analyzer.remote.loaded import as_json
 from tcli_client import Inference, connect
 from waiting import until
@@ -79,6 +82,21 @@ def test_configurations_are_measured_and_the_folders_own_comes_back(explicit, se
         assert server.model_config("add_sub").max_batch_size == 3
     finally:
         config.write_text(own)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="looks at the limits of another process")
+def test_the_load_has_as_many_connections_as_it_may_allow_itself(explicit, server):
+    """A shell often allows 1,024 files: requests beyond them would wait in the load generator."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual, wanted = (few if most < 0 else min(few, most) for few in (1024, MOST_CONNECTIONS))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+    try:
+        with Generator(explicit.url("HTTP"), "add_sub", RANDOM, threading.Event()) as generator:
+            generator.visit(server.model_config("add_sub"), ClosedLoad(1), QUICK)
+            files, _ = resource.prlimit(generator.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+    assert files < 0 or files >= wanted
 
 
 def test_what_the_load_api_had_given_comes_back(explicit, server):

@@ -13,11 +13,15 @@ from serve_command import serving
 from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.configuration import Configuration, vary
 from tcli_analyzer.evidence.disturbance import Disturbance
+from tcli_analyzer.ground.remote import remote_ground
 from tcli_analyzer.inputs import RandomSource, UnknownInputError
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import VisitOptions
+from tcli_analyzer.options import AnalysisOptions, RemoteServer
+from tcli_analyzer.remote.connections import MOST_CONNECTIONS
 from tcli_analyzer.remote.errors import RemoteError
 from tcli_analyzer.remote.subject import examine_remote
+from tcli_analyzer.space.values import SpaceValues
 from tcli_analyzer.subject import NotAnalyzableError
 from tcli_client import connect
 
@@ -110,6 +114,14 @@ def test_as_it_is_only_what_it_allows_is_tried(served):
         assert subject.check.sizes == (2, 3)
     with examined(served, "none", as_is=True) as (_, subject):
         assert "--as-is" in subject.not_batchable
+
+
+def test_more_callers_than_there_may_be_connections_are_told_of(served):
+    options = AnalysisOptions("four", space=SpaceValues(concurrency=(1, MOST_CONNECTIONS + 1)))
+    for name, told in (("HTTP", 1), ("gRPC", 0)):
+        server = RemoteServer(served.url(name), as_is=True)
+        with remote_ground(options, server, print, threading.Event()) as ground:
+            assert sum("in the load generator" in note for note in ground.notes) == told
 
 
 def test_shapes_that_are_given_and_guessed(served):

@@ -378,6 +378,17 @@ def test_more_at_once_than_a_shell_allows_files(where):
     assert "Request count: 1000\n" in ran.stdout
 
 
+def test_more_at_once_than_there_may_be_connections_is_told(server):
+    asked = shlex.join(
+        command("-m", "add_sub", "-u", server.url("HTTP"), "--concurrency-range", "150", "--request-count", "300")
+    )
+    ran = subprocess.run(
+        ["bash", "-c", f"ulimit -n 300; {asked}"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "warning: of 150 requests at once 100 are at the server" in ran.stderr
+
+
 def test_an_input_of_any_size(where):
     for option, text in (("--shape", "INPUT0:5"), ("--input-data", "INPUT0:5")):
         ran = perf("-m", "any", *where, option, text, "--request-count", "4")

@@ -11,6 +11,7 @@ from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.loads import loads_of
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions, RemoteServer
+from tcli_analyzer.remote.connections import connections_note
 from tcli_analyzer.remote.subject import examine_remote
 from tcli_analyzer.space import Variants, facts_elsewhere, make_variants, own_engine
 from tcli_analyzer.subject import defaults_of
@@ -46,6 +47,7 @@ def remote_ground(
         compared = (
             () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
         )
+        crowd = connections_note(bench.address, max(space.concurrency, default=0))
         yield Ground(
             subject=subject,
             space=space,
@@ -54,7 +56,7 @@ def remote_ground(
             source=source,
             bench=bench,
             guard=None,
-            notes=(*model_notes(subject), *look.notes, *compared, *variants.notes),
+            notes=(*model_notes(subject), *look.notes, *([crowd] if crowd else []), *compared, *variants.notes),
             where=str(bench.address),
         )
         if bench.others:

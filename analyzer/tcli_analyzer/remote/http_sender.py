@@ -4,10 +4,10 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 
 import numpy as np
 
+from tcli_analyzer.remote.connections import most_connections
 from tcli_analyzer.remote.http_connection import HttpConnection, Job
 from tcli_analyzer.remote.http_request import HttpRequests
 from tcli_analyzer.target import OnReply, SequenceMark
@@ -15,8 +15,6 @@ from tcli_client import Address
 from tcli_server.errors import UnavailableError
 
 CONNECT_SECONDS = 5.0
-MOST_CONNECTIONS = 4_096
-_OTHER_FILES = 200
 _SWEEP_SECONDS = 0.5
 
 
@@ -132,29 +130,6 @@ class HttpSender:
             latest = self.loop.time() - self.timeout
             for connection in [c for c in self._all if c.since < latest]:
                 connection.end(UnavailableError(f"{self.address} did not answer within {self.timeout:g} s"))
-
-
-def allow_connections() -> None:
-    """Let this process open as many connections as it may allow itself: shells often start it with 1,024 files."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + _OTHER_FILES
-    if 0 <= files < wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
-
-
-def most_connections() -> int:
-    """How many this process may open."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return MOST_CONNECTIONS
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if files < 0 else max(1, min(MOST_CONNECTIONS, files - _OTHER_FILES))
 
 
 def _reason(problem: Exception) -> str:

@@ -15,6 +15,7 @@ from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load.failing import LoadFailedError, StuckError
 from tcli_analyzer.measuring.visit import visit
 from tcli_analyzer.measuring.window import Window
+from tcli_analyzer.remote.connections import allow_connections
 from tcli_analyzer.remote.messages import MakeRequestsFor
 from tcli_analyzer.remote.server_processes import resident_mib, server_processes
 from tcli_analyzer.remote.target import RemoteTarget
@@ -26,6 +27,7 @@ from tcli_server.errors import ServerError
 def main() -> None:
     """Serve what comes on the standard input, until that ends; the server and the model are arguments."""
     answers = begin_apart()
+    allow_connections()
     url, model = sys.argv[2:]
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(messages,), daemon=True).start()
