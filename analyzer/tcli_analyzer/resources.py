@@ -1,4 +1,4 @@
-"""What the measured process uses: CPU time, resident memory and, where there is a GPU, its share of it."""
+"""What the measured process uses: resident memory and, where there is a GPU, what all do with it."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,13 +29,10 @@ class Usage:
     """What was used since the last `ResourceMeter.take`.
 
     Attributes:
-        cpu_seconds: CPU time of this process.
-        other_cpu_seconds: CPU time of everything else on the machine, what a hypervisor took away included.
         memory_mib: resident memory of this process.
+        gpu: None where there is none.
     """
 
-    cpu_seconds: float
-    other_cpu_seconds: float
     memory_mib: float
     gpu: GpuUse | None
 
@@ -58,7 +55,6 @@ class ResourceMeter:
         self._process = psutil.Process()
         self._gpus = gpu_handles()
         self._gpu_samples: list[GpuUse] = []
-        self._cpu_seconds, self._machine_seconds = self._cpu(), _machine_cpu()
         return self
 
     def __exit__(
@@ -78,24 +74,9 @@ class ResourceMeter:
 
     def take(self) -> Usage:
         self.sample()
-        before, self._cpu_seconds = self._cpu_seconds, self._cpu()
-        machine_before, self._machine_seconds = self._machine_seconds, _machine_cpu()
-        own = self._cpu_seconds - before
-        other = max(0.0, self._machine_seconds - machine_before - own)
         samples, self._gpu_samples = self._gpu_samples, []
         gpu = None
         if samples:
             busy = sum(s.utilisation_percent for s in samples) / len(samples)
             gpu = GpuUse(busy, max(s.memory_mib for s in samples))
-        return Usage(own, other, self._process.memory_info().rss / MIB, gpu)
-
-    def _cpu(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-
-def _machine_cpu() -> float:
-    """Seconds that the machine's cores were busy or stolen, all together."""
-    times = psutil.cpu_times()
-    fields = ("user", "nice", "system", "irq", "softirq", "steal")  # some exist only on Linux
-    return float(sum(getattr(times, name, 0.0) for name in fields))
+        return Usage(self._process.memory_info().rss / MIB, gpu)

@@ -97,17 +97,7 @@ class SequenceMark:
 
 
 class Target(Protocol):
-    """One model somewhere, in one configuration at a time."""
-
-    def load(self, config: ModelConfig | None = None) -> ModelConfig:
-        """Load the model, with its own configuration or another, in place of what was loaded; answer the complete one.
-
-        Raises:
-            ServerError: the model cannot be loaded like this.
-        """
-
-    def unload(self) -> None:
-        """Unload the model if it is loaded."""
+    """One model somewhere, as it is loaded."""
 
     def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         """Send one request; `reply` is called exactly once, from any thread, with the error or None.
@@ -141,12 +131,18 @@ class EngineTarget:
         self._engine.shutdown()
 
     def load(self, config: ModelConfig | None = None) -> ModelConfig:
+        """Load the model, with its own configuration or another, in place of what was loaded; answer the complete one.
+
+        Raises:
+            ServerError: the model cannot be loaded like this.
+        """
         self.unload()
         self._engine.load(self._model, config)
         self._loaded = True
         return self._engine.model_config(self._model)
 
     def unload(self) -> None:
+        """Unload the model if it is loaded."""
         if self._loaded:
             self._loaded = False
             self._engine.unload(self._model)

@@ -18,7 +18,7 @@ from analysis_runs import write_fixed_model
 from python_models import write_python_model
 from repositories import write_model
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.guard import Accuracy, Guard, GuardOptions, Tolerance, check
+from tcli_analyzer.guard import Accuracy, Guard, GuardOptions, Tolerance
 from tcli_analyzer.inputs import RandomSource, Source
 from tcli_analyzer.subject import examine, find_model
 from tcli_analyzer.target import EngineTarget
@@ -38,15 +38,8 @@ def checked(
     config = models.complete_config(repository)
     wanted = variants or [models.current(config), *(models.varied(config, size) for size in (1, 4, 8))]
     places = {False: repository, True: rewritten or repository}
-    found = check(
-        places,
-        "m",
-        models.current(config),
-        wanted,
-        source or models.rows_of(64, 4),
-        threading.Event(),
-        GuardOptions(**options),
-    )
+    own, inputs = models.current(config), source or models.rows_of(64, 4)
+    found = Guard(places, "m", own, inputs, threading.Event(), GuardOptions(**options)).check(wanted)
     assert list(found) == list(wanted)
     return {one.label: accuracy for one, accuracy in found.items()}
 
@@ -103,7 +96,8 @@ def test_a_rewritten_graph_has_another_first_dimension(tmp_path, reshapes):
         variants = [models.varied(subject.base, size, rewritten=True) for size in (1, 8)]
         source = RandomSource(subject.shapes)
         places = {False: workspace.current, True: workspace.rewritten}
-        found = check(places, "m", subject.current, [subject.current, *variants], source, threading.Event())
+        guard = Guard(places, "m", subject.current, source, threading.Event())
+        found = guard.check([subject.current, *variants])
     assert [one.verdict for one in found.values()] == ["ok"] * 3
     largest = found[variants[1]]
     assert (largest.items, largest.batches) == (16, (2, 3, 8))

@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 import batching_models as graphs
 import guarded_models as models
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.guard import LOWER_PRECISION, Accuracy, Guard, GuardOptions, Tolerance, check
+from tcli_analyzer.guard import LOWER_PRECISION, Accuracy, Guard, GuardOptions, Tolerance
 from tcli_analyzer.inputs import RandomSource
 
 
@@ -29,8 +29,8 @@ def in_openvino(config: ModelConfig, precision: str = "", size: int = 8) -> Conf
 def checked(repository: Path, variants: list[Configuration], *shape: int, **options: object) -> list[Accuracy]:
     own = models.current(models.complete_config(repository))
     stop, settings = threading.Event(), GuardOptions(**options)
-    found = check({False: repository}, "m", own, variants, models.rows_of(64, *shape), stop, settings)
-    return list(found.values())
+    guard = Guard({False: repository}, "m", own, models.rows_of(64, *shape), stop, settings)
+    return list(guard.check(variants).values())
 
 
 @pytest.fixture

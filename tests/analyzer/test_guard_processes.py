@@ -13,7 +13,7 @@ import batching_models as graphs
 import guarded_models as models
 import onnx_models
 from repositories import write_model
-from tcli_analyzer.guard import Accuracy, GuardOptions, check
+from tcli_analyzer.guard import Accuracy, Guard, GuardOptions
 from tcli_analyzer.inputs import RandomSource, Source
 from tcli_analyzer.measuring.visit import Stopped
 from waiting import until
@@ -23,16 +23,8 @@ def checked(repository: Path, source: Source | None = None, told=lambda _: None,
     """What is found of the configuration itself, and of one with smaller batches."""
     config = models.complete_config(repository)
     variants = [models.current(config), models.varied(config, 4)]
-    found = check(
-        {False: repository},
-        "m",
-        variants[0],
-        variants,
-        source or models.rows_of(8, 4),
-        threading.Event(),
-        GuardOptions(**options),
-        told,
-    )
+    inputs, limits = source or models.rows_of(8, 4), GuardOptions(**options)
+    found = Guard({False: repository}, "m", variants[0], inputs, threading.Event(), limits, told).check(variants)
     return [found[one] for one in variants]
 
 
@@ -96,7 +88,7 @@ def test_a_process_that_does_not_end(tmp_path):
     stop = threading.Event()
     source = RandomSource({"INPUT0": (4,)})
     options = GuardOptions(limit=0.01)
-    (found,) = check(places, "m", models.current(config), [variant], source, stop, options).values()
+    (found,) = Guard(places, "m", models.current(config), source, stop, options).check([variant]).values()
     assert found.verdict == "unchecked"
     assert "it took longer than 0.01 seconds (while starting)" in found.reason
 
@@ -104,8 +96,9 @@ def test_a_process_that_does_not_end(tmp_path):
         if text.startswith("comparing"):
             threading.Timer(0.5, stop.set).start()
 
+    guard = Guard(places, "m", models.current(config), source, stop, told=told)
     with pytest.raises(Stopped):
-        check(places, "m", models.current(config), [variant], source, stop, told=told)
+        guard.check([variant])
     assert not [one for one in psutil.Process().children() if "guard.worker" in " ".join(one.cmdline())]
 
 
@@ -129,5 +122,5 @@ def test_large_inputs_are_few(tmp_path):
     config = models.complete_config(tmp_path)
     source = RandomSource({"INPUT0": (2 << 20,)})
     own = models.current(config)
-    (found,) = check({False: tmp_path}, "m", own, [own], source, threading.Event()).values()
+    (found,) = Guard({False: tmp_path}, "m", own, source, threading.Event()).check([own]).values()
     assert (found.verdict, found.items) == ("ok", 4)

@@ -1,4 +1,4 @@
-"""A model of a server under load, over HTTP and gRPC: answers, errors, counters, loading; and servers that go wrong."""
+"""A model of a server under load, over HTTP and gRPC: answers, errors, counters; and servers that go wrong."""
 
 import socket
 import threading
@@ -96,25 +96,8 @@ def test_a_request_that_the_server_refuses(target):
 def test_an_unknown_model(server):
     with RemoteTarget(server.url("HTTP"), "nothing") as target:
         with pytest.raises(ServerError, match="nothing"):
-            target.load()
-        with pytest.raises(ServerError, match="nothing"):
             target.configuration()
         assert "nothing" in str(ask(target))
-
-
-def test_another_configuration_and_back(target):
-    before = target.configuration()
-    changed = type(before)()
-    changed.CopyFrom(before)
-    changed.max_batch_size = 3
-    changed.dynamic_batching.ClearField("preferred_batch_size")
-    assert target.load(changed).max_batch_size == 3
-    assert ask(target) is None
-    assert target.load().max_batch_size == before.max_batch_size
-    target.unload()
-    assert ask(target) is not None
-    target.load()
-    assert ask(target) is None
 
 
 def test_nobody_there():
@@ -277,7 +260,7 @@ def test_a_grpc_server_that_dies_under_load(tmp_path, wire):
                 until(lambda: len(load.replies) > 50)
                 running.process.kill()
                 until(lambda: load.error is not None)
-                until(lambda: load.is_over)
+                until(lambda: not load.outstanding)
             assert url in str(load.error)
             assert url in str(ask(target))
 

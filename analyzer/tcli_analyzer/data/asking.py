@@ -1,6 +1,5 @@
-"""Asks a model whether it takes a request: one that is loaded, or one in a process of its own."""
+"""Asks a model whether it takes a request, in a process of its own."""
 
-import queue
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -9,45 +8,13 @@ from typing import Self
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.data.source import DataSource
-from tcli_analyzer.data.suiting import Answers
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.measuring.visit import VisitOptions
-from tcli_analyzer.target import SequenceMark, Target
 from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_server.errors import InternalError, ServerError
 
-_ANSWER_SECONDS = 120.0
 _ONE = VisitOptions(windows=1, seconds=0.0, requests=1, warm_up_seconds=0.0)
-
-
-def asking(target: Target, config: ModelConfig) -> Answers:
-    """Asks a loaded model.
-
-    Args:
-        config: complete, of what is loaded.
-    """
-
-    def answers(source: DataSource) -> str:
-        sequences = sequences_of(config)
-        mark = None
-        if sequences is not None:
-            mark = SequenceMark(f"{sequences.prefix}1" if sequences.prefix else 1, start=True, end=True)
-        got: queue.SimpleQueue[ServerError | None] = queue.SimpleQueue()
-        try:
-            request = source.make(config, 1)[0]
-            if mark is None:
-                target.submit(request, got.put)
-            else:
-                target.submit(request, got.put, mark)
-            error = got.get(timeout=_ANSWER_SECONDS)
-        except ServerError as problem:
-            return str(problem)
-        except queue.Empty:
-            return f"no answer within {_ANSWER_SECONDS:g} s"
-        return str(error) if error is not None else ""
-
-    return answers
 
 
 class AskedApart:

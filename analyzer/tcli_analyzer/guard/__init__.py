@@ -9,7 +9,7 @@ precision) is asked the same items as the original, alone and in batches as a se
 
 from tcli_analyzer.guard.accuracy import Accuracy, Largest, OutputAccuracy
 from tcli_analyzer.guard.agreement import Agreement
-from tcli_analyzer.guard.check import ITEMS, Guard, GuardOptions, check
+from tcli_analyzer.guard.check import ITEMS, Guard, GuardOptions
 from tcli_analyzer.guard.tolerance import LOWER_PRECISION, ROUNDING, Tolerance
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     "Largest",
     "OutputAccuracy",
     "Tolerance",
-    "check",
 ]

@@ -171,20 +171,6 @@ class Guard:
         return Place(self._model, folder, configuration.config.SerializeToString())
 
 
-def check(
-    repositories: Mapping[bool, Path],
-    model: str,
-    original: Configuration,
-    variants: Iterable[Configuration],
-    source: Source,
-    stop: threading.Event,
-    options: GuardOptions | None = None,
-    told: Callable[[str], None] = lambda _: None,
-) -> dict[Configuration, Accuracy]:
-    """Compare all variants at once; arguments and errors as those of `Guard`."""
-    return Guard(repositories, model, original, source, stop, options, told).check(variants)
-
-
 def changes(original: ModelConfig, variant: Configuration) -> bool:
     """Whether a variant's numbers can be others than those that the owner's configuration gives, by more than the order in which
     threads add up: all that is not the same computation in batches no larger."""

@@ -77,11 +77,6 @@ class ClosedLoop:
         """Requests that were sent and not answered."""
         return self._active
 
-    @property
-    def is_over(self) -> bool:
-        """Whether everything was sent and answered."""
-        return self._drained.is_set()
-
     def _caller_ended(self, error: ServerError | None) -> None:
         with self._lock:
             self.error = self.error or error

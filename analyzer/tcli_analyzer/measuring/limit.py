@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
 from tcli_analyzer.load import ClosedLoad, Load
@@ -67,12 +66,6 @@ class NullTarget:
     ) -> None:
         self._asked.put(None)
         self._thread.join()
-
-    def load(self, config: ModelConfig | None = None) -> ModelConfig:
-        return config or ModelConfig()
-
-    def unload(self) -> None:
-        """Nothing was loaded."""
 
     def submit(
         self,

@@ -9,6 +9,9 @@ from tcli_analyzer.perf.measured import Measured
 
 USUAL_PERCENTILES = (50, 90, 95, 99)
 
+_LAST_DIGIT_US = 1e-4
+"""A tenth of a nanosecond: the last digit of a float, which makes 1000.9999999999999 of 1001 us, is not to count."""
+
 
 def percentiles(own: int | None) -> tuple[int, ...]:
     """Those that are shown: the usual ones, and the one that was asked for."""
@@ -16,7 +19,7 @@ def percentiles(own: int | None) -> tuple[int, ...]:
 
 
 def write_csv(file: TextIO, results: Sequence[Measured], own_percentile: int | None, verbose: bool) -> None:
-    """A line for each load, by rising throughput; times in whole microseconds.
+    """A line for each load, by rising throughput; times in whole microseconds, with the rest cut off as perf_analyzer does.
 
     Args:
         own_percentile: as `PerfOptions.percentile`.
@@ -68,4 +71,4 @@ class _Layout:
         times += [1e3 * result.percentile(share / 100).value for share in self._percentiles]
         times += [result.average_us] if self._average else []
         times += [result.delay_us, result.service_us] if self._averages else []
-        return cells + [str(int(time)) for time in times]
+        return cells + [str(int(time + _LAST_DIGIT_US)) for time in times]

@@ -24,13 +24,7 @@ from tcli_server.repository import ModelFolder
 _NOT_SPLIT = "a tensor's shape in the configuration does not start with a dimension of 1 or -1"
 
 
-class RemoteSubject(Subject):
-    """As `Subject`, of a model whose folder is out of reach: of `folder` only the name says anything."""
-
-
-def examine_remote(
-    bench: RemoteBench, shapes: Mapping[str, Sequence[int]], note: Callable[[str], None]
-) -> RemoteSubject:
+def examine_remote(bench: RemoteBench, shapes: Mapping[str, Sequence[int]], note: Callable[[str], None]) -> Subject:
     """Ask the server what the model is, and try on random items what its batches give.
 
     For the latter the model is loaded in a configuration that batches, if the bench may do that; its file is not changed, so
@@ -40,6 +34,9 @@ def examine_remote(
         bench: entered.
         shapes: given by the user for inputs with variable dimensions.
         note: told about slow steps.
+
+    Returns:
+        Of its `folder`, which is out of reach, only the name says anything.
 
     Raises:
         NotAnalyzableError: it is of a kind that has nothing to vary.
@@ -83,7 +80,7 @@ def examine_remote(
         wrong_batches=verdict is not None and verdict.outcome == "wrong" and complete.max_batch_size > 1,
     )
     folder = ModelFolder(bench.model, Path(bench.model))
-    return RemoteSubject(folder, complete, base, current, resolved, tuple(guessed), None, reason, verdict)
+    return Subject(folder, complete, base, current, resolved, tuple(guessed), None, reason, verdict)
 
 
 def _tried(bench: RemoteBench, complete: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> Verdict:

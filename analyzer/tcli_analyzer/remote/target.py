@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.remote.described import config_of_metadata
@@ -22,7 +21,6 @@ from tcli_client import AnswerError, ClientError, connect, parse_address
 from tcli_client.address import Protocol
 from tcli_server.errors import ServerError
 
-LOAD_SECONDS = 600.0
 BINARY_EXTENSION = "binary_tensor_data"
 
 
@@ -61,7 +59,6 @@ class RemoteTarget:
         self._timeout = timeout
         self._wire = wire or Wire()
         self._server = connect(str(self.address), timeout=timeout)
-        self._loader = connect(str(self.address), timeout=max(timeout, LOAD_SECONDS))
         self._counts = True
 
     def __enter__(self) -> Self:
@@ -74,7 +71,7 @@ class RemoteTarget:
             with _explained():
                 binary = BINARY_EXTENSION in self._server.metadata().extensions
         except ServerError:
-            self._close_connections()
+            self._server.close()
             raise
         self._thread = LoopThread("load")
         self._sender = self._thread.wait_for(self._make_sender(binary))
@@ -86,7 +83,7 @@ class RemoteTarget:
     ) -> None:
         self._thread.wait_for(self._sender.close())
         self._thread.close()
-        self._close_connections()
+        self._server.close()
 
     @property
     def has_statistics(self) -> bool:
@@ -116,25 +113,6 @@ class RemoteTarget:
                 return self._server.model_config(self.model, self.version)
             except AnswerError:
                 return config_of_metadata(self._server.model_metadata(self.model, self.version))
-
-    def load(self, config: ModelConfig | None = None) -> ModelConfig:
-        """As `Target.load`, through the server's repository extension (`--model-control-mode=explicit`).
-
-        Another configuration takes the place of the last without an interruption. It stays until the model is unloaded, so
-        that without one the model is unloaded first.
-        """
-        text = (
-            "" if config is None else json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None)
-        )
-        if config is None:
-            self.unload()
-        with _explained():
-            self._loader.load(self.model, text)
-        return self.configuration()
-
-    def unload(self) -> None:
-        with _explained():
-            self._loader.unload(self.model)
 
     def submit(self, inputs: Mapping[str, np.ndarray], reply: OnReply, sequence: SequenceMark | None = None) -> None:
         """As `Target.submit`; `reply` is called in the thread of the connections.
@@ -166,10 +144,6 @@ class RemoteTarget:
             return kind(self.address, self.model, self.version, self._timeout, self._wire)
         requests = HttpRequests(self.address, self.model, self.version, binary, self._wire)
         return HttpSender(self.address, requests, self._thread.loop, self._timeout)
-
-    def _close_connections(self) -> None:
-        self._server.close()
-        self._loader.close()
 
 
 @contextmanager

@@ -1,21 +1,43 @@
 """Made-up inputs that suit models which are choosy, and what is said where nothing is found."""
 
+import queue
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import choosy_models
 import onnx_models
 import sequence_models
 from repositories import write_model
 from tcli_analyzer.data import DataError, DataSource, Range, Suited, hints_of, suit
-from tcli_analyzer.data.asking import AskedApart, asking
-from tcli_analyzer.target import EngineTarget
+from tcli_analyzer.data.asking import AskedApart
+from tcli_analyzer.data.suiting import Answers
+from tcli_analyzer.load.sequences import sequences_of
+from tcli_analyzer.target import EngineTarget, SequenceMark
+from tcli_server.errors import ServerError
+from waiting import PATIENCE
 
 MADE_UP = DataSource()
+
+
+def asking(target: EngineTarget, config: ModelConfig) -> Answers:
+    """As `AskedApart`, of what is loaded here: a process for each model would take long."""
+
+    def answers(source: DataSource) -> str:
+        mark = SequenceMark(1, start=True, end=True) if sequences_of(config) is not None else None
+        got: queue.SimpleQueue[ServerError | None] = queue.SimpleQueue()
+        try:
+            target.submit(source.make(config, 1)[0], got.put, mark)
+        except ServerError as problem:
+            return str(problem)
+        error = got.get(timeout=PATIENCE)
+        return str(error) if error is not None else ""
+
+    return answers
 
 
 def suited(repository: Path, model: bytes, source: DataSource = MADE_UP, config: str | None = None) -> Suited:

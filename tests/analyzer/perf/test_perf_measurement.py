@@ -296,6 +296,13 @@ def test_the_csv_has_perf_analyzers_columns_by_rising_throughput():
     assert rows[1]["p99 latency"] == "10000"
 
 
+@pytest.mark.parametrize(("milliseconds", "cell"), [(1.001, "1001"), (4.02, "4020"), (4.0199, "4019")])
+def test_times_in_the_csv_are_cut_to_microseconds(milliseconds, cell):
+    """4.02 * 1000 is a little less than 4020 as a float, which is not to cost a whole microsecond."""
+    (row,) = table([Measured(ClosedLoad(1), (window(np.full(400, milliseconds)),), 3, True)])
+    assert row["p50 latency"] == row["p99 latency"] == cell
+
+
 def test_columns_that_are_not_always_there():
     rows = table([measured(OpenLoad(2.5))], verbose=True)
     assert rows[0]["Request Rate"] == "2.5"
