@@ -1,13 +1,11 @@
 """What lies in the folder of an analysis: complete, or as it was before."""
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from small_files import small_files
 from tcli_analyzer.output import Wanted, write_output
 from told_analyses import told
 
@@ -26,17 +24,6 @@ ASKED = {"report.md", "results.parquet", "plots/front.png", "plots/gains.png", "
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@contextmanager
-def small_files(most: int) -> Iterator[None]:
-    """As on a full disk: no file grows larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_everything_is_written_and_nothing_stays_half_made(tmp_path):
