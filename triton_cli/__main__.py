@@ -1,13 +1,11 @@
 """`python -m triton_cli` and the `tcli` console script."""
 
-import errno
 import io
 import os
 import sys
 
 from triton_cli.app import app
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from triton_cli.console import is_of_output
 
 
 def main() -> None:
@@ -18,9 +16,9 @@ def main() -> None:
     try:
         app(prog_name="tcli")
     except OSError as problem:
-        if problem.errno not in _FULL or problem.filename is not None:
+        if not is_of_output(problem):
             raise
-        # Of the output: what names a file says so itself. What is still to be written would only fail again at the end.
+        # What is still to be written would only fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"error: the output cannot be written: {problem.strerror}", file=sys.stderr)
         sys.exit(1)

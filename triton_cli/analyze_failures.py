@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from triton_cli.console import err, fail
+from triton_cli.console import err, fail, is_of_output
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
+def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = None) -> Iterator[None]:
     """Ends the command with one message, whatever comes up.
 
     Args:
         folder: of the results.
+        journal: of what is measured; None for that of the options.
+
+    Raises:
+        OSError: the output is full: the whole command says so.
     """
     from tcli_analyzer.data import DataError
     from tcli_analyzer.exports.parquet import ParquetMissingError
@@ -50,7 +54,10 @@ def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:
-        kept = "; --resume goes on: what was measured is kept" if options.journal and options.journal.exists() else ""
+        if is_of_output(error):
+            raise
+        journal = journal or options.journal
+        kept = "; --resume goes on: what was measured is kept" if journal is not None and journal.exists() else ""
         fail(
             f"{error.filename or folder}: {error.strerror}",
             f"free some space, or choose another folder with --output{kept}",

@@ -148,7 +148,7 @@ def analyze_several(
         for note in notes:
             observer.note(note)
         try:
-            with telling(options.models[0], folder):
+            with telling(options.models[0], folder, options.journal):
                 try:
                     analysis = analyze_together(options, workspaces, observer, stop)
                 except Stopped:
@@ -159,7 +159,7 @@ def analyze_several(
                     raise typer.Exit(EXIT_INTERRUPTED) from None
                 written = write_together(analysis, workspaces, folder)
         except PartError as error:
-            with telling(error.options, folder):
+            with telling(error.options, folder, options.journal):
                 raise error.cause from None
         except CannotMeasureError as error:
             fail(f"not measured: {error}")

@@ -1,5 +1,6 @@
 """How every command talks: answers on stdout, everything else on stderr, one message per mistake."""
 
+import errno
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,6 +24,14 @@ def err() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_of_output(problem: OSError) -> bool:
+    """Whether the disk is full that the output goes to: what names a file is of that, and says so itself."""
+    return problem.errno in _FULL and problem.filename is None
 
 
 def printable(text: str) -> str:
