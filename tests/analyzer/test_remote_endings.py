@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -299,6 +300,17 @@ def test_who_stops_need_not_wait_for_a_stuck_server_and_it_is_undone_later(repos
         assert not bench.restoration.done
         served.process.send_signal(signal.SIGCONT)
         until(lambda: has(url, original), "it does not have its own configuration again")
+
+
+def test_who_stops_need_not_wait_for_a_server_that_came_back_stuck():
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        stop = threading.Event()
+        bench = RemoteBench(f"127.0.0.1:{stuck.getsockname()[1]}", "add_sub", stop, RANDOM)
+        threading.Timer(0.2, stop.set).start()
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            bench._server_ended("it ended")
+        assert time.monotonic() - began < 40  # an answer is waited for 60 s
 
 
 def test_a_server_that_stays_away_and_comes_back_after_the_end(repository):
