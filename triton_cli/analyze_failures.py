@@ -1,14 +1,14 @@
 """Errors of `tcli analyze`, each with what to do about it."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from triton_cli.console import err, fail, is_of_output
+from triton_cli.console import err, fail, is_of_output, printable
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -62,6 +62,18 @@ def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = Non
             f"{error.filename or folder}: {error.strerror}",
             f"free some space, or choose another folder with --output{kept}",
         )
+
+
+def end_unmeasured(what: str, failures: Iterable[tuple[str, str]], results: Path) -> NoReturn:
+    """Ends the command where nothing could be measured, with every reason.
+
+    Args:
+        failures: places and reasons.
+        results: the file that has them, too.
+    """
+    for place, reason in failures:
+        err().print(printable(f"{place}: {reason}"), markup=False)
+    fail(f"{what}; the reasons are above, and in {results}")
 
 
 def _load_fix(options: "AnalysisOptions") -> str:
