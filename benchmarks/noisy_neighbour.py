@@ -56,6 +56,9 @@ class Silent:
     def note(self, text: str) -> None:
         del text
 
+    def warn(self, text: str) -> None:
+        del text
+
     def planned(self, points: int, of: int, seconds: float) -> None:
         del points, of, seconds
 

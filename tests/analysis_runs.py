@@ -44,6 +44,7 @@ class Recorder:
     """Writes down what an analysis tells."""
 
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     plans: list[tuple[int, int, float]] = field(default_factory=list)
@@ -52,6 +53,9 @@ class Recorder:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def planned(self, points: int, of: int, seconds: float) -> None:
         self.plans.append((points, of, seconds))

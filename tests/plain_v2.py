@@ -36,15 +36,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(None)
             return
         given = json.loads(body)["inputs"][0]
+        if given["shape"][-1] != 3:
+            self._answer({"error": f"x: expected 3 values an item, found {given['shape'][-1]}"}, 400)
+            return
         output = {"name": "y", "datatype": "FP32", "shape": given["shape"], "data": [2 * one for one in given["data"]]}
         self._answer({"model_name": "doubles", "outputs": [output]})
 
     def log_message(self, *_: object) -> None:
         """Nothing on the terminal."""
 
-    def _answer(self, document: object) -> None:
+    def _answer(self, document: object, status: int = 200) -> None:
         body = json.dumps(document if document is not None else {"error": "there is no such thing here"}).encode()
-        self.send_response(200 if document is not None else 404)
+        self.send_response(status if document is not None else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

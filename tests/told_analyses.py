@@ -166,6 +166,13 @@ def told(folder: Path, goal: Goal | None = None, undecided: bool = False, rates:
     return analysis
 
 
+def unmeasured(folder: Path) -> Analysis:
+    """The same where every configuration failed."""
+    return replace(
+        told(folder, rates=False), points=[], checks=[], leaders=[], prediction=None, accuracy={}, finals=None
+    )
+
+
 def _expected(ones: Sequence[Configuration], others: Sequence[Configuration]) -> list[Expected]:
     """Of one that was not measured, too."""
     missing = variant(12, 4, 2, "openvino", "bf16")

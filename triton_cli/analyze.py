@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from triton_cli.analyze_compare import compare
-from triton_cli.analyze_failures import telling
+from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
@@ -289,7 +289,7 @@ def _run(
                 observer.note(note)
             analysis = run_analysis(options, workspace, observer, stop)
         if analysis.recommendation is None:
-            _nothing_measured(analysis)
+            end_without_results(analysis, folder, json)
         written = write_output(analysis, workspace, folder, wanted)
     show_result(console, analysis, written, _resume_command(), apply)
     if json:
@@ -303,12 +303,23 @@ def _run(
         fail(f"nothing but the current configuration could be measured; {failure.place}: {failure.reason}")
 
 
-def _nothing_measured(analysis: "Analysis") -> None:
+def end_without_results(analysis: "Analysis", folder: Path, json: bool) -> NoReturn:
+    """Ends the command where nothing was measured: the failures are told and written, if the user has not stopped it.
+
+    Raises:
+        typer.Exit: always.
+        OSError: the folder cannot be written.
+    """
+    from tcli_analyzer.output import write_failures
+    from tcli_analyzer.summary import failures
+
     if analysis.interrupted or not analysis.failures:
         err().print("stopped before anything was measured")
         raise typer.Exit(EXIT_INTERRUPTED)
-    failure = analysis.failures[0]
-    fail(f"no configuration could be measured; {failure.place}: {failure.reason}")
+    results = write_failures(analysis, folder)
+    if json:
+        _print_json(analysis)
+    end_unmeasured("no configuration could be measured", failures(analysis), results)
 
 
 def _resume_command() -> str:

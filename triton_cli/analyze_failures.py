@@ -1,14 +1,14 @@
 """Errors of `tcli analyze`, each with what to do about it."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from triton_cli.console import err, fail
+from triton_cli.console import err, fail, is_of_output, printable
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
+def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = None) -> Iterator[None]:
     """Ends the command with one message, whatever comes up.
 
     Args:
         folder: of the results.
+        journal: of what is measured; None for that of the options.
+
+    Raises:
+        OSError: the output is full: the whole command says so.
     """
     from tcli_analyzer.data import DataError
     from tcli_analyzer.exports.parquet import ParquetMissingError
@@ -50,11 +54,26 @@ def telling(options: "AnalysisOptions", folder: Path) -> Iterator[None]:
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:
-        kept = "; --resume goes on: what was measured is kept" if options.journal and options.journal.exists() else ""
+        if is_of_output(error):
+            raise
+        journal = journal or options.journal
+        kept = "; --resume goes on: what was measured is kept" if journal is not None and journal.exists() else ""
         fail(
             f"{error.filename or folder}: {error.strerror}",
             f"free some space, or choose another folder with --output{kept}",
         )
+
+
+def end_unmeasured(what: str, failures: Iterable[tuple[str, str]], results: Path) -> NoReturn:
+    """Ends the command where nothing could be measured, with every reason.
+
+    Args:
+        failures: places and reasons.
+        results: the file that has them, too.
+    """
+    for place, reason in failures:
+        err().print(printable(f"{place}: {reason}"), markup=False)
+    fail(f"{what}; the reasons are above, and in {results}")
 
 
 def _load_fix(options: "AnalysisOptions") -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from triton_cli.analyze_failures import telling
+from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.console import answer, err, fail, out, printable
 from triton_cli.signals import EXIT_INTERRUPTED
@@ -124,11 +124,11 @@ def analyze_several(
     for option, given in not_here.items():
         if given:
             raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
-    from tcli_analyzer.bench import CannotMeasureError
     from tcli_analyzer.measuring.watch import Stopped
     from tcli_analyzer.subject import find_model
-    from tcli_analyzer.together.analyze import PartError, analyze_together
-    from tcli_analyzer.together.output import write_together
+    from tcli_analyzer.summary import by_reason
+    from tcli_analyzer.together.analyze import NothingMeasuredError, PartError, analyze_together
+    from tcli_analyzer.together.output import write_together, write_together_failures
     from tcli_analyzer.workspace import Workspace
     from triton_cli.analyze_view import PlainView
 
@@ -147,7 +147,7 @@ def analyze_several(
         for note in notes:
             observer.note(note)
         try:
-            with telling(options.models[0], folder):
+            with telling(options.models[0], folder, options.journal):
                 try:
                     analysis = analyze_together(options, workspaces, observer, stop)
                 except Stopped:
@@ -158,19 +158,27 @@ def analyze_several(
                     raise typer.Exit(EXIT_INTERRUPTED) from None
                 written = write_together(analysis, workspaces, folder)
         except PartError as error:
-            with telling(error.options, folder):
+            with telling(error.options, folder, options.journal):
                 raise error.cause from None
-        except CannotMeasureError as error:
-            fail(f"not measured: {error}")
+        except NothingMeasuredError as error:
+            with telling(options.models[0], folder, options.journal):
+                results = write_together_failures(error.analysis, folder)
+            if json:
+                _print_json(error.analysis)
+            end_unmeasured(str(error), by_reason(error.analysis.failures()), results)
     _show(console, analysis, written, resume)
     if json:
-        from tcli_analyzer.together.results import together_document
-
-        answer(json_format.dumps(together_document(analysis), indent=1) + "\n")
+        _print_json(analysis)
     if apply:
         _apply(console, analysis, written, resume)
     if analysis.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _print_json(analysis: "TogetherAnalysis") -> None:
+    from tcli_analyzer.together.results import together_document
+
+    answer(json_format.dumps(together_document(analysis), indent=1) + "\n")
 
 
 def _settle(asked: Asked, config: Path | None, models: ChosenModels) -> "tuple[TogetherOptions, Path, list[str]]":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union
 
-from triton_cli.console import printable
+from triton_cli.console import printable, warn
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -51,6 +51,9 @@ class PlainView:
     def note(self, text: str) -> None:
         self._console.print(printable(text), markup=False)
 
+    def warn(self, text: str) -> None:
+        warn(text)
+
     def planned(self, points: int, of: int, seconds: float) -> None:
         self.note(_plan_text(points, of, seconds))
 
@@ -82,9 +85,14 @@ class PlainView:
 
 
 class LiveView:
-    """The points so far as a table that grows, with what is being measured and the time left below."""
+    """The points so far as a table that grows, with what is being measured and the time left below.
+
+    Attributes:
+        warnings: to be told once all of that is gone.
+    """
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
         self._notes: list[str] = []
         self._points: list[Point] = []
         self._total = 0
@@ -93,6 +101,9 @@ class LiveView:
 
     def note(self, text: str) -> None:
         self._notes.append(printable(text))
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def planned(self, points: int, of: int, seconds: float) -> None:
         if not self._total:
@@ -160,8 +171,12 @@ def live_or_plain(console: "Console") -> Iterator[View]:
 
     view = LiveView()
     wrapping = Console(file=console.file, highlight=False, emoji=False)
-    with Live(view, console=wrapping, refresh_per_second=1, transient=True):
-        yield view
+    try:
+        with Live(view, console=wrapping, refresh_per_second=1, transient=True):
+            yield view
+    finally:
+        for text in view.warnings:
+            warn(text)
 
 
 def points_table(points: "Sequence[Point]", marks: "Sequence[str]" = (), narrow: bool = False) -> "Table":

@@ -112,6 +112,9 @@ class Observer(Protocol):
     def note(self, text: str) -> None:
         """Something that the user should know."""
 
+    def warn(self, text: str) -> None:
+        """Something that must still be there when all is over, however it ends."""
+
     def planned(self, points: int, of: int, seconds: float) -> None:
         """The search measures about so many points of all there are; the whole analysis takes about so long."""
 

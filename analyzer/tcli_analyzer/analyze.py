@@ -99,7 +99,7 @@ def _ground(
     options: AnalysisOptions, workspace: Workspace | None, observer: Observer, stop: threading.Event
 ) -> AbstractContextManager[Ground]:
     if options.server is not None:
-        return remote_ground(options, options.server, observer.note, stop)
+        return remote_ground(options, options.server, observer.note, observer.warn, stop)
     assert workspace is not None
     return local_ground(options, workspace, observer.note, stop)
 

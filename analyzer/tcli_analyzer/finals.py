@@ -71,8 +71,8 @@ def run_finals(
     failures: list[tuple[Point, str]] = []
     began = time.monotonic()
     ends = began + seconds
+    found = Race()
     while True:
-        found = Race()
         failed: list[tuple[Point, str]] = []
 
         def went_on(so_far: Race) -> bool:
@@ -88,7 +88,9 @@ def run_finals(
             interrupted = True
         except CannotMeasureError:
             failures += failed
-            finalists = [point for point in finalists if point is not failed[-1][0]]
+            lost = failed[-1][0]
+            finalists = [point for point in finalists if point is not lost]
+            found = found.without(_name(lost))
             if finalists:
                 continue
         points = tuple(_with(point, found.windows[_name(point)]) for point in finalists if found.windows[_name(point)])

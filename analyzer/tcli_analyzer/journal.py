@@ -9,6 +9,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +106,7 @@ class Journal:
             if not whole:
                 self._write({"tcli_journal": VERSION, "subject": self._subject})
         except BaseException:
-            self._file.close()
+            self._close()
             raise
         return self
 
@@ -125,7 +126,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
 
     def add(self, record: Record) -> None:
         """Keep a visit; when this returns it survives the end of this process, whatever ends it."""
@@ -134,26 +135,33 @@ class Journal:
         self.records.append(record)
 
     def _write(self, value: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what could not be written is tried once more, and was told
+            self._file.close()
 
     def _read(self) -> int:
-        """Take what is there; gives the bytes that are whole lines."""
-        whole = 0
+        """Take what is there; gives the bytes that are whole lines, 0 where there is none: nothing was measured."""
         lines = self._lines()
-        header = next(lines, (0, None))
-        if header[1] is None or header[1].get("tcli_journal") != VERSION:
+        whole, header = next(lines, (0, None))
+        if header is None:
+            return 0
+        if header.get("tcli_journal") != VERSION:
             raise JournalError(f"{self._path} is not of this version of tcli: start anew without --resume")
         for key, value in self._subject.items():
-            subject = header[1].get("subject")
+            subject = header.get("subject")
             found = subject.get(key) if isinstance(subject, dict) else None
             if found != value:
                 raise JournalError(
                     f"{self._path} was measured with {key} = {json.dumps(found)}, now it is {json.dumps(value)}: its "
                     "measurements say nothing of this. Start anew without --resume"
                 )
-        whole = header[0]
         for end, line in lines:
             try:
                 windows = tuple(_window(window) for window in line["windows"])

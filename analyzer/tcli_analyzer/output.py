@@ -22,7 +22,7 @@ from tcli_analyzer.writing import Staged, write_atomically
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.repository import format_config
 
-__all__ = ["Wanted", "Written", "recommended_config", "write_atomically", "write_output"]
+__all__ = ["Wanted", "Written", "recommended_config", "write_atomically", "write_failures", "write_output"]
 
 _PLOTS, _LATENCY, _VARIANTS, _TABLES = "plots", "latency", "variants", "results"
 """Folders: pictures, histograms of the finalists, configurations, Model Analyzer's tables."""
@@ -91,7 +91,7 @@ def write_output(
             staged.copy_tree(workspace.rewritten / model, place)
         staged.write(f"{recommended}/config.pbtxt", config_text)
         staged.write("results.csv", points_frame(analysis).to_csv(index=False))
-        staged.write("results.json", json.dumps(results_document(analysis), indent=1, allow_nan=False) + "\n")
+        _write_json(staged, analysis)
         staged.write("report.html", render_report(analysis, config_text))
         for name, text in variant_configs(analysis).items():
             staged.write(f"{_VARIANTS}/{name}/config.pbtxt", text)
@@ -112,6 +112,26 @@ def write_output(
         folder / _VARIANTS,
         tuple(folder / name for name in others),
     )
+
+
+def write_failures(analysis: Analysis, folder: Path) -> Path:
+    """Write results.json of an analysis that could measure nothing; what an older run left goes.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: as `write_output`.
+    """
+    with Staged(folder) as staged:
+        _write_json(staged, analysis)
+        whole = [folder / name for name in ("results.csv", "report.html", _INFERENCE)]
+        staged.finish((), [*whole, *_older(folder, analysis.options.model)])
+    return folder / "results.json"
+
+
+def _write_json(staged: Staged, analysis: Analysis) -> None:
+    staged.write("results.json", json.dumps(results_document(analysis), indent=1, allow_nan=False) + "\n")
 
 
 def _write_tables(staged: Staged, analysis: Analysis) -> None:

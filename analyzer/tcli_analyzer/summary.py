@@ -1,6 +1,6 @@
 """What an analysis comes to beside the recommendation itself: what that costs, what cannot win, what failed. In sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tcli_analyzer.configuration import Configuration
@@ -84,10 +84,15 @@ def rejected(analysis: "Analysis") -> list[str]:
 
 def failures(analysis: "Analysis") -> Iterator[tuple[str, str]]:
     """What failed and why; configurations with the same reason together."""
-    by_reason: dict[str, list[str]] = {}
-    for failure in analysis.failures:
-        by_reason.setdefault(failure.reason, []).append(failure.place)
-    for reason, places in by_reason.items():
+    return by_reason((failure.place, failure.reason) for failure in analysis.failures)
+
+
+def by_reason(failures: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Places and reasons: places with the same reason as one text."""
+    found: dict[str, list[str]] = {}
+    for place, reason in failures:
+        found.setdefault(reason, []).append(place)
+    for reason, places in found.items():
         named = "; ".join(places[:_MOST_NAMED])
         more = len(places) - _MOST_NAMED
         yield (f"{named} and {more} more" if more > 0 else named), reason

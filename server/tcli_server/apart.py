@@ -15,7 +15,7 @@ from typing import IO, NamedTuple, Self
 
 import psutil
 
-from tcli_server.hardware.memory import usable_memory
+from tcli_server.hardware.memory import free_memory
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main()"
 _END_SECONDS = 5.0
@@ -55,7 +55,7 @@ class ApartProcess:
     def __init__(self, module: str, arguments: Sequence[str] = (), memory: int | None = None) -> None:
         self._command = [sys.executable, "-c", _START.format(module)]
         self._command += [json.dumps([path or str(Path.cwd()) for path in sys.path]), *arguments]
-        self.memory = memory or int(_MEMORY_SHARE * _free_memory())
+        self.memory = memory or int(_MEMORY_SHARE * free_memory())
 
     def __enter__(self) -> Self:
         self._said: IO[bytes] = tempfile.TemporaryFile()
@@ -153,7 +153,3 @@ def end_with_parent() -> None:
 def _await_parent() -> None:
     os.read(0, 1)
     os._exit(1)
-
-
-def _free_memory() -> int:
-    return int(min(psutil.virtual_memory().available, usable_memory()))

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from small_files import small_files
 from tcli_analyzer.evidence.disturbance import ProcessorTime
 from tcli_analyzer.journal import Journal, JournalError, Origin, Record
 from tcli_analyzer.measuring.window import Window
@@ -80,13 +81,41 @@ def test_another_subject_is_refused_with_the_difference(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}\n", b"no json\n", b"[1]\n", json.dumps({"tcli_journal": 99, "subject": SUBJECT}).encode() + b"\n"],
+    [b"{}\n", b"no json\n", b"[1]\n", json.dumps({"tcli_journal": 99, "subject": SUBJECT}).encode() + b"\n"],
 )
 def test_what_is_no_journal_is_refused(tmp_path, content: bytes):
     path = tmp_path / "journal.jsonl"
     path.write_bytes(content)
     with pytest.raises(JournalError, match="start anew without --resume"), Journal(path, SUBJECT, resume=True):
         pass
+
+
+@pytest.mark.parametrize("content", [b"", b'{"tcli_journal":1,"subj'])
+def test_one_that_was_cut_off_before_anything_was_measured_begins_anew(tmp_path, content: bytes):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert journal.records == []
+        journal.add(Record(ORIGIN, (window(),)))
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert len(journal.records) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_full_disk_is_told_with_the_file_and_what_was_whole_stays(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(Record(ORIGIN, (window(),)))
+    full = small_files(path.stat().st_size + 100)
+    with (
+        pytest.raises(OSError, match="File too large") as raised,
+        full,
+        Journal(path, SUBJECT, resume=True) as journal,
+    ):
+        journal.add(Record(ORIGIN, (window(2.0),)))
+    assert raised.value.filename == str(path)
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert [record.windows[0].latencies_ms[0] for record in journal.records] == [1.5]
 
 
 def test_a_damaged_line_in_the_middle_is_refused(tmp_path):

@@ -1,15 +1,13 @@
 """What lies in the folder of an analysis: complete, or as it was before."""
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tcli_analyzer.output import Wanted, write_output
-from told_analyses import told
+from small_files import small_files
+from tcli_analyzer.output import Wanted, write_failures, write_output
+from told_analyses import told, unmeasured
 
 EVERYTHING = Wanted(png=True, markdown=True, parquet=True)
 OWN = {
@@ -26,17 +24,6 @@ ASKED = {"report.md", "results.parquet", "plots/front.png", "plots/gains.png", "
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@contextmanager
-def small_files(most: int) -> Iterator[None]:
-    """As on a full disk: no file grows larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_everything_is_written_and_nothing_stays_half_made(tmp_path):
@@ -65,6 +52,22 @@ def test_what_an_older_run_left_goes_and_what_is_others_stays(tmp_path):
     assert all(path.read_text() == "before" for path in own)
     assert not [path for path in stale if path.exists()]
     assert not (out / "variants" / "net_config_99").exists()
+
+
+def test_where_nothing_could_be_measured_every_reason_is_written_and_an_older_run_goes(tmp_path):
+    out = tmp_path / "out"
+    write_output(told(tmp_path), None, out, EVERYTHING)
+    (out / "notes.txt").write_text("mine")
+    assert write_failures(unmeasured(tmp_path), out) == out / "results.json"
+    assert files_of(out).keys() == {"results.json", "notes.txt"}
+    document = json.loads((out / "results.json").read_text())
+    assert (document["recommendation"], document["points"], document["finals"]) == (None, [], None)
+    assert [one["configuration"] for one in document["failures"]][:2] == [
+        "batch 16, 1 instance",
+        "batch 16, 2 instances",
+    ]
+    assert "out of memory" in document["failures"][0]["message"]
+    assert "'Foo'" in document["failures"][-1]["message"]
 
 
 @pytest.mark.parametrize("most", [100, 60_000])

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -17,9 +18,11 @@ from serve_command import serving
 from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.configuration import Configuration, vary
+from tcli_analyzer.ground.remote import remote_ground
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
+from tcli_analyzer.options import AnalysisOptions, RemoteServer
 from tcli_analyzer.remote.errors import ServerGoneError
 from tcli_analyzer.remote.loaded import as_json
 from tcli_client import ClientError, connect
@@ -301,6 +304,17 @@ def test_who_stops_need_not_wait_for_a_stuck_server_and_it_is_undone_later(repos
         until(lambda: has(url, original), "it does not have its own configuration again")
 
 
+def test_who_stops_need_not_wait_for_a_server_that_came_back_stuck():
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        stop = threading.Event()
+        bench = RemoteBench(f"127.0.0.1:{stuck.getsockname()[1]}", "add_sub", stop, RANDOM)
+        threading.Timer(0.2, stop.set).start()
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            bench._server_ended("it ended")
+        assert time.monotonic() - began < 40  # an answer is waited for 60 s
+
+
 def test_a_server_that_stays_away_and_comes_back_after_the_end(repository):
     with serving("--model-repository", repository, EXPLICIT) as served:
         port = served.ports["HTTP"]
@@ -316,10 +330,31 @@ def test_a_server_that_stays_away_and_comes_back_after_the_end(repository):
             guardian = bench.guardian
         assert not bench.restoration.done
         assert "as soon as it answers" in bench.restoration.text
+        assert "load it with this as the parameter 'config': {" in bench.restoration.text
     assert runs(guardian)
     with serving("--model-repository", repository, EXPLICIT, f"--http-port={port}"):
         until(lambda: has(f"127.0.0.1:{port}", before), "the model is not loaded again")
         until(lambda: not runs(guardian), "the guardian stays")
+
+
+def test_what_is_not_put_back_is_told_however_an_analysis_ends(repository):
+    guardians, warnings = [], []
+
+    def end(served):
+        there = RemoteServer(served.url("HTTP"))
+        options = AnalysisOptions("add_sub", server=there)
+        with remote_ground(options, there, print, warnings.append, threading.Event()) as ground:
+            guardians.append(ground.bench.guardian)
+            served.end(signal.SIGKILL)
+            raise ZeroDivisionError
+
+    served_one = serving("--model-repository", repository, EXPLICIT, "--load-model=add_sub")
+    with served_one as served, pytest.raises(ZeroDivisionError):
+        end(served)
+    os.kill(guardians[0], signal.SIGKILL)
+    (warning,) = warnings
+    assert re.match(r"what was loaded before as 'add_sub' at \S+ is not put back: no server answers", warning)
+    assert "load it with this as the parameter 'config': {" in warning
 
 
 def test_a_guardian_gives_up_and_says_what_to_do(repository, tmp_path):

@@ -10,6 +10,7 @@ import onnx_models
 from plain_v2 import plain_v2
 from repositories import write_model
 from serve_command import serving
+from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.configuration import Configuration, vary
 from tcli_analyzer.evidence.disturbance import Disturbance
@@ -156,3 +157,13 @@ def test_a_server_without_any_extension():
         assert window.throughput > 0
         assert window.disturbance is Disturbance.UNOBSERVED  # nobody says that this is a server
         assert window.memory_mib == 0
+
+
+def test_a_request_that_such_a_server_refuses_is_a_result():
+    with plain_v2() as url:
+        bench = RemoteBench(url, "doubles", threading.Event(), RandomSource({"x": (1, 5)}), as_is=True)
+        with bench:
+            current = examine_remote(bench, {}, print).current
+            for _ in range(2):
+                with pytest.raises(CannotMeasureError, match="expected 3 values an item, found 5"):
+                    bench.visit(current, ClosedLoad(1), QUICK)

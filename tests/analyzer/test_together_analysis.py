@@ -20,12 +20,12 @@ from tcli_analyzer.recommendation import Outcome
 from tcli_analyzer.space import SpaceValues
 from tcli_analyzer.subject import find_model
 from tcli_analyzer.together.analysis import TogetherAnalysis
-from tcli_analyzer.together.analyze import PartError, analyze_together
+from tcli_analyzer.together.analyze import NothingMeasuredError, PartError, analyze_together
 from tcli_analyzer.together.apply import Change, apply_together
 from tcli_analyzer.together.arrangement import Arrangement
 from tcli_analyzer.together.finals import JointFinals
 from tcli_analyzer.together.options import TogetherOptions
-from tcli_analyzer.together.output import WrittenTogether, write_together
+from tcli_analyzer.together.output import WrittenTogether, write_together, write_together_failures
 from tcli_analyzer.together.window import JointWindow, joined
 from tcli_analyzer.workspace import Workspace
 from tcli_server.engine import Engine
@@ -216,3 +216,33 @@ def test_an_analysis_that_was_stopped_recommends_nothing(tmp_path):
     assert analysis.finals.race.rounds == 1
     assert analysis.recommendation.outcome is Outcome.UNDECIDED
     assert not analysis.recommendation.may_be_applied
+
+
+def test_a_model_that_cannot_be_measured_any_more_ends_it_with_every_reason(tmp_path):
+    repository = write_models(tmp_path / "models")
+    out = tmp_path / "out"
+    (out / "recommended" / "fixed").mkdir(parents=True)
+    (out / "report.html").write_text("of an older run")
+
+    class Deleter(Recorder):
+        def note(self, text: str) -> None:
+            super().note(text)
+            if text == "quick alone:":
+                (repository / "quick" / "1" / "model.onnx").unlink()
+
+    space = SpaceValues(max_batch_sizes=(4,), instances=(1,), concurrency=(1, 2), engines=("onnxruntime",))
+    parts = tuple(AnalysisOptions(name, (repository,), **{**FAST, "space": space}) for name in MODELS)
+    options = TogetherOptions(parts, dict.fromkeys(MODELS, 1.0), **TIMES)
+    with ExitStack() as stack:
+        workspaces = {name: stack.enter_context(Workspace(find_model([repository], name))) for name in MODELS}
+        with pytest.raises(NothingMeasuredError, match="configuration of 'quick' cannot be measured alone: ") as ended:
+            analyze_together(options, workspaces, Deleter(), threading.Event())
+    written = write_together_failures(ended.value.analysis, out)
+    document = json.loads(written.read_text())
+    assert document["recommendation"] is None
+    places = [failure["place"] for failure in document["failures"]]
+    assert places
+    assert all(place.startswith("quick alone: current (") for place in places)
+    assert "model.onnx" in document["failures"][0]["message"]
+    assert not (out / "report.html").exists()
+    assert not (out / "recommended" / "fixed").exists()

@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from shared_cores import Kind, SharedCores, configuration, tried
+from tcli_analyzer.bench.together import CannotMeasureTogetherError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.evidence.pairs import Verdict
 from tcli_analyzer.goal import Goal, Objective
@@ -125,6 +126,18 @@ def test_what_does_not_load_is_a_result_and_the_search_goes_on():
     ]
     assert found.best is not found.baseline
     assert sum(arrangement.of("a").configuration.label == broken for arrangement in bench.visits) == 1
+
+
+def test_what_ends_a_search_at_once_is_among_its_failures():
+    broken = CURRENT["b"].label
+    bench = SharedCores(KINDS, broken=frozenset({broken}))
+    told = []
+    searching = JointSearch(bench, tried(bench, CURRENT, OTHERS), goal(), OPTIONS, 300.0, failed=told.append)
+    with pytest.raises(CannotMeasureTogetherError, match="no such operator"):
+        searching.run()
+    # both current configurations have the same label here, so the first of them is blamed
+    assert [(one.choice.configuration.label, one.reason) for one in told] == [(broken, "no such operator")]
+    assert searching.found.failures == told
 
 
 def test_what_gives_other_answers_is_never_taken():

@@ -1,19 +1,27 @@
 """A variant in a process of its own: measured, refused, dead, out of memory, stopped."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
+import psutil
 import pytest
 
 import onnx_models
+from python_models import IDENTITY, write_python_model
 from repositories import add_sub_config, write_model
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.variant import Variant, VariantDiedError
+from tcli_analyzer.variant.asked import AskedProcess
+from tcli_analyzer.variant.messages import Failure, receive, send
 from tcli_server.errors import InternalError
 from waiting import until
 
@@ -105,18 +113,68 @@ def test_it_ends_with_whoever_started_it(repository):
         f"with Variant(Path({str(repository)!r}), 'add_sub', threading.Event()) as variant:\n"
         "    variant.load(); print(variant.pid, flush=True); time.sleep(3600)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
+    with killed_later(script) as pid:
+        pass
+    until(lambda: is_gone(pid))
 
-    def is_gone() -> bool:
+
+def test_it_ends_with_whoever_started_it_while_its_model_hangs(tmp_path):
+    """With the process that the model runs in."""
+    code = "import time\n" + IDENTITY + "    def initialize(self, args):\n        time.sleep(3600)\n"
+    write_python_model(tmp_path, "hangs", code)
+    script = (
+        "import threading; from pathlib import Path; from tcli_analyzer.variant import Variant\n"
+        f"with Variant(Path({str(tmp_path)!r}), 'hangs', threading.Event()) as variant:\n"
+        "    print(variant.pid, flush=True); variant.load()"
+    )
+    with killed_later(script) as pid:
+        until(lambda: bool(psutil.Process(pid).children()), "the model is not loaded")
+        started = psutil.Process(pid).children()
+    until(lambda: is_gone(pid) and all(is_gone(one.pid) for one in started), "they stay")
+
+
+@contextmanager
+def killed_later(script: str) -> Iterator[int]:
+    """A program is killed on leaving; gives the process that it says it has started."""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+            yield int(parent.stdout.readline())
+        finally:
+            parent.kill()
 
-    until(is_gone)
+
+def is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # nobody waits for it
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_an_answer_that_is_cut_off_is_a_death(tmp_path, monkeypatch):
+    (tmp_path / "cuts_off.py").write_text(
+        "import os, pickle, sys\n"
+        "from tcli_server.apart import begin_apart\n"
+        "def main():\n"
+        "    answers = begin_apart()\n"
+        "    pickle.load(sys.stdin.buffer)\n"
+        "    answers.write(pickle.dumps(list(range(1000)))[:-100])\n"
+        "    answers.flush()\n"
+        "    os._exit(7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with (
+        AskedProcess("cuts_off", [], threading.Event()) as asked,
+        pytest.raises(VariantDiedError, match="exit status 7"),
+    ):
+        asked.ask("anything", 30)
+
+
+@pytest.mark.parametrize("value", [Failure("it is stuck", True), {"x": np.arange(100_000)}, "text"])
+def test_a_message_that_is_cut_off_anywhere_is_an_end(value):
+    whole = io.BytesIO()
+    send(whole, value)
+    content = whole.getvalue()
+    for cut in {*range(min(300, len(content))), *range(0, len(content), 10_000), len(content) - 1}:
+        with pytest.raises(EOFError):
+            receive(io.BytesIO(content[:cut]))

@@ -7,8 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from tcli_analyzer.bench import CannotMeasureError
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
@@ -20,6 +18,7 @@ from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import gpu_handles
 from tcli_analyzer.variant import Variant, VariantDiedError
 from tcli_server.errors import ServerError
+from tcli_server.hardware.memory import free_memory
 
 _MEMORY_SHARE = 0.8
 """Of the free memory that another configuration may need without the oldest one going first: guesses are by the largest so far."""
@@ -133,7 +132,7 @@ class LocalBench:
         kept = 0 if gpu_handles() else _KEPT - 1  # a GPU's memory is seen too late
         for other in others[: max(0, len(others) - kept)]:
             self._close(other)
-        while self._loaded and self._largest > _MEMORY_SHARE * psutil.virtual_memory().available:
+        while self._loaded and self._largest > _MEMORY_SHARE * free_memory():
             others = [one for one in self._loaded if one not in self._held]
             self._close((others or list(self._loaded))[0])
 

@@ -17,9 +17,9 @@ from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import Source
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.flaws import judged
+from tcli_analyzer.measuring.stopping import unless_stopped
 from tcli_analyzer.measuring.visit import Stopped, VisitOptions
 from tcli_analyzer.measuring.window import Window
-from tcli_analyzer.remote.asking import unless_stopped
 from tcli_analyzer.remote.batches import check_batches
 from tcli_analyzer.remote.errors import ForeignChangeError, RemoteError, ServerGoneError
 from tcli_analyzer.remote.generator import Generator
@@ -265,6 +265,9 @@ class RemoteBench:
             raise CannotMeasureError(f"the load could not be made: {error}") from None
         except ServerError as error:
             self._reconnect()  # what is left of a server that has ended may hold a connection open, and never answer
+            if not self.described:
+                self._asked(self._server.live)  # raises where it is the server that has ended
+                raise CannotMeasureError(str(error)) from None
             now = self._loaded()
             if now != self._applied and now in (None, self._original):
                 self._server_ended(str(error))
@@ -317,7 +320,7 @@ class RemoteBench:
     def _is_back(self) -> bool:
         self._reconnect()  # one that was refused is not tried again at once
         try:
-            return self._server.live() and (not self.as_is or self._server.model_ready(self.model))
+            return self._asked(lambda: self._server.live() and (not self.as_is or self._server.model_ready(self.model)))
         except ClientError:
             return False
 

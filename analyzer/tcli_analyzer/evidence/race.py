@@ -70,6 +70,13 @@ class Race:
         """Whether more rounds would tell nothing new."""
         return all(comparison.decided for comparison in self.comparisons.values())
 
+    def without(self, name: str) -> "Race":
+        """As if this contender had not taken part, to be gone on with: the pairs of the others stay what they are."""
+        return Race(
+            windows={other: windows for other, windows in self.windows.items() if other != name},
+            latest=[{other: window for other, window in row.items() if other != name} for row in self.latest],
+        )
+
 
 def race(
     contenders: Sequence[Contender],
@@ -85,25 +92,36 @@ def race(
         value: of a window, above 0, where more is better.
         watch: told after each round how it stands; says whether to go on.
         tie: relative differences up to this are none that matters.
-        found: filled as the race goes on; what is there until `measure` raises stays there.
+        found: filled as the race goes on; what is there until `measure` raises stays there. Rounds that it has already, of
+            these contenders, count.
 
     Raises:
         Whatever `measure` raises.
     """
     found = found if found is not None else Race()
-    found.windows.update({contender.name: [] for contender in contenders})
+    for contender in contenders:
+        found.windows.setdefault(contender.name, [])
     first, *rivals = contenders
-    ratios: dict[str, list[float]] = {rival.name: [] for rival in rivals}
+    ratios = _compared(found, first, rivals, value, tie)
     while not _is_over(found, ratios):
         order = contenders if found.rounds % 2 == 0 else list(reversed(contenders))
         latest = {contender.name: _measured(contender, found, found.rounds) for contender in order}
         found.latest.append(latest)
-        ratios = {rival.name: found.ratios(rival.name, first.name, value) for rival in rivals}
-        unobserved = any(window.disturbance is Disturbance.UNOBSERVED for window in latest.values())
-        found.comparisons = {name: compare(values, len(rivals), tie, unobserved) for name, values in ratios.items()}
+        ratios = _compared(found, first, rivals, value, tie)
         if not watch(found):
             break
     return found
+
+
+def _compared(
+    found: Race, first: Contender, rivals: Sequence[Contender], value: Callable[[Window], float], tie: float
+) -> dict[str, list[float]]:
+    """Each rival's ratios, by which it is compared with the first anew, once there is a round."""
+    ratios = {rival.name: found.ratios(rival.name, first.name, value) for rival in rivals}
+    if found.latest:
+        unobserved = any(window.disturbance is Disturbance.UNOBSERVED for window in found.latest[-1].values())
+        found.comparisons = {name: compare(values, len(rivals), tie, unobserved) for name, values in ratios.items()}
+    return ratios
 
 
 def _measured(contender: Contender, found: Race, number: int) -> Window:

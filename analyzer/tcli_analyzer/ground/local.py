@@ -13,6 +13,7 @@ from tcli_analyzer.data.asking import AskedApart
 from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.loads import loads_of
 from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Guard, GuardOptions
+from tcli_analyzer.measuring.stopping import unless_stopped
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.space import Space, facts_here, find_engines, make_variants
@@ -35,6 +36,7 @@ def local_ground(
         ServerError: the model cannot be loaded as it is.
         DataError: inputs are wrong, or the model takes none that were tried.
         SpaceError: what is to be tried is too much, or cannot be had here.
+        Stopped: the user asked to stop.
     """
     folder = find_model(options.repositories, options.model)
     given = DataSource(
@@ -47,7 +49,7 @@ def local_ground(
         suited = suit(given, complete, asked, hints_of(complete, file))
     look = suited.source.look(complete)
     shapes = {one.name: look.shapes[one.name] for one in complete.input if -1 in one.dims and one.name in look.shapes}
-    subject = examine(folder, complete, shapes, workspace, note)
+    subject = unless_stopped(lambda: examine(folder, complete, shapes, workspace, note), stop)
     facts = facts_here()
     engines = find_engines(subject.base, file.name, facts)
     space = options.space.space(facts, subject.base, engines, subject.batches)

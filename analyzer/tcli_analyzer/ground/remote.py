@@ -19,49 +19,63 @@ from tcli_analyzer.subject import defaults_of
 
 @contextmanager
 def remote_ground(
-    options: AnalysisOptions, server: RemoteServer, note: Callable[[str], None], stop: threading.Event
+    options: AnalysisOptions,
+    server: RemoteServer,
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
+    stop: threading.Event,
 ) -> Iterator[Ground]:
     """Examine the model, and be ready to measure it; what was loaded before is put back in the end.
+
+    Args:
+        note: told about slow steps.
+        warn: told what is left to do where it could not be put back, however this ends.
 
     Raises:
         RemoteError: the server cannot be asked, or takes no configurations.
         NotAnalyzableError, UnknownInputError, DataError, SpaceError: as their names say.
     """
-    with RemoteBench(server.url, options.model, stop, protocol=server.protocol, as_is=server.as_is) as bench:
-        given = {name: tuple(shape) for name, shape in options.shapes.items()}
-        source = DataSource(options.inputs, given, seed=options.seed)
-        look = source.look(bench.complete)
-        subject = examine_remote(bench, given, note)
-        bench.source = source
-        facts = facts_elsewhere()
-        engines = own_engine(subject.base, facts)
-        space = options.space.space(facts, subject.base, engines, subject.batches)
-        space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
-        if server.as_is:
-            name = f"{options.model}_config_default"
-            variants = Variants((replace(subject.current, name=name),), ("nothing is changed on the server (--as-is)",))
-        else:
-            variants = make_variants(space, subject.current, subject.base, engines, facts, "")
-        current = variants.configurations[0]
-        subject = replace(subject, current=current, default=None if server.as_is else defaults_of(current))
-        compared = (
-            () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
-        )
-        crowd = connections_note(bench.address, max(space.concurrency, default=0))
-        yield Ground(
-            subject=subject,
-            space=space,
-            variants=variants,
-            loads=loads_of(space, bench.complete, options),
-            source=source,
-            bench=bench,
-            guard=None,
-            notes=(*model_notes(subject), *look.notes, *([crowd] if crowd else []), *compared, *variants.notes),
-            where=str(bench.address),
-        )
-        if bench.others:
-            note(f"others sent about {bench.others} requests meanwhile")
-        if not server.as_is:
-            note("putting back what was loaded before ...")
-    if bench.restoration is not None and not bench.restoration.done:
-        note(bench.restoration.text)
+    bench = RemoteBench(server.url, options.model, stop, protocol=server.protocol, as_is=server.as_is)
+    try:
+        with bench:
+            yield _ground(bench, options, server, note)
+            if bench.others:
+                note(f"others sent about {bench.others} requests meanwhile")
+            if not server.as_is:
+                note("putting back what was loaded before ...")
+    finally:
+        if bench.restoration is not None and not bench.restoration.done:
+            place = f"'{options.model}' at {bench.address}"
+            warn(f"what was loaded before as {place} is not put back: {bench.restoration.text}")
+
+
+def _ground(bench: RemoteBench, options: AnalysisOptions, server: RemoteServer, note: Callable[[str], None]) -> Ground:
+    given = {name: tuple(shape) for name, shape in options.shapes.items()}
+    source = DataSource(options.inputs, given, seed=options.seed)
+    look = source.look(bench.complete)
+    subject = examine_remote(bench, given, note)
+    bench.source = source
+    facts = facts_elsewhere()
+    engines = own_engine(subject.base, facts)
+    space = options.space.space(facts, subject.base, engines, subject.batches)
+    space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
+    if server.as_is:
+        name = f"{options.model}_config_default"
+        variants = Variants((replace(subject.current, name=name),), ("nothing is changed on the server (--as-is)",))
+    else:
+        variants = make_variants(space, subject.current, subject.base, engines, facts, "")
+    current = variants.configurations[0]
+    subject = replace(subject, current=current, default=None if server.as_is else defaults_of(current))
+    compared = () if server.as_is else ("answers of other configurations are not compared: the server has the model",)
+    crowd = connections_note(bench.address, max(space.concurrency, default=0))
+    return Ground(
+        subject=subject,
+        space=space,
+        variants=variants,
+        loads=loads_of(space, bench.complete, options),
+        source=source,
+        bench=bench,
+        guard=None,
+        notes=(*model_notes(subject), *look.notes, *([crowd] if crowd else []), *compared, *variants.notes),
+        where=str(bench.address),
+    )

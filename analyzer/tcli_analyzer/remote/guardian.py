@@ -62,7 +62,7 @@ class Restoration:
 
     Attributes:
         done: False where the server is gone, and the guardian goes on trying, or has given up.
-        text: for people.
+        text: for people; with what they are to do where it is not done.
     """
 
     done: bool
@@ -112,10 +112,10 @@ class Guardian:
         while (message := self._answers.get()) is not None:
             if "waiting" in message:
                 self._leave()
-                return Restoration(False, message["waiting"])
+                return self._not_done(message["waiting"], ". If it cannot: ")
             if "done" in message:
                 self._leave()
-                return Restoration(message["done"], message["text"])
+                return Restoration(True, message["text"]) if message["done"] else self._not_done(message["text"])
         # Somebody has ended it, perhaps in the middle.
         self._leave()
         self._changes.uncertain = True
@@ -123,7 +123,10 @@ class Guardian:
             try:
                 return Restoration(True, restore(server, self._charge.model, self._changes))
             except (NotRestoredError, ClientError) as error:
-                return Restoration(False, f"{error}. {_what_to_do(self._charge)}")
+                return self._not_done(str(error))
+
+    def _not_done(self, text: str, then: str = ". ") -> Restoration:
+        return Restoration(False, f"{text}{then}{_what_to_do(self._charge)}")
 
     def _start(self) -> None:
         paths = json.dumps([path or str(Path.cwd()) for path in sys.path])
@@ -210,7 +213,7 @@ def main() -> None:
     done, text = _restore(charge, changes)
     heard = _say({"done": done, "text": text}) and asked
     if not done:
-        _complain(charge, text)
+        _complain(charge, text, heard)
     elif not heard:
         _mutter(f"tcli: the analysis of '{charge.model}' at {charge.url} has ended: {text}")
 
@@ -257,11 +260,13 @@ def _say(message: dict[str, Any]) -> bool:
     return True
 
 
-def _complain(charge: Charge, text: str) -> None:
+def _complain(charge: Charge, text: str, heard: bool) -> None:
+    """Into the log, and to people where nobody else tells them."""
     message = (
         f"tcli: what was loaded as '{charge.model}' at {charge.url} was not put back: {text}. {_what_to_do(charge)}"
     )
-    _mutter(message)
+    if not heard:
+        _mutter(message)
     with contextlib.suppress(OSError):
         charge.log.write_text(message + "\n")
 

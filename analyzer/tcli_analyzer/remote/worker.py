@@ -19,7 +19,7 @@ from tcli_analyzer.remote.connections import allow_connections
 from tcli_analyzer.remote.messages import MakeRequestsFor
 from tcli_analyzer.remote.server_processes import resident_mib, server_processes
 from tcli_analyzer.remote.target import RemoteTarget
-from tcli_analyzer.variant.messages import Failure, Visit, receive, send
+from tcli_analyzer.variant.messages import Failure, Visit, read_into, send
 from tcli_server.apart import begin_apart
 from tcli_server.errors import ServerError
 
@@ -30,7 +30,7 @@ def main() -> None:
     allow_connections()
     url, model = sys.argv[2:]
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(messages,), daemon=True).start()
+    read_into(messages)
     try:
         _work(_Worker(url, model), messages, answers)
     except BaseException:
@@ -46,15 +46,6 @@ def _work(worker: "_Worker", messages: "queue.SimpleQueue[Any]", answers: IO[byt
         except (ServerError, LoadFailedError) as error:
             answer = Failure(str(error), isinstance(error, StuckError))
         send(answers, answer)
-
-
-def _read(messages: "queue.SimpleQueue[Any]") -> None:
-    """Load must end at once with whoever asked for it: the server is wanted for something else then."""
-    try:
-        while True:
-            messages.put(receive(sys.stdin.buffer))
-    except (EOFError, OSError):
-        os._exit(0)
 
 
 class _Worker:

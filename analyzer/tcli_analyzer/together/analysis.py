@@ -69,6 +69,13 @@ class TogetherAnalysis:
         """None if the models were not measured together."""
         return recommend_together(self.finals, disturbers(self)) if self.finals is not None else None
 
+    def failures(self) -> list[tuple[str, str]]:
+        """Where and why something could not be measured: of each model alone, then of all together."""
+        alone = [
+            (f"{model} alone: {one.place}", one.reason) for model, part in self.parts.items() for one in part.failures
+        ]
+        return [*alone, *((one.choice.label, one.reason) for one in self.found.failures)]
+
     def result_notes(self) -> list[str]:
         """What the measurements themselves say of how far to trust them."""
         notes = [f"not measured: {one.choice.label}: {one.reason}" for one in self.found.failures]

@@ -11,7 +11,7 @@ from tcli_analyzer.analyze import USUAL_WINDOW_SECONDS, search_of
 from tcli_analyzer.bench import Bench, CannotMeasureError
 from tcli_analyzer.bench.journaled import JournaledBench
 from tcli_analyzer.bench.local import LocalBench
-from tcli_analyzer.bench.together import LocalTogetherBench, TogetherBench
+from tcli_analyzer.bench.together import CannotMeasureTogetherError, LocalTogetherBench, TogetherBench
 from tcli_analyzer.bench.watched import WatchedBench
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.goal import Goal
@@ -59,6 +59,18 @@ class PartError(Exception):
         self.cause = cause
 
 
+class NothingMeasuredError(CannotMeasureError):
+    """A model's current configuration cannot be measured, alone or together with the others'; the message says whose and why.
+
+    Attributes:
+        analysis: with what was measured until then, and all that failed.
+    """
+
+    def __init__(self, message: str, analysis: TogetherAnalysis) -> None:
+        super().__init__(message)
+        self.analysis = analysis
+
+
 def analyze_together(
     options: TogetherOptions, workspaces: Mapping[str, Workspace], observer: Observer, stop: threading.Event
 ) -> TogetherAnalysis:
@@ -70,7 +82,7 @@ def analyze_together(
 
     Raises:
         Stopped: the user stopped it before the models were measured together.
-        CannotMeasureError: a model's current configuration cannot be measured, alone or together with the others'.
+        NothingMeasuredError: a model's current configuration cannot be measured, alone or together with the others'.
         PartError: what `analyze` raises, of one of the models.
         JournalError, OSError: as `analyze`.
     """
@@ -95,7 +107,14 @@ def analyze_together(
         if options.journal is not None:
             identity = _identity(options, grounds, analysis.machine)
             journal = stack.enter_context(Journal(options.journal, identity, options.resume))
-        _Stages(analysis, grounds, journal, observer, stop, limit).run()
+        try:
+            _Stages(analysis, grounds, journal, observer, stop, limit).run()
+        except CannotMeasureError as error:
+            raise NothingMeasuredError(str(error), _ended(analysis, limit)) from None
+    return _ended(analysis, limit)
+
+
+def _ended(analysis: TogetherAnalysis, limit: TimeLimit) -> TogetherAnalysis:
     analysis.notes += analysis.result_notes()
     analysis.seconds = limit.spent
     return analysis
@@ -161,10 +180,16 @@ class _Stages:
             lambda told: observer.note(told_text(told)),
             lambda failure: observer.note(failure_text(failure)),
         )
-        found = search.run()
+        found = analysis.found = search.found
+        try:
+            search.run()
+        except CannotMeasureTogetherError as error:
+            label = error.choice.label
+            raise CannotMeasureError(
+                f"the current configurations cannot be measured together: {label}: {error}"
+            ) from None
         if found.baseline is None:
             raise Stopped
-        analysis.found = found
         if found.rival is not None:
             observer.note(f"finals: all as it is, against {found.rival.label}")
         finals = run_joint_finals(

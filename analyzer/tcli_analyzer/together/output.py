@@ -66,10 +66,30 @@ def write_together(analysis: TogetherAnalysis, workspaces: Mapping[str, Workspac
             changed = not choice.configuration.current
             models[choice.model] = Recommended(folder / name / "config.pbtxt", version, changed)
         staged.write("results.csv", together_frame(analysis).to_csv(index=False))
-        staged.write("results.json", json.dumps(together_document(analysis), indent=1, allow_nan=False) + "\n")
+        _write_json(staged, analysis)
         staged.write("report.html", render_page(analysis, texts))
         staged.finish([f"recommended/{model}" for model in models], ())
     return WrittenTogether(folder / "results.csv", folder / "results.json", folder / "report.html", models)
+
+
+def write_together_failures(analysis: TogetherAnalysis, folder: Path) -> Path:
+    """Write results.json of an analysis that could not measure the models together; what an older run left goes.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: as `write_together`.
+    """
+    with Staged(folder) as staged:
+        _write_json(staged, analysis)
+        recommended = [folder / "recommended" / model for model in analysis.options.names]
+        staged.finish((), [folder / "results.csv", folder / "report.html", *recommended])
+    return folder / "results.json"
+
+
+def _write_json(staged: Staged, analysis: TogetherAnalysis) -> None:
+    staged.write("results.json", json.dumps(together_document(analysis), indent=1, allow_nan=False) + "\n")
 
 
 def _needs_file(analysis: TogetherAnalysis, choice: Choice) -> bool:

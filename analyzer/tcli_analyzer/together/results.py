@@ -93,7 +93,7 @@ def together_document(analysis: TogetherAnalysis) -> dict[str, Any]:
         if finals is not None
         else None,
         "neighbours": dict(analysis.neighbours.busiest(10)),
-        "failures": [{"place": one.choice.label, "message": one.reason} for one in analysis.found.failures],
+        "failures": [{"place": place, "message": reason} for place, reason in analysis.failures()],
     }
     return {key: plain(value) for key, value in document.items()}
 

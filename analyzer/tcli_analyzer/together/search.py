@@ -168,13 +168,17 @@ class JointSearch:
         current = Arrangement(tuple(one.choices[0] for one in self._candidates.values()))
         tried = [choice for one in self._candidates.values() for choice in one.choices]
         self._bench.hold([current.having([choice]) for choice in tried])
-        self._measure(current)
-        self.found.baseline = self.found.best = current
-        while lighter := self._lighter(current):
-            self._measure(lighter)
-            current = lighter
-            if self._score(current) > self._score(self.found.baseline):
-                self.found.baseline = self.found.best = current
+        try:
+            self._measure(current)
+            self.found.baseline = self.found.best = current
+            while lighter := self._lighter(current):
+                self._measure(lighter)
+                current = lighter
+                if self._score(current) > self._score(self.found.baseline):
+                    self.found.baseline = self.found.best = current
+        except CannotMeasureTogetherError as error:
+            self._fail(error)
+            raise
 
     def _search(self) -> None:
         assert self.found.best is not None

@@ -91,7 +91,9 @@ class AskedProcess:
         return answer
 
     def _read(self) -> None:
-        with contextlib.suppress(EOFError, OSError, ValueError):
-            while True:
-                self._answers.put(receive(self._process.output))
-        self._answers.put(None)
+        try:
+            with contextlib.suppress(EOFError, OSError, ValueError):
+                while True:
+                    self._answers.put(receive(self._process.output))
+        finally:
+            self._answers.put(None)

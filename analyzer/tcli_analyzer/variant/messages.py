@@ -1,6 +1,11 @@
 """What goes to a variant's process and comes back, pickled: both are this program."""
 
+import os
 import pickle
+import queue
+import sys
+import threading
+import traceback
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -103,6 +108,29 @@ def receive(pipe: IO[bytes]) -> Any:
     """Read one.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the other side is gone, perhaps in the middle of it.
     """
-    return pickle.load(pipe)
+    try:
+        return pickle.load(pipe)
+    except pickle.UnpicklingError as error:
+        raise EOFError(f"it was cut off: {error}") from None
+
+
+def read_into(messages: "queue.SimpleQueue[Any]") -> None:
+    """Put there what comes on the standard input, in a thread; this process ends at once when that ends.
+
+    Whoever asks is gone then, and nobody wants what this process is busy with: a model that loads for ever, or a load that slows
+    down everything else. An end without `os._exit` would wait for the thread.
+    """
+    threading.Thread(target=_read, args=(messages,), daemon=True).start()
+
+
+def _read(messages: "queue.SimpleQueue[Any]") -> None:
+    try:
+        while True:
+            messages.put(receive(sys.stdin.buffer))
+    except (EOFError, OSError):
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # whoever asked would wait for an answer

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import queue
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -26,7 +28,7 @@ from tcli_analyzer.variant.messages import (
     MeasureLimit,
     Message,
     StartLoad,
-    receive,
+    read_into,
     send,
 )
 from tcli_server.apart import begin_apart
@@ -40,17 +42,24 @@ def main() -> None:
     """Serve what comes on the standard input, until that ends; the repository and the model are arguments."""
     answers = begin_apart()
     repository, model = sys.argv[2:]
-    with EngineTarget(Path(repository), model) as target:
-        worker = _Worker(target)
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                message = receive(sys.stdin.buffer)
-                try:
-                    answer = worker.answer(message)
-                except (ServerError, LoadFailedError) as error:
-                    answer = Failure(str(error), isinstance(error, StuckError))
-                send(answers, answer)
-    os._exit(0)  # whatever happens while frameworks are torn down changes nothing
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    read_into(messages)
+    try:
+        with EngineTarget(Path(repository), model) as target:
+            _work(_Worker(target), messages, answers)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # a usual end would wait for the reader
+
+
+def _work(worker: "_Worker", messages: "queue.SimpleQueue[Message]", answers: IO[bytes]) -> None:
+    while True:
+        message = messages.get()
+        try:
+            answer = worker.answer(message)
+        except (ServerError, LoadFailedError) as error:
+            answer = Failure(str(error), isinstance(error, StuckError))
+        send(answers, answer)
 
 
 class _Worker:

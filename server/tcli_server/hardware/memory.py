@@ -5,13 +5,31 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),  # v2
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # v1
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class _Version(NamedTuple):
+    """Where a version of cgroups says of a container, below `_CGROUP`, what it may use and what it uses.
+
+    Attributes:
+        cache: the line of `stat` with what was read from files and not used lately.
+    """
+
+    limit: str
+    used: str
+    stat: str
+    cache: str
+
+
+_V2 = _Version("memory.max", "memory.current", "memory.stat", "inactive_file")
+_V1 = _Version(
+    "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"
 )
+_CGROUP_LIMITS = (_CGROUP / _V2.limit, _CGROUP / _V1.limit)
 
 
 def _cgroup_limit(file: Path) -> float:
@@ -40,6 +58,31 @@ def _process_limit() -> float:
 def usable_memory() -> int:
     """Bytes that this process may use: the machine's memory, the container's limit or its own, whichever is least."""
     return int(min(psutil.virtual_memory().total, _process_limit(), *map(_cgroup_limit, _CGROUP_LIMITS)))
+
+
+def free_memory(cgroup: Path = _CGROUP) -> int:
+    """Bytes that this process and those which it starts could take now: of the machine's, and of what `usable_memory` allows.
+
+    In a container, what it holds is not free, whatever the machine has; but for what was read from files and not used lately,
+    which makes room.
+
+    Args:
+        cgroup: where the container's limits are.
+    """
+    left = min(_left(cgroup, version) for version in (_V2, _V1))
+    return max(0, int(min(psutil.virtual_memory().available, usable_memory(), left)))
+
+
+def _left(cgroup: Path, version: _Version) -> float:
+    """Of a container's limit in bytes, infinite where there is none."""
+    limit = _cgroup_limit(cgroup / version.limit)
+    try:
+        used = int((cgroup / version.used).read_text())
+        lines = (cgroup / version.stat).read_text().splitlines()
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith(f"{version.cache} "))
+    except (OSError, ValueError, IndexError):
+        return limit
+    return limit - max(0, used - cached)
 
 
 def resident_memory() -> tuple[int, int]:

@@ -31,6 +31,33 @@ def test_a_container_limit(
     assert memory.usable_memory() == (expected or psutil.virtual_memory().total)
 
 
+V2 = {"memory.max": "100000000\n", "memory.current": "90000000\n"}
+V1 = {"memory/memory.limit_in_bytes": "100000000\n", "memory/memory.usage_in_bytes": "90000000\n"}
+
+
+@pytest.mark.parametrize(("files", "expected"), [
+    (V2 | {"memory.stat": "anon 1\ninactive_file 30000000\nactive_file 7\n"}, 40_000_000),
+    (V1 | {"memory/memory.stat": "inactive_file 7\ntotal_inactive_file 30000000\n"}, 40_000_000),
+    (V2 | {"memory.stat": "anon 1\n"}, 10_000_000),
+    (V2 | {"memory.current": "100000123\n", "memory.stat": ""}, 0),
+    (V2, 100_000_000),
+    ({"memory.max": "100000000\n"}, 100_000_000),
+], ids=["v2", "v1", "nothing cached", "nothing left", "no statistics", "only a limit"])  # fmt: skip
+def test_what_is_left_of_a_containers_limit(tmp_path: Path, files: dict[str, str], expected: int):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory.free_memory(tmp_path) == min(expected, psutil.virtual_memory().available)
+
+
+@pytest.mark.parametrize("limit", ["max\n", None])
+def test_without_a_containers_limit_it_is_what_the_machine_has(tmp_path: Path, limit: str | None):
+    if limit is not None:
+        for name, text in (("memory.max", limit), ("memory.current", "90000000\n"), ("memory.stat", "")):
+            (tmp_path / name).write_text(text)
+    assert 0 < memory.free_memory(tmp_path) <= memory.usable_memory()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="nowhere else is the limit kept")
 @pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_the_process_s_own_limit(kind: str):
