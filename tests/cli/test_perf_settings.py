@@ -15,7 +15,7 @@ def settled(monkeypatch: pytest.MonkeyPatch):
     """Settles a command line; what would be measured is only looked at."""
     taken: list[SimpleNamespace] = []
 
-    def take(asked, source, plan, options, files, verbose):
+    def take(asked, source, _plan, options, files, _verbose):
         taken.append(SimpleNamespace(asked=asked, source=source, options=options, files=files))
 
     monkeypatch.setattr("triton_cli.perf_run.run", take)
