@@ -12,7 +12,7 @@ import typer
 
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import end_unmeasured, telling
-from triton_cli.analyze_settings import Asked, settle
+from triton_cli.analyze_settings import Asked, Settled, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import answer, err, fail, out, outlive_readers, printable
@@ -20,7 +20,6 @@ from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
-    from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
 
 app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
@@ -70,12 +69,12 @@ def analyze(
         ),
     ] = None,
     tie: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="PERCENT",
-            help="Differences up to this do not matter; the simplest is taken.",
+            help="Differences up to this do not matter; the simplest is taken. [default: 2]",
         ),
-    ] = 2.0,
+    ] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(
@@ -146,8 +145,8 @@ def analyze(
     protocol: Annotated[str, typer.Option("--protocol", "-i", metavar="http|grpc", help="How it is asked.")] = "",
     as_is: Annotated[bool, typer.Option("--as-is", help="Change nothing there: measure what is loaded.")] = False,
     measurement_interval: Annotated[
-        float, typer.Option(metavar="MS", help="Least length of a measurement window.")
-    ] = 500.0,
+        float | None, typer.Option(metavar="MS", help="Least length of a measurement window. [default: 500]")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=999_999_999, help="Of everything random. [default: 0]")
     ] = None,
@@ -237,18 +236,19 @@ def analyze(
         memory_limit,
         output,
         resume,
+        (png, markdown, parquet),
     )
     if models.are_several:
         if what_if:
             raise typer.BadParameter("one model at a time", param_hint="--what-if")
         with stop_on_signals() as stop:
-            single = {"--what-if": what_if, "--png": png, "--markdown": markdown, "--parquet": parquet}
-            analyze_several(asked, config, models, apply, json, stop, _resume_command(), single)
+            analyze_several(asked, config, models, apply, json, stop, _resume_command())
         return
     if what_if:
         answer_what_if(asked, config, apply, json)
         return
-    options, folder, notes = settle(asked, config)
+    settled = settle(asked, config)
+    options, folder = settled.options, settled.folder
     if apply and options.server is not None:
         raise typer.BadParameter("a server's repository is out of reach; copy the config.pbtxt", param_hint="--apply")
     try:
@@ -256,18 +256,10 @@ def analyze(
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
     with stop_on_signals() as stop:
-        _run(options, folder, notes, (png, markdown, parquet), apply, json, stop)
+        _run(settled, apply, json, stop)
 
 
-def _run(
-    options: "AnalysisOptions",
-    folder: Path,
-    notes: list[str],
-    also: tuple[bool, bool, bool],
-    apply: bool,
-    json: bool,
-    stop: threading.Event,
-) -> None:
+def _run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> None:
     from tcli_analyzer.analyze import analyze as run_analysis
     from tcli_analyzer.exports.parquet import check_parquet
     from tcli_analyzer.output import Wanted, write_output
@@ -276,6 +268,7 @@ def _run(
     from triton_cli.analyze_result import show_result
     from triton_cli.analyze_view import live_or_plain
 
+    options, folder, notes, also = settled
     wanted = Wanted(*also)
     console = err() if json else out()
     with telling(options, folder), ExitStack() as stack:

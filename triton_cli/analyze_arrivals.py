@@ -23,29 +23,42 @@ class Arrivals:
     Attributes:
         gaps_seconds: of a recording; none for a distribution.
         rates: of the recording at the speeds that are wanted, in requests per second.
+        speed: of the recording, as it was said.
     """
 
     distribution: "Distribution"
     gaps_seconds: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
+    speed: str = ""
 
-    def over(self, space: "SpaceValues") -> "SpaceValues":
-        """A space with the recording's own rates, where it says no other load."""
-        if not self.rates or space.request_rates is not None or space.concurrency is not None:
+    def over(self, space: "SpaceValues", finds_rate: bool) -> "SpaceValues":
+        """A space with the recording's own rates, where nothing says others; ends the command where it would not be played so.
+
+        Args:
+            finds_rate: `--slo` looks for a rate itself.
+        """
+        if not self.rates:
             return space
+        if finds_rate or space.request_rates is not None:
+            if self.speed:
+                other = "--slo" if finds_rate else "--request-rates"
+                raise typer.BadParameter(
+                    f"not with {other}, which says at what rates it is played; leave one of them out",
+                    param_hint="--arrivals-speed",
+                )
+            return space
+        if space.concurrency is not None:
+            raise typer.BadParameter(
+                "a recording is played at rates, and --concurrency has none; leave that out, or add --request-rates",
+                param_hint="--arrivals",
+            )
         return replace(space, request_rates=self.rates)
 
 
-def arrivals_of(asked: tuple[str, str, str], usual: str) -> Arrivals:
-    """Read `--arrivals`, `--arrivals-speed` and `--arrivals-window`.
-
-    Args:
-        usual: in place of an empty `--arrivals`.
-    """
+def arrivals_of(text: str, speed: str, window: str) -> Arrivals:
+    """Read `--arrivals`, `--arrivals-speed` and `--arrivals-window`."""
     from tcli_analyzer.arrivals import Distribution
 
-    text, speed, window = asked
-    text = text or usual
     if text in list(Distribution):
         for given, option in ((speed, "--arrivals-speed"), (window, "--arrivals-window")):
             if given:
@@ -53,9 +66,8 @@ def arrivals_of(asked: tuple[str, str, str], usual: str) -> Arrivals:
         return Arrivals(Distribution(text))
     speeds = _speeds(speed) if speed else (1.0,)
     recording = _recording(text, window)
-    return Arrivals(
-        Distribution.POISSON, recording.gaps_seconds, tuple(round(recording.rate * each, 6) for each in speeds)
-    )
+    rates = tuple(round(recording.rate * each, 6) for each in speeds)
+    return Arrivals(Distribution.POISSON, recording.gaps_seconds, rates, speed)
 
 
 def _recording(text: str, window: str) -> "Recording":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from triton_cli.console import err, fail, is_of_output, printable
+from triton_cli.console import EXIT_WRONG, err, fail, is_of_output, printable
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -42,15 +42,22 @@ def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = Non
     except NotFoundError as error:
         missing = not all(repository.is_dir() for repository in options.repositories)
         fail(str(error), "create one with: tcli repo init, or name yours with --model-repository" if missing else "")
-    except (NotAnalyzableError, DataError, RemoteError, SpaceError) as error:
+    except (NotAnalyzableError, RemoteError) as error:
         fail(str(error), error.fix)
+    except SpaceError as error:
+        fail(str(error), error.fix, EXIT_WRONG)
+    except DataError as error:
+        said = options.inputs or options.shapes  # else it is the model that takes nothing usual
+        fail(str(error), error.fix, EXIT_WRONG if said else 1)
     except UnknownInputError as error:
         raise typer.BadParameter(str(error), param_hint="--shape") from None
     except Stopped:
         err().print("stopped before anything was measured")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except (JournalError, OptunaMissingError, ParquetMissingError) as error:
+    except JournalError as error:
         fail(str(error))
+    except (OptunaMissingError, ParquetMissingError) as error:
+        fail(str(error), status=EXIT_WRONG)
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from triton_cli.analyze_arrivals import arrivals_of
-from triton_cli.console import fail
+from triton_cli.console import EXIT_WRONG, fail
 
 if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions, RemoteServer
@@ -26,6 +26,9 @@ _SEARCH_SHARE, _FINALS_SHARE, _PATIENCE_SHARE = 0.5, 0.4, 0.2
 _RATE_SHARE = 0.5
 """Of the time of search and finals, where a rate is looked for: that decides then."""
 
+_USUAL_TIE, _USUAL_INTERVAL = 2.0, 500.0
+"""Percent, and milliseconds."""
+
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -38,6 +41,7 @@ class Asked:
         arrivals: how they come; of a file, how fast, and from when to when.
         spaces: texts of the dimensions, by the option's name with underscores.
         server: address, protocol, and whether nothing is changed.
+        also: PNG, Markdown and Parquet.
     """
 
     model: str
@@ -47,22 +51,38 @@ class Asked:
     latency_budget: float | None
     slo: str
     tolerance: float | None
-    tie_percent: float
+    tie_percent: float | None
     search: str
     max_time: str
     arrivals: tuple[str, str, str]
     shapes: tuple[str, ...]
     inputs: tuple[str, ...]
     server: tuple[str | None, str, bool]
-    interval_ms: float
+    interval_ms: float | None
     seed: int | None
     memory_mib: int | None
     output: Path | None
     resume: bool
+    also: tuple[bool, bool, bool]
 
 
-def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, list[str]]:
-    """The options of the analysis, the folder for its results, and what the user should know of the file."""
+class Settled(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        folder: for the results.
+        notes: what the user should know of the file.
+        also: PNG, Markdown and Parquet: whether they are written.
+    """
+
+    options: "AnalysisOptions"
+    folder: Path
+    notes: list[str]
+    also: tuple[bool, bool, bool]
+
+
+def settle(asked: Asked, path: Path | None) -> Settled:
+    """What command line and file mean together; ends the command where that makes no sense."""
     from tcli_analyzer.goal import Goal, Objective
     from tcli_analyzer.options import AnalysisOptions, SearchKind
 
@@ -80,18 +100,19 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
     _check(budget is None or budget > 0, f"{budget}: expected milliseconds above 0", "--latency-budget")
     tolerance = asked.tolerance if asked.tolerance is not None else file.tolerance if file else None
     _check(tolerance is None or 0 <= tolerance < 1e9, f"{tolerance}: expected a number of at least 0", "--tolerance")
-    _check(0 < asked.tie_percent < 100, f"{asked.tie_percent:g}: expected more than 0 and below 100", "--tie")
+    tie = _first(asked.tie_percent, file.tie if file else None, _USUAL_TIE)
+    _check(0 < tie < 100, f"{tie:g}: expected more than 0 and below 100", "--tie")
+    interval = _first(asked.interval_ms, file.measurement_interval if file else None, _USUAL_INTERVAL)
     _check(
-        0 < asked.interval_ms <= 600_000,
-        f"{asked.interval_ms:g}: expected milliseconds above 0, at most 600,000",
+        0 < interval <= 600_000,
+        f"{interval:g}: expected milliseconds above 0, at most 600,000",
         "--measurement-interval",
     )
+    memory = asked.memory_mib if asked.memory_mib is not None else file.memory_limit if file else None
     seconds = _duration(asked.max_time) if asked.max_time else file.max_time if file else None
     slo_text = asked.slo or _said(entry, file, "slo") or ""
-    arrivals = arrivals_of(asked.arrivals, (file.arrivals if file else None) or "poisson")
-    space = _space(asked, file, name)
-    if not slo_text:  # which looks for a rate itself
-        space = arrivals.over(space)
+    arrivals = arrivals_of(*_arrivals(asked, file))
+    space = arrivals.over(_space(asked, file, name), bool(slo_text))
     options = AnalysisOptions(
         model=name,
         repositories=() if server is not None else repositories,
@@ -101,19 +122,40 @@ def settle(asked: Asked, path: Path | None) -> tuple["AnalysisOptions", Path, li
         slo=_slo(slo_text) if slo_text else None,
         distribution=arrivals.distribution,
         gaps_seconds=arrivals.gaps_seconds,
-        window_seconds=asked.interval_ms / 1e3,
-        tie=asked.tie_percent / 100,
+        window_seconds=interval / 1e3,
+        tie=tie / 100,
         shapes=_shapes(asked.shapes) or (entry.shape if entry and entry.shape else file.shape if file else {}),
         inputs=asked.inputs or (entry.input if entry and entry.input else file.input if file else ()),
         tolerance=tolerance,
         seed=asked.seed if asked.seed is not None else (file.seed if file else None) or 0,
-        memory=asked.memory_mib << 20 if asked.memory_mib is not None else None,
+        memory=memory << 20 if memory is not None else None,
         journal=folder / JOURNAL,
         resume=asked.resume,
         server=server,
         **(_times(seconds, bool(slo_text)) if seconds else {}),
     )
-    return options, folder, notes
+    return Settled(options, folder, notes, _also(asked, file))
+
+
+def _first(typed: float | None, said: float | None, usual: float) -> float:
+    """The command line goes before the file."""
+    return typed if typed is not None else said if said is not None else usual
+
+
+def _also(asked: Asked, file: "AnalysisFile | None") -> tuple[bool, bool, bool]:
+    png, markdown, parquet = asked.also
+    if file is None:
+        return asked.also
+    return png or bool(file.png), markdown or bool(file.markdown), parquet or bool(file.parquet)
+
+
+def _arrivals(asked: Asked, file: "AnalysisFile | None") -> tuple[str, str, str]:
+    """A file's speed and window are of the file's arrivals: others that are typed are played as that says."""
+    text, speed, window = asked.arrivals
+    if file is not None and not text:
+        text = file.arrivals or ""
+        speed, window = speed or ",".join(file.arrivals_speed), window or file.arrivals_window or ""
+    return text or "poisson", speed, window
 
 
 def _times(seconds: float, with_rates: bool) -> dict[str, Any]:
@@ -142,7 +184,7 @@ def _file(path: Path | None) -> tuple["AnalysisFile | None", list[str]]:
     try:
         file = read_analysis_file(path)
     except AnalysisFileError as error:
-        fail(str(error))
+        fail(str(error), status=EXIT_WRONG)
     return file, [f"{path}: {file.not_used_sentence}"] if file.not_used else []
 
 

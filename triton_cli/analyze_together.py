@@ -13,7 +13,7 @@ import typer
 
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, settle
-from triton_cli.console import answer, err, fail, out, printable
+from triton_cli.console import EXIT_WRONG, answer, err, fail, out, printable
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _entries(config: Path | None) -> dict[str, float]:
     try:
         return {one.name: one.weight for one in read_analysis_file(config).models}
     except AnalysisFileError as error:
-        fail(str(error))
+        fail(str(error), status=EXIT_WRONG)
 
 
 def _weight(text: str, names: tuple[str, ...]) -> tuple[str, float]:
@@ -113,17 +113,12 @@ def analyze_several(
     json: bool,
     stop: threading.Event,
     resume: str,
-    not_here: Mapping[str, bool],
 ) -> None:
     """Analyze them together, show and write what came out.
 
     Args:
         resume: the command that goes on where this one ends.
-        not_here: options that are for one model, and whether they were given.
     """
-    for option, given in not_here.items():
-        if given:
-            raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
     from tcli_analyzer.measuring.watch import Stopped
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.summary import by_reason
@@ -191,8 +186,11 @@ def _settle(asked: Asked, config: Path | None, models: ChosenModels) -> "tuple[T
                 param_hint=option,
             )
     settled = [settle(replace(asked, model=name), config) for name in models.names]
-    parts = [options for options, _, _ in settled]
-    first, folder, notes = settled[0]
+    parts = [one.options for one in settled]
+    first, folder, notes, also = settled[0]
+    for given, option in zip(also, ("--png", "--markdown", "--parquet"), strict=True):
+        if given:
+            raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
     if first.server is not None:
         raise typer.BadParameter("several models are measured on this machine, not on a server", param_hint="--url")
     if any(one.slo is not None for one in parts):

@@ -40,7 +40,7 @@ def answer_what_if(asked: Asked, config: Path | None, apply: bool, json: bool) -
     try:
         if not asked.model and asked.output is not None:
             asked = replace(asked, model=read_earlier(asked.output).model)
-        options, folder, _ = settle(asked, config)
+        options, folder, *_ = settle(asked, config)
         earlier = read_earlier(folder)
         if earlier.model != options.model:
             fail(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+EXIT_WRONG = 2
+"""For wrong arguments, what they name among them."""
+
 
 @cache
 def out() -> "Console":
@@ -76,15 +79,15 @@ def warn(message: str) -> None:
     err().print(printable(message), markup=False)
 
 
-def fail(message: str, fix: str | None = None) -> NoReturn:
-    """Print one error, and how to fix it, to stderr and end the command with exit status 1.
+def fail(message: str, fix: str | None = None, status: int = 1) -> NoReturn:
+    """Print one error, and how to fix it, to stderr and end the command.
 
     Raises:
-        typer.Exit: always, with code 1.
+        typer.Exit: always, with the status.
     """
     console = err()
     console.print("[bold red]error:[/]", end=" ")
     console.print(printable(message), markup=False)
     if fix:
         console.print("  fix:", printable(fix), markup=False)
-    raise typer.Exit(1)
+    raise typer.Exit(status)

@@ -23,18 +23,24 @@ objective: latency
 latency_budget: 50
 slo: p99<=50ms
 tolerance: 0.01
+tie: 3.5
 max_time: 5m
 search: grid
 seed: 3
-arrivals: poisson
+arrivals: recorded.txt
+arrivals_speed: [0.5, 2]
+arrivals_window: 0-60
 shape: ["INPUT0:16", "INPUT:1:2,3"]
 input: ./photos
 url: localhost:8001
 protocol: grpc
 as_is: true
+measurement_interval: 250
+memory_limit: 4096
 output: out
 png: false
 markdown: true
+parquet: true
 space:
   batch_sizes: [1, 2, 4]
   instance_counts: {start: 1, stop: 5, step: 2}
@@ -49,6 +55,13 @@ space:
   precisions: f32, bf16
   graph_levels: [all, basic]
 """
+
+KEYS = (
+    "models, model_repository, objective, latency_budget, slo, tolerance, tie, max_time, search, seed, arrivals, arrivals_speed, "
+    "arrivals_window, shape, input, url, protocol, as_is, measurement_interval, memory_limit, output, png, markdown, parquet, "
+    "space, model"
+)
+"""That a file may have."""
 
 
 def read(tmp_path: Path, text: str | bytes) -> AnalysisFile:
@@ -82,17 +95,23 @@ def test_every_field_is_read(tmp_path):
         50.0,
         "p99<=50ms",
         0.01,
+        3.5,
         300.0,
         "grid",
         3,
-        "poisson",
+        "recorded.txt",
+        ("0.5", "2"),
+        "0-60",
         {"INPUT0": (16,), "INPUT:1": (2, 3)},
         ("./photos",),
         "localhost:8001",
         "grpc",
         True,
+        250.0,
+        4096,
         Path("out"),
         False,
+        True,
         True,
         space,
         (),
@@ -126,9 +145,7 @@ def test_models_in_all_their_forms(tmp_path, text: str, names: list[str]):
     [
         (
             "modles: a",
-            "1: modles: found 'modles', expected one of models, model_repository, objective, latency_budget, slo, tolerance, "
-            "max_time, search, seed, arrivals, shape, input, url, protocol, as_is, output, png, markdown, space, model; "
-            "fix: did you mean 'models'?",
+            f"1: modles: found 'modles', expected one of {KEYS}; fix: did you mean 'models'?",
         ),
         ("objective: thoughput", "1: objective: found 'thoughput', expected throughput or latency; fix: did you mean 'throughput'?"),
         ("latency_budget: -3", "1: latency_budget: found '-3', expected milliseconds above 0; fix: write latency_budget: 50"),
@@ -139,9 +156,13 @@ def test_models_in_all_their_forms(tmp_path, text: str, names: list[str]):
         ("slo: ~", "1: slo: found nothing, expected a limit such as p99<=50ms; fix: write slo: p99<=50ms"),
         ("output: ~nobody-here/x", "1: output: found '~nobody-here/x', expected a path; fix: write the home folder out"),
         ("as_is: maybe", "1: as_is: found 'maybe', expected true or false; fix: write as_is: true"),
+        ("tie: 0", "1: tie: found '0', expected a percentage above 0; fix: write tie: 2"),
+        ("measurement_interval: 0", "1: measurement_interval: found '0', expected milliseconds above 0; fix: write measurement_interval: 500"),
+        ("memory_limit: 1.5", "1: memory_limit: found '1.5', expected a whole number of MiB, at least 1; fix: write memory_limit: 4096"),
+        ("arrivals_speed: []", "1: arrivals_speed: found a list, expected numbers above 0; fix: write arrivals_speed: [1, 2]"),
         ("seed: 1.5", "1: seed: found '1.5', expected a whole number; fix: write seed: 0"),
         ("\nbatch_sizes: 1", "2: batch_sizes: found 'batch_sizes', expected it in another place; fix: move it below space: (space:, then batch_sizes: indented)"),
-        ("models: a\nobjectives: [perf_throughput]", "2: objectives: found 'objectives', expected one of models, model_repository, objective, latency_budget, slo, tolerance, max_time, search, seed, arrivals, shape, input, url, protocol, as_is, output, png, markdown, space, model; fix: did you mean 'objective'?"),
+        ("models: a\nobjectives: [perf_throughput]", f"2: objectives: found 'objectives', expected one of {KEYS}; fix: did you mean 'objective'?"),
         ("space: {threads: 1}\nprofile_models: a", "2: profile_models: found 'profile_models', expected it in another place; fix: a file is of one kind: this is a field of Model Analyzer's, and others here are of tcli's own"),
         ("apply: true", "1: apply: found 'apply', expected it in another place; fix: say it on the command line: --apply is for one run"),
         ("slo: a\nslo: b", "2: slo: found 'slo' again, expected it once (line 1 has it); fix: remove one of them"),

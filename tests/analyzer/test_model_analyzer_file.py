@@ -111,6 +111,14 @@ min_throughput: 5
     }
 
 
+def test_a_models_own_distribution_is_named_as_it_is_of_all_models(tmp_path):
+    flags = "perf_analyzer_flags: {request-distribution: constant, shape: 'INPUT0:3'}"
+    found = read(tmp_path, f"profile_models:\n  a:\n    {flags}\n")
+    assert (found.arrivals, found.models[0].shape) == (None, {"INPUT0": (3,)})
+    field = "profile_models.a.perf_analyzer_flags.request-distribution"
+    assert found.not_used_sentence == f"not used here: {field} (it is for all models; write it at the top)"
+
+
 def test_values_go_before_ranges(tmp_path):
     found = read(tmp_path, "profile_models: a\nrun_config_search_max_concurrency: 8\nconcurrency: 3\n")
     assert found.space.concurrency == (3,)

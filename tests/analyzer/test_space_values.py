@@ -85,6 +85,12 @@ def test_rates_replace_the_closed_loop():
     assert space(SpaceValues(request_rates=(5.0,), concurrency=(2,))).concurrency == (2,)
 
 
+def test_outstanding_requests_fill_the_largest_batch_that_is_tried():
+    assert space(SpaceValues(max_batch_sizes=(1, 32))).concurrency == (1, 2, 4, 8, 16, 32, 64)
+    assert space(SpaceValues(max_batch_sizes=(1,))).concurrency == (1, 2, 4)
+    assert space(SpaceValues(max_batch_sizes=(32,), concurrency=(3,))).concurrency == (3,)
+
+
 def test_the_command_line_goes_before_the_file():
     file = SpaceValues(max_batch_sizes=(1, 2), concurrency=(8,), threads=(3,))
     line = SpaceValues(max_batch_sizes=(4,), request_rates=(10.0,))

@@ -3,6 +3,8 @@
 import pytest
 
 from described_models import taking
+from tcli_analyzer.ground.state import with_state
+from tcli_analyzer.space import Space
 from tcli_analyzer.stateful import Stateful, stateful
 
 STATE = 'state { input_name: "I" output_name: "O" data_type: TYPE_FP32 dims: [ 1 ] }'
@@ -36,3 +38,17 @@ def test_more_callers_than_slots_wait():
     assert Stateful(4).note(4) == ""
     assert Stateful(4).note(5).startswith("4 sequences are served at once: with 5 callers")
     assert Stateful(1).note(2).startswith("1 sequence is served at once")
+
+
+def test_the_space_keeps_what_the_model_allows():
+    space = Space((1, 2, 4, 8), (1,), ("onnxruntime",), ("cpu",), concurrency=(1, 16))
+    plain = taking("X FP32 [ 1 ]", max_batch_size=4)
+    assert with_state(space, plain) == (space, ())
+    direct = taking("X FP32 [ 1 ]", max_batch_size=4, more=f"{TWO} sequence_batching {{ direct {{}} }}")
+    kept, notes = with_state(space, direct)
+    assert kept.max_batch_sizes == (4,)
+    assert notes[0].startswith("max_batch_size is not varied: sequence_batching by the direct strategy")
+    assert notes[1].startswith("8 sequences are served at once: with 16 callers")
+    served = taking("X FP32 [ 1 ]", max_batch_size=4, more=f"{TWO} sequence_batching {{ {STATE} }}")
+    kept, notes = with_state(space, served)
+    assert (kept, len(notes)) == (space, 1)

@@ -41,7 +41,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_tells_the_plan_the_points_the_best_and_the_files(folder):
-    ran = tcli(folder, "--model", "fixed", *QUICK, "--png", "--markdown", "--parquet")
+    (folder / "also.yaml").write_text("markdown: true\nparquet: true\n")
+    ran = tcli(folder, "--model", "fixed", *QUICK, "--png", "--config", "also.yaml")
     assert ran.returncode == 0, ran.stderr
     assert "points to measure, about" in ran.stdout
     assert "batch 4, 1 instance, concurrency 4:" in ran.stdout
@@ -129,15 +130,16 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
         (["-m", "fixed", "--protocol", "quic", "-u", "localhost"], 2, "expected http or grpc"),
         (["-m", "fixed", "--url", "localhost:1", "--apply"], 2, "out of reach"),
         (["-m", "fixed", "--url", "localhost:1"], 1, "localhost:1"),
-        (["-m", "fixed", "--config", "nowhere.yaml"], 1, "nowhere.yaml"),
-        (["-m", "fixed", "--input", "nowhere.npy"], 1, "nowhere.npy"),
-        (["-m", "fixed", "--engines", "tensorrt_plan"], 1, "tensorrt_plan"),
+        (["-m", "fixed", "--config", "nowhere.yaml"], 2, "nowhere.yaml"),
+        (["-m", "fixed", "--input", "nowhere.npy"], 2, "nowhere.npy"),
+        (["-m", "fixed", "--engines", "tensorrt_plan"], 2, "tensorrt_plan"),
+        (["-m", "fixed", "--providers", "rocm"], 2, "no provider 'rocm' runs this model"),
         (["-m", "fixed", "--tie", "100"], 2, "below 100"),
         (["-m", "fixed", "--seed", "-1"], 2, "--seed"),
         (["-m", "fixed", "--max-time", "soon"], 2, "such as 90s, 10m or 1h"),
         (["-m", "fixed", "--shape", "x"], 2, "expected NAME:d1,d2"),
-        (["-m", "fixed", "--shape", "nope:1"], 1, "has no input 'nope'"),
-        (["-m", "fixed", "--shape", "x:1,2"], 1, "'x'"),
+        (["-m", "fixed", "--shape", "nope:1"], 2, "has no input 'nope'"),
+        (["-m", "fixed", "--shape", "x:1,2"], 2, "'x'"),
     ],
 )
 def test_mistakes_are_told_in_one_message(folder, arguments, status, message):

@@ -44,6 +44,14 @@ def test_rates_that_are_named_go_before_its_own(folder):
     assert rates(folder, "--arrivals", "times.txt", "--request-rates", "30") == [30]
 
 
+def test_a_file_says_how_its_recording_is_played(folder):
+    (folder / "all.yaml").write_text("arrivals: times.txt\narrivals_speed: [0.5, 2]\narrivals_window: 0-5\n")
+    config = ("--config", "all.yaml")
+    assert rates(folder, *config) == pytest.approx([10, 40], rel=0.02)
+    assert rates(folder, *config, "--arrivals-speed", "1") == pytest.approx([20], rel=0.02)
+    assert rates(folder, *config, "--arrivals", "times.txt") == pytest.approx([150 / 9.9], rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -55,6 +63,18 @@ def test_rates_that_are_named_go_before_its_own(folder):
         (("--arrivals", "times.txt", "--arrivals-window", "5-2"), "'5-2': expected seconds"),
         (("--arrivals", "times.txt", "--arrivals-window", "100-200"), "it has times from 0 to 9.9 s"),
         (("--arrivals", "nowhere.txt"), "'nowhere.txt': expected poisson, constant, or a file"),
+        (
+            ("--arrivals", "times.txt", "--arrivals-speed", "2", "--request-rates", "30"),
+            "--arrivals-speed: not with --request-rates, which says at what rates it is played; leave one of them out",
+        ),
+        (
+            ("--arrivals", "times.txt", "--arrivals-speed", "2", "--slo", "p99<=50ms"),
+            "--arrivals-speed: not with --slo, which says at what rates",
+        ),
+        (
+            ("--arrivals", "times.txt", "--concurrency", "4"),
+            "--arrivals: a recording is played at rates, and --concurrency has none; leave that out, or add --request-rates",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(folder, arguments, said):

@@ -41,6 +41,7 @@ def folder(tmp_path_factory) -> Path:
         write_model(root / "model_repository", name, onnx_models.slow_identity(rounds, 64))
     steps = [("quick", {"INPUT0": "A"}, {"OUTPUT0": "S"})]
     write_ensemble(root / "model_repository", "pipe", ensemble(["A"], ["S"], steps))
+    (root / "report.yaml").write_text("markdown: true\n")
     return root
 
 
@@ -102,7 +103,8 @@ def test_models_of_a_file_with_their_weights_and_budgets(folder):
         ([*BOTH, "--shape", "x:1"], 2, "below models"),
         ([*BOTH, "--what-if"], 2, "one model at a time"),
         ([*BOTH, "--png"], 2, "one model at a time"),
-        ([*BOTH, "--config", "nowhere.yaml"], 1, "nowhere.yaml"),
+        ([*BOTH, "--config", "report.yaml"], 2, "--markdown: is for one model at a time"),
+        ([*BOTH, "--config", "nowhere.yaml"], 2, "nowhere.yaml"),
         ([*BOTH, "--batch-sizes", "x"], 2, "expected whole numbers"),
         ([*BOTH, "--model-repository", "nowhere"], 1, "tcli repo init"),
     ],

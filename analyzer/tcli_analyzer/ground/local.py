@@ -12,12 +12,12 @@ from tcli_analyzer.data import DataSource, Look, Suited, hints_of, suit
 from tcli_analyzer.data.asking import AskedApart
 from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.loads import loads_of
+from tcli_analyzer.ground.state import with_state
 from tcli_analyzer.guard import LOWER_PRECISION, ROUNDING, Guard, GuardOptions
 from tcli_analyzer.measuring.stopping import unless_stopped
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions
-from tcli_analyzer.space import Space, facts_here, find_engines, make_variants
-from tcli_analyzer.stateful import Stateful, stateful
+from tcli_analyzer.space import facts_here, find_engines, make_variants
 from tcli_analyzer.subject import check_one_answer, examine, find_model, served_model_file
 from tcli_analyzer.workspace import Workspace
 
@@ -54,9 +54,7 @@ def local_ground(
     engines = find_engines(subject.base, file.name, facts)
     space = options.space.space(facts, subject.base, engines, subject.batches)
     space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
-    state = stateful(complete)
-    if state is not None and state.fixed_batches:
-        space = replace(space, max_batch_sizes=(complete.max_batch_size,))
+    space, state_notes = with_state(space, complete)
     rewritten = subject.batchable is not None
     variants = make_variants(space, subject.current, subject.base, engines, facts, file.name, rewritten)
     subject = replace(subject, current=variants.configurations[0])
@@ -76,7 +74,7 @@ def local_ground(
                 *model_notes(subject),
                 *_input_notes(suited, look, complete, options),
                 *look.notes,
-                *_state_notes(state, space),
+                *state_notes,
                 *variants.notes,
             ),
             where="this machine",
@@ -108,10 +106,3 @@ def _input_notes(suited: Suited, look: Look, config: ModelConfig, options: Analy
     if chosen and not suited.options:
         notes.append(f"variable dimensions are measured as {', '.join(chosen)}; --shape NAME:d1,d2 sets others")
     return notes
-
-
-def _state_notes(state: Stateful | None, space: Space) -> list[str]:
-    if state is None:
-        return []
-    fixed = [f"max_batch_size is not varied: {state.fixed_batches}"] if state.fixed_batches else []
-    return [*fixed, *filter(None, [state.note(max(space.concurrency, default=1))])]

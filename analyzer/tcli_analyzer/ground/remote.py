@@ -9,6 +9,7 @@ from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.data import DataSource
 from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.loads import loads_of
+from tcli_analyzer.ground.state import with_state
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions, RemoteServer
 from tcli_analyzer.remote.connections import connections_note
@@ -59,6 +60,7 @@ def _ground(bench: RemoteBench, options: AnalysisOptions, server: RemoteServer, 
     engines = own_engine(subject.base, facts)
     space = options.space.space(facts, subject.base, engines, subject.batches)
     space = replace(space, max_batch_sizes=subject.batch_sizes(space.max_batch_sizes))
+    space, state_notes = with_state(space, bench.complete)
     if server.as_is:
         name = f"{options.model}_config_default"
         variants = Variants((replace(subject.current, name=name),), ("nothing is changed on the server (--as-is)",))
@@ -76,6 +78,13 @@ def _ground(bench: RemoteBench, options: AnalysisOptions, server: RemoteServer, 
         source=source,
         bench=bench,
         guard=None,
-        notes=(*model_notes(subject), *look.notes, *([crowd] if crowd else []), *compared, *variants.notes),
+        notes=(
+            *model_notes(subject),
+            *look.notes,
+            *([crowd] if crowd else []),
+            *compared,
+            *state_notes,
+            *variants.notes,
+        ),
         where=str(bench.address),
     )

@@ -91,13 +91,14 @@ class Space:
         on_gpu = facts.gpus > 0 and own.provider not in ("", "cpu", "openvino")
         own_sizes = (base.max_batch_size,) if batches and base.max_batch_size else ()
         sizes = _doubled(max(_MOST_BATCH[on_gpu], base.max_batch_size)) if batches else (0,)
+        sizes = tuple(sorted({*sizes, *own_sizes}))
         instances = _instances(facts, on_gpu, base)
         others = [] if on_gpu else [one for one in engines.others if _is_promising(one, engines.own)]
         precisions = _precisions([engines.own, *others], own.precision)
         return cls(
-            max_batch_sizes=tuple(sorted({*sizes, *own_sizes})),
+            max_batch_sizes=sizes,
             instances=instances,
-            concurrency=_doubled(2 * max(2, *sizes)),
+            concurrency=usual_concurrency(sizes),
             queue_delays_us=_unique(0, own.queue_delay_us),
             preferred_batch_sizes=_unique(own.preferred_batch_sizes),
             threads=_unique(own.threads, 0),
@@ -115,7 +116,7 @@ class Space:
         return cls(
             max_batch_sizes=(max(1, base.max_batch_size) if batches else 0,),
             instances=tuple(counts),
-            concurrency=_doubled(2 * max(2, base.max_batch_size)),
+            concurrency=usual_concurrency((base.max_batch_size,)),
             queue_delays_us=(own.queue_delay_us,),
             preferred_batch_sizes=(own.preferred_batch_sizes,),
             threads=(own.threads,),
@@ -195,6 +196,11 @@ def _instances(facts: Facts, on_gpu: bool, base: ModelConfig) -> tuple[int, ...]
     counts = [count for count, least in ((1, 1), (2, 2), (4, 8)) if cores >= least and not (on_gpu and count > 2)]
     own = {group.count or 1 for group in base.instance_group} or {instance_count(base)}
     return tuple(sorted({*counts, *own}))
+
+
+def usual_concurrency(batch_sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """1, 2, 4, ... to twice the largest batch: what fills it, and another one that waits."""
+    return _doubled(2 * max(2, *batch_sizes))
 
 
 def _doubled(most: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_analyzer.space.dimensions import DIMENSIONS, Space
+from tcli_analyzer.space.dimensions import DIMENSIONS, Space, usual_concurrency
 from tcli_analyzer.space.engines import ENGINES_OWN, Engines
 from tcli_analyzer.space.facts import Facts
 
@@ -217,6 +217,8 @@ class SpaceValues:
         if "engines" in wanted and "providers" not in wanted:
             wanted["providers"] = _providers(wanted["engines"], space, engines)
         space = replace(space, **wanted)
+        if self.concurrency is None and self.request_rates is None:
+            space = replace(space, concurrency=usual_concurrency(space.max_batch_sizes))
         if self.precisions is None:
             chosen = [one for one in engines.choices if one.engine in space.engines and one.provider in space.providers]
             words = [word for word in space.precisions if any(one.meaning(word) is not None for one in chosen)]

@@ -44,7 +44,11 @@ class AnalysisFile:
     Attributes:
         models: in the order of the file.
         latency_budget: in ms.
+        tie: in percent.
         max_time: in seconds.
+        arrivals_speed, arrivals_window: as the options take them.
+        measurement_interval: in ms.
+        memory_limit: in MiB.
         space: for all models.
         not_used: of Model Analyzer's fields.
         lines: where fields are, by their full names.
@@ -57,18 +61,24 @@ class AnalysisFile:
     latency_budget: float | None = None
     slo: str | None = None
     tolerance: float | None = None
+    tie: float | None = None
     max_time: float | None = None
     search: str | None = None
     seed: int | None = None
     arrivals: str | None = None
+    arrivals_speed: tuple[str, ...] = ()
+    arrivals_window: str | None = None
     shape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     input: tuple[str, ...] = ()
     url: str | None = None
     protocol: str | None = None
     as_is: bool | None = None
+    measurement_interval: float | None = None
+    memory_limit: int | None = None
     output: Path | None = None
     png: bool | None = None
     markdown: bool | None = None
+    parquet: bool | None = None
     space: SpaceValues = field(default_factory=SpaceValues)
     not_used: tuple[NotUsed, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, repr=False)

@@ -188,6 +188,8 @@ class _File:
                     self._leave(path, value, "random inputs are made where none are given")
                 case "input-data":
                     found["input"] = reading.value(texts("files or folders of inputs", "./data.json"), value, path)
+                case "request-distribution" if field.startswith("profile_models."):
+                    self._leave(path, value, "it is for all models; write it at the top")
                 case "request-distribution":
                     found["arrivals"] = reading.value(choice("poisson", "constant"), value, path)
                 case other:
