@@ -249,7 +249,8 @@ def test_an_instance_that_is_retired_while_it_waits_leaves_the_requests_to_the_o
     end(one, two)
 
 
-def test_an_instance_that_is_retired_while_it_runs_gives_back_what_it_holds():
+def test_an_instance_that_is_retired_while_it_runs_gives_back_what_it_holds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.scheduling.batcher._LONGEST_FAREWELL_SECS", 0.1)  # it cannot go sooner
     limiter = RateLimiter()
     old, new = Doubling(), Doubling()
     model = limited(limiter, "model", placed(old, "R:1"))

@@ -249,7 +249,8 @@ def test_each_request_is_charged_its_batchs_times_and_each_execution_counts_once
     assert statistics.queue_ns > 0
 
 
-def test_resizing_keeps_what_stays_closes_what_goes_and_loses_nothing():
+def test_resizing_keeps_what_stays_closes_what_goes_and_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tcli_server.scheduling.batcher._LONGEST_FAREWELL_SECS", 0.1)  # it cannot go sooner
     staying, going, coming, answers = Doubling(), Doubling(), Doubling(), Answers()
     held(staying, going)
     batcher = scheduler("max_batch_size: 1", staying, going)

@@ -204,7 +204,11 @@ def test_what_others_bring_meanwhile_is_run_by_the_worker():
 
 
 @pytest.mark.parametrize("end", ["stop", "retire"])
-def test_an_instance_that_ends_meanwhile_is_closed_when_its_batch_is_answered(end: str):
+def test_an_instance_that_ends_meanwhile_is_closed_when_its_batch_is_answered(
+    end: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tcli_server.scheduling.batcher._LONGEST_FAREWELL_SECS", 0.1)  # it cannot go sooner
+
     def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         if ending.is_set():
             if end == "stop":
