@@ -188,8 +188,8 @@ def _settle(asked: Asked, config: Path | None, models: ChosenModels) -> "tuple[T
     settled = [settle(replace(asked, model=name), config) for name in models.names]
     parts = [one.options for one in settled]
     first, folder, notes, also = settled[0]
-    for given, option in zip(also, ("--png", "--markdown", "--parquet"), strict=True):
-        if given:
+    for asked_for, option in zip(also, ("--png", "--markdown", "--parquet"), strict=True):
+        if asked_for:
             raise typer.BadParameter("is for one model at a time; leave it out", param_hint=option)
     if first.server is not None:
         raise typer.BadParameter("several models are measured on this machine, not on a server", param_hint="--url")
