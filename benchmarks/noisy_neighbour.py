@@ -48,8 +48,8 @@ SPACE = SpaceValues(max_batch_sizes=(1, 4, 8), instances=(1, 2), concurrency=(4,
 BUSY_SHARE = 0.4
 """Of the time in which the neighbour burns its core."""
 SHORT = VisitOptions(seconds=0.4)
-TRUTH_SECONDS = 240.0
-"""Of the race that tells the truth."""
+TRUTH_SECONDS, TRY_SECONDS = 240.0, 20.0
+"""Of the race that tells the truth, and of one between two copies."""
 
 
 class Silent:
@@ -144,7 +144,7 @@ def false_claims(repository: Path, model: str, tries: int) -> tuple[int, int, in
                 neighbour(1000 + seed),
                 LocalBench(repositories, model, DataSource(), threading.Event()) as bench,
             ):
-                finals = run_finals(bench, points, Goal(), SHORT, 0.02, 40.0, lambda *_: None)
+                finals = run_finals(bench, points, Goal(), SHORT, 0.02, TRY_SECONDS, lambda *_: None)
             found[finals.compare(finals.points[1], finals.points[0]).verdict] += 1
             print(f"try {seed + 1}: {found}", file=sys.stderr)
     return found[Verdict.BETTER] + found[Verdict.WORSE], found[Verdict.TIE], found[Verdict.UNDECIDED]
