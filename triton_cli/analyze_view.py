@@ -200,14 +200,19 @@ def points_table(points: "Sequence[Point]", marks: "Sequence[str]" = (), narrow:
         table.add_column(_NARROW[name] if narrow else name, justify="right", no_wrap=True)
     for point, mark in zip(points, marks or [""] * len(points), strict=True):
         cells = _cells(point)
-        row = [cells[name].replace("(current)", "(now)") if narrow or differ else cells[name] for name in names]
+        row = [_shortened(cells[name]) if narrow or differ else cells[name] for name in names]
         table.add_row(mark, *row, style="bold" if mark == "*" else "")
     return table
+
+
+def _shortened(cell: str) -> str:
+    return cell.replace("(current)", "(now)").replace("(defaults)", "(plain)")
 
 
 def _cells(point: "Point") -> dict[str, str]:
     from tcli_analyzer.load import ClosedLoad
     from tcli_analyzer.numbers import short
+    from tcli_analyzer.subject import is_default
     from tcli_analyzer.summary import family_of
 
     m = point.measured
@@ -215,7 +220,7 @@ def _cells(point: "Point") -> dict[str, str]:
     clean, windows = len(point.windows.clean.windows), len(point.windows.windows)
     values = (
         str(configuration.max_batch_size or "none"),
-        f"{configuration.instances}{' (current)' if configuration.current else ''}",
+        f"{configuration.instances}{' (current)' if configuration.current else ' (defaults)' if is_default(configuration) else ''}",
         family_of(configuration),
         str(load.concurrency) if isinstance(load, ClosedLoad) else f"{load.rate:.4g}/s",
         short(m.throughput),

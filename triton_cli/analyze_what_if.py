@@ -67,8 +67,19 @@ def _refuse(asked: Asked, apply: bool) -> None:
             "not with --what-if: how long executions take then must be measured; leave --what-if out",
             param_hint=f"--{given[0].replace('_', '-')}",
         )
-    for holds, option in ((apply, "--apply"), (asked.resume, "--resume"), (bool(asked.server[0]), "--url")):
-        if holds:
+    pointless = {
+        "--apply": apply,
+        "--resume": asked.resume,
+        "--url": bool(asked.server[0]),
+        "--max-time": bool(asked.max_time),
+        "--search": bool(asked.search),
+        "--tie": asked.tie_percent is not None,
+        "--tolerance": asked.tolerance is not None,
+        "--input": bool(asked.inputs),
+        **dict(zip(("--png", "--markdown", "--parquet"), asked.also, strict=True)),
+    }
+    for option, is_given in pointless.items():
+        if is_given:
             raise typer.BadParameter("not with --what-if, which measures and changes nothing", param_hint=option)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 RESULTS = "results.json"
 """The file of a folder that has everything."""
 
+SCHEMA = 2
+"""Of the document. Larger where a reader of an older one would read something wrong; new fields alone change nothing."""
+
 _LARGEST = 1 << 30
 
 
@@ -74,4 +77,10 @@ def read_earlier(place: Path) -> Earlier:
     model = document.get("model") if isinstance(document, Mapping) else None
     if not isinstance(model, str) or not isinstance(document.get("machine"), Mapping):
         raise EarlierError(f"{path} is not the {RESULTS} of an analysis: it has no model and machine")
+    version = document.get("schema_version", SCHEMA)
+    if not isinstance(version, int) or version > SCHEMA:
+        raise EarlierError(
+            f"{path} is of a later version of tcli: its schema_version is {version}, here {SCHEMA} at most is known",
+            "upgrade tcli",
+        )
     return Earlier(path, model, document)

@@ -69,15 +69,19 @@ def run_finals(
         watch: told after each round how it stands, and the seconds left at most.
     """
     failures: list[tuple[Point, str]] = []
-    began = time.monotonic()
+    began = last = time.monotonic()
     ends = began + seconds
     found = Race()
     while True:
         failed: list[tuple[Point, str]] = []
 
         def went_on(so_far: Race) -> bool:
-            watch(so_far, max(0.0, ends - time.monotonic()))
-            return time.monotonic() < ends
+            nonlocal last
+            now = time.monotonic()
+            left = max(ends - now, now - last) if now < ends else 0.0  # a round that began is run to its end
+            last = now
+            watch(so_far, left)
+            return now < ends
 
         contenders = [Contender(_name(point), _measure(bench, point, options, failed)) for point in finalists]
         bench.hold([point.configuration for point in finalists])

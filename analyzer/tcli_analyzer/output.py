@@ -211,5 +211,5 @@ def recommended_config(analysis: Analysis, recommendation: Recommendation) -> st
             "Needs the batchable model file that lies beside it. Requests now carry a batch dimension: "
             f"{request_shapes(config)}."
         )
-    comment = "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110))
+    comment = "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110, break_on_hyphens=False))
     return format_config(config, comment)

@@ -198,6 +198,15 @@ def examine(
     return Subject(folder, complete, base, own, resolved, tuple(guessed), batchable, reason, verdict, default)
 
 
+_DEFAULTS = "_defaults"
+"""How the name of the model's defaults ends."""
+
+
+def is_default(configuration: Configuration) -> bool:
+    """Whether it is what `defaults_of` gives."""
+    return configuration.name.endswith(_DEFAULTS) and not configuration.current
+
+
 def defaults_of(current: Configuration) -> Configuration | None:
     """The model with the defaults of everything that can be left out; None where that is the current configuration."""
     plain = with_defaults(current.config)
@@ -205,7 +214,7 @@ def defaults_of(current: Configuration) -> Configuration | None:
         return None
     batch = f"batch {current.max_batch_size}, no batcher" if current.max_batch_size else "no batching"
     label = f"defaults ({batch}, 1 instance)"
-    name = f"{plain.name}_defaults"
+    name = f"{plain.name}{_DEFAULTS}"
     return Configuration(
         label,
         current.max_batch_size,

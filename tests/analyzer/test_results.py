@@ -10,8 +10,9 @@ import pytest
 
 from measured_points import BUSY, finals, point
 from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.earlier import SCHEMA
 from tcli_analyzer.prediction.stored import read_tables
-from tcli_analyzer.results import SCHEMA, points_frame, results_document, windows_frame
+from tcli_analyzer.results import points_frame, results_document, windows_frame
 from told_analyses import BEGAN, told
 
 

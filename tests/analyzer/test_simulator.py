@@ -155,3 +155,17 @@ def test_a_batch_that_was_not_measured_is_refused():
 def test_the_same_seed_gives_the_same_arrivals_at_any_rate():
     slow, fast = schedule(10, 100, seed=3), schedule(20, 50, seed=3)
     assert fast == pytest.approx(slow[: len(fast)] / 2)
+
+
+@pytest.mark.parametrize("callers", [1, 4])
+def test_hours_of_waiting_end(callers: int):
+    """The clock grows until sums round by more than a moment: what is due must be due then, not for ever."""
+    rules = BatchRules(8, frozenset((8,)), max_delay_ns=60_000_000_000)
+    found = simulate(Setup(1, rules), batched(), ClosedLoad(callers), 3000)
+    assert found.throughput == pytest.approx(callers / 60, rel=0.01)
+
+
+def test_a_closed_loop_is_never_too_much():
+    found = simulate(Setup(1), FIXED, ClosedLoad(50_000), 500)
+    assert not found.overloaded
+    assert found.throughput == pytest.approx(1 / SECONDS, rel=0.05)

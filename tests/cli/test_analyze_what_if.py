@@ -102,6 +102,8 @@ def test_without_loads_those_of_the_analysis_are_asked(folder):
         (("-m", "m", "--instance-counts", "7"), "nothing was measured with 7 instances: only 1, 2"),
         (("-m", "m", "--engines", "openvino"), "--engines: not with --what-if"),
         (("-m", "m", "--apply"), "--apply: not with --what-if"),
+        (("-m", "m", "--max-time", "5s"), "--max-time: not with --what-if"),
+        (("-m", "m", "--png"), "--png: not with --what-if"),
         (("-m", "m", "-m", "n"), "--what-if: one model at a time"),
         (("-m", "m", "--preferred-batch-sizes", "2,4+8"), "one at a time"),
     ],

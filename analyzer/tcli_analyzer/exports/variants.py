@@ -51,4 +51,6 @@ def _text(configuration: Configuration, points: list[tuple[Stage, Point]], analy
     config = ModelConfig()
     config.CopyFrom(configuration.config)
     config.ClearField("name")
-    return format_config(config, "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110)))
+    return format_config(
+        config, "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110, break_on_hyphens=False))
+    )

@@ -122,7 +122,7 @@ class _Run:
         overloaded = False
         while len(self._ends) < self._wanted:
             self._step()
-            if len(self._queue) > _MOST_WAITING:
+            if not self._closed and len(self._queue) > _MOST_WAITING:
                 overloaded = True
                 break
         return self._summary(overloaded)
@@ -190,7 +190,8 @@ class _Run:
         free = self._setup.instances - len(self._running)
         if self._setup.shares and free > 1 and not rules.max_delay_ns:
             limit = min(limit, -(-queued // free))
-        count, left = plan(rules, limit, queued, self._now - self._queue[0])
+        # After hours of simulated time the rounding of a sum is more than a moment: what is due now must not be due for ever.
+        count, left = plan(rules, limit, queued, self._now - self._queue[0] + 4 * math.ulp(self._now))
         due = self._now + left
         if not count and due < self._timer:
             self._timer = due

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.earlier import SCHEMA
 from tcli_analyzer.evidence.pairs import LEAST_PAIRS, Comparison
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.prediction.stored import write_tables
@@ -14,9 +15,6 @@ from tcli_analyzer.results.frames import points_frame, windows_frame
 from tcli_analyzer.results.plain import plain, records
 from tcli_analyzer.results.samples import name_of
 from tcli_analyzer.searching.found import Prediction
-
-SCHEMA = 2
-"""Of the document. Larger where a reader of an older one would read something wrong; new fields alone change nothing."""
 
 
 def results_document(analysis: Analysis) -> dict[str, Any]:

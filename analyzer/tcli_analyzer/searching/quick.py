@@ -323,7 +323,7 @@ class _Run:
             left += self._rounds.seconds_left or self._options.seconds * _TABLE_SHARE / 2
             if not self._tables:
                 left += min(self._rounds.cost(range(len(self._field.groups))), _TABLE_SHARE * self._options.seconds / 2)
-        return max(0.0, min(left, self._visits.seconds_left))
+        return max(self._point_cost() if done < self._options.least else 0.0, min(left, self._visits.seconds_left))
 
     def _point_cost(self) -> float:
         """Seconds, on average."""

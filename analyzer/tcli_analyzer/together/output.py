@@ -116,5 +116,5 @@ def _config_text(analysis: TogetherAnalysis, choice: Choice) -> str:
             "Needs the batchable model file that lies beside it. Requests now carry a batch dimension: "
             f"{request_shapes(choice.configuration.config)}."
         )
-    comment = "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110))
+    comment = "\n".join(wrapped for line in lines for wrapped in textwrap.wrap(line, 110, break_on_hyphens=False))
     return format_config(choice.configuration.config, comment)

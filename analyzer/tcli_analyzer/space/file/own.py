@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from tcli_analyzer.rate.slo import SloError, parse_slo
 from tcli_analyzer.space.file.document import AnalysisFile, ModelEntry
 from tcli_analyzer.space.file.model_analyzer_fields import MARKS
 from tcli_analyzer.space.file.reading import (
@@ -104,9 +105,21 @@ def _named(reading: Reading, item: yaml.Node, path: str) -> dict[str, Any]:
     return {"name": "", **values}
 
 
+def _slo(_: Reading, node: yaml.Node, field: str) -> str:
+    """Limits on latencies, as `--slo` takes them."""
+    del field
+    expected, fix = "a limit such as p99<=50ms", "write slo: p99<=50ms"
+    text = scalar(node, expected, fix)
+    try:
+        parse_slo(text)
+    except SloError as error:
+        reason = str(error).splitlines()[0].partition(": ")[2].partition(";")[0]
+        raise RefusedError(node, f"'{plain(node)}' ({reason})", expected, fix) from None
+    return text
+
+
 _OBJECTIVE = choice("throughput", "latency")
 _BUDGET = number("milliseconds above 0", "50")
-_SLO = text_of("a limit such as p99<=50ms", "p99<=50ms")
 _INPUT = texts("files or folders of inputs, as --input takes them", "./photos")
 _MODEL_FIELDS: dict[str, Read] = {
     "weight": number("a number above 0", "1"),
@@ -115,16 +128,16 @@ _MODEL_FIELDS: dict[str, Read] = {
     "input": _INPUT,
     "objective": _OBJECTIVE,
     "latency_budget": _BUDGET,
-    "slo": _SLO,
+    "slo": _slo,
 }
 _FIELDS: dict[str, Read] = {
     "models": _models,
     "model_repository": paths,
     "objective": _OBJECTIVE,
     "latency_budget": _BUDGET,
-    "slo": _SLO,
+    "slo": _slo,
     "tolerance": number("a number of at least 0", "0.01", above=False),
-    "tie": number("a percentage above 0", "2"),
+    "tie": number("a percentage above 0 and below 100", "2", below=100.0),
     "max_time": duration,
     "search": choice("quick", "grid", "optuna"),
     "seed": whole("a whole number", "0"),

@@ -169,13 +169,13 @@ def choice(*words: str) -> Read:
     return read
 
 
-def number(expected: str, example: str, least: float = 0.0, above: bool = True) -> Read:
-    """A number above the least, or from it on."""
+def number(expected: str, example: str, least: float = 0.0, above: bool = True, below: float = math.inf) -> Read:
+    """A number above the least, or from it on, and below the last."""
 
     def read(_: Reading, node: yaml.Node, field: str) -> float:
         text = scalar(node, expected, f"write {_key(field)}: {example}")
         value = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not (value > least if above else value >= least) or not math.isfinite(value):
+        if not (value > least if above else value >= least) or not value < below:
             raise RefusedError(node, f"'{plain(node)}'", expected, f"write {_key(field)}: {example}")
         return value
 
