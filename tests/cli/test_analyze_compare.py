@@ -133,3 +133,11 @@ def test_a_folder_without_an_analysis_is_named(tmp_path):
     assert "no analysis in nowhere" in ran.stderr
     (tmp_path / "other.json").write_text('{"model": 1}')
     assert "other.json is not the results.json of an analysis" in tcli(tmp_path, "a", "other.json").stderr
+
+
+def test_results_of_a_later_version_are_not_read(tmp_path):
+    write_results(tmp_path / "a", results(schema_version=99))
+    ran = tcli(tmp_path, "a", "a")
+    assert ran.returncode == 1
+    assert "is of a later version of tcli: its schema_version is 99" in ran.stderr
+    assert "fix: upgrade tcli" in ran.stderr
