@@ -20,10 +20,14 @@ class WildServer:
 
     Args:
         infer: is given the connection and the number of the inference request, from 0; True to read on.
+        mute_after: questions for statistics that it answers; those after them fail.
     """
 
-    def __init__(self, infer: Callable[[socket.socket, int], bool], extensions: bytes = V2) -> None:
+    def __init__(
+        self, infer: Callable[[socket.socket, int], bool], extensions: bytes = V2, mute_after: int = 1 << 62
+    ) -> None:
         self._infer = infer
+        self._told_left = mute_after
         self._about = extensions
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
@@ -68,8 +72,13 @@ class WildServer:
                         self.requests.append(request)
                     if not self._infer(connection, number):
                         return
+                elif b"/stats" not in request:
+                    connection.sendall(answer(self._about))
+                elif self._told_left > 0:
+                    self._told_left -= 1
+                    connection.sendall(answer(STATISTICS))
                 else:
-                    connection.sendall(answer(STATISTICS if b"/stats" in request else self._about))
+                    connection.sendall(answer(b'{"error": "not now"}', "500 Internal Server Error"))
         except OSError:
             return
 

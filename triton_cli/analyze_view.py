@@ -64,10 +64,11 @@ class PlainView:
         from tcli_analyzer.numbers import short
 
         measured = point.measured
+        batch = f", batch {measured.batch_avg:.2g}" if measured.is_counted else ""
         disturbed = "" if point.is_clean else ", DISTURBED"
         self.note(
             f"{point.place}: {short(measured.throughput)} infer/s, p50 {short(measured.latency_ms(0.5))} ms, "
-            f"p99 {short(measured.latency_ms(0.99))} ms, batch {measured.batch_avg:.2g}{disturbed}; "
+            f"p99 {short(measured.latency_ms(0.99))} ms{batch}{disturbed}; "
             f"{duration(seconds_left)} left"
         )
 
@@ -226,7 +227,7 @@ def _cells(point: "Point") -> dict[str, str]:
         short(m.throughput),
         short(m.latency_ms(0.50)),
         short(m.latency_ms(0.99)),
-        f"{m.batch_avg:.2g}",
+        f"{m.batch_avg:.2g}" if m.is_counted else "",
         short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else "",
         f"{clean}/{windows}" if clean else f"[red]0/{windows}[/]",
     )

@@ -158,6 +158,8 @@ class PerfView:
         if result.disturbance is Disturbance.DISTURBED:
             remarks.append("other programs took processor time: measure again when they are quiet")
         server = result.server
+        if result.counted and not result.counters.requests:
+            remarks.append("the server counted none of these requests: look at what it answers, with curl for example")
         if server is not None and server.accounted > result.service_us:
             remarks.append("the server accounts for more time than the client waited: the network part is shown as 0")
         for remark in remarks:

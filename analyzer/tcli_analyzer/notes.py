@@ -76,6 +76,8 @@ def result_notes(analysis: "Analysis") -> list[str]:
         notes.append(
             "what others take of the processor cannot be seen here: comparisons count wins, and take more pairs"
         )
+    if windows and not any(window.counters.requests for window in windows):
+        notes.append("the server tells no statistics: batches and the parts of latencies are not known")
     throttled = sum(window.processor.throttled for window in windows if window.processor is not None)
     if throttled > THROTTLED_SHARE * sum(window.seconds for window in windows):
         notes.append(

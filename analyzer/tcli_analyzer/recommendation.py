@@ -214,6 +214,8 @@ class _Choice:
         if better:
             return self._take(max(better, key=lambda point: compared[point.configuration].gain), better)
         open_ones = [point for point in rivals if not compared[point.configuration].decided]
+        if not rivals and not self._is_proven(current):
+            return self._disturbed()
         if not open_ones:
             nearest = max(rivals, key=lambda point: compared[point.configuration].gain, default=None)
             closest = (nearest, compared[nearest.configuration]) if nearest is not None else None

@@ -176,3 +176,9 @@ def test_too_few_requests_for_p99_are_said():
 def test_nothing_measured_nothing_recommended():
     assert recommend(None, [], None) is None
     assert recommend(Finals((), Race(), Goal(), 0.02, 0.0), [], None) is None
+
+
+def test_alone_and_always_disturbed_nothing_is_proven_of_it():
+    alone = recommended(now(processor=BUSY))
+    assert alone.outcome is Outcome.UNDECIDED
+    assert "others disturbed" in alone.reason

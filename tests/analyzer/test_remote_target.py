@@ -14,6 +14,7 @@ from tcli_analyzer.load import ClosedLoad, OpenLoad
 from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.measuring.visit import LoadFailedError, VisitOptions, visit
 from tcli_analyzer.remote import RemoteTarget, Wire
+from tcli_analyzer.target import Counters
 from tcli_server.errors import InvalidArgumentError, ServerError, UnavailableError
 from waiting import until
 from wild_server import V2, WildServer, answer, reset
@@ -293,3 +294,17 @@ def test_grpc_where_http_is():
         RemoteTarget(f"127.0.0.1:{server.port}", "m", protocol="grpc", timeout=2) as target,
     ):
         target.configuration()
+
+
+def test_statistics_that_fail_after_they_were_told_are_an_error_and_not_zeros():
+    with WildServer(lambda *_: True, mute_after=1) as server, RemoteTarget(f"127.0.0.1:{server.port}", "m") as target:
+        target.counters()
+        with pytest.raises(ServerError, match="not now"):
+            target.counters()
+        assert target.has_statistics
+
+
+def test_a_server_without_statistics_is_asked_once():
+    with WildServer(lambda *_: True, mute_after=0) as server, RemoteTarget(f"127.0.0.1:{server.port}", "m") as target:
+        assert target.counters() == Counters()
+        assert not target.has_statistics

@@ -8,11 +8,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from measured_points import BUSY, finals, point
+from measured_points import BUSY, finals, point, window
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.earlier import SCHEMA
+from tcli_analyzer.goal import Goal
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.prediction.stored import read_tables
-from tcli_analyzer.results import points_frame, results_document, windows_frame
+from tcli_analyzer.results import Sample, Stage, point_row, points_frame, results_document, windows_frame
+from tcli_analyzer.target import Counters
 from told_analyses import BEGAN, told
 
 
@@ -114,3 +117,11 @@ def test_a_window_in_which_nothing_was_answered_is_no_number(done):
     row = json.loads(json.dumps(results_document(analysis), allow_nan=False))["points"][0]
     assert row["requests"] == 0
     assert row["latency_p99_ms"] is None
+
+
+def test_where_the_server_counts_nothing_its_figures_are_missing_not_zero():
+    uncounted = replace(point(8, 1, [100.0, 101.0]), windows=Windows([replace(window(100.0), counters=Counters())]))
+    row = point_row(Sample(Stage.SEARCH, uncounted), Goal(), "m")
+    assert row["executed_batch_avg"] is None
+    assert row["queue_ms"] is None
+    assert row["throughput_infer_per_s"] == 100.0

@@ -135,6 +135,11 @@ class Windows:
         return max(0.0, self.latency_avg_ms - parts)
 
     @property
+    def is_counted(self) -> bool:
+        """Whether the server's statistics tell anything: batches and the parts of latencies are known then only."""
+        return self.counters.requests > 0
+
+    @property
     def batch_avg(self) -> float:
         """Average size of an executed batch; 0 without any."""
         counted = self.counters

@@ -16,6 +16,7 @@ from tcli_analyzer.configuration import (
     vary,
 )
 from tcli_analyzer.inputs import resolve_shapes
+from tcli_analyzer.remote.errors import RemoteError
 from tcli_analyzer.remote.mark import unmarked
 from tcli_analyzer.subject import NotAnalyzableError, Subject, check_one_answer
 from tcli_server.proof import SIZES, Verdict
@@ -89,7 +90,12 @@ def _tried(bench: RemoteBench, complete: ModelConfig, shapes: Mapping[str, tuple
         verdict = _larger(bench, complete, shapes)
         if verdict is not None and verdict.outcome != "unchecked":
             return verdict
-    return bench.check_batches(_as_it_is(complete), shapes)
+    try:
+        return bench.check_batches(_as_it_is(complete), shapes)
+    except CannotMeasureError as error:
+        raise RemoteError(
+            f"'{bench.model}' at {bench.address} cannot be asked: {error}", "see the server's log, and try again"
+        ) from None
 
 
 def _larger(bench: RemoteBench, base: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> Verdict | None:

@@ -60,6 +60,7 @@ class RemoteTarget:
         self._wire = wire or Wire()
         self._server = connect(str(self.address), timeout=timeout)
         self._counts = True
+        self._told = False
 
     def __enter__(self) -> Self:
         """Start.
@@ -130,8 +131,11 @@ class RemoteTarget:
             try:
                 models = self._server.statistics(self.model, self.version)
             except AnswerError:
+                if self._told:  # it has some, and fails to tell them now
+                    raise
                 self._counts = False
                 return Counters()
+        self._told = True
         return sum((Counters.of(model) for model in models), Counters())
 
     async def _make_sender(self, binary: bool) -> Sender:

@@ -40,10 +40,13 @@ def _row(sample: Sample, recommendation: Recommendation, with_gpu: bool, last: i
     point = sample.point
     m = point.measured
     times = (m.latency_avg_ms, *(m.latency_ms(share) for share in (0.50, 0.90, 0.95, 0.99)))
-    parts = (m.queue_ms, m.compute_input_ms, m.compute_infer_ms, m.compute_output_ms, m.other_ms)
+    parts = [
+        short(one) for one in (m.queue_ms, m.compute_input_ms, m.compute_infer_ms, m.compute_output_ms, m.other_ms)
+    ]
+    counted = [*parts, f"{m.batch_avg:.2g}"]
     chosen = is_recommended(recommendation, sample)
     cells = [f"{_STAGES[sample.stage]}{point.configuration.label}{' ★' if chosen else ''}", _short(point)]
-    cells += [short(m.throughput), *(short(value) for value in (*times, *parts)), f"{m.batch_avg:.2g}"]
+    cells += [short(m.throughput), *map(short, times), *(counted if m.is_counted else [""] * len(counted))]
     cells.append(short(m.cpu_ms_per_inference) if m.cpu_ms_per_inference is not None else "")
     cells += [f"{100 * m.lost_share:.1f}" if m.lost_share is not None else "", f"{m.memory_mib:.0f}"]
     if with_gpu:

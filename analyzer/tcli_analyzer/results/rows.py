@@ -52,12 +52,7 @@ def point_row(
         "latency_p99_low_ms": p99.low if p99.is_known else None,
         "latency_p99_high_ms": p99.high if p99.is_known else None,
         "independent_requests": p99.independent,
-        "queue_ms": measured.queue_ms,
-        "compute_input_ms": measured.compute_input_ms,
-        "compute_infer_ms": measured.compute_infer_ms,
-        "compute_output_ms": measured.compute_output_ms,
-        "other_ms": measured.other_ms,
-        "executed_batch_avg": measured.batch_avg,
+        **_counted(measured),
         "cpu_ms_per_inference": measured.cpu_ms_per_inference,
         "lost_processor_share": measured.lost_share,
         "memory_mib": measured.memory_mib,
@@ -77,6 +72,15 @@ def point_row(
         "equivalent_to_recommended": any(point is other for other in equivalent),
         "recommended": recommendation is not None and is_recommended(recommendation, sample),
         "same_as_configurations": "; ".join(other.label for other in point.same),
+    }
+
+
+def _counted(measured: Windows) -> dict[str, float | None]:
+    """What only the server's statistics tell."""
+    parts = ("queue_ms", "compute_input_ms", "compute_infer_ms", "compute_output_ms", "other_ms", "batch_avg")
+    names = (*parts[:-1], "executed_batch_avg")
+    return {
+        name: getattr(measured, part) if measured.is_counted else None for name, part in zip(names, parts, strict=True)
     }
 
 
@@ -102,7 +106,7 @@ def window_row(sample: Sample, number: int, window: Window, model: str) -> dict[
         "latency_avg_ms": together.latency_avg_ms,
         "latency_p50_ms": together.latency_ms(0.50),
         "latency_p99_ms": together.latency_ms(0.99),
-        "executed_batch_avg": together.batch_avg,
+        "executed_batch_avg": together.batch_avg if together.is_counted else None,
         "late_ms": window.late_ms,
         "overloaded": window.overloaded,
         "memory_mib": window.memory_mib,
