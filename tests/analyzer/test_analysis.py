@@ -205,14 +205,6 @@ def test_stopping_keeps_what_was_measured(tmp_path):
     assert "stopped before its end" in written.config.read_text()
 
 
-def test_larger_loads_are_skipped_where_the_budget_is_lost(tmp_path):
-    write_model(tmp_path / "models", "identity", onnx_models.identity())
-    finished = run(tmp_path / "models", "identity", tmp_path / "output", goal=Goal(latency_budget_ms=1e-6))
-    configurations = [point.configuration for point in finished.analysis.points]
-    assert len(configurations) == len(set(configurations))  # one load each, the lowest
-    assert finished.analysis.recommendation.outcome in (Outcome.OVER_BUDGET, Outcome.UNDECIDED)
-
-
 def test_an_unknown_model_names_those_there_are(done):
     with pytest.raises(NotFoundError, match="models there: fixed"):
         find_model([done.repository], "nope")

@@ -50,6 +50,13 @@ def test_more_concurrency_is_not_tried_once_the_budget_is_broken():
     assert found.current.load.label != "concurrency 4"
 
 
+def test_what_others_disturbed_breaks_no_budget():
+    bench = ImaginedBench(GAINS, busy=1.0)
+    field = Field(grid((1,), (1,)), loads(), throughput, lambda windows: windows.percentile(0.5).keeps(70))
+    found = GridSearch(clock=bench.clock).run(field, bench, Follower(bench.clock))
+    assert len(found.points) == field.size
+
+
 def test_what_fails_is_tried_once_and_stopping_keeps_what_there_is():
     bench = ImaginedBench(GAINS, broken=frozenset(("batch 2, 1 instance",)), stop_after=20)
     follower = Follower(bench.clock)
