@@ -16,7 +16,6 @@ from analysis_runs import FAST, SMALL, Recorder, run, write_fixed_model
 from measured_points import BUSY, finals, point, window
 from repositories import add_sub_config, write_model
 from tcli_analyzer.analyze import analyze
-from tcli_analyzer.goal import Goal
 from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.notes import result_notes
 from tcli_analyzer.options import AnalysisOptions

@@ -119,8 +119,8 @@ def test_as_it_is_only_what_it_allows_is_tried(served):
 
 def test_more_callers_than_there_may_be_connections_are_told_of(served):
     options = AnalysisOptions("four", space=SpaceValues(concurrency=(1, MOST_CONNECTIONS + 1)))
-    for name, told in (("HTTP", 1), ("gRPC", 0)):
-        server = RemoteServer(served.url(name), as_is=True)
+    for name, protocol, told in (("HTTP", "http", 1), ("gRPC", "grpc", 0)):
+        server = RemoteServer(served.url(name), protocol, as_is=True)
         with remote_ground(options, server, print, print, threading.Event()) as ground:
             assert sum("in the load generator" in note for note in ground.notes) == told
 
