@@ -3,24 +3,23 @@
 import shlex
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from triton_cli.analyze_apply import apply_found
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, Settled, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
-from triton_cli.console import answer, err, fail, out, outlive_readers, printable
+from triton_cli.console import answer, err, fail, out, outlive_readers
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
-    from tcli_analyzer.output import Written
 
 app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
 app.command("compare")(compare)
@@ -256,10 +255,15 @@ def analyze(
     except OSError as error:
         fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
     with stop_on_signals() as stop:
-        _run(settled, apply, json, stop)
+        run(settled, apply, json, stop)
 
 
-def _run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> None:
+def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> None:
+    """Analyze one model, show and write what came out, and apply it if that is wanted.
+
+    Raises:
+        typer.Exit: it was stopped, or something is wrong; that was told.
+    """
     from tcli_analyzer.analyze import analyze as run_analysis
     from tcli_analyzer.exports.parquet import check_parquet
     from tcli_analyzer.output import Wanted, write_output
@@ -284,12 +288,12 @@ def _run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> No
         if analysis.recommendation is None:
             end_without_results(analysis, folder, json)
         written = write_output(analysis, workspace, folder, wanted)
-    show_result(console, analysis, written, _resume_command(), apply)
+    show_result(console, analysis, written, _resume_command(), apply and not stop.is_set())
     if json:
         _print_json(analysis)
     if apply:
-        _apply(analysis, written, console.print)
-    if analysis.interrupted:
+        apply_found(analysis, written, _resume_command(), console.print, stop)
+    if analysis.interrupted or stop.is_set():
         raise typer.Exit(EXIT_INTERRUPTED)
     if analysis.only_current:
         failure = analysis.failures[0]
@@ -327,29 +331,3 @@ def _print_json(analysis: "Analysis") -> None:
     from tcli_analyzer.results import results_document
 
     answer(json.dumps(results_document(analysis), indent=2) + "\n")
-
-
-def _apply(analysis: "Analysis", written: "Written", say: Callable[..., Any]) -> None:
-    from tcli_analyzer.apply import apply_recommendation
-    from tcli_analyzer.recommendation import Outcome
-
-    recommendation = analysis.recommendation
-    assert recommendation is not None
-    if analysis.interrupted:
-        say("Not applied: the analysis was stopped before its end.")
-        return
-    if recommendation.outcome is Outcome.UNDECIDED:
-        fail("not applied: nothing is decided", f"go on with: {_resume_command()}")
-    if recommendation.keeps_current:
-        say("Nothing to apply: the current configuration is recommended.")
-        return
-    if not recommendation.may_be_applied:
-        fail(f"not applied: {recommendation.sentence()}", f"copy {written.config} yourself if you want it all the same")
-    version = written.model_file.parent if written.model_file and written.recommends_model_file else None
-    try:
-        changes = apply_recommendation(analysis.subject.folder, written.config.read_text(encoding="utf-8"), version)
-    except OSError as error:
-        fail(f"cannot apply: {error.filename}: {error.strerror}", f"copy {written.config} yourself")
-    say("Applied:")
-    for change in changes:
-        say(printable(f"  {change}"), markup=False)

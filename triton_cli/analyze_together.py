@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from triton_cli.analyze_apply import NOT_APPLIED
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.console import EXIT_WRONG, answer, err, fail, out, printable
@@ -165,8 +166,8 @@ def analyze_several(
     if json:
         _print_json(analysis)
     if apply:
-        _apply(console, analysis, written, resume)
-    if analysis.interrupted:
+        _apply(console, analysis, written, resume, stop)
+    if analysis.interrupted or stop.is_set():
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
@@ -240,15 +241,17 @@ def _show(console: "Console", analysis: "TogetherAnalysis", written: "WrittenTog
     console.print(printable(f"results       {written.csv}, {written.json.name}"), markup=False)
 
 
-def _apply(console: "Console", analysis: "TogetherAnalysis", written: "WrittenTogether", resume: str) -> None:
+def _apply(
+    console: "Console", analysis: "TogetherAnalysis", written: "WrittenTogether", resume: str, stop: threading.Event
+) -> None:
     """Of all models, or of none."""
     from tcli_analyzer.recommendation import Outcome
     from tcli_analyzer.together.apply import Change, apply_together
 
     recommendation = analysis.recommendation
     assert recommendation is not None
-    if analysis.interrupted:
-        console.print("Not applied: the analysis was stopped before its end.")
+    if analysis.interrupted or stop.is_set():
+        console.print(NOT_APPLIED)
         return
     if recommendation.outcome is Outcome.UNDECIDED:
         fail("not applied: nothing is decided", f"go on with: {resume}")
