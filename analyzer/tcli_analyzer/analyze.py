@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tcli_analyzer.analysis import Analysis, Observer
 from tcli_analyzer.bench import Bench
-from tcli_analyzer.bench.journaled import JournaledBench
+from tcli_analyzer.bench.journaled import FINAL, JournaledBench
 from tcli_analyzer.bench.watched import WatchedBench
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.finals import MOST_FINALISTS, run_finals
@@ -141,7 +141,7 @@ class _Stages:
         for number, (items, loads) in enumerate(searches, 1):
             self._search(items, loads, len(searches) - number)
         finalists = self._finalists()
-        self._begin("final")
+        self._begin(FINAL)
         if finalists:
             self._race(finalists)
         self._begin("rate")

@@ -10,12 +10,15 @@ from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 
+FINAL = "final"
+"""The stage in which configurations are measured in turn: what they are compared by is of the same minutes."""
+
 
 class JournaledBench:
     """Answers from the journal while that has answers, then from the bench below.
 
     What is measured next follows from what was measured, so an analysis that is begun anew asks the same again, and comes to the
-    place where it was cut off within a moment.
+    place where it was cut off within a moment. What failed is tried again: the machine had no memory for it, perhaps, and has now.
 
     Attributes:
         stage: what is measured for; written beside each window.
@@ -26,10 +29,15 @@ class JournaledBench:
         self._bench = bench
         self._journal = journal
         self._earlier: dict[tuple[str, str, str, int, int], deque[Record]] = defaultdict(deque)
+        self._failed: set[tuple[str, str, str, int, int]] = set()
         self.stage = ""
         self.resumed = 0
         for record in journal.records:
-            self._earlier[record.origin.key].append(record)
+            if record.failure:
+                self._failed.add(record.origin.key)
+            else:
+                self._failed.discard(record.origin.key)
+                self._earlier[record.origin.key].append(record)
 
     def hold(self, configurations: Sequence[Configuration]) -> None:
         self._bench.hold(configurations)
@@ -40,8 +48,6 @@ class JournaledBench:
         if earlier:
             record = earlier.popleft()
             self.resumed += len(record.windows)
-            if record.failure:
-                raise CannotMeasureError(record.failure)
             return list(record.windows)
         try:
             windows = self._bench.visit(configuration, load, options)
@@ -49,4 +55,12 @@ class JournaledBench:
             self._journal.add(Record(origin, (), str(error)))
             raise
         self._journal.add(Record(origin, tuple(windows)))
+        if origin.key in self._failed:
+            self._race_anew()
         return windows
+
+    def _race_anew(self) -> None:
+        """Those that were measured in turn before did not have it among them."""
+        self._failed.clear()
+        for key in [key for key in self._earlier if key[2] == FINAL]:
+            del self._earlier[key]

@@ -27,9 +27,15 @@ class JournaledTogetherBench:
         self._bench = bench
         self._journal = journal
         self._earlier: dict[object, deque[Record]] = defaultdict(deque)
+        self._failed: set[object] = set()
         self.resumed = 0
         for record in journal.records:
-            if record.origin.stage == STAGE:
+            if record.origin.stage != STAGE:
+                continue
+            if record.failure:
+                self._failed.add(record.origin.key)
+            else:
+                self._failed.discard(record.origin.key)
                 self._earlier[record.origin.key].append(record)
 
     def hold(self, arrangements: Sequence[Arrangement]) -> None:
@@ -39,19 +45,18 @@ class JournaledTogetherBench:
         origin = Origin(arrangement.label, "", STAGE, 0, options.windows)
         earlier = self._earlier[origin.key]
         if earlier:
-            record = earlier.popleft()
-            if record.failure:
-                raise _failure(record.failure, arrangement)
-            windows = _joint(record.windows, arrangement)
+            windows = _joint(earlier.popleft().windows, arrangement)
             self.resumed += len(windows)
             return windows
         try:
             windows = self._bench.visit(arrangement, options)
         except CannotMeasureTogetherError as error:
-            place = arrangement.choices.index(error.choice)
-            self._journal.add(Record(origin, (), f"{place} {error}"))
+            self._journal.add(Record(origin, (), str(error)))
             raise
         self._journal.add(Record(origin, tuple(_plain(windows, arrangement))))
+        if origin.key in self._failed:  # what was measured in turn later on was without it
+            self._failed.clear()
+            self._earlier.clear()
         return windows
 
 
@@ -72,8 +77,3 @@ def _joint(windows: Sequence[Window], arrangement: Arrangement) -> list[JointWin
         joined(dict(zip(models, windows[place + 1 : place + step], strict=True)), windows[place].processor)
         for place in range(0, len(windows), step)
     ]
-
-
-def _failure(text: str, arrangement: Arrangement) -> CannotMeasureTogetherError:
-    place, _, reason = text.partition(" ")
-    return CannotMeasureTogetherError(arrangement.choices[int(place)], reason)
