@@ -27,6 +27,7 @@ def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = Non
         OSError: the output is full: the whole command says so.
     """
     from tcli_analyzer.data import DataError
+    from tcli_analyzer.data.asking import LoadDiedError
     from tcli_analyzer.exports.parquet import ParquetMissingError
     from tcli_analyzer.inputs import UnknownInputError
     from tcli_analyzer.journal import JournalError
@@ -58,6 +59,8 @@ def telling(options: "AnalysisOptions", folder: Path, journal: Path | None = Non
         fail(str(error))
     except (OptunaMissingError, ParquetMissingError) as error:
         fail(str(error), status=EXIT_WRONG)
+    except LoadDiedError as error:  # nor does it load here: looking for more to say would hang or crash this process
+        fail(f"model '{options.model}' does not load as it is: {error}")
     except ServerError as error:
         fail(f"model '{options.model}' does not load as it is: {error}", _load_fix(options))
     except OSError as error:

@@ -8,10 +8,20 @@ from pathlib import Path
 import pytest
 import typer
 
+import onnx_models
+from repositories import write_model
+from tcli_analyzer.data.asking import LoadDiedError
 from tcli_analyzer.options import AnalysisOptions
+from tcli_server.errors import InternalError, ServerError
 from told_analyses import unmeasured
 from triton_cli.analyze import end_without_results
 from triton_cli.analyze_failures import telling
+
+
+def said_of(capsys: pytest.CaptureFixture[str], folder: Path, problem: ServerError) -> str:
+    with pytest.raises(typer.Exit), telling(AnalysisOptions("net", (folder,)), folder):
+        raise problem
+    return " ".join(capsys.readouterr().err.split())
 
 
 def full(filename: Path | None = None) -> OSError:
@@ -72,3 +82,12 @@ def test_who_has_stopped_it_knows_why(tmp_path, capsys):
     assert ended.value.exit_code == 130
     assert capsys.readouterr().err == "stopped before anything was measured\n"
     assert not (tmp_path / "results.json").exists()
+
+
+def test_what_hangs_or_crashes_as_it_is_loaded_is_not_loaded_once_more_to_say_why(tmp_path, capsys):
+    folder = write_model(tmp_path, "net", onnx_models.identity())
+    (folder / "1" / "model.onnx").write_bytes(b"no model")
+    refused = said_of(capsys, tmp_path, InternalError("it is no model"))
+    assert "tcli repo check net" in refused  # that has looked at it
+    died = said_of(capsys, tmp_path, LoadDiedError("it hangs: no answer within 900 s"))
+    assert died == "error: model 'net' does not load as it is: it hangs: no answer within 900 s"

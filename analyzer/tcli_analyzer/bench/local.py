@@ -17,6 +17,7 @@ from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import gpu_handles
 from tcli_analyzer.variant import Variant, VariantDiedError
+from tcli_analyzer.variant.places import told
 from tcli_server.errors import ServerError
 from tcli_server.hardware.memory import free_memory
 
@@ -100,14 +101,9 @@ class LocalBench:
             yield
         except VariantDiedError as error:
             self._close(configuration)
-            raise CannotMeasureError(self._told(str(error))) from None
+            raise CannotMeasureError(told(str(error), self._repositories[False], self._model)) from None
         except ServerError as error:
-            raise CannotMeasureError(self._told(str(error))) from None
-
-    def _told(self, text: str) -> str:
-        """With the places that the user knows: a working copy is a link, and gone when the message is read."""
-        copy = self._repositories[False] / self._model
-        return text.replace(str(copy), str(copy.resolve()))
+            raise CannotMeasureError(told(str(error), self._repositories[False], self._model)) from None
 
     def measured(self, configuration: Configuration, windows: Sequence[Window]) -> None:
         """Take note that it was: the latest is the last that goes."""

@@ -22,6 +22,13 @@ from tcli_server.errors import ServerError
 Answers = Callable[[DataSource], str]
 """Sends a request of a source to the model; the server's complaint, empty where it answers."""
 
+
+class Fatal(str):
+    """A complaint that is the end of the model's process: it crashed, hangs, or holds more memory than it may."""
+
+    __slots__ = ()
+
+
 SECONDS = 60.0
 """About so long is looked for inputs that a model takes."""
 
@@ -109,7 +116,7 @@ class _Search:
         self._tries = tries
         self._end = end
         self._bounds: dict[int, None] = {}
-        self._tried: set[str] = set()
+        self._tried: dict[str, tuple[Shapes, Ranges]] = {}
 
     def run(self) -> Suited:
         usual = {**self._tries.tables(), **self._tries.rates()}
@@ -118,13 +125,14 @@ class _Search:
         if not first:
             return self._found(likely, usual, first)
         if not self._made_up:
-            raise DataError(f"model '{self._config.name}' refuses the given inputs: {_short(first)}")
+            what = "fails on" if isinstance(first, Fatal) else "refuses"
+            raise DataError(f"model '{self._config.name}' {what} the given inputs: {_short(first)}")
         for shapes, ranges in self._candidates(usual, bool(likely)):
             if time.monotonic() > self._end:
                 break
             if not self._problem(shapes, ranges):
                 return self._found(shapes, ranges, first)
-        raise self._refused(first)
+        raise self._failed(first) if isinstance(first, Fatal) else self._refused(first)
 
     def _candidates(self, usual: Ranges, with_ones: bool) -> Iterator[tuple[Shapes, Ranges]]:
         """Sizes first: a wrong size is what most models complain of. Then values, then both.
@@ -146,7 +154,7 @@ class _Search:
         text = f"{sorted(shapes.items())} {sorted(ranges.items())}"
         if text in self._tried:
             return "tried before"
-        self._tried.add(text)
+        self._tried[text] = shapes, ranges
         problem = self._answers(source)
         for bound in _BOUNDS.findall(problem):
             self._bounds.setdefault(int(bound))
@@ -183,25 +191,53 @@ class _Search:
 
     def _refused(self, first: str) -> DataError:
         """Nothing helped: which inputs, what was tried, and what gives others."""
-        named = ", ".join(f"'{one.name}' ({one.described})" for one in self._made_up.values())
-        tried = ["random values" if not self._tries.tables() else "random values within the model's tables"]
-        if self._tries.sized:
-            tried.append(f"sizes 1, {', '.join(map(str, self._tries.sizes))}")
-        if self._tries.whole:
-            tried.append("whole numbers 0, 1" + "".join(f", 0..{bound}" for bound in self._bounds))
-        if self._tries.real:
-            tried.append("fractions 0.01..1")
         options = [f"--shape {one.name}:{_open_shape(one)}" for one in self._tries.sized]
         options += [f"--input {one.name}:LOW..HIGH" for one in self._tries.whole]
         options += [f"--input {name}:FILE.npy" for name in list(self._made_up)[:1]]
         return DataError(
-            f"model '{self._config.name}' refuses made-up inputs {named}: {_short(first)}; tried {'; '.join(tried)}",
+            f"model '{self._config.name}' refuses made-up inputs {self._named()}: {_short(first)}; tried {self._told()}",
             f"say what it takes: {' or '.join(options)}",
         )
+
+    def _failed(self, first: str) -> DataError:
+        """The first request already was the end of the model's process, and no other went better."""
+        others = f"; tried {self._told()}" if len(self._tried) > 1 else ""
+        return DataError(
+            f"model '{self._config.name}' fails on its first request, with made-up inputs {self._named()}: {_short(first)}{others}",
+            f"if the made-up values are the reason, give real ones: --input {next(iter(self._made_up))}:FILE.npy",
+        )
+
+    def _named(self) -> str:
+        return ", ".join(f"'{one.name}' ({one.described})" for one in self._made_up.values())
+
+    def _told(self) -> str:
+        """What was tried."""
+        tables, usual = self._tries.tables(), {**self._tries.tables(), **self._tries.rates()}
+        told = ["random values within the model's tables" if tables else "random values"]
+        sizes: set[int] = set()
+        values: dict[str, dict[str, None]] = {"whole numbers": {}, "fractions": {}}
+        for shapes, ranges in self._tried.values():
+            for one in self._tries.sized:
+                shape = shapes.get(one.name, (1,) * len(one.dims))
+                sizes |= {size for size, dim in zip(shape, one.dims, strict=True) if dim < 0}
+            for what, inputs in (("whole numbers", self._tries.whole), ("fractions", self._tries.real)):
+                chosen = [
+                    ranges[one.name]
+                    for one in inputs
+                    if ranges.get(one.name, usual.get(one.name)) != usual.get(one.name)
+                ]
+                values[what] |= dict.fromkeys(map(_brief, chosen))
+        listed = {"sizes": [*map(str, sorted(sizes))], **values}
+        told += [f"{what} {', '.join(each)}" for what, each in listed.items() if each]
+        return "; ".join(told)
 
 
 def _written(values: Range) -> str:
     return f"{values.low:.12g}..{values.high:.12g}"
+
+
+def _brief(values: Range) -> str:
+    return f"{values.low:.12g}" if values.low == values.high else _written(values)
 
 
 def _open_shape(one: ModelInput) -> str:

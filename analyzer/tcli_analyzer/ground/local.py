@@ -19,7 +19,11 @@ from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.space import facts_here, find_engines, make_variants
 from tcli_analyzer.subject import check_one_answer, examine, find_model, served_model_file
+from tcli_analyzer.variant.asked import ANSWER_SECONDS
 from tcli_analyzer.workspace import Workspace
+
+_LEAST_PATIENCE = 30.0
+"""Seconds to load the model in, however short the whole analysis is to be."""
 
 
 @contextmanager
@@ -33,6 +37,7 @@ def local_ground(
         note: told about slow steps.
 
     Raises:
+        LoadDiedError: loading it crashes, hangs or takes more memory than there is.
         ServerError: the model cannot be loaded as it is.
         DataError: inputs are wrong, or the model takes none that were tried.
         SpaceError: what is to be tried is too much, or cannot be had here.
@@ -42,7 +47,11 @@ def local_ground(
     given = DataSource(
         options.inputs, {name: tuple(shape) for name, shape in options.shapes.items()}, seed=options.seed
     )
-    with AskedApart(workspace.current, options.model, stop, options.memory) as asked:
+    patience = ANSWER_SECONDS
+    if options.most_seconds is not None:
+        patience = min(patience, max(_LEAST_PATIENCE, options.most_seconds))
+    note(f"loading the model; after {_span(patience)} it is given up")
+    with AskedApart(workspace.current, options.model, stop, options.memory, patience) as asked:
         complete = asked.config
         check_one_answer(complete)
         file = served_model_file(folder, complete)
@@ -80,6 +89,10 @@ def local_ground(
             where="this machine",
             limit=lambda: bench.limit,
         )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _guard_options(options: AnalysisOptions) -> GuardOptions:

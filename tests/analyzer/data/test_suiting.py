@@ -12,13 +12,14 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 import choosy_models
 import onnx_models
 import sequence_models
+from python_models import write_python_model
 from repositories import write_model
 from tcli_analyzer.data import DataError, DataSource, Range, Suited, hints_of, suit
-from tcli_analyzer.data.asking import AskedApart
-from tcli_analyzer.data.suiting import Answers
+from tcli_analyzer.data.asking import AskedApart, LoadDiedError
+from tcli_analyzer.data.suiting import Answers, Fatal
 from tcli_analyzer.load.sequences import sequences_of
 from tcli_analyzer.target import EngineTarget, SequenceMark
-from tcli_server.errors import ServerError
+from tcli_server.errors import InternalError, ServerError
 from waiting import PATIENCE
 
 MADE_UP = DataSource()
@@ -147,9 +148,42 @@ def test_time_is_limited(tmp_path: Path):
         asked.append(source)
         return "no"
 
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         suit(DataSource(), config, answers, seconds=0)
     assert len(asked) == 1
+    assert str(caught.value).endswith("refuses made-up inputs 'X' (FP32 [-1]): no; tried random values; sizes 1")
+
+
+def test_a_model_that_dies_of_its_first_request_refuses_nothing(tmp_path: Path):
+    write_model(tmp_path, "m", choosy_models.never())
+    config = _config(tmp_path)
+    hangs = "it hangs: no answer for 120 s"
+    with pytest.raises(DataError) as caught:
+        suit(DataSource(), config, lambda _: Fatal(hangs), seconds=0)
+    assert str(caught.value) == f"model 'm' fails on its first request, with made-up inputs 'X' (FP32 [-1]): {hangs}"
+    assert "--input X:FILE.npy" in caught.value.fix
+    assert "--shape" not in caught.value.fix
+    np.save(tmp_path / "X.npy", np.ones((2, 3), np.float32))
+    with pytest.raises(DataError, match="'m' fails on the given inputs: it hangs"):
+        suit(DataSource((str(tmp_path / "X.npy"),)), config, lambda _: Fatal(hangs))
+
+
+def test_a_load_that_does_not_end_is_told_from_one_that_is_refused_and_both_with_the_users_places(tmp_path: Path):
+    own, copy = tmp_path / "own", tmp_path / "copy"
+    copy.mkdir()
+    code = "import time\nclass TritonPythonModel:\n    def initialize(self, args):\n        time.sleep(3600)\n"
+    write_python_model(own, "hangs", code)
+    (write_model(own, "broken", b"") / "1" / "model.onnx").write_bytes(b"no model")
+    for name in ("hangs", "broken"):
+        (copy / name).symlink_to(own / name, target_is_directory=True)
+    hanging = AskedApart(copy, "hangs", threading.Event(), patience=1.0)
+    with pytest.raises(LoadDiedError, match="it hangs: no answer within 1 s"), hanging:
+        pass
+    broken = AskedApart(copy, "broken", threading.Event())
+    with pytest.raises(InternalError, match=str(own / "broken")) as caught, broken:
+        pass
+    assert not isinstance(caught.value, LoadDiedError)
+    assert str(copy) not in str(caught.value)
 
 
 def test_what_the_user_says_is_kept(tmp_path: Path):
