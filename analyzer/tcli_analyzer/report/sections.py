@@ -79,7 +79,7 @@ def _front(analysis: Analysis, letters: Letters) -> Iterator[Section]:
         "Throughput against latency",
         "Up and to the left is better; nothing measured beats the grey line. Letters: finalists, as the finals measured them, with "
         "the interval of their p99 and the span of their windows. Dots: seen once by the search; hollow: others took processor time, "
-        "so it can do at least that; crosses: its answers are others, so it cannot win.",
+        "so it can do at least that; crosses: its answers are others, or could not be compared, so it cannot win.",
         (front_chart(every, letters, set(analysis.rejected()), analysis.options.goal),),
     )
 

@@ -108,7 +108,7 @@ def _measured(point: Point, goal: Goal, wrong: Collection[Configuration]) -> Ite
         return
     for one in (point.configuration, *point.same):
         is_wrong = one in wrong or one.wrong_batches
-        why = ": its answers are others, so it cannot win" if is_wrong else ""
+        why = ": its answers are others, or could not be compared, so it cannot win" if is_wrong else ""
         title = f"{point.place}{'' if point.is_clean else ' (disturbed: or better)'}{why}"
         yield Spot(one, point.load, point.items, value, _text(value, goal), title, 2 if is_wrong else 0)
 
