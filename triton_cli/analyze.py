@@ -298,6 +298,9 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
     if analysis.only_current:
         failure = analysis.failures[0]
         fail(f"nothing but the current configuration could be measured; {failure.place}: {failure.reason}")
+    if analysis.lost_finalists and analysis.finals is not None:
+        point, reason = analysis.finals.failures[0]
+        fail(f"nothing could be measured once more for the finals; {point.place}: {reason}")
 
 
 def end_without_results(analysis: "Analysis", folder: Path, json: bool) -> NoReturn:

@@ -89,8 +89,7 @@ def _show_next(show: "_Lines", analysis: "Analysis", written: "Written", resume:
     recommendation = analysis.recommendation
     assert recommendation is not None
     if recommendation.outcome is Outcome.UNDECIDED or analysis.interrupted:
-        quiet = "" if analysis.interrupted else ", when the machine is quiet"
-        show.fact("next", f"Go on{quiet}, with:")
+        show.fact("next", _going_on(analysis))
         show.line(f"    {resume}")
     elif recommendation.outcome is Outcome.TAKE and analysis.options.server is not None:
         show.fact("next", "copy the config.pbtxt into the server's repository:")
@@ -108,10 +107,25 @@ def _show_next(show: "_Lines", analysis: "Analysis", written: "Written", resume:
         )
 
 
+def _going_on(analysis: "Analysis") -> str:
+    """What to do before the analysis is gone on with, if anything."""
+    if analysis.interrupted:
+        return "Go on with:"
+    finals = analysis.finals
+    if analysis.lost_finalists and finals is not None:
+        from tcli_analyzer.summary import by_reason
+
+        lost = by_reason((point.place, reason) for point, reason in finals.failures)
+        return f"{'; '.join(f'{place}: {reason}' for place, reason in lost)}. When that is mended, go on with:"
+    probes = [probe for found in analysis.rates.values() for probe in found.probes]
+    disturbed = (finals is not None and finals.race.dropped) or not all(probe.is_clean for probe in probes)
+    return f"Go on{', when the machine is quiet,' if disturbed else ''} with:"
+
+
 _MARKS = {
     "*": "* marks the recommendation",
     "=": "= ties with it",
-    "x": "x: its answers are others, it cannot win",
+    "x": "x: its answers are others, or could not be compared: it cannot win",
 }
 
 

@@ -222,7 +222,8 @@ def _show(console: "Console", analysis: "TogetherAnalysis", written: "WrittenTog
     assert recommendation is not None
     console.print(printable(f"\n{recommendation.sentence()}"), markup=False, style="bold")
     if recommendation.outcome is Outcome.UNDECIDED:
-        console.print(printable(f"Go on, when the machine is quiet, with: {resume}"), markup=False)
+        quiet = ", when the machine is quiet," if recommendation.finals.race.dropped else ""
+        console.print(printable(f"Go on{quiet} with: {resume}"), markup=False)
     console.print("")
     for choice in recommendation.chosen.choices:
         weight = analysis.options.weights[choice.model]

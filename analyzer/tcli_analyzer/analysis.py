@@ -87,6 +87,11 @@ class Analysis:
         return bool(self.failures) and all(point.configuration.current for point in self.points)
 
     @property
+    def lost_finalists(self) -> bool:
+        """Whether every finalist failed where it was measured again."""
+        return self.finals is not None and not self.finals.points and bool(self.finals.failures)
+
+    @property
     def recommendation(self) -> Recommendation | None:
         """None only if nothing was measured."""
         finals = self.finals

@@ -1,11 +1,14 @@
 """What `tcli analyze` says at its end, in terminals of any width, pipes and old encodings."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tcli_analyzer.analysis import Analysis
+from tcli_analyzer.evidence.race import Race
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.output import Written
 from told_analyses import told
@@ -20,14 +23,19 @@ WRITTEN = Written(
 
 
 def shown(
-    width: int = 80, terminal: bool = True, encoding: str = "utf-8", applying: bool = False, **more: object
+    width: int = 80,
+    terminal: bool = True,
+    encoding: str = "utf-8",
+    applying: bool = False,
+    analysis: Analysis | None = None,
+    **more: object,
 ) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
     console = Console(
         file=file, force_terminal=terminal, width=width, highlight=False, soft_wrap=True, emoji=False, no_color=True
     )
-    show_result(console, told(Path("x"), **more), WRITTEN, RESUME, applying)
+    show_result(console, analysis or told(Path("x"), **more), WRITTEN, RESUME, applying)
     file.flush()
     return raw.getvalue().decode(encoding).replace("\x1b[1m", "").replace("\x1b[0m", "")
 
@@ -52,7 +60,7 @@ def test_it_says_what_is_wrong_and_what_failed():
     assert "rejected batch 8, 1 instance, openvino bf16 (212 infer/s in the search): its largest difference is" in text
     assert "batch 16, 4 instances and 1 more: out of memory" in text
     assert "openvino does not know the operator 'Foo'" in text
-    assert "x: its answers are others, it cannot win" in text
+    assert "x: its answers are others, or could not be compared: it cannot win" in text
 
 
 def test_nothing_is_marked_where_nothing_is_decided():
@@ -62,6 +70,26 @@ def test_nothing_is_marked_where_nothing_is_decided():
     assert "--apply" not in text
     assert "costs" not in text
     assert f"    {RESUME}\n" in text
+    assert "Go on, when the machine is quiet, with:" in text
+
+
+def test_where_every_finalist_failed_it_is_said_why_and_nothing_of_a_quiet_machine():
+    analysis = told(Path("x"), rates=False)
+    assert not analysis.lost_finalists
+    reason = "the process that ran it came to an end: exit status 7"
+    lost = tuple((point, reason) for point in analysis.finals.points)
+    analysis.finals = replace(analysis.finals, points=(), race=Race(), failures=lost)
+    assert analysis.lost_finalists
+    text = words(shown(analysis=analysis))
+    assert "Undecided: nothing could be measured again for the finals." in text
+    assert f"and 1 more: {reason}. When that is mended, go on with:" in text
+    assert "quiet" not in text.partition("Best configurations")[0]
+
+
+def test_a_machine_that_was_quiet_is_not_asked_to_be_so():
+    analysis = told(Path("x"), rates=False)
+    analysis.finals = replace(analysis.finals, race=Race())
+    assert "next Go on with:" in words(shown(analysis=analysis))
 
 
 def test_a_server_is_told_what_to_copy_and_apply_is_not_offered_while_it_is_done():
