@@ -3,8 +3,8 @@
 import io
 import sys
 
-from triton_cli.app import app
-from triton_cli.console import is_of_output, out, silence
+EXIT_INTERRUPTED = 130
+"""As of `signals`, which is not loaded yet when it is needed."""
 
 
 def main() -> None:
@@ -12,6 +12,16 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             # A name or a sign that the terminal's encoding lacks is no reason to end with a traceback.
             stream.reconfigure(errors="backslashreplace")
+    try:
+        _run()
+    except KeyboardInterrupt:  # before a command that would notice it is loaded
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _run() -> None:
+    from triton_cli.app import app
+    from triton_cli.console import is_of_output, out, silence
+
     try:
         app(prog_name="tcli")
     except OSError as problem:

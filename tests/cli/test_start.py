@@ -1,0 +1,23 @@
+"""The first moments of a command."""
+
+import subprocess
+import sys
+
+INTERRUPTED = """
+import sys
+from triton_cli.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "triton_cli.app":
+            raise KeyboardInterrupt
+
+assert "triton_cli.app" not in sys.modules
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+def test_ctrl_c_while_commands_are_loaded_ends_without_a_traceback():
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
