@@ -16,6 +16,7 @@ from triton_cli.analyze_settings import Asked, Settled, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
 from triton_cli.console import answer, err, fail, out, outlive_readers
+from triton_cli.results_folder import ready_folder
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
@@ -250,10 +251,7 @@ def analyze(
     options, folder = settled.options, settled.folder
     if apply and options.server is not None:
         raise typer.BadParameter("a server's repository is out of reach; copy the config.pbtxt", param_hint="--apply")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
+    ready_folder(folder)
     with stop_on_signals() as stop:
         run(settled, apply, json, stop)
 

@@ -15,6 +15,7 @@ from triton_cli.analyze_apply import NOT_APPLIED
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, settle
 from triton_cli.console import EXIT_WRONG, answer, err, fail, out, printable
+from triton_cli.results_folder import ready_folder
 from triton_cli.signals import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -136,10 +137,7 @@ def analyze_several(
         for one in options.models:
             with telling(one, folder):
                 workspaces[one.model] = stack.enter_context(Workspace(find_model(one.repositories, one.model)))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            fail(f"cannot write to {folder}: {error.strerror}", "choose another folder with --output")
+        ready_folder(folder)
         for note in notes:
             observer.note(note)
         try:
