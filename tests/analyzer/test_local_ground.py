@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from python_models import write_python_model
-from tcli_analyzer.ground.local import local_ground
+from tcli_analyzer.ground.local import load_patience, local_ground
 from tcli_analyzer.measuring.watch import Stopped
 from tcli_analyzer.options import AnalysisOptions
 from tcli_analyzer.subject import find_model
@@ -38,7 +38,8 @@ def test_who_stops_need_not_wait_until_batches_are_checked(tmp_path):
 
     def note(text: str) -> None:
         told.append(text)
-        stop.set()
+        if text.startswith("checking"):
+            stop.set()
 
     before = set(psutil.Process().children())
     options = AnalysisOptions("hangs", (tmp_path,))
@@ -52,4 +53,11 @@ def test_who_stops_need_not_wait_until_batches_are_checked(tmp_path):
     finally:
         for checking in set(psutil.Process().children()) - before:
             checking.kill()
-    assert told == ["checking on random items that a batch gives what single items give ..."]
+    assert told == [
+        "loading the model (given up after 15 min) ...",
+        "checking on random items that a batch gives what single items give ...",
+    ]
+
+
+def test_a_load_is_not_waited_for_longer_than_the_whole_may_take():
+    assert [load_patience(most) for most in (None, 5.0, 120.0, 7200.0)] == [900.0, 30.0, 120.0, 900.0]

@@ -47,10 +47,8 @@ def local_ground(
     given = DataSource(
         options.inputs, {name: tuple(shape) for name, shape in options.shapes.items()}, seed=options.seed
     )
-    patience = ANSWER_SECONDS
-    if options.most_seconds is not None:
-        patience = min(patience, max(_LEAST_PATIENCE, options.most_seconds))
-    note(f"loading the model; after {_span(patience)} it is given up")
+    patience = load_patience(options.most_seconds)
+    note(f"loading the model (given up after {_span(patience)}) ...")
     with AskedApart(workspace.current, options.model, stop, options.memory, patience) as asked:
         complete = asked.config
         check_one_answer(complete)
@@ -89,6 +87,11 @@ def local_ground(
             where="this machine",
             limit=lambda: bench.limit,
         )
+
+
+def load_patience(most_seconds: float | None) -> float:
+    """Seconds that the model as it is may take to load, in an analysis that may take so long."""
+    return ANSWER_SECONDS if most_seconds is None else min(ANSWER_SECONDS, max(_LEAST_PATIENCE, most_seconds))
 
 
 def _span(seconds: float) -> str:
