@@ -84,9 +84,10 @@ class Silent:
 
 
 def burn(seed: int) -> None:
-    """A core at random times: seconds of work and of rest, both exponential."""
+    """A core at random times: seconds of work and of rest, both exponential; as long as this benchmark runs, however it ends."""
     chance = random.Random(seed)
-    while True:
+    benchmark = multiprocessing.parent_process()
+    while benchmark is not None and benchmark.is_alive():
         end = time.monotonic() + chance.expovariate(1 / (4 * BUSY_SHARE))
         while time.monotonic() < end:
             sum(range(1000))
