@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -15,6 +16,9 @@ from tcli_server.serving import ServeOptions, Server
 
 # Programs that tests start find the helpers here as the tests do.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs that tests stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ALONE = "TCLI_TEST_ALONE"
 
