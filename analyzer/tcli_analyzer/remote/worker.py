@@ -1,27 +1,25 @@
 """The process that puts a server's model under load."""
 
 import os
-import queue
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load.failing import LoadFailedError, StuckError
 from tcli_analyzer.measuring.visit import visit
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.remote.connections import allow_connections
 from tcli_analyzer.remote.messages import MakeRequestsFor
 from tcli_analyzer.remote.server_processes import resident_mib, server_processes
 from tcli_analyzer.remote.target import RemoteTarget
-from tcli_analyzer.variant.messages import Failure, Visit, read_into, send
+from tcli_analyzer.variant.answering import answer_all
+from tcli_analyzer.variant.messages import Visit
 from tcli_server.apart import begin_apart
-from tcli_server.errors import ServerError
 
 
 def main() -> None:
@@ -29,23 +27,7 @@ def main() -> None:
     answers = begin_apart()
     allow_connections()
     url, model = sys.argv[2:]
-    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    read_into(messages)
-    try:
-        _work(_Worker(url, model), messages, answers)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)  # a usual end would wait for the reader
-
-
-def _work(worker: "_Worker", messages: "queue.SimpleQueue[Any]", answers: IO[bytes]) -> None:
-    while True:
-        message = messages.get()
-        try:
-            answer = worker.answer(message)
-        except (ServerError, LoadFailedError) as error:
-            answer = Failure(str(error), isinstance(error, StuckError))
-        send(answers, answer)
+    answer_all(lambda: nullcontext(_Worker(url, model)), answers)
 
 
 class _Worker:

@@ -2,37 +2,32 @@
 
 import contextlib
 import os
-import queue
 import sys
 import threading
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_analyzer.inputs import Inputs
-from tcli_analyzer.load.failing import LoadFailedError, StuckError
 from tcli_analyzer.measuring.held import HeldLoad
 from tcli_analyzer.measuring.limit import measure_limit
 from tcli_analyzer.measuring.visit import visit
 from tcli_analyzer.target import EngineTarget
+from tcli_analyzer.variant.answering import answer_all
 from tcli_analyzer.variant.messages import (
     AskProgress,
     CutWindow,
     EndLoad,
-    Failure,
     LoadModel,
     MakeRequests,
     MeasureLimit,
     Message,
     StartLoad,
-    read_into,
-    send,
 )
 from tcli_server.apart import begin_apart
-from tcli_server.errors import ServerError
 
 _LIMIT_SECONDS = 0.15
 """Of load against nothing, of each kind."""
@@ -42,24 +37,13 @@ def main() -> None:
     """Serve what comes on the standard input, until that ends; the repository and the model are arguments."""
     answers = begin_apart()
     repository, model = sys.argv[2:]
-    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    read_into(messages)
-    try:
-        with EngineTarget(Path(repository), model) as target:
-            _work(_Worker(target), messages, answers)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)  # a usual end would wait for the reader
+    answer_all(lambda: _begun(Path(repository), model), answers)
 
 
-def _work(worker: "_Worker", messages: "queue.SimpleQueue[Message]", answers: IO[bytes]) -> None:
-    while True:
-        message = messages.get()
-        try:
-            answer = worker.answer(message)
-        except (ServerError, LoadFailedError) as error:
-            answer = Failure(str(error), isinstance(error, StuckError))
-        send(answers, answer)
+@contextmanager
+def _begun(repository: Path, model: str) -> "Iterator[_Worker]":
+    with EngineTarget(repository, model) as target:
+        yield _Worker(target)
 
 
 class _Worker:
