@@ -25,7 +25,7 @@ _ALONE = "TCLI_TEST_ALONE"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that is marked `own_process` in a new one: how much memory one holds says little after thousands of tests."""
+    """Run a test that is marked `own_process` in a new one, in which nothing has happened and nothing else goes on."""
     if pyfuncitem.get_closest_marker("own_process") is None or _ALONE in os.environ:
         return None
     command = [

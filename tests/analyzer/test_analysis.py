@@ -65,14 +65,14 @@ def test_the_results_are_complete(done):
     decided = done.analysis.recommendation.outcome in (Outcome.TAKE, Outcome.KEEP)
     assert frame["recommended"].sum() == decided
     assert len(document["finals"]["rounds"]) == done.analysis.finals.race.rounds
+    for name in ("throughput_infer_per_s", "latency_p99_ms", "memory_mib"):
+        assert (frame[name] >= 0).all()
     for name in (
-        "throughput_infer_per_s",
-        "latency_p99_ms",
         "queue_ms",
         "compute_infer_ms",
-        "memory_mib",
-    ):
-        assert (frame[name] >= 0).all()
+    ):  # not known of windows of a few ms in which the server counted nothing
+        assert frame[name].any()
+        assert (frame[name].dropna() >= 0).all()
     assert set(frame.columns) == set(document["points"][0])
     assert document["recommendation"]["configuration"] in set(frame["configuration"])
     assert document["placeholder_weights"] is True

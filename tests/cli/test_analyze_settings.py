@@ -32,7 +32,7 @@ space: {request_rates: [5]}
 def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Settles a command line; what would be measured is only looked at."""
     taken: list[Settled] = []
-    monkeypatch.setattr("triton_cli.analyze._run", lambda settled, *_: taken.append(settled))
+    monkeypatch.setattr("triton_cli.analyze.run", lambda settled, *_: taken.append(settled))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all.yaml").write_text(EVERYTHING)
 

@@ -263,6 +263,7 @@ def test_a_worker_that_dies_as_soon_as_it_has_loaded_is_not_taken_for_a_living_o
             loading.result(PATIENCE)
 
 
+@pytest.mark.own_process  # the limit is the whole process's
 def test_a_worker_is_replaced_even_if_that_fails_at_first_for_want_of_descriptors(tmp_path: Path):
     resource = pytest.importorskip("resource")
     write_python_model(tmp_path, "m", IDENTITY)
