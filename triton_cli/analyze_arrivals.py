@@ -24,12 +24,14 @@ class Arrivals:
         gaps_seconds: of a recording; none for a distribution.
         rates: of the recording at the speeds that are wanted, in requests per second.
         speed: of the recording, as it was said.
+        said: the user named a distribution.
     """
 
     distribution: "Distribution"
     gaps_seconds: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
     speed: str = ""
+    said: bool = False
 
     def over(self, space: "SpaceValues", finds_rate: bool) -> "SpaceValues":
         """A space with the recording's own rates, where nothing says others; ends the command where it would not be played so.
@@ -37,6 +39,12 @@ class Arrivals:
         Args:
             finds_rate: `--slo` looks for a rate itself.
         """
+        if self.said and not finds_rate and space.request_rates is None:
+            raise typer.BadParameter(
+                f"'{self.distribution.value}' says how the requests of a rate come, and there is no rate; add --request-rates "
+                "or --slo",
+                param_hint="--arrivals",
+            )
         if not self.rates:
             return space
         if finds_rate or space.request_rates is not None:
@@ -56,14 +64,14 @@ class Arrivals:
 
 
 def arrivals_of(text: str, speed: str, window: str) -> Arrivals:
-    """Read `--arrivals`, `--arrivals-speed` and `--arrivals-window`."""
+    """Read `--arrivals`, `--arrivals-speed` and `--arrivals-window`; empty where nothing was said."""
     from tcli_analyzer.arrivals import Distribution
 
-    if text in list(Distribution):
+    if not text or text in list(Distribution):
         for given, option in ((speed, "--arrivals-speed"), (window, "--arrivals-window")):
             if given:
                 raise typer.BadParameter("needs a file of recorded arrivals: --arrivals FILE", param_hint=option)
-        return Arrivals(Distribution(text))
+        return Arrivals(Distribution(text or Distribution.POISSON), said=bool(text))
     speeds = _speeds(speed) if speed else (1.0,)
     recording = _recording(text, window)
     rates = tuple(round(recording.rate * each, 6) for each in speeds)

@@ -155,7 +155,7 @@ def _arrivals(asked: Asked, file: "AnalysisFile | None") -> tuple[str, str, str]
     if file is not None and not text:
         text = file.arrivals or ""
         speed, window = speed or ",".join(file.arrivals_speed), window or file.arrivals_window or ""
-    return text or "poisson", speed, window
+    return text, speed, window
 
 
 def _times(seconds: float, with_rates: bool) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def recommend(
 ) -> Recommendation | None:
     """Choose by what the finals prove: the best that is proven better than the current one, else the current one.
 
-    Of those that tie, the current one, else the simplest: fewest instances (each holds the model in memory), then the smallest
+    Of those that tie, or do not differ by more than a tie as far as is known, the current one, else the simplest: fewest instances (each holds the model in memory), then the smallest
     maximum batch size. One whose batches give wrong answers is no candidate, unless it is all that was measured.
 
     Args:
@@ -235,10 +235,15 @@ class _Choice:
         )
 
     def _take(self, leader: Point, among: Sequence[Point]) -> Recommendation:
-        ties = [
-            point for point in among if point is leader or self._finals.compare(point, leader).verdict is Verdict.TIE
-        ]
+        ties = [point for point in among if point is leader or self._is_as_good(point, leader)]
         return self._found(Outcome.TAKE, min(ties, key=_complexity))
+
+    def _is_as_good(self, point: Point, leader: Point) -> bool:
+        """Whether nothing speaks for the leader: they tie, or what lies between them is neither proven nor more than a tie."""
+        compared = self._finals.compare(point, leader)
+        if compared.verdict is Verdict.UNDECIDED and compared.pairs >= LEAST_PAIRS:
+            return compared.gain >= -self._finals.tie
+        return compared.verdict is Verdict.TIE
 
     def _is_proven(self, point: Point) -> bool:
         return len(point.windows.clean.windows) >= LEAST_PAIRS

@@ -41,6 +41,14 @@ def test_among_those_that_tie_the_simplest_is_taken():
     assert len(found.equivalent) == 2
 
 
+def test_a_small_difference_that_is_not_proven_does_not_make_up_for_being_simpler():
+    rough = [98, 107, 96, 105, 99, 95, 104, 97, 93]
+    found = recommended(now(), point(8, 2, steady(100)), point(8, 1, rough))
+    assert found.chosen.configuration.label == "batch 8, 1 instance"
+    assert found.equivalent == ()  # nobody has shown that
+    assert recommended(now(), point(8, 2, steady(106)), point(8, 1, rough)).chosen.configuration.instances == 2
+
+
 def test_fewer_instances_are_simpler_than_smaller_batches():
     """Each instance holds the model in memory."""
     assert recommended(now(), point(1, 2, steady(100)), point(8, 1, steady(100.1))).chosen.configuration.instances == 1

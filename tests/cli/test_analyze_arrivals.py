@@ -55,6 +55,10 @@ def test_a_file_says_how_its_recording_is_played(folder):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ("--arrivals", "constant"),
+            "--arrivals: 'constant' says how the requests of a rate come, and there is no rate; add --request-rates or --slo",
+        ),
         (("--arrivals-speed", "2"), "--arrivals-speed: needs a file of recorded arrivals"),
         (("--arrivals", "constant", "--arrivals-window", "0-5"), "--arrivals-window: needs a file"),
         (("--arrivals", "times.txt", "--arrivals-speed", "0"), "'0': expected numbers above 0"),
