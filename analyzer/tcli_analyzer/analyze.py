@@ -81,7 +81,7 @@ def analyze(
         for note in ground.notes:
             observer.note(note)
         stretch = options.window_seconds / USUAL_WINDOW_SECONDS
-        watched = WatchedBench(ground.bench, stop, options.patience_seconds, stretch)
+        watched = WatchedBench(ground.bench, stop, options.patience_seconds, stretch, ground.measured)
         analysis.neighbours = watched.neighbours
         with _kept(watched, ground, analysis) as bench:
             try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.bench.quiet import Quiet
 from tcli_analyzer.configuration import Configuration
-from tcli_analyzer.evidence.neighbours import Neighbours
+from tcli_analyzer.evidence.neighbours import Measured, Neighbours
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.visit import VisitOptions
 from tcli_analyzer.measuring.window import Window
@@ -19,13 +19,21 @@ class WatchedBench:
     Args:
         patience_seconds: that all visits together wait at most.
         stretch: windows and warm-ups are so many times as long as whoever measures thinks.
+        measured: as of `Neighbours`.
     """
 
-    def __init__(self, bench: Bench, stop: threading.Event, patience_seconds: float, stretch: float = 1.0) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        stop: threading.Event,
+        patience_seconds: float,
+        stretch: float = 1.0,
+        measured: Measured = tuple,
+    ) -> None:
         self._bench = bench
         self._stretch = stretch
         self._quiet = Quiet(stop, patience_seconds)
-        self.neighbours = Neighbours()
+        self.neighbours = Neighbours(measured)
 
     def hold(self, configurations: Sequence[Configuration]) -> None:
         self._bench.hold(configurations)

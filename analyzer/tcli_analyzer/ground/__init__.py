@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tcli_analyzer.bench import Bench
 from tcli_analyzer.data import DataSource
+from tcli_analyzer.evidence.neighbours import Measured
 from tcli_analyzer.guard import Guard
 from tcli_analyzer.load import Load
 from tcli_analyzer.measuring.limit import GeneratorLimit
@@ -25,6 +26,7 @@ class Ground:
         notes: what is known before anything is measured, one sentence each.
         where: for people: "this machine", or the server's address.
         limit: of the load generator, once it was measured; it is not where a server is asked.
+        measured: the server's processes, where it is on this machine.
     """
 
     subject: Subject
@@ -37,3 +39,4 @@ class Ground:
     notes: tuple[str, ...]
     where: str
     limit: Callable[[], GeneratorLimit | None] = lambda: None
+    measured: Measured = tuple

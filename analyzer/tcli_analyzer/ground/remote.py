@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from tcli_analyzer.bench.remote import RemoteBench
 from tcli_analyzer.data import DataSource
@@ -13,6 +14,7 @@ from tcli_analyzer.ground.state import with_state
 from tcli_analyzer.notes import model_notes
 from tcli_analyzer.options import AnalysisOptions, RemoteServer
 from tcli_analyzer.remote.connections import connections_note
+from tcli_analyzer.remote.server_processes import server_processes
 from tcli_analyzer.remote.subject import examine_remote
 from tcli_analyzer.space import Variants, facts_elsewhere, make_variants, own_engine
 from tcli_analyzer.subject import defaults_of
@@ -87,4 +89,5 @@ def _ground(bench: RemoteBench, options: AnalysisOptions, server: RemoteServer, 
             *variants.notes,
         ),
         where=str(bench.address),
+        measured=partial(server_processes, bench.address),
     )
