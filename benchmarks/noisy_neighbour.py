@@ -6,8 +6,9 @@
 2. A seeded process burns a core at random times; analyses run beside it, each with another seed. What they recommend is looked up in
    the truth: how far is it from the best? An answer of "undecided" recommends what stays, the present configuration.
 3. Two copies of one configuration race beside the neighbour: any claim that one is better is false.
+4. The model's own and one with half of its processors race beside the neighbour: a difference that is there is to be found.
 
-It takes about half an hour on two cores. Begin it on a machine on which nothing else runs: whether that was so is part of the answer.
+It takes about forty minutes on two cores. Begin it on a machine on which nothing else runs: whether that was so is part of the answer.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.analyze import analyze
 from tcli_analyzer.bench.local import LocalBench
@@ -30,7 +33,7 @@ from tcli_analyzer.configuration import Configuration, instance_count
 from tcli_analyzer.data import DataSource
 from tcli_analyzer.evidence.pairs import Verdict
 from tcli_analyzer.evidence.race import Race
-from tcli_analyzer.finals import run_finals
+from tcli_analyzer.finals import Finals, run_finals
 from tcli_analyzer.goal import Goal
 from tcli_analyzer.load import ClosedLoad
 from tcli_analyzer.measuring.visit import VisitOptions
@@ -48,8 +51,10 @@ SPACE = SpaceValues(max_batch_sizes=(1, 4, 8), instances=(1, 2), concurrency=(4,
 BUSY_SHARE = 0.4
 """Of the time in which the neighbour burns its core."""
 SHORT = VisitOptions(seconds=0.4)
-TRUTH_SECONDS, TRY_SECONDS = 240.0, 20.0
-"""Of the race that tells the truth, and of one between two copies."""
+TRUTH_SECONDS, TRY_SECONDS, FOUND_SECONDS = 240.0, 20.0, 90.0
+"""Of the race that tells the truth, of one between two copies, and of one between two that differ."""
+
+DIFFERENCES = 3
 
 
 class Silent:
@@ -138,17 +143,42 @@ def false_claims(repository: Path, model: str, tries: int) -> tuple[int, int, in
     with Workspace(find_model([repository], model)) as workspace:
         subject = current(workspace, model)
         for seed in range(tries):
-            copies = [replace(subject, label=name) for name in ("one", "the same")]
-            points = [Point(copy, ClosedLoad(4), Windows(())) for copy in copies]
-            repositories = {False: workspace.current}
-            with (
-                neighbour(1000 + seed),
-                LocalBench(repositories, model, DataSource(), threading.Event()) as bench,
-            ):
-                finals = run_finals(bench, points, Goal(), SHORT, 0.02, TRY_SECONDS, lambda *_: None)
+            finals = beside(workspace, model, subject, replace(subject, label="the same"), TRY_SECONDS, 1000 + seed)
             found[finals.compare(finals.points[1], finals.points[0]).verdict] += 1
             print(f"try {seed + 1}: {found}", file=sys.stderr)
     return found[Verdict.BETTER] + found[Verdict.WORSE], found[Verdict.TIE], found[Verdict.UNDECIDED]
+
+
+def differences_found(repository: Path, model: str, tries: int) -> int:
+    """How often it is found that half of the processors do less."""
+    found = 0
+    with Workspace(find_model([repository], model)) as workspace:
+        subject = current(workspace, model)
+        half = ModelConfig()
+        half.CopyFrom(subject.config)
+        del half.instance_group[:]
+        half.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
+        half.parameters["intra_op_thread_count"].string_value = "1"
+        for seed in range(tries):
+            rival = replace(subject, label="half", config=half, instances=1)
+            finals = beside(workspace, model, subject, rival, FOUND_SECONDS, 2000 + seed)
+            compared = finals.compare(finals.points[1], finals.points[0])
+            found += compared.verdict is Verdict.WORSE
+            print(
+                f"half of the processors: {compared}, {finals.race.dropped} of {finals.race.total} dropped",
+                file=sys.stderr,
+            )
+    return found
+
+
+def beside(
+    workspace: Workspace, model: str, one: Configuration, other: Configuration, seconds: float, seed: int
+) -> Finals:
+    """A race beside the neighbour."""
+    points = [Point(each, ClosedLoad(4), Windows(())) for each in (one, other)]
+    repositories = {False: workspace.current}
+    with neighbour(seed), LocalBench(repositories, model, DataSource(), threading.Event()) as bench:
+        return run_finals(bench, points, Goal(), SHORT, 0.02, seconds, lambda *_: None)
 
 
 def current(workspace: Workspace, model: str) -> Configuration:
@@ -177,20 +207,29 @@ def main() -> None:
         for seed in range(1, args.analyses + 1):
             with neighbour(seed):
                 analysis = run(repository, args.model, SearchKind.QUICK, seed)
-            found = analysis.recommendation
-            assert found is not None
-            behind = 1 - best.get(found.chosen.configuration.label, 0.0) / top
-            dropped = f"{found.finals.race.dropped} of {found.finals.race.total}"
-            rows.append({"outcome": found.outcome.value, "chosen": found.chosen.configuration.label, "behind": behind})
+            told = analysis.recommendation
+            assert told is not None
+            behind = 1 - best.get(told.chosen.configuration.label, 0.0) / top
+            dropped = f"{told.finals.race.dropped} of {told.finals.race.total}"
+            rows.append({"outcome": told.outcome.value, "chosen": told.chosen.configuration.label, "behind": behind})
             print(
-                f"{seed}: {found.outcome}: {found.chosen.configuration.label}, {100 * behind:.1f} % behind, {dropped} dropped"
+                f"{seed}: {told.outcome}: {told.chosen.configuration.label}, {100 * behind:.1f} % behind, {dropped} dropped"
             )
         claims, ties, undecided = false_claims(repository, args.model, args.tries)
         print(f"two copies: {claims} false claims, {ties} ties, {undecided} undecided of {args.tries}")
+        found = differences_found(repository, args.model, DIFFERENCES)
+        print(f"half of the processors: found to do less in {found} of {DIFFERENCES}")
         within = sum(row["behind"] <= 0.05 for row in rows)
         print(f"{within} of {len(rows)} recommendations within 5 % of the best")
         if args.json:
-            document = {"truth": best, "clean": clean, "analyses": rows, "false_claims": claims, "ties": ties}
+            document = {
+                "truth": best,
+                "clean": clean,
+                "analyses": rows,
+                "false_claims": claims,
+                "ties": ties,
+                "found": found,
+            }
             args.json.write_text(json.dumps(document, indent=2))
 
 

@@ -4,12 +4,13 @@ import shlex
 import sys
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from triton_cli.analyze_apply import apply_found
+from triton_cli.analyze_apply import apply_found, apply_written, is_written, note_end
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, Settled, settle
@@ -264,6 +265,7 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
     """
     from tcli_analyzer.analyze import analyze as run_analysis
     from tcli_analyzer.exports.parquet import check_parquet
+    from tcli_analyzer.journal import AlreadyEndedError
     from tcli_analyzer.output import Wanted, write_output
     from tcli_analyzer.subject import find_model
     from tcli_analyzer.workspace import Workspace
@@ -276,16 +278,29 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
     with telling(options, folder), ExitStack() as stack:
         if wanted.parquet:
             check_parquet()
-        workspace = None
+        workspace = model = None
         if options.server is None:
-            workspace = stack.enter_context(Workspace(find_model(options.repositories, options.model)))
+            model = find_model(options.repositories, options.model)
+            workspace = stack.enter_context(Workspace(model))
         with live_or_plain(console) as observer:
             for note in notes:
                 observer.note(note)
-            analysis = run_analysis(options, workspace, observer, stop)
+            analysis = None
+            try:
+                analysis = run_analysis(replace(options, ends_as_before=apply), workspace, observer, stop)
+            except AlreadyEndedError as ended:
+                if not is_written(folder, options, ended.what):
+                    analysis = run_analysis(options, workspace, observer, stop)
+        if analysis is None:
+            assert model is not None
+            apply_written(folder, model, console.print)
+            if json:
+                answer((folder / "results.json").read_text(encoding="utf-8"))
+            return
         if analysis.recommendation is None:
             end_without_results(analysis, folder, json)
         written = write_output(analysis, workspace, folder, wanted)
+        note_end(analysis, written)
     show_result(console, analysis, written, _resume_command(), apply and not stop.is_set())
     if json:
         _print_json(analysis)

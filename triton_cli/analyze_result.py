@@ -95,8 +95,7 @@ def _show_next(show: "_Lines", analysis: "Analysis", written: "Written", resume:
         show.fact("next", "copy the config.pbtxt into the server's repository:")
         show.line(f"    {written.config}")
     elif recommendation.outcome is Outcome.TAKE and not applying:
-        again = "only what failed is measured again" if analysis.failures else "nothing is measured again"
-        show.fact("next", f"look at the report, then put it into your repository ({again}) with:")
+        show.fact("next", "look at the report, then put it into your repository (nothing is measured again) with:")
         show.line(f"    {resume} --apply")
     elif recommendation.outcome is Outcome.OVER_BUDGET:
         show.fact("next", "allow more time (--latency-budget), or try more: --engines, --precisions, --threads.")

@@ -17,7 +17,7 @@ from tcli_analyzer.ground import Ground
 from tcli_analyzer.ground.local import local_ground
 from tcli_analyzer.ground.remote import remote_ground
 from tcli_analyzer.identity import identity_of
-from tcli_analyzer.journal import Journal
+from tcli_analyzer.journal import AlreadyEndedError, Journal
 from tcli_analyzer.load import Load
 from tcli_analyzer.machine import this_machine
 from tcli_analyzer.measuring.visit import VisitOptions
@@ -64,6 +64,7 @@ def analyze(
         SpaceError: what is to be tried is too much, or cannot be had here.
         UnknownInputError: a shape does not fit the model.
         JournalError: the journal cannot be gone on with.
+        AlreadyEndedError: see `AnalysisOptions.ends_as_before`.
         OSError: the journal cannot be written.
         Stopped: the user stopped it before anything was measured.
     """
@@ -112,6 +113,8 @@ def _kept(bench: Bench, ground: Ground, analysis: Analysis) -> Iterator[Bench]:
         yield bench
         return
     with Journal(options.journal, analysis.identity, options.resume) as journal:
+        if options.ends_as_before and journal.ended is not None:
+            raise AlreadyEndedError(journal.ended)
         yield JournaledBench(bench, journal)
 
 

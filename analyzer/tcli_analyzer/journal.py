@@ -30,8 +30,23 @@ from tcli_analyzer.target import Counters
 VERSION = 1
 
 
+_ENDED = "ended"
+
+
 class JournalError(Exception):
     """The file cannot be gone on with; the message says why and what to do."""
+
+
+class AlreadyEndedError(Exception):
+    """The analysis has come to its end before, and no more is wanted than that.
+
+    Attributes:
+        what: as `Journal.ended`.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__("the analysis has ended before")
+        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,7 @@ class Journal:
 
     Attributes:
         records: all that were made, those of earlier runs first.
+        ended: what `mark_ended` wrote behind the last of them; None where the analysis has not come to its end.
 
     Raises:
         JournalError: on entering, where it cannot be gone on with.
@@ -92,6 +108,7 @@ class Journal:
         self._subject = dict(subject)
         self._resume = resume
         self.records: list[Record] = []
+        self.ended: str | None = None
 
     def __enter__(self) -> Self:
         exists = self._path.exists()
@@ -163,12 +180,15 @@ class Journal:
                     "measurements say nothing of this. Start anew without --resume"
                 )
         for end, line in lines:
+            whole, self.ended = end, None
+            if isinstance(line.get(_ENDED), str):
+                self.ended = line[_ENDED]
+                continue
             try:
                 windows = tuple(_window(window) for window in line["windows"])
                 self.records.append(Record(Origin(**line["origin"]), windows, line["failure"]))
             except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
                 raise JournalError(f"{self._path} is damaged ({error}): start anew without --resume") from None
-            whole = end
         return whole
 
     def _lines(self) -> "Iterator[tuple[int, dict[str, Any]]]":
@@ -186,6 +206,16 @@ class Journal:
                 if not isinstance(value, dict):
                     raise JournalError(f"{self._path} is damaged: start anew without --resume")
                 yield end, value
+
+
+def mark_ended(path: Path, what: str) -> None:
+    """Write behind all measurements that they were enough, and what came of them.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("ab") as file:
+        file.write(json.dumps({_ENDED: what}).encode() + b"\n")
 
 
 def _document(window: Window) -> dict[str, Any]:

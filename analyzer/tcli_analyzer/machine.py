@@ -44,6 +44,23 @@ def this_machine() -> Machine:
     )
 
 
+_ENGINES = {
+    "onnxruntime": ("ONNX Runtime", ("onnxruntime-gpu", "onnxruntime")),
+    "openvino": ("OpenVINO", ("openvino",)),
+    "pytorch": ("PyTorch", ("torch",)),
+    "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu")),
+    "tensorrt": ("TensorRT", ("tensorrt",)),
+}
+
+
+def engine_version(backend: str) -> str:
+    """The engine of a backend with its installed version, for people; empty where it is not known."""
+    if backend not in _ENGINES:
+        return ""
+    name, distributions = _ENGINES[backend]
+    return f"{name} {_first_version(*distributions)}"
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -57,6 +57,7 @@ class AnalysisOptions:
         memory: bytes that the process of a configuration may hold; None for nearly all that are free.
         journal: file that keeps every measurement; None for none.
         resume: go on with what the journal has.
+        ends_as_before: measure nothing more where the journal is of an analysis that has ended.
         server: None for processes of this machine.
     """
 
@@ -82,4 +83,5 @@ class AnalysisOptions:
     memory: int | None = None
     journal: Path | None = None
     resume: bool = False
+    ends_as_before: bool = False
     server: RemoteServer | None = None

@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.configuration import request_shapes
@@ -13,10 +13,12 @@ from tcli_analyzer.exports.histogram import write_histogram
 from tcli_analyzer.exports.model_analyzer import gpu_table, inference_table
 from tcli_analyzer.exports.parquet import windows_parquet
 from tcli_analyzer.exports.variants import variant_configs
+from tcli_analyzer.machine import engine_version
 from tcli_analyzer.recommendation import Outcome, Recommendation
 from tcli_analyzer.report import CHARTS, pictures, render_markdown, render_report
 from tcli_analyzer.results import points_frame, results_document
 from tcli_analyzer.results.samples import name_of
+from tcli_analyzer.space.settings import engine_of
 from tcli_analyzer.workspace import Workspace
 from tcli_analyzer.writing import Staged, write_atomically
 from tcli_server.hardware.cores import usable_cores
@@ -182,9 +184,17 @@ def _rewritten(analysis: Analysis) -> bool:
     return analysis.subject.batchable is not None and bool(analysis.subject.batchable.edits)
 
 
+def _software(analysis: Analysis, config: ModelConfig) -> str:
+    """The versions that the numbers are of, where they ran on this machine's."""
+    if analysis.options.server is not None:
+        return ""
+    return ", ".join(filter(None, (engine_version(engine_of(config)), f"tcli {analysis.machine.tcli}")))
+
+
 def recommended_config(analysis: Analysis, recommendation: Recommendation) -> str:
     """The text of the recommended config.pbtxt, with a comment that tells where it comes from."""
     chosen = recommendation.chosen
+    config = chosen.configuration.config
     proven = recommendation.outcome is not Outcome.UNDECIDED
     verb = (
         "Recommended" if recommendation.may_be_applied else "Kept" if proven else "Kept for now, nothing being decided,"
@@ -193,12 +203,11 @@ def recommended_config(analysis: Analysis, recommendation: Recommendation) -> st
         f"{verb} by tcli analyze on {analysis.started:%Y-%m-%d %H:%M} for the {analysis.options.goal.describe()}.",
         *([f"Measured: {recommendation.numbers()}."] if proven else []),
         recommendation.comparison(),
-        f"Machine: {analysis.machine.sentence()}; ONNX Runtime {analysis.machine.onnxruntime}, "
-        f"tcli {analysis.machine.tcli}.",
+        f"Machine: {'; '.join(filter(None, (analysis.machine.sentence(), _software(analysis, config))))}.",
     ]
-    config = chosen.configuration.config
     cpu_only = all(g.kind != ModelInstanceGroup.KIND_GPU for g in config.instance_group)
-    if cpu_only and chosen.configuration.instances > 1 and "intra_op_thread_count" not in config.parameters:
+    is_onnx = engine_of(config) == "onnxruntime"
+    if is_onnx and cpu_only and chosen.configuration.instances > 1 and "intra_op_thread_count" not in config.parameters:
         threads = max(1, usable_cores() // chosen.configuration.instances)
         lines.append(
             f"Each instance ran with {threads} thread{'s' if threads != 1 else ''}: tcli divides the cores between the "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import fixed_batch_models
 import onnx_models
@@ -274,3 +275,16 @@ def test_the_threads_of_an_instance_are_told_to_whoever_takes_the_configuration_
     text = " ".join(recommended_config(done.analysis, recommend(finals([two]), [], None)).replace("\n#", "").split())
     assert f"Each instance ran with {threads} thread" in text
     assert "parameters intra_op_thread_count" in text
+    assert "ONNX Runtime 1." in text
+
+
+def test_what_another_engine_was_measured_with_is_told_by_its_own_name(done):
+    config = ModelConfig()
+    config.CopyFrom(done.analysis.points[0].configuration.config)
+    config.platform, config.backend = "", "python"
+    point = replace(
+        done.analysis.points[0], configuration=replace(done.analysis.points[0].configuration, config=config)
+    )
+    text = recommended_config(done.analysis, recommend(finals([point]), [], None))
+    assert "ONNX Runtime" not in text
+    assert "tcli " in text

@@ -9,7 +9,7 @@ import pytest
 
 from small_files import small_files
 from tcli_analyzer.evidence.disturbance import ProcessorTime
-from tcli_analyzer.journal import Journal, JournalError, Origin, Record
+from tcli_analyzer.journal import Journal, JournalError, Origin, Record, mark_ended
 from tcli_analyzer.measuring.window import Window
 from tcli_analyzer.resources import GpuUse
 from tcli_analyzer.target import Counters
@@ -64,6 +64,20 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path, kept: float):
         journal.add(Record(ORIGIN, (window(7.0),)))
     with Journal(path, SUBJECT, resume=True) as journal:
         assert [record.windows[0].latencies_ms[0] for record in journal.records] == [1.5, 7.0]
+
+
+def test_it_tells_whether_its_analysis_has_ended(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, SUBJECT, resume=False) as journal:
+        journal.add(Record(ORIGIN, (window(),)))
+    mark_ended(path, "so")
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert journal.ended == "so"
+        assert len(journal.records) == 1
+        journal.add(Record(ORIGIN, (window(),)))
+    with Journal(path, SUBJECT, resume=True) as journal:
+        assert journal.ended is None  # it was gone on with
+        assert len(journal.records) == 2
 
 
 def test_another_subject_is_refused_with_the_difference(tmp_path):

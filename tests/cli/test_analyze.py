@@ -14,6 +14,9 @@ import batching_models
 from analysis_runs import CONFIG, write_fixed_model
 from decoupled_python_models import write_decoupled_models
 from ensemble_models import ensemble, write_ensemble
+from tcli_analyzer.journal import mark_ended
+from tcli_analyzer.options import AnalysisOptions
+from triton_cli import analyze_apply
 
 QUICK = (
     "--measurement-interval",
@@ -84,6 +87,43 @@ def test_apply_puts_the_recommendation_into_the_repository(folder):
         assert (model / "config.pbtxt.bak").read_text() == CONFIG
         assert (model / "2" / "model.onnx").is_file()
         assert str(model.relative_to(folder) / "2") in ran.stdout
+
+
+def ended(folder: Path, *arguments: str) -> Path:
+    """An analysis that has ended with a recommendation, also on a busy machine, where nothing is decided; gives its results."""
+    tcli(folder, *arguments)
+    output = folder / "analysis" / "fixed"
+    if b'"ended"' not in (output / "journal.jsonl").read_bytes():
+        options = AnalysisOptions("fixed")
+        config = output / "recommended" / "fixed" / "config.pbtxt"
+        mark_ended(output / "journal.jsonl", analyze_apply._ending(config, options))
+    return output
+
+
+SMALL = ("-m", "fixed", *QUICK, "--instance-counts", "1")
+
+
+def test_what_has_ended_is_applied_without_measuring_again(folder):
+    output = ended(folder, *SMALL)
+    before = (output / "journal.jsonl").read_bytes()
+    ran = tcli(folder, *SMALL, "--resume", "--apply")
+    assert ran.returncode == 0, ran.stderr
+    assert "Applied:" in ran.stdout
+    recommended = output / "recommended" / "fixed" / "config.pbtxt"
+    assert (folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == recommended.read_text()
+    assert (output / "journal.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["a file", "an option"])
+def test_what_was_changed_since_it_ended_is_decided_anew(folder, change: str):
+    output = ended(folder, *SMALL)
+    recommended = output / "recommended" / "fixed" / "config.pbtxt"
+    if change == "a file":
+        recommended.write_text("edited")
+    ran = tcli(folder, *SMALL, "--resume", "--apply", *(("--tie", "50") if change == "an option" else ()))
+    assert "Best configurations" in ran.stdout
+    assert "edited" not in recommended.read_text()
+    assert "edited" not in (folder / "model_repository" / "fixed" / "config.pbtxt").read_text()
 
 
 def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
