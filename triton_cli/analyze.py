@@ -3,14 +3,14 @@
 import shlex
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from triton_cli.analyze_apply import apply_found, apply_written, is_written, note_end
+from triton_cli.analyze_apply import apply_found, apply_written, has_ended, note_end
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, Settled, settle
@@ -278,6 +278,7 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
     with telling(options, folder), ExitStack() as stack:
         if wanted.parquet:
             check_parquet()
+        options = replace(options, ends_as_before=apply and has_ended(folder, options))
         workspace = model = None
         if options.server is None:
             model = find_model(options.repositories, options.model)
@@ -286,11 +287,8 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
             for note in notes:
                 observer.note(note)
             analysis = None
-            try:
-                analysis = run_analysis(replace(options, ends_as_before=apply), workspace, observer, stop)
-            except AlreadyEndedError as ended:
-                if not is_written(folder, options, ended.what):
-                    analysis = run_analysis(options, workspace, observer, stop)
+            with suppress(AlreadyEndedError):
+                analysis = run_analysis(options, workspace, observer, stop)
         if analysis is None:
             assert model is not None
             apply_written(folder, model, console.print)

@@ -61,10 +61,15 @@ def note_end(analysis: "Analysis", written: "Written") -> None:
         mark_ended(journal, _ending(written.config, analysis.options))
 
 
-def is_written(folder: Path, options: "AnalysisOptions", what: str) -> bool:
+def has_ended(folder: Path, options: "AnalysisOptions") -> bool:
     """Whether `note_end` spoke of the recommendation that is in the folder for results, decided by what is wanted now."""
+    from tcli_analyzer.journal import ended_with
+
     config = _recommended(folder, options.model)
-    return config.is_file() and _ending(config, options) == what
+    journal = options.journal
+    if not options.resume or journal is None or not journal.is_file() or not config.is_file():
+        return False
+    return ended_with(journal) == _ending(config, options)
 
 
 def apply_written(folder: Path, model: "ModelFolder", say: Callable[..., Any]) -> None:

@@ -114,7 +114,7 @@ def _kept(bench: Bench, ground: Ground, analysis: Analysis) -> Iterator[Bench]:
         return
     with Journal(options.journal, analysis.identity, options.resume) as journal:
         if options.ends_as_before and journal.ended is not None:
-            raise AlreadyEndedError(journal.ended)
+            raise AlreadyEndedError
         yield JournaledBench(bench, journal)
 
 

@@ -31,6 +31,7 @@ VERSION = 1
 
 
 _ENDED = "ended"
+_LONGEST_END = 4096
 
 
 class JournalError(Exception):
@@ -38,15 +39,7 @@ class JournalError(Exception):
 
 
 class AlreadyEndedError(Exception):
-    """The analysis has come to its end before, and no more is wanted than that.
-
-    Attributes:
-        what: as `Journal.ended`.
-    """
-
-    def __init__(self, what: str) -> None:
-        super().__init__("the analysis has ended before")
-        self.what = what
+    """The analysis has come to its end before, and no more is wanted than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +209,23 @@ def mark_ended(path: Path, what: str) -> None:
     """
     with path.open("ab") as file:
         file.write(json.dumps({_ENDED: what}).encode() + b"\n")
+
+
+def ended_with(path: Path) -> str | None:
+    """What `mark_ended` wrote behind the last measurement; None where the analysis has not come to its end.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_END))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    try:
+        value = json.loads(last)
+    except ValueError:
+        return None
+    found = value.get(_ENDED) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _document(window: Window) -> dict[str, Any]:

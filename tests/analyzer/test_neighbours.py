@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,15 +15,18 @@ from waiting import until
 
 START = """
 import subprocess, sys
-busy = [sys.executable, "-c", "while True: pass"]
+busy = [sys.argv[1], "-c", "while True: pass"]
 print(subprocess.Popen(busy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)
 """
 
 
 @pytest.fixture
-def stranger() -> Iterator[psutil.Process]:
-    """A busy process that is nobody's child here."""
-    started = subprocess.run([sys.executable, "-c", START], stdout=subprocess.PIPE, text=True, check=True)
+def stranger(tmp_path: Path) -> Iterator[psutil.Process]:
+    """A busy process that is nobody's child here, and of a name that nobody else has."""
+    program = tmp_path / "a stranger"
+    program.symlink_to(sys.executable)
+    command = [sys.executable, "-c", START, str(program)]
+    started = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     process = psutil.Process(int(started.stdout))
     yield process
     os.kill(process.pid, signal.SIGKILL)
