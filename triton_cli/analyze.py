@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from triton_cli.analyze_apply import apply_found, apply_written, has_ended, note_end
+from triton_cli.analyze_apply import NOT_APPLIED, apply_found, apply_written, has_ended, note_end
 from triton_cli.analyze_compare import compare
 from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, Settled, settle
@@ -278,7 +278,7 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
     with telling(options, folder), ExitStack() as stack:
         if wanted.parquet:
             check_parquet()
-        options = replace(options, ends_as_before=apply and has_ended(folder, options))
+        options = replace(options, ends_as_before=apply and has_ended(folder, options, also))
         workspace = model = None
         if options.server is None:
             model = find_model(options.repositories, options.model)
@@ -291,6 +291,9 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
                 analysis = run_analysis(options, workspace, observer, stop)
         if analysis is None:
             assert model is not None
+            if stop.is_set():
+                console.print(NOT_APPLIED)
+                raise typer.Exit(EXIT_INTERRUPTED)
             apply_written(folder, model, console.print)
             if json:
                 answer((folder / "results.json").read_text(encoding="utf-8"))
@@ -306,7 +309,7 @@ def run(settled: Settled, apply: bool, json: bool, stop: threading.Event) -> Non
         apply_found(analysis, written, _resume_command(), console.print, stop)
     if analysis.interrupted or stop.is_set():
         raise typer.Exit(EXIT_INTERRUPTED)
-    if analysis.only_current:
+    if analysis.only_current and not analysis.lost_finalists:
         failure = analysis.failures[0]
         fail(f"nothing but the current configuration could be measured; {failure.place}: {failure.reason}")
     if analysis.lost_finalists and analysis.finals is not None:

@@ -1,6 +1,7 @@
 """`tcli analyze --apply`: the recommendation goes into the user's repository, or it is said why not."""
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from tcli_analyzer.options import AnalysisOptions
     from tcli_analyzer.output import Written
     from tcli_server.repository import ModelFolder
+
+_ALSO = ("plots", "report.md", "results.parquet")
+"""What --png, --markdown and --parquet write."""
 
 NOT_APPLIED = "Not applied: the analysis was stopped before its end."
 
@@ -61,15 +65,24 @@ def note_end(analysis: "Analysis", written: "Written") -> None:
         mark_ended(journal, _ending(written.config, analysis.options))
 
 
-def has_ended(folder: Path, options: "AnalysisOptions") -> bool:
-    """Whether `note_end` spoke of the recommendation that is in the folder for results, decided by what is wanted now."""
+def has_ended(folder: Path, options: "AnalysisOptions", also: tuple[bool, bool, bool]) -> bool:
+    """Whether all that is wanted is in the folder for results, and `note_end` spoke of it, decided by what is wanted now.
+
+    Args:
+        also: as of `Settled`.
+    """
     from tcli_analyzer.journal import ended_with
 
-    config = _recommended(folder, options.model)
     journal = options.journal
-    if not options.resume or journal is None or not journal.is_file() or not config.is_file():
+    if not options.resume or journal is None or not journal.is_file():
         return False
-    return ended_with(journal) == _ending(config, options)
+    if not all((folder / name).exists() for name, is_wanted in zip(_ALSO, also, strict=True) if is_wanted):
+        return False
+    try:
+        json.loads((folder / "results.json").read_bytes())
+        return ended_with(journal) == _ending(_recommended(folder, options.model), options)
+    except (OSError, ValueError):
+        return False
 
 
 def apply_written(folder: Path, model: "ModelFolder", say: Callable[..., Any]) -> None:
@@ -79,8 +92,8 @@ def apply_written(folder: Path, model: "ModelFolder", say: Callable[..., Any]) -
         typer.Exit: it cannot be applied; that was told.
     """
     config = _recommended(folder, model.name)
-    versions = [path for path in config.parent.iterdir() if path.is_dir()]
-    _apply(model, config, versions[0] if versions else None, say)
+    version = config.parent / "1"
+    _apply(model, config, version if version.is_dir() else None, say)
 
 
 def _recommended(folder: Path, model: str) -> Path:
@@ -89,8 +102,12 @@ def _recommended(folder: Path, model: str) -> Path:
 
 def _ending(config: Path, options: "AnalysisOptions") -> str:
     """Of a recommendation and what may change from one run to the next, although the measurements stay."""
-    decided_by = repr((options.slo, options.tie, options.tolerance)).encode()
-    return hashlib.sha256(config.read_bytes() + decided_by).hexdigest()
+    digest = hashlib.sha256(repr((options.slo, options.tie, options.tolerance)).encode())
+    for path in sorted(path for path in config.parent.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(config.parent)} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def _apply(model: "ModelFolder", config: Path, version: Path | None, say: Callable[..., Any]) -> None:
@@ -98,8 +115,9 @@ def _apply(model: "ModelFolder", config: Path, version: Path | None, say: Callab
 
     try:
         changes = apply_recommendation(model, config.read_text(encoding="utf-8"), version)
-    except OSError as error:
-        fail(f"cannot apply: {error.filename}: {error.strerror}", f"copy {config} yourself")
+    except OSError as error:  # that of a copied folder has a list of them
+        where, why = error.filename or model.path, error.strerror or error.args[0][0][2]
+        fail(f"cannot apply: {where}: {why}", f"copy {config} yourself")
     say("Applied:")
     for change in changes:
         say(printable(f"  {change}"), markup=False)

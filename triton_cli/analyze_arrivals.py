@@ -24,7 +24,7 @@ class Arrivals:
         gaps_seconds: of a recording; none for a distribution.
         rates: of the recording at the speeds that are wanted, in requests per second.
         speed: of the recording, as it was said.
-        said: the user named a distribution.
+        said: it was typed, and not just in a file, which may be of other models and loads, too.
     """
 
     distribution: "Distribution"
@@ -39,7 +39,7 @@ class Arrivals:
         Args:
             finds_rate: `--slo` looks for a rate itself.
         """
-        if self.said and not finds_rate and space.request_rates is None:
+        if self.said and not self.rates and not finds_rate and space.request_rates is None:
             raise typer.BadParameter(
                 f"'{self.distribution.value}' says how the requests of a rate come, and there is no rate; add --request-rates "
                 "or --slo",
@@ -71,7 +71,7 @@ def arrivals_of(text: str, speed: str, window: str) -> Arrivals:
         for given, option in ((speed, "--arrivals-speed"), (window, "--arrivals-window")):
             if given:
                 raise typer.BadParameter("needs a file of recorded arrivals: --arrivals FILE", param_hint=option)
-        return Arrivals(Distribution(text or Distribution.POISSON), said=bool(text))
+        return Arrivals(Distribution(text or Distribution.POISSON))
     speeds = _speeds(speed) if speed else (1.0,)
     recording = _recording(text, window)
     rates = tuple(round(recording.rate * each, 6) for each in speeds)

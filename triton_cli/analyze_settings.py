@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,7 +111,7 @@ def settle(asked: Asked, path: Path | None) -> Settled:
     memory = asked.memory_mib if asked.memory_mib is not None else file.memory_limit if file else None
     seconds = _duration(asked.max_time) if asked.max_time else file.max_time if file else None
     slo_text = asked.slo or _said(entry, file, "slo") or ""
-    arrivals = arrivals_of(*_arrivals(asked, file))
+    arrivals = replace(arrivals_of(*_arrivals(asked, file)), said=bool(asked.arrivals[0]))
     space = arrivals.over(_space(asked, file, name), bool(slo_text))
     options = AnalysisOptions(
         model=name,

@@ -76,7 +76,8 @@ def run(asked: Asked, source: DataSource, plan: Plan, options: PerfOptions, file
             unsaid = error
             silence(out())
         if results:
-            _write(files, results, options)
+            with end_at_once():  # a pipe that nobody reads would be waited for
+                _write(files, results, options)
         if unsaid is not None:
             problem = "; ".join(filter(None, (problem, _about_output(unsaid))))
         if problem:

@@ -22,22 +22,30 @@ def apply_recommendation(folder: ModelFolder, config_text: str, version_folder: 
         OSError: the repository cannot be written.
     """
     changes = []
+    added = backup = None
     if version_folder is not None:
         number = max(folder.versions(), default=0) + 1
         aside = folder.path / f".tcli-version-{number}"
         shutil.rmtree(aside, ignore_errors=True)
         try:
             shutil.copytree(version_folder, aside)
-            aside.rename(folder.path / str(number))
+            added = aside.rename(folder.path / str(number))
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         changes.append(f"added {folder.path / str(number)}/ with the batchable model file; older versions are kept")
     config = folder.config_path
-    if config.exists():
-        backup = _free_backup(config)
-        shutil.copy2(config, backup)
-        changes.append(f"kept the old configuration as {backup}")
-    write_atomically(config, config_text)
+    try:
+        if config.exists():
+            backup = _free_backup(config)
+            shutil.copy2(config, backup)
+            changes.append(f"kept the old configuration as {backup}")
+        write_atomically(config, config_text)
+    except OSError:  # the old configuration does not fit the new version
+        if added is not None:
+            shutil.rmtree(added, ignore_errors=True)
+        if backup is not None:
+            backup.unlink(missing_ok=True)
+        raise
     changes.append(f"wrote {config}")
     return changes
 

@@ -125,7 +125,7 @@ class Between:
     def sentence(self) -> str:
         """A few for people."""
         if self.agree is None:
-            text = "One of them is undecided." if self._decided else "Neither of them has decided anything."
+            text = "One of them has decided nothing." if self._decided else "Neither of them has decided anything."
         else:
             text = "Both recommend the same." if self.agree else "They recommend different configurations."
         if self.obstacles:
@@ -224,7 +224,9 @@ def _recommended(of: Earlier) -> str:
     recommendation = of.part("recommendation")
     outcome, name = recommendation.get("outcome"), str(recommendation.get("configuration", "nothing"))
     if not _is_decided(of):
-        return f"{outcome or 'nothing'}; {name} stays" if recommendation else "nothing was measured"
+        if not recommendation:
+            return "nothing was measured"
+        return f"undecided; {name} stays" if outcome == "undecided" else f"{outcome or 'nothing'}; {name} comes nearest"
     load = recommendation.get("load")
     return f"{name} at {load}" if load else name
 

@@ -74,6 +74,8 @@ def read_earlier(place: Path) -> Earlier:
         raise EarlierError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise EarlierError(f"{path} is damaged: it is not JSON", "analyze the model again") from None
+    if isinstance(document, Mapping) and isinstance(document.get("models"), list):
+        raise EarlierError(f"{path} is of several models together, which are neither asked nor compared")
     model = document.get("model") if isinstance(document, Mapping) else None
     if not isinstance(model, str) or not isinstance(document.get("machine"), Mapping):
         raise EarlierError(f"{path} is not the {RESULTS} of an analysis: it has no model and machine")

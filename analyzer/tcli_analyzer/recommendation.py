@@ -240,9 +240,13 @@ class _Choice:
 
     def _is_as_good(self, point: Point, leader: Point) -> bool:
         """Whether nothing speaks for the leader: they tie, or what lies between them is neither proven nor more than a tie."""
-        compared = self._finals.compare(point, leader)
+        compared, goal, tie = self._finals.compare(point, leader), self._goal, self._finals.tie
+        if goal.keeps(leader.measured) and not goal.keeps(point.measured):
+            return False
+        if goal.value(point.measured) < goal.value(leader.measured) * (1 - 2 * tie):
+            return False  # the median of pairs does not see what happens in fewer than half of them
         if compared.verdict is Verdict.UNDECIDED and compared.pairs >= LEAST_PAIRS:
-            return compared.gain >= -self._finals.tie
+            return compared.gain >= -tie and compared.high > 0
         return compared.verdict is Verdict.TIE
 
     def _is_proven(self, point: Point) -> bool:

@@ -131,6 +131,8 @@ def write_atomically(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, aside)  # whoever could read the old one can read the new one
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -49,6 +49,20 @@ def test_a_small_difference_that_is_not_proven_does_not_make_up_for_being_simple
     assert recommended(now(), point(8, 2, steady(106)), point(8, 1, rough)).chosen.configuration.instances == 2
 
 
+def test_stalls_that_a_median_does_not_see_are_no_tie():
+    stalls = [99, 99, 35, 99, 35, 99, 35, 99, 99, 35, 35, 35, 99]
+    leader = point(8, 2, steady(100, rounds=13))
+    found = recommended(point(0, 1, steady(20, rounds=13), current=True), leader, point(8, 1, stalls))
+    assert found.chosen.configuration.instances == 2
+
+
+def test_what_may_break_the_budget_is_not_as_good_as_what_keeps_it():
+    sure = point(8, 2, steady(100), latency_ms=10)
+    unsure = replace(point(8, 1, steady(99)), windows=Windows(tuple(window(99, 49.9, 10) for _ in range(9))))
+    found = recommended(now(), sure, unsure, goal=Goal(latency_budget_ms=50))
+    assert found.chosen.configuration.instances == 2
+
+
 def test_fewer_instances_are_simpler_than_smaller_batches():
     """Each instance holds the model in memory."""
     assert recommended(now(), point(1, 2, steady(100)), point(8, 1, steady(100.1))).chosen.configuration.instances == 1
