@@ -8,6 +8,7 @@ bare asyncio protocol with httptools, over gRPC on grpc.aio. No queue, no batchi
 
 import asyncio
 import json
+from typing import Any
 
 import grpc
 import httptools
@@ -15,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import orjson
 from onnx import TensorProto, helper
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 NAMES = ("INPUT0", "INPUT1"), ("OUTPUT0", "OUTPUT1")
 
@@ -87,12 +88,45 @@ async def model_infer(request: service_pb2.ModelInferRequest, context: grpc.aio.
     return answer
 
 
+def described() -> dict[str, object]:
+    """What NVIDIA's load generator asks before it begins, by RPC."""
+    config = model_config_pb2.ModelConfig(name="add_sub", platform="onnxruntime_onnx", max_batch_size=64)
+    metadata = service_pb2.ModelMetadataResponse(name="add_sub", versions=["1"], platform="onnxruntime_onnx")
+    for tensors, configured, names in (
+        (metadata.inputs, config.input, NAMES[0]),
+        (metadata.outputs, config.output, NAMES[1]),
+    ):
+        for name in names:
+            tensors.add(name=name, datatype="FP32", shape=[-1, 16])
+            configured.add(name=name, data_type=model_config_pb2.TYPE_FP32, dims=[16])
+    return {
+        "ServerLive": service_pb2.ServerLiveResponse(live=True),
+        "ServerReady": service_pb2.ServerReadyResponse(ready=True),
+        "ModelReady": service_pb2.ModelReadyResponse(ready=True),
+        "ServerMetadata": service_pb2.ServerMetadataResponse(name="floor", version="1"),
+        "ModelStatistics": service_pb2.ModelStatisticsResponse(),
+        "ModelMetadata": metadata,
+        "ModelConfig": service_pb2.ModelConfigResponse(config=config),
+    }
+
+
+def answering(message: Any) -> grpc.RpcMethodHandler:
+    """An RPC that always answers the same."""
+    data = message.SerializeToString()
+
+    async def answer(_: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: ARG001
+        return data
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
 async def main() -> None:
     http = await asyncio.get_running_loop().create_server(Http, "127.0.0.1", 0)
     handler = grpc.unary_unary_rpc_method_handler(
         model_infer, service_pb2.ModelInferRequest.FromString, service_pb2.ModelInferResponse.SerializeToString
     )
-    service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": handler})
+    rpcs = {name: answering(message) for name, message in described().items()}
+    service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": handler, **rpcs})
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((service,))
     grpc_port = server.add_insecure_port("127.0.0.1:0")

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.exchange import Exchange, Handler
-from tcli_server.protocols.http.limits import ByteBudget, HttpLimits
+from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.server import HttpServer
 from tcli_server.serving import _new_event_loop
 

@@ -227,6 +227,10 @@ def serve(
         int,
         _choice(_GRPC, "Time that an aged connection has to finish its calls, 0 for no limit.", min=0, metavar="MS"),
     ] = 0,
+    grpc_engine: Annotated[
+        str,
+        _choice(_GRPC, "nghttp2, aio (grpc.aio), or auto: the first that is installed.", metavar="NAME"),
+    ] = "auto",
     grpc_max_connections: Annotated[
         int, _choice(_GRPC, "Connections at a time; more are refused.", min=1, metavar="N")
     ] = 10_000,
@@ -267,6 +271,7 @@ def serve(
     settings.one_of("--log-format", log_format, "default", "ISO8601")
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
+    settings.one_of("--grpc-engine", grpc_engine, "auto", "nghttp2", "aio")
     if source is not None:
         model_repository = [served_repository(source), *(model_repository or [])]
     stop = StopSignal()
@@ -306,6 +311,7 @@ def serve(
         grpc_address=settings.address(grpc_address),
         allow_grpc=bool(allow_grpc),
         grpc=GrpcOptions(
+            engine=grpc_engine,  # type: ignore[arg-type]
             infer_response_compression_level=level,  # type: ignore[arg-type]
             keepalive_time=grpc_keepalive_time,
             keepalive_timeout=grpc_keepalive_timeout,

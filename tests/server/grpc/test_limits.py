@@ -167,10 +167,11 @@ def test_connections_above_the_limit_are_closed(tmp_path: Path, loopback: ServeO
 
 
 @pytest.mark.parametrize("size", [17_000, 1_000_000])
-def test_headers_above_the_limit_are_refused(stub, size: int):
+def test_headers_above_the_limit_are_refused(stub, grpc_engine: str, size: int):
     with pytest.raises(grpc.RpcError) as refusal:
         stub.ServerLive(pb.ServerLiveRequest(), timeout=60, metadata=[("x", "y" * size)])
-    assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    is_readable = size < 1 << 16 or grpc_engine == "aio"  # libnghttp2 takes no longer value, and closes the connection
+    assert refusal.value.code().name == ("RESOURCE_EXHAUSTED" if is_readable else "UNAVAILABLE")
     assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60, metadata=[("x", "y" * 8_000)]).live
 
 

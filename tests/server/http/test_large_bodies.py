@@ -9,7 +9,8 @@ import pytest
 
 import http_wire
 from http_wire import Echo, Hold, Wire, get, post, serving
-from tcli_server.protocols.http.limits import ByteBudget, HttpLimits
+from tcli_server.protocols.budget import ByteBudget
+from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.reader import BODY, HEAD
 from waiting import until
 

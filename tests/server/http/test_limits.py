@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 
 from http_wire import Echo, Hold, chunked, get, post, serving
-from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, ByteBudget, HttpLimits
+from tcli_server.protocols.budget import ByteBudget
+from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
 from waiting import until
 
 NEVER = HttpLimits(head_timeout_secs=3600, body_timeout_secs=3600, idle_timeout_secs=3600)

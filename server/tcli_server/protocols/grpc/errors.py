@@ -1,8 +1,7 @@
 """Error kinds as gRPC status codes, and what a client is told of an error."""
 
+from enum import IntEnum
 from itertools import accumulate
-
-import grpc
 
 from tcli_server.errors import ErrorKind, InternalError, ServerError
 from tcli_server.observability.log import LOG
@@ -12,15 +11,35 @@ _LONGEST = 4000
 _LONGEST_ENCODED = 6000
 """gRPC sends a text as a header, percent-encoded, and a client refuses headers of more than 8 KiB altogether."""
 
+
+class Status(IntEnum):
+    """Those of gRPC's status codes that are answered.
+
+    Source: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+    """
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
 STATUS = {
-    ErrorKind.UNKNOWN: grpc.StatusCode.UNKNOWN,
-    ErrorKind.INTERNAL: grpc.StatusCode.INTERNAL,
-    ErrorKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    ErrorKind.INVALID_ARG: grpc.StatusCode.INVALID_ARGUMENT,
-    ErrorKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    ErrorKind.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
-    ErrorKind.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
-    ErrorKind.CANCELLED: grpc.StatusCode.CANCELLED,
+    ErrorKind.UNKNOWN: Status.UNKNOWN,
+    ErrorKind.INTERNAL: Status.INTERNAL,
+    ErrorKind.NOT_FOUND: Status.NOT_FOUND,
+    ErrorKind.INVALID_ARG: Status.INVALID_ARGUMENT,
+    ErrorKind.UNAVAILABLE: Status.UNAVAILABLE,
+    ErrorKind.UNSUPPORTED: Status.UNIMPLEMENTED,
+    ErrorKind.ALREADY_EXISTS: Status.ALREADY_EXISTS,
+    ErrorKind.CANCELLED: Status.CANCELLED,
 }
 """As Triton's gRPC server maps them."""
 
@@ -33,7 +52,7 @@ def as_server_error(error: Exception, rpc: str) -> ServerError:
     return InternalError(f"{type(error).__name__}: {error}")
 
 
-def status_and_details(error: ServerError) -> tuple[grpc.StatusCode, str]:
+def status_and_details(error: ServerError) -> tuple[Status, str]:
     """How an error is answered: as a text that any client gets, whatever is in it."""
     return STATUS[error.kind], details(str(error))
 

@@ -1,10 +1,9 @@
 """`ModelInfer` and `ModelStreamInfer`: the hot path from a request's bytes to the engine and back."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
@@ -12,10 +11,11 @@ from tritonclient.grpc import service_pb2
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.grpc.admission import Admission
-from tcli_server.protocols.grpc.errors import as_server_error, details, status_and_details
+from tcli_server.protocols.grpc.errors import as_server_error, details
 from tcli_server.protocols.grpc.flows import Flow, Flows
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
+from tcli_server.protocols.grpc.rpc import StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
@@ -45,7 +45,6 @@ _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
 _Asked = tuple[InferenceRequest, Classes]
-_Encode = Callable[[InferenceResponse, Classes], bytes]
 _Answer = bytes | ServerError | None
 
 
@@ -80,12 +79,12 @@ class Inference:
         pool: ThreadPoolExecutor,
         admission: Admission,
     ) -> None:
-        self._engine = engine
-        self._loop = loop
-        self._pool = pool
+        self.engine = engine
+        self.loop = loop
+        self.pool = pool
         self._admission = admission
-        self._post = ReplyMailbox(loop).post
-        self._turn_end = TurnEnd(loop)
+        self.post = ReplyMailbox(loop).post
+        self.turn_end = TurnEnd(loop)
         self._streams: set[Stream] = set()
 
     def close(self) -> None:
@@ -94,32 +93,31 @@ class Inference:
         for stream in self._streams:
             stream.close()
 
-    async def model_infer(self, data: bytes, context: Any) -> bytes:
-        """Answer one request; a client that is gone cancels this, and with it the request."""
+    def model_infer(self, data: bytes, call: UnaryCall) -> None:
+        """Answer one request; if the client goes, it is cancelled."""
         try:
-            return await self._infer(_Call(data))
-        except Exception as error:
-            failure = as_server_error(error, "ModelInfer")
-        await context.abort(*status_and_details(failure))
-        raise AssertionError("abort raises")
+            self._admission.admit()
+        except ServerError as error:
+            call.fail(error)
+            return
+        _Single(self, call).begin(_Call(data))
 
-    async def model_stream_infer(self, _: Any, context: Any) -> None:
+    async def model_stream_infer(self, call: StreamCall) -> ServerError | None:
         """Answer the requests of a stream; a client that is gone cancels this, and with it all requests."""
-        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in context.invocation_metadata())
-        flows = Flows(self._post, self._admission.leave)
-        stream = Stream(
-            partial(self._stream_response, as_status), partial(self._flow_response, as_status), flows, context
-        )
+        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in call.metadata)
+        flows = Flows(self.post, self._admission.leave)
+        stream = Stream(partial(self._stream_response, as_status), partial(self._flow_response, as_status), flows, call)
         self._streams.add(stream)
         try:
             if self._admission.closed:
                 stream.close()
-            await stream.run()
+            error = await stream.run()
             if stream.sequences:  # an end of input looks the same at first whether the client is done or gone
                 await asyncio.sleep(_GONE_SECS)
+            return error
         except asyncio.CancelledError:
             for sequence in stream.sequences:  # nobody will go on with them
-                self._engine.abandon_sequence(*sequence, stream.identity)
+                self.engine.abandon_sequence(*sequence, stream.identity)
             raise
         finally:
             self._streams.discard(stream)
@@ -142,34 +140,26 @@ class Inference:
         if failure is None:
             try:
                 if takes_long(response, flow.classes):
-                    return await self._loop.run_in_executor(self._pool, _encode_for_stream, response, flow.classes)
+                    return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, flow.classes)
                 return _encode_for_stream(response, flow.classes)
             except Exception as error:
                 failure = as_server_error(error, "ModelStreamInfer")
         return failure if as_status else _error_for_stream(failure, response.id, flow.request, response.final)
 
-    async def _infer(self, call: _Call) -> bytes:
-        self._admission.admit()
-        try:
-            asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
-            return await self._answer(asked, encode_response)
-        finally:
-            self._admission.leave()
-
     async def _infer_on_stream(self, call: _Call, stream: Stream, place: Place) -> bytes | None:
         self._admission.admit()
         try:
-            asked = self._decode_small(call) if len(call.data) < _LARGE else await self._decode_large(call)
+            asked = self.decode(call) or await self.decode_in_thread(call)
             call.request, classes = asked
             if not call.loaded:
                 call.decoupled = await self._decoupled(call.request)
             await place.wait()
             stream.follow(call.request)
             if not call.decoupled:
-                return await self._answer(asked, _encode_for_stream, place)
+                return await self._answer(asked, place)
             stream.flows.begin(call.request, classes, call.tells_end)
             self._admission.enter()  # until the flow ends
-            self._engine.submit(call.request, self._turn_end)
+            self.engine.submit(call.request, self.turn_end)
             return None
         finally:
             self._admission.leave()
@@ -177,16 +167,15 @@ class Inference:
     async def _decoupled(self, request: InferenceRequest) -> bool:
         """Have a request's model loaded, which tells whether it is decoupled."""
         name, version = request.model_name, request.model_version
-        told = self._engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
+        told = self.engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
-    async def _answer(self, asked: _Asked, encode: _Encode, place: Place | None = None) -> bytes:
+    async def _answer(self, asked: _Asked, place: Place) -> bytes:
         request, classes = asked
-        future: asyncio.Future[InferenceResponse] = self._loop.create_future()
-        request.reply = partial(self._post, partial(_resolve, future))
-        self._engine.submit(request, self._turn_end)
-        if place is not None:
-            place.leave()
+        future: asyncio.Future[InferenceResponse] = self.loop.create_future()
+        request.reply = partial(self.post, partial(_resolve, future))
+        self.engine.submit(request, self.turn_end)
+        place.leave()
         try:
             response = await future
         except asyncio.CancelledError:
@@ -195,31 +184,35 @@ class Inference:
         if response.error is not None:
             raise response.error
         if takes_long(response, classes):
-            return await self._loop.run_in_executor(self._pool, encode, response, classes)
-        return encode(response, classes)
+            return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, classes)
+        return _encode_for_stream(response, classes)
 
-    def _decode_small(self, call: _Call) -> _Asked:
-        message = _parse(call.data)
-        return self._decode(call, message, message.raw_input_contents)
-
-    async def _decode_large(self, call: _Call) -> _Asked:
+    def decode(self, call: _Call) -> _Asked | None:
+        """Read a request; None if it may take longer than the loop has."""
+        if len(call.data) < _LARGE:
+            message = _parse(call.data)
+            return self._decode(call, message, message.raw_input_contents)
         try:
             rest, raw = split_request(call.data, _MANY_FIELDS)
         except (ValueError, TooManyFieldsError):
-            return await self._decode_in_thread(call)
+            return None
         if len(rest) < _MANY_BYTES:
             message = _parse(rest)
             if not any(tensor.datatype == "BYTES" for tensor in message.inputs):
                 return self._decode(call, message, raw)
-        return await self._decode_in_thread(call)
+        return None
 
-    async def _decode_in_thread(self, call: _Call) -> _Asked:
+    async def decode_in_thread(self, call: _Call) -> _Asked:
         """Typed contents and strings are converted one by one, which must not hold up everybody else."""
         with self._admission.holding(len(call.data)):
             try:
-                return await self._loop.run_in_executor(self._pool, self._decode_at_leisure, call)
+                return await self.loop.run_in_executor(self.pool, self._decode_at_leisure, call)
             finally:
                 call.data = b""  # where the client left, the pool may come to this call much later
+
+    def leave(self) -> None:
+        """An inference that was admitted has ended."""
+        self._admission.leave()
 
     def _decode_at_leisure(self, call: _Call) -> _Asked:
         try:
@@ -243,12 +236,107 @@ class Inference:
 
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
-        model = self._engine.check_model(message.model_name, message.model_version)  # first: is it there at all?
+        model = self.engine.check_model(message.model_name, message.model_version)  # first: is it there at all?
         asked = decode_request(message, raw)
         if model is None or model.spec.decoupled:
             call.loaded, call.decoupled, call.tells_end = model is not None, True, wants_empty_final(message)
         call.data = b""  # the request's views keep it for as long as they need it
         return asked
+
+
+class _Single:
+    """A `ModelInfer` call that was admitted, from its message to its answer."""
+
+    __slots__ = ("_call", "_classes", "_ended", "_inference", "_reading", "_request")
+
+    def __init__(self, inference: Inference, call: UnaryCall) -> None:
+        self._inference = inference
+        self._call = call
+        self._request: InferenceRequest | None = None
+        self._classes: Classes = {}
+        self._reading: asyncio.Task[_Asked] | None = None
+        self._ended = False
+
+    def begin(self, call: _Call) -> None:
+        """Read the message and submit the request; what takes long is read in a thread."""
+        inference = self._inference
+        self._call.on_gone = self._leave
+        try:
+            asked = inference.decode(call)
+            if asked is None:
+                self._reading = inference.loop.create_task(inference.decode_in_thread(call))
+                self._reading.add_done_callback(self._read)
+                return
+            self._submit(asked)
+        except Exception as error:
+            self._fail(error)
+
+    def _read(self, reading: "asyncio.Task[_Asked]") -> None:
+        self._reading = None
+        if reading.cancelled():
+            return
+        try:
+            self._submit(reading.result())
+        except Exception as error:
+            self._fail(error)
+
+    def _submit(self, asked: _Asked) -> None:
+        request, self._classes = asked
+        request.reply = self._reply
+        self._request = request
+        self._inference.engine.submit(request, self._inference.turn_end)
+
+    def _leave(self) -> None:
+        """The client is gone."""
+        if self._end():
+            if self._reading is not None:
+                self._reading.cancel()
+            if self._request is not None:
+                self._request.cancel()
+
+    def _reply(self, response: InferenceResponse) -> None:
+        """Called by whichever thread ends the request."""
+        self._inference.post(self._finish, response)
+
+    def _finish(self, response: InferenceResponse) -> None:
+        if self._ended:
+            return
+        try:
+            if response.error is not None:
+                self._fail(response.error)
+            elif takes_long(response, self._classes):
+                encoding = self._inference.loop.run_in_executor(
+                    self._inference.pool, encode_response, response, self._classes
+                )
+                encoding.add_done_callback(self._encoded)
+            else:
+                self._respond(encode_response(response, self._classes))
+        except Exception as error:
+            self._fail(error)
+
+    def _encoded(self, encoding: "asyncio.Future[bytes]") -> None:
+        if encoding.cancelled():
+            return
+        try:
+            self._respond(encoding.result())
+        except Exception as error:
+            self._fail(error)
+
+    def _respond(self, message: bytes) -> None:
+        if self._end():
+            self._call.respond(message)
+
+    def _fail(self, error: Exception) -> None:
+        if self._end():
+            self._call.fail(as_server_error(error, "ModelInfer"))
+
+    def _end(self) -> bool:
+        """Once: nothing is under way any more."""
+        if self._ended:
+            return False
+        self._ended = True
+        self._inference.leave()
+        return True
 
 
 def _encode_for_stream(response: InferenceResponse, classes: Classes) -> bytes:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
@@ -14,8 +13,9 @@ from tritonclient.grpc import service_pb2 as pb
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableError, UnsupportedError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
-from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
+from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.infer import Inference
+from tcli_server.protocols.grpc.rpc import Rpcs, Unary, UnaryCall
 from tcli_server.protocols.grpc.wire import split_load
 from tcli_server.protocols.texts import short
 
@@ -64,13 +64,10 @@ class Service:
         self._pool = pool
         self._admission = admission
         self._operations: set[asyncio.Future[Any]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
-    def handlers(self, inference: Inference) -> tuple[grpc.GenericRpcHandler, ...]:
-        """What a gRPC server needs to know, inference first: handlers are asked in order."""
-        infer = {
-            "ModelInfer": grpc.unary_unary_rpc_method_handler(inference.model_infer),
-            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(inference.model_stream_infer),
-        }
+    def rpcs(self, inference: Inference) -> Rpcs:
+        """Everything that can be called."""
         quick: dict[str, Method] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -85,48 +82,62 @@ class Service:
             "RepositoryIndex": self._repository_index,
             "RepositoryModelUnload": self._unload,
         }
-        table = {name: self._handler(name, _reading(name, method), quick=True) for name, method in quick.items()}
-        table |= {name: self._handler(name, _reading(name, method)) for name, method in growing.items()}
-        table["RepositoryModelLoad"] = self._handler("RepositoryModelLoad", self._load)
-        health = {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
-        return (
-            grpc.method_handlers_generic_handler(_SERVICE.full_name, {**infer, **table}),
-            grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
-        )
+        unary = {name: self._unary(name, _reading(name, method), quick=True) for name, method in quick.items()}
+        unary |= {name: self._unary(name, _reading(name, method)) for name, method in growing.items()}
+        unary["RepositoryModelLoad"] = self._unary("RepositoryModelLoad", self._load)
+        unary["ModelInfer"] = inference.model_infer
+        paths = {f"/{_SERVICE.full_name}/{name}": begin for name, begin in unary.items()}
+        paths["/grpc.health.v1.Health/Check"] = self._health
+        return Rpcs(paths, {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer})
 
     def close(self) -> None:
         """Wait for no load or unload any longer: one may hang, and the engine does not wait for them either."""
         for operation in self._operations:
             operation.cancel()
 
-    def _handler(self, name: str, run: Run, quick: bool = False) -> Any:
-        """An RPC's handler, in a thread; in the loop if it is `quick` and the request small."""
+    def _unary(self, name: str, run: Run, quick: bool = False) -> Unary:
+        """An RPC that is answered in a thread; in the loop if it is `quick` and the request small."""
         admission = self._admission
 
         def answer_to(data: bytes) -> Any:
             answer = run(data)
             return answer if isinstance(answer, Future) else answer.SerializeToString()
 
-        async def answer(data: bytes, context: Any) -> Any:
-            admission.enter()
+        async def answer(data: bytes, result: Any, call: UnaryCall) -> None:
             try:
-                if quick and len(data) <= _QUICK_BYTES:
-                    result = answer_to(data)
-                    return (
-                        (await asyncio.wrap_future(result)).SerializeToString()
-                        if isinstance(result, Future)
-                        else result
-                    )
-                result = await self._in_thread(answer_to, data)
-                return (await self._operation(result)).SerializeToString() if isinstance(result, Future) else result
+                if result is None:
+                    result = await self._in_thread(answer_to, data)
+                    del data
+                    if isinstance(result, Future):
+                        result = await self._operation(result)
+                else:
+                    result = await asyncio.wrap_future(result)
+                call.respond(result if isinstance(result, bytes) else result.SerializeToString())
             except Exception as error:
-                failure = as_server_error(error, name)
-            finally:
-                admission.leave()
-            await context.abort(*status_and_details(failure))
-            raise AssertionError("abort raises")
+                call.fail(as_server_error(error, name))
 
-        return grpc.unary_unary_rpc_method_handler(answer)
+        def begin(data: bytes, call: UnaryCall) -> None:
+            result = None
+            if quick and len(data) <= _QUICK_BYTES:
+                try:
+                    result = answer_to(data)
+                except Exception as error:
+                    call.fail(as_server_error(error, name))
+                    return
+                if isinstance(result, bytes):
+                    call.respond(result)
+                    return
+            admission.enter()
+            task = asyncio.get_running_loop().create_task(answer(data, result, call))
+            self._answering.add(task)
+            task.add_done_callback(self._answered)
+            call.on_gone = task.cancel
+
+        return begin
+
+    def _answered(self, task: "asyncio.Task[None]") -> None:
+        self._answering.discard(task)
+        self._admission.leave()
 
     async def _in_thread(self, run: Run, data: bytes) -> Any:
         """What `run` makes of a message, which counts as held until that, and what it began, is over.
@@ -169,9 +180,9 @@ class Service:
         finally:
             self._operations.discard(operation)
 
-    async def _health(self, _: bytes, context: Any) -> bytes:  # noqa: ARG002
+    def _health(self, _: bytes, call: UnaryCall) -> None:
         """The standard health check; the service's name in the request does not matter, as in Triton."""
-        return _SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING
+        call.respond(_SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING)
 
     def _server_live(self, _: Any) -> Any:
         self._check_running()

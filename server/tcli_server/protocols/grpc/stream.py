@@ -8,12 +8,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import grpc
-
 from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
-from tcli_server.protocols.grpc.errors import as_server_error, status_and_details
+from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.flows import Flow, Flows
+from tcli_server.protocols.grpc.rpc import StreamCall
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 IN_FLIGHT = 64
@@ -76,14 +75,14 @@ class Stream:
         answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]],
         encode: Callable[[Flow, InferenceResponse], Coroutine[Any, Any, _Answer]],
         flows: Flows,
-        context: Any,
+        call: StreamCall,
     ) -> None:
         self.sequences: set[Sequence] = set()
         self.identity = object()
         self.flows = flows
         self._answer = answer
         self._encode = encode
-        self._context = context
+        self._call = call
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._begun: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
         self._unanswered: set[asyncio.Task[_Answer]] = set()
@@ -98,8 +97,8 @@ class Stream:
         if self._reader is not None:
             self._reader.cancel()
 
-    async def run(self) -> None:
-        """Serve the stream to its end. Whoever cancels this cancels all that the stream began."""
+    async def run(self) -> ServerError | None:
+        """Serve the stream to its end, and return the error to end it with. Whoever cancels this cancels all that it began."""
         self._reader = asyncio.create_task(self._read())
         self._reader.add_done_callback(self._no_more)
         if self._closed:
@@ -107,21 +106,19 @@ class Stream:
         writers = [asyncio.create_task(self._write_answers()), asyncio.create_task(self._write_flows())]
         try:
             ended, _ = await asyncio.wait(writers, return_when=asyncio.FIRST_COMPLETED)
-            failure = ended.pop().result()
+            return ended.pop().result()
         finally:
             self._reader.cancel()
             for task in (*writers, *self._unanswered):
                 task.cancel()
             self.flows.close()
-        if failure is not None:
-            await self._context.abort(*status_and_details(failure))
 
     async def _read(self) -> None:
         place: Place | None = None
         while True:
             await self._room.acquire()
-            data = await self._context.read()
-            if data is grpc.aio.EOF:  # the client has no more; or it is gone, and this stream is about to be cancelled
+            data = await self._call.read()
+            if data is None:  # the client has no more; or it is gone, and this stream is about to be cancelled
                 return
             place = Place(place)
             task = asyncio.create_task(self._answer(self, data, place))
@@ -157,7 +154,7 @@ class Stream:
                 return answer
             if answer is not None:
                 async with self._writing:
-                    await self._context.write(answer)
+                    await self._call.write(answer)
             self._room.release()
         await self.flows.ended()
         return self._failure
@@ -173,7 +170,7 @@ class Stream:
             if message is not None:
                 try:
                     async with asyncio.timeout(STALL_SECS + len(message) / SLOWEST), self._writing:
-                        await self._context.write(message)
+                        await self._call.write(message)
                 except TimeoutError:
                     return UnavailableError("the client does not take the responses, for which the model waits")
             self.flows.taken(flow, response, size)

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import cast
 
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.errors import error_body
 from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
 from tcli_server.protocols.http.half_close import CONTINUE, WAIT_SECS, next_look, was_reset
-from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, ByteBudget, HttpLimits
+from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, HttpLimits
 from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
 
 LINGER_SECS = 5.0

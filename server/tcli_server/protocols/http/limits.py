@@ -20,7 +20,6 @@ MAX_READ_AHEAD = 1 << 18
 """Bytes of request bodies that one connection may have sent ahead of the request that is being answered."""
 
 _DESCRIPTOR_SHARE = 0.75
-_LARGE_BODY = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +52,3 @@ class HttpLimits:
         """How often to look at the connections, for these limits to mean something."""
         shortest = min(self.head_timeout_secs, self.body_timeout_secs, self.idle_timeout_secs)
         return min(1.0, max(0.01, shortest / 4))
-
-
-class ByteBudget:
-    """Bytes of request bodies that all connections may hold together. For one thread: the loop's.
-
-    Args:
-        size: bytes in all.
-    """
-
-    __slots__ = ("_size", "freed", "held", "promised")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self.held = 0
-        self.promised = 0
-        """Bytes for which there is room in one piece, whether they have come or not."""
-        self.freed = 0
-        """Bytes of large bodies released so far, which tells when there is memory to give back."""
-
-    def reserve(self, count: int) -> bool:
-        """Take `count` bytes; False if there is no room for them, and nothing is taken then."""
-        held = self.held + count
-        if held > self._size:
-            return False
-        self.held = held
-        return True
-
-    def promise(self, count: int) -> bool:
-        """Have room made for `count` bytes that may never come; False if there is too much of that already.
-
-        Who does so takes them from `promised` again once they have come, or will not.
-        """
-        promised = self.promised + count
-        if promised > self._size:
-            return False
-        self.promised = promised
-        return True
-
-    def release(self, count: int) -> None:
-        """Give back what was reserved."""
-        self.held -= count
-        if count > _LARGE_BODY:
-            self.freed += count

@@ -11,8 +11,9 @@ import httptools
 import numpy as np
 
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.exchange import Answering, Exchange
-from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, ByteBudget, HttpLimits
+from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
 
 SLICE = 1 << 13
 """Bytes to parse at once: thousands of tiny requests may lie in one read, and other connections wait meanwhile."""

@@ -8,10 +8,11 @@ from tcli_server.engine import Engine
 from tcli_server.hardware.allocator import trim_heap
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
-from tcli_server.protocols.http.limits import ByteBudget, HttpLimits
+from tcli_server.protocols.http.limits import HttpLimits
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
 

@@ -1,0 +1,173 @@
+"""gRPC by grpc.aio, the reference implementation: where ngh2 is not installed, and with `--grpc-engine aio`."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from tcli_server.errors import ServerError
+from tcli_server.protocols.grpc.errors import status_and_details
+from tcli_server.protocols.grpc.options import (
+    COMPRESSION_LEVELS,
+    HANDSHAKE_SECS,
+    MAX_MESSAGE_BYTES,
+    MAX_METADATA_BYTES,
+    GrpcOptions,
+)
+from tcli_server.protocols.grpc.rpc import Metadata, Rpcs, Streaming, Unary, begin_safely
+
+_INT32_MAX = 2**31 - 1
+_STATUS = {status.value[0]: status for status in grpc.StatusCode}
+
+
+class AioListener:
+    """A listening server of grpc.aio; a `Listener`."""
+
+    def __init__(self, server: grpc.aio.Server, port: int) -> None:
+        self._server = server
+        self.port = port
+
+    async def abort(self) -> None:
+        """Cut off every call."""
+        await self._server.stop(None)
+
+    async def close(self, timeout: float) -> bool:
+        """Close the port, and connections as soon as the answers are sent, at most `timeout` seconds from now."""
+        deadline = time.monotonic() + timeout
+        await self._server.stop(timeout)
+        return not timeout or time.monotonic() < deadline
+
+
+async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions) -> AioListener:
+    """Serve in the running loop; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    server = grpc.aio.server(options=channel_arguments(options))
+    handlers = {path: grpc.unary_unary_rpc_method_handler(_unary(unary)) for path, unary in rpcs.unary.items()}
+    handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
+    server.add_generic_rpc_handlers((_Handlers(handlers),))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: {error}") from None
+    await server.start()
+    return AioListener(server, bound)
+
+
+def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
+    """The options in gRPC's words."""
+    arguments = [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # gRPC would answer CANCELLED, without telling us, from the thousandth call that waits for this process, or after
+        # 30 s of waiting; what is too much is for `Admission` to say.
+        ("grpc.server.max_pending_requests", _INT32_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", _INT32_MAX),
+        ("grpc.server_max_unrequested_time_in_server", _INT32_MAX),
+        # A call that has not sent its message yet is one that only gRPC can count.
+        ("grpc.max_concurrent_streams", options.max_pending_calls),
+        ("grpc.max_allowed_incoming_connections", options.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(1e3 * HANDSHAKE_SECS)),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.so_reuseport", 0),  # a port that another program listens on is an error, not a shared port
+        # Not a call's own setting, which grpc.aio forgets where nothing but the answer is sent.
+        ("grpc.default_compression_level", COMPRESSION_LEVELS.index(options.infer_response_compression_level)),
+        ("grpc.keepalive_time_ms", options.keepalive_time),
+        ("grpc.keepalive_timeout_ms", options.keepalive_timeout),
+        ("grpc.keepalive_permit_without_calls", int(options.keepalive_permit_without_calls)),
+        ("grpc.http2.max_pings_without_data", options.http2_max_pings_without_data),
+        ("grpc.http2.min_ping_interval_without_data_ms", options.http2_min_recv_ping_interval_without_data),
+        ("grpc.http2.max_ping_strikes", options.http2_max_ping_strikes),
+    ]
+    if options.max_connection_age:
+        arguments.append(("grpc.max_connection_age_ms", options.max_connection_age))
+    if options.max_connection_age_grace:
+        arguments.append(("grpc.max_connection_age_grace_ms", options.max_connection_age_grace))
+    return arguments
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def __init__(self, handlers: dict[str, Any]) -> None:
+        self._handlers = handlers
+
+    def service(self, details: Any) -> Any:
+        """The handler of a path; None if there is none."""
+        return self._handlers.get(details.method)
+
+
+class _UnaryCall:
+    """A `UnaryCall`."""
+
+    __slots__ = ("answer", "on_gone")
+
+    def __init__(self) -> None:
+        self.on_gone: Callable[[], object] | None = None
+        self.answer: asyncio.Future[bytes | ServerError] = asyncio.get_running_loop().create_future()
+
+    def respond(self, message: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(message)
+
+    def fail(self, error: ServerError) -> None:
+        if not self.answer.done():
+            self.answer.set_result(error)
+
+
+class _StreamCall:
+    """A `StreamCall`."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    @property
+    def metadata(self) -> Metadata:
+        return self._context.invocation_metadata()  # type: ignore[no-any-return]
+
+    async def read(self) -> bytes | None:
+        message = await self._context.read()
+        return None if message is grpc.aio.EOF else message
+
+    async def write(self, message: bytes) -> None:
+        await self._context.write(message)
+
+
+def _unary(begin: Unary) -> Any:
+    async def answer(data: bytes, context: Any) -> bytes:
+        call = _UnaryCall()
+        begin_safely(begin, data, call)
+        del data  # whoever works on it keeps it for as long as it is needed
+        try:
+            answer = await call.answer
+        except asyncio.CancelledError:
+            if call.on_gone is not None:
+                call.on_gone()
+            raise
+        finally:
+            call.on_gone = None  # a circle that keeps the message alive
+        if isinstance(answer, ServerError):
+            await _abort(context, answer)
+        return answer  # type: ignore[return-value]
+
+    return answer
+
+
+def _streaming(serve: Streaming) -> Any:
+    async def run(_: Any, context: Any) -> None:
+        error = await serve(_StreamCall(context))
+        if error is not None:
+            await _abort(context, error)
+
+    return run
+
+
+async def _abort(context: Any, error: ServerError) -> None:
+    """Always raises, as grpc.aio wants it."""
+    code, details = status_and_details(error)
+    await context.abort(_STATUS[code], details)

@@ -1,0 +1,1 @@
+"""gRPC on HTTP/2 connections: heads, messages and calls, for `nghttp2_impl`."""

@@ -1,0 +1,139 @@
+"""gRPC's length-prefixed messages, and their compression.
+
+Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+"""
+
+import gzip
+import zlib
+
+from tcli_server.protocols.grpc.errors import Status
+from tcli_server.protocols.grpc.options import MAX_MESSAGE_BYTES, CompressionLevel
+
+CODINGS = ("gzip", "deflate")
+
+PIECE_BYTES = 64
+"""What a piece of data costs besides its bytes."""
+
+_PREFIX = 5
+_LEVELS: dict[CompressionLevel, int] = {"low": 1, "medium": 6, "high": 9}
+_AUTO_DETECT = 32 + zlib.MAX_WBITS
+_PIECE = 1 << 16
+
+
+class MessageError(Exception):
+    """What came is no message that can be read; `status` says how the call ends."""
+
+    def __init__(self, status: Status, details: str) -> None:
+        super().__init__(details)
+        self.status = status
+
+
+class MessageReader:
+    """Cuts messages out of the data of one call.
+
+    Attributes:
+        unfinished: bytes of a message that has not come to its end.
+    """
+
+    __slots__ = ("_chunks", "_needed", "unfinished")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._needed = _PREFIX  # bytes without which nothing can be told
+        self.unfinished = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory, for what is unfinished: each piece that it came in costs some, too."""
+        return self.unfinished + PIECE_BYTES * len(self._chunks)
+
+    def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
+        """Take some more, and give the messages that are complete now: whether each is compressed, and its bytes.
+
+        Raises:
+            MessageError: a message is larger than allowed, or its prefix is none.
+        """
+        chunks = self._chunks
+        if not chunks and len(data) >= _PREFIX and not data[0] and _size(data) == len(data):  # as nearly always
+            return [(False, data[_PREFIX:])]
+        if data:
+            chunks.append(data)
+            self.unfinished += len(data)
+        if self.unfinished < self._needed:
+            return []
+        if len(chunks[0]) < _PREFIX:
+            chunks[:] = [b"".join(chunks)]
+        self._needed = _size(chunks[0])
+        if self.unfinished < self._needed:
+            return []
+        if self.unfinished == self._needed:  # the usual large one, which is copied once
+            found = [(chunks[0][0] == 1, b"".join((memoryview(chunks[0])[_PREFIX:], *chunks[1:])))]
+            rest = b""
+        else:
+            found, rest = _cut(b"".join(chunks))
+        chunks[:] = [rest] if rest else []
+        self.unfinished = len(rest)
+        self._needed = _size(rest) if len(rest) >= _PREFIX else _PREFIX
+        return found
+
+
+def _cut(data: bytes) -> tuple[list[tuple[bool, bytes]], bytes]:
+    """The messages that it begins with, and what is left."""
+    found: list[tuple[bool, bytes]] = []
+    start = 0
+    while len(data) - start >= _PREFIX:
+        end = start + _size(data[start : start + _PREFIX])
+        if end > len(data):
+            break
+        found.append((data[start] == 1, data[start + _PREFIX : end]))
+        start = end
+    return found, data[start:]
+
+
+def _size(start: bytes) -> int:
+    """Bytes of the message that begins so, with its prefix."""
+    if start[0] > 1:
+        raise MessageError(Status.INTERNAL, f"a message begins with {start[0]}, expected 0 or 1")
+    size = int.from_bytes(start[1:_PREFIX])
+    if size > MAX_MESSAGE_BYTES:
+        raise MessageError(
+            Status.RESOURCE_EXHAUSTED, f"a message has {size} bytes, expected at most {MAX_MESSAGE_BYTES}"
+        )
+    return _PREFIX + size
+
+
+def framed(message: bytes, compressed: bool = False) -> bytes:
+    """A message with its prefix."""
+    return b"%c%b%b" % (compressed, len(message).to_bytes(4), message)
+
+
+def compress(message: bytes, coding: str, level: CompressionLevel) -> bytes:
+    """Apply one of `CODINGS`."""
+    if coding == "gzip":
+        return gzip.compress(message, _LEVELS[level], mtime=0)
+    return zlib.compress(message, _LEVELS[level])
+
+
+def decompress(message: bytes, limit: int) -> bytes:
+    """Undo either of `CODINGS`.
+
+    Raises:
+        MessageError: it is damaged, or larger than `limit` bytes.
+    """
+    decoder = zlib.decompressobj(_AUTO_DETECT)
+    view, pieces, room, start = memoryview(message), [], limit, 0
+    try:
+        for start in range(0, len(view), _PIECE):
+            pieces.append(decoder.decompress(view[start : start + _PIECE], room + 1))
+            room -= len(pieces[-1])
+            if decoder.eof and start + _PIECE < len(view):  # zlib would copy all that follows, again for each piece
+                break
+            if room < 0:
+                raise MessageError(
+                    Status.RESOURCE_EXHAUSTED, f"a decompressed message has more than {limit} bytes, which is the limit"
+                )
+    except zlib.error as error:
+        raise MessageError(Status.INTERNAL, f"a message cannot be decompressed: {error}") from None
+    if not decoder.eof or decoder.unused_data or start + _PIECE < len(view):
+        raise MessageError(Status.INTERNAL, "a message cannot be decompressed: it ends too early or too late")
+    return b"".join(pieces)
