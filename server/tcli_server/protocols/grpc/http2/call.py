@@ -359,7 +359,9 @@ class StreamCall(Call):
         else:
             data = await self._shared.loop.run_in_executor(self._shared.pool, self._compressed, message)
         if self.ended:
-            await self._shared.loop.create_future()  # until this is cancelled; whoever writes would go on and on otherwise
+            await (
+                self._shared.loop.create_future()
+            )  # until this is cancelled; whoever writes would go on and on otherwise
         self._send_head()
         self._carrier.send_data(self, data)
         self._written += 1
