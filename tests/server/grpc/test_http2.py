@@ -254,6 +254,24 @@ def test_an_old_connection_is_asked_to_leave(tmp_path: Path, loopback: ServeOpti
         wire.until_closed()
 
 
+def test_who_reads_slowly_gets_the_whole_answer_before_an_old_connection_closes(tmp_path: Path, loopback: ServeOptions):
+    options = GrpcOptions(max_connection_age=300)
+    large = identity(model_name="free")
+    large.inputs[0].shape[:] = [1, 1 << 18]
+    large.raw_input_contents[0] = bytes(1 << 20)
+    no_window = {ngh2.Setting.INITIAL_WINDOW_SIZE: 0}
+    with held_server(tmp_path, loopback, options) as held, Wire(held.server.grpc_port, no_window) as wire:
+        call = wire.call(head(INFER), [message(large.SerializeToString())])
+        until(lambda: (wire.read(0.2), wire.goaway is not None and wire.goaway.last_stream_id == call)[1])
+        assert not wire.read(1)
+        assert wire.answers[call].headers
+        assert not wire.closed
+        wire.h2.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 1 << 16})
+        wire.flush()
+        assert wire.answer(call).status == 0
+        assert len(wire.answers[call].messages[0]) > 1 << 20
+
+
 def test_a_connection_that_never_speaks_is_closed(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tcli_server.protocols.grpc.http2.connection.HANDSHAKE_SECS", 0.1)
     with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=60) as silent:

@@ -283,7 +283,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def unsent_of_all(self) -> int:
         """As `Carrying`."""
-        return self._h2.queued_body_size() if not self._closing else 0
+        try:
+            return self._h2.queued_body_size() if not self._closing else 0
+        except ngh2.NGH2Error:  # it is over
+            return 0
 
     def unsent(self, call: Call) -> int:
         """As `Carrying`."""
@@ -387,9 +390,11 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_busy(self) -> bool:
-        """Something that was asked is not answered, or not sent."""
-        unsent = self._transport is not None and self._transport.get_write_buffer_size() > 0
-        return unsent or any(not call.ended for call in self._calls.values())
+        """Something that was asked is not answered, or not sent: the client may have given no window for it."""
+        if self._transport is None:
+            return False
+        unsent = self._transport.get_write_buffer_size() + self.unsent_of_all()
+        return unsent > 0 or any(not call.ended for call in self._calls.values())
 
     def _close(self) -> None:
         """Close once everything is sent that the transport has."""
