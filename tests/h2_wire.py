@@ -69,22 +69,17 @@ class Wire:
 
     Args:
         settings: of the client; such as no window at all.
-        take: acknowledge what comes, so that more may come.
     """
 
-    def __init__(
-        self, port: int, settings: dict[ngh2.Setting, int] | None = None, take: bool = True, polite: bool = True
-    ) -> None:
+    def __init__(self, port: int, settings: dict[ngh2.Setting, int] | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self._take = take
-        self.h2 = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration(auto_window_update=take))
+        self.h2 = ngh2.Connection(ngh2.Role.CLIENT)
         self.answers: dict[int, Answer] = {}
         self.goaway: ngh2.GoAwayReceived | None = None
         self.closed = False
         self.pings = 0
-        if polite:
-            self.h2.initiate_connection(settings)
-            self.flush()
+        self.h2.initiate_connection(settings)
+        self.flush()
 
     def __enter__(self) -> "Wire":
         return self

@@ -331,8 +331,8 @@ def test_floods_cost_one_connection_only(server: Server, kind: str):
                 hostile_one.sendall(hostile(kind))
                 while hostile_one.recv(1 << 16):
                     pass
-            except OSError:
-                pass  # it was closed on us
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it was closed on us; that it stays open is a failure
         assert other.is_live()
 
 
