@@ -44,7 +44,7 @@ def write_identity(root: Path) -> None:
     (root / "identity" / "config.pbtxt").write_text(IDENTITY)
 
 
-def measure(program: str, server: Ports, model: str, concurrency: int, seconds: float) -> float:
+def measure(program: str, server: Ports, model: str, concurrency: int, seconds: float, protocol: str = "grpc") -> float:
     """Inferences a second.
 
     Raises:
@@ -54,7 +54,7 @@ def measure(program: str, server: Ports, model: str, concurrency: int, seconds: 
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
         command = [
-            *(program, "-m", model, "-u", f"127.0.0.1:{server.grpc}", "-i", "grpc", "-f", str(table)),
+            *(program, "-m", model, "-u", f"127.0.0.1:{getattr(server, protocol)}", "-i", protocol, "-f", str(table)),
             *("--concurrency-range", str(concurrency), "-p", str(int(1000 * seconds)), "-s", "999", "-r", str(WINDOWS)),
         ]
         subprocess.run(command, check=True, capture_output=True)

@@ -80,10 +80,19 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", http_port: int, seconds
     raise RuntimeError("the server did not become ready")
 
 
-@contextlib.contextmanager
-def floor_server() -> Iterator[Ports]:
+def floor_server() -> contextlib.AbstractContextManager[Ports]:
     """`benchmarks/floor.py`."""
-    with subprocess.Popen([sys.executable, str(HERE / "floor.py")], stdout=subprocess.PIPE) as process:
+    return _printing_ports("floor.py")
+
+
+def asgi_floor_server() -> contextlib.AbstractContextManager[Ports]:
+    """`benchmarks/asgi_floor.py`, which has no gRPC."""
+    return _printing_ports("asgi_floor.py")
+
+
+@contextlib.contextmanager
+def _printing_ports(script: str) -> Iterator[Ports]:
+    with subprocess.Popen([sys.executable, str(HERE / script)], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             ports = json.loads(process.stdout.readline())

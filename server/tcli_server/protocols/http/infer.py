@@ -14,8 +14,9 @@ from tcli_server.protocols.http.compression import (
 )
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
-from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError, decode_request
+from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
+from tcli_server.protocols.http.known_requests import KnownRequests
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.texts import short
 from tcli_server.protocols.turn import TurnEnd
@@ -53,7 +54,7 @@ class Inference:
             body = decompress(body, coding.decode("latin-1"), limit) if coding else body
             length = headers.get(b"inference-header-content-length")
             json_length = None if length is None else _parse_length(length)
-            request, self._form = decode_request(body, json_length, self._name, version, limit, in_loop)
+            request, self._form = self._infer.known.decode(body, json_length, self._name, version, limit, in_loop)
             request.reply = self._reply
             request.byte_size = len(body)
             self._request = request
@@ -143,6 +144,7 @@ class InferHandler:
         self.mailbox = ReplyMailbox(loop)
         self.turn_end = TurnEnd(loop)
         self.pool = pool
+        self.known = KnownRequests()
         self.max_input_size = max_input_size
 
     def __call__(self, exchange: Exchange, name: str, version: str) -> None:

@@ -14,6 +14,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.exchange import Answering, Exchange
 from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
+from tcli_server.protocols.http.repeated_head import RepeatedHead, repeated_head
 
 SLICE = 1 << 13
 """Bytes to parse at once: thousands of tiny requests may lie in one read, and other connections wait meanwhile."""
@@ -57,9 +58,33 @@ class RequestReader:
     """
 
     __slots__ = (
-        "__weakref__", "_body", "_budget", "_chunked", "_chunks", "_exchange", "_framing", "_head_fed", "_headers", "_host", "_length",
-        "_limits", "_parser", "_path", "_pieces", "_place", "_receiver", "_repeats", "_replay", "body_bytes", "heads", "phase",
-        "stopped", "turned_away",
+        "__weakref__",
+        "_body",
+        "_budget",
+        "_chunked",
+        "_chunks",
+        "_exchange",
+        "_framing",
+        "_head_fed",
+        "_headers",
+        "_host",
+        "_last",
+        "_length",
+        "_limits",
+        "_parser",
+        "_path",
+        "_pieces",
+        "_place",
+        "_receiver",
+        "_repeated",
+        "_repeats",
+        "_replay",
+        "_unparsed",
+        "body_bytes",
+        "heads",
+        "phase",
+        "stopped",
+        "turned_away",
     )  # fmt: skip
 
     def __init__(self, receiver: Receiver, limits: HttpLimits, budget: ByteBudget) -> None:
@@ -69,6 +94,9 @@ class RequestReader:
         self._parser: Any = self._new_parser()
         self._replay = False  # the parser reads a head again, see `_ignore_upgrade`
         self._exchange: Exchange | None = None
+        self._last: Exchange | None = None  # received in this slice
+        self._repeated: RepeatedHead | None = None
+        self._unparsed = False  # the head came again, and the parser has not seen it
         self._path = b""
         self._headers: dict[bytes, bytes] = {}
         self._repeats = 0
@@ -99,6 +127,9 @@ class RequestReader:
         if self.stopped:
             return
         heads, before, body_bytes = self.heads, self.phase, self.body_bytes
+        repeated = self._repeated
+        if repeated is not None and (before is BETWEEN or self._unparsed) and self._feed_repeated(repeated, data):
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -110,6 +141,9 @@ class RequestReader:
             self._refuse(500, "the server failed to read this request")
         except httptools.HttpParserError as error:
             self._refuse(505 if "HTTP version" in str(error) else 400, f"malformed HTTP request: {error}")
+        last, self._last = self._last or self._exchange, None
+        if before is BETWEEN and last is not None and self.heads == heads + 1 and type(data) is bytes:
+            self._repeated = repeated_head(data, last, self._length)
         if self.phase is BETWEEN:
             return
         if self.phase is HEAD:  # the parser itself would collect a header without end
@@ -136,6 +170,7 @@ class RequestReader:
         if self._place is not None and self._takes(count) and self.body_bytes == self._length:
             self._parser = self._new_parser()  # the old one waits for the body
             self.on_message_complete()
+            self._last, self._unparsed = None, False
 
     def give_up(self, status: int, message: str) -> None:
         """Refuse the request that is coming in."""
@@ -258,13 +293,52 @@ class RequestReader:
             exchange.body = self._pieces.getvalue()  # not a copy
             self._pieces = None
         exchange.charged = self.body_bytes
-        self._exchange = None
+        self._exchange, self._last = None, exchange
         self._body = b""
         self.body_bytes = 0
         self.phase = BETWEEN
         if not exchange.keep_alive:
             self.stopped = True
         receiver.received(exchange)
+
+    # --- without the parser ---
+
+    def _feed_repeated(self, repeated: RepeatedHead, data: bytes | memoryview) -> bool:
+        """Take a head that has come before, or the body behind it; False if it is for the parser to read."""
+        size = len(data)
+        if self._unparsed:
+            self._unparsed = False
+            exchange = self._exchange
+            if size == repeated.length and exchange is not None:
+                self._take_whole(exchange, bytes(data))
+                return True
+            self.phase, self._exchange, self._repeated = BETWEEN, None, None  # in pieces: as if nothing had come
+            self.heads -= 1
+            self.feed(repeated.head)
+            return self.stopped
+        head, receiver = repeated.head, self._receiver
+        rest = size - len(head)
+        if rest not in (0, repeated.length) or type(data) is not bytes or not data.startswith(head):
+            return False
+        if self.turned_away is not None or receiver is None:
+            return False
+        self.heads += 1
+        exchange = Exchange(receiver, repeated.method, repeated.path, repeated.headers)
+        if rest:
+            self._take_whole(exchange, data[len(head) :])
+        else:
+            self.phase, self._exchange, self._unparsed = BODY, exchange, True
+            self._length, self._chunked = repeated.length, False
+        return True
+
+    def _take_whole(self, exchange: Exchange, body: bytes) -> None:
+        if not self._takes(len(body)):
+            return
+        exchange.body, exchange.charged = body, len(body)
+        self.phase, self._exchange = BETWEEN, None
+        self.body_bytes = 0
+        if self._receiver is not None:
+            self._receiver.received(exchange)
 
     # --- what a head may be ---
 
@@ -358,7 +432,8 @@ class RequestReader:
         self._pieces = None
         self._leave_place()
         self._headers = {}
-        self._exchange = None
+        self._exchange = self._last = None
+        self._unparsed = False
 
     def _leave_place(self) -> None:
         if self._place is not None:
