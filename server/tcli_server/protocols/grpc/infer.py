@@ -15,6 +15,7 @@ from tcli_server.protocols.grpc.errors import as_server_error, details
 from tcli_server.protocols.grpc.flows import Flow, Flows
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
+from tcli_server.protocols.grpc.known_requests import KnownRequests
 from tcli_server.protocols.grpc.rpc import StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
@@ -85,6 +86,7 @@ class Inference:
         self._admission = admission
         self.post = ReplyMailbox(loop).post
         self.turn_end = TurnEnd(loop)
+        self._known = KnownRequests()
         self._streams: set[Stream] = set()
 
     def close(self) -> None:
@@ -189,6 +191,14 @@ class Inference:
 
     def decode(self, call: _Call) -> _Asked | None:
         """Read a request; None if it may take longer than the loop has."""
+        known = self._known.decode(call.data)
+        if known is not None:
+            request = known[0]
+            call.id = request.id
+            model = self.engine.check_model(request.model_name, request.model_version)
+            if model is not None and not model.spec.decoupled:
+                call.data = b""
+                return known
         if len(call.data) < _LARGE:
             message = _parse(call.data)
             return self._decode(call, message, message.raw_input_contents)
@@ -240,6 +250,8 @@ class Inference:
         asked = decode_request(message, raw)
         if model is None or model.spec.decoupled:
             call.loaded, call.decoupled, call.tells_end = model is not None, True, wants_empty_final(message)
+        else:
+            self._known.learn(call.data, *asked)
         call.data = b""  # the request's views keep it for as long as they need it
         return asked
 

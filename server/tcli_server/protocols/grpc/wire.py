@@ -150,6 +150,11 @@ def _fields(view: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
         yield tag, view[start:position], view[content:position]
 
 
+def raw_input(size: int) -> bytes:
+    """What stands before the bytes of a tensor in a request."""
+    return b"%c%b" % (_RAW_INPUT, varint(size))
+
+
 def raw_output(tensor: Buffer) -> tuple[bytes, Buffer]:
     """A tensor as one `raw_output_contents` entry of a serialized ModelInferResponse, in parts."""
     return _RAW_OUTPUT + varint(memoryview(tensor).nbytes), tensor

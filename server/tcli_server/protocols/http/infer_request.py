@@ -49,14 +49,16 @@ class ResponseForm:
     Attributes:
         default: for all outputs, where the request lists none.
         by_name: for the outputs that it lists.
+        all_binary: every output is sent as the bytes of its tensor.
     """
 
     default: OutputForm
     by_name: Mapping[str, OutputForm] = field(default_factory=dict)
+    all_binary: bool = False
 
 
 JSON_RESPONSE = ResponseForm(_JSON_FORM)
-_BINARY_RESPONSE = ResponseForm(_BINARY_FORM)
+_BINARY_RESPONSE = ResponseForm(_BINARY_FORM, all_binary=True)
 
 
 def decode_request(
@@ -255,7 +257,7 @@ def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
             raise InvalidArgumentError(f"output '{short(name)}' already exists in request")
         parameters = item.get("parameters")
         by_name[name] = _JSON_FORM if not parameters else _output_form(short(name), parameters)
-    return ResponseForm(_JSON_FORM, by_name)
+    return ResponseForm(_JSON_FORM, by_name, all(form is _BINARY_FORM for form in by_name.values()))
 
 
 def _output_form(name: str, parameters: Any) -> OutputForm:

@@ -1,0 +1,146 @@
+"""Requests that came before with other tensors: all but the id and the tensors' bytes is the same, and is not read again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.protocols.grpc.wire import raw_input, split_request
+from tcli_server.protocols.tensors import Shape
+from tcli_server.request import InferenceRequest
+
+_MOST = 256
+_LARGEST = 1 << 11
+"""Bytes beside the tensors of a request that is remembered."""
+
+_LEARN_EACH = 4
+"""One of so many unknown requests is looked at closely: where no two are alike, that is for nothing."""
+
+_MODEL_NAME, _MODEL_VERSION, _ID = (
+    (number << 3) | 2
+    for number in (
+        service_pb2.ModelInferRequest.MODEL_NAME_FIELD_NUMBER,
+        service_pb2.ModelInferRequest.MODEL_VERSION_FIELD_NUMBER,
+        service_pb2.ModelInferRequest.ID_FIELD_NUMBER,
+    )
+)
+_ONE_BYTE = 0x80
+"""Lengths below it are written in one byte."""
+
+_Key = tuple[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownInput:
+    """A tensor of fixed size.
+
+    Attributes:
+        field: what stands before its bytes, which begin at `offset` behind the id.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: Shape
+    count: int
+    field: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What stands between the id and the first tensor's bytes, and what it says."""
+
+    middle: bytes
+    name: str
+    version: str
+    inputs: tuple[_KnownInput, ...]
+    outputs: tuple[str, ...]
+    classes: Classes
+
+
+class KnownRequests:
+    """What was learned of one server's ModelInferRequests; says nothing of the model, and nothing of others' data."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Key, _Known] = {}
+        self._unknown = 0
+
+    def decode(self, data: bytes) -> tuple[InferenceRequest, Classes] | None:
+        """The request; None for one that has to be read."""
+        split = _split_id(data)
+        if split is None:
+            return None
+        key, request_id, start = split
+        known = self._known.get(key)
+        if known is None or not data.startswith(known.middle, start):
+            return None
+        inputs = {}
+        for one in known.inputs:
+            begin = start + one.offset
+            if not data.startswith(one.field, begin - len(one.field)):
+                return None
+            inputs[one.name] = np.frombuffer(data, one.dtype, one.count, begin).reshape(one.shape)
+        return InferenceRequest(known.name, inputs, known.outputs, known.version, request_id), known.classes
+
+    def learn(self, data: bytes, request: InferenceRequest, classes: Classes) -> None:
+        """Remember a request that was read, if it has nothing but raw tensors of fixed size, behind all else."""
+        self._unknown += 1
+        if self._unknown % _LEARN_EACH:
+            return
+        split = _split_id(data)
+        if split is None or request.parameters or request.priority or request.timeout_us or request.sequence_id:
+            return
+        key, request_id, start = split
+        rest, tensors = split_request(data)
+        arrays = request.inputs
+        plain = all(not array.dtype.hasobject and array.size and array.shape for array in arrays.values())
+        if not plain or len(tensors) != len(arrays) or not tensors or request.id != request_id:
+            return
+        if not start <= len(rest) <= _LARGEST or not data.startswith(rest) or not _says_no_more(rest[start:]):
+            return
+        inputs, offset = [], len(rest) - start
+        for name, array in arrays.items():
+            field = raw_input(array.nbytes)
+            offset += len(field)
+            inputs.append(_KnownInput(name, array.dtype, array.shape, array.size, field, offset))
+            offset += array.nbytes
+        if start + offset != len(data):
+            return
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        middle = rest[start:] + inputs[0].field
+        self._known[key] = _Known(
+            middle, request.model_name, request.model_version, tuple(inputs), request.outputs, classes
+        )
+
+
+def _split_id(data: bytes) -> tuple[_Key, str, int] | None:
+    """What a request is known by, its id, and where what follows begins; None where it is not written as usual."""
+    try:
+        if data[0] != _MODEL_NAME or data[1] >= _ONE_BYTE:
+            return None
+        end = 2 + data[1]
+        if data[end] == _MODEL_VERSION:
+            if data[end + 1] >= _ONE_BYTE:
+                return None
+            end += 2 + data[end + 1]
+        if data[end] != _ID:
+            return (data[:end], len(data) - end), "", end
+        size, begin = data[end + 1], end + 2
+        if size >= _ONE_BYTE:
+            return None
+        start = begin + size
+        return (data[:end], len(data) - start), data[begin:start].decode(), start
+    except (IndexError, UnicodeDecodeError):
+        return None
+
+
+def _says_no_more(middle: bytes) -> bool:
+    """Whether these are whole fields, and none of them changes what `_split_id` has read."""
+    try:
+        message = service_pb2.ModelInferRequest.FromString(middle)
+    except DecodeError:
+        return False
+    return not (message.model_name or message.model_version or message.id or message.parameters)
