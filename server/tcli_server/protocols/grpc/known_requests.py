@@ -143,4 +143,4 @@ def _says_no_more(middle: bytes) -> bool:
         message = service_pb2.ModelInferRequest.FromString(middle)
     except DecodeError:
         return False
-    return not (message.model_name or message.model_version or message.id or message.parameters)
+    return not (message.model_name or message.model_version or message.id)
