@@ -44,12 +44,15 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def tcli_serve(repository: Path, *options: str, checkout: Path = HERE.parent) -> Iterator[Ports]:
-    """`tcli serve` on free ports, ready; `checkout` says whose code runs."""
+def tcli_serve(
+    repository: Path, *options: str, checkout: Path = HERE.parent, under: tuple[str, ...] = ()
+) -> Iterator[Ports]:
+    """`tcli serve` on free ports, ready; `checkout` says whose code runs, `under` what program runs it, if not the system."""
     folders = [checkout / name for name in (".", "server", "client", "analyzer")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     http, grpc, metrics = free_ports(3)
     command = [
+        *under,
         *(sys.executable, "-m", "triton_cli", "serve", f"--model-repository={repository}"),
         *(f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"),
         *("--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"),
@@ -59,7 +62,7 @@ def tcli_serve(repository: Path, *options: str, checkout: Path = HERE.parent) ->
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=checkout
     ) as process:
         try:
-            wait_until_ready(process, http)
+            wait_until_ready(process, http, 300 if under else 60)
             yield Ports(http, grpc, process.pid, metrics=metrics)
         finally:
             process.terminate()
