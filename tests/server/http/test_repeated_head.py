@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,3 +116,13 @@ def test_a_connection_that_repeats_itself_is_answered_each_time():
         assert wire.read().body == b"POST /same 1"
         assert running.budget.held == 0
     assert [bytes(body) for body in echo.bodies] == [b"%d" % number for number in range(6)]
+
+
+@pytest.mark.parametrize("empty", [b"\r\n\r\n", b"\n\r\n\r\n"])
+def test_empty_lines_before_a_request_are_not_taken_for_its_head(empty: bytes):
+    first = empty + post(b"x" * 60)
+    missing = len(first) - len(empty) - 60  # comes later: behind the empty lines are as many bytes as the body has
+    second = empty + post(b"y" * (60 - missing))
+    assert len(second) == len(empty) + 60
+    heard, _ = read([first[:-missing], first[-missing:], second])
+    assert [(path, body) for _, path, _, body in heard.requests] == [(b"/", b"x" * 60), (b"/", b"y" * (60 - missing))]

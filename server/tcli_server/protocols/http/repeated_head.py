@@ -36,6 +36,8 @@ def repeated_head(data: bytes, exchange: Exchange, length: int) -> RepeatedHead 
         data: what was read of the connection since the request before: the head, alone or with the whole body.
         length: bytes of the body.
     """
+    if data[:1] in (b"\r", b"\n"):  # what follows the empty lines before a request is not its body
+        return None
     end = data.find(_END, 0, _LARGEST) + len(_END)
     if end < len(_END) or not length or len(data) - end not in (0, length):
         return None
