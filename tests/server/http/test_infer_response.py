@@ -60,3 +60,10 @@ def test_what_takes_long(array: np.ndarray, form: ResponseForm, long: bool):
     small = np.zeros(1, np.float32)
     assert takes_long(response(small=small, y=array), form) is long
     assert takes_long(response(y=array, small=small), ResponseForm(JSON.default, {"y": form.default})) is long
+
+
+def test_an_answer_without_outputs_is_json_each_time():
+    form = ResponseForm(OutputForm(binary=True), all_binary=True)
+    for _ in range(3):
+        length, parts = encode_response(response(), form)
+        assert (length, json.loads(b"".join(parts))["outputs"]) == (0, [])

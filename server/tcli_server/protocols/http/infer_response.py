@@ -33,7 +33,7 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
     Raises:
         InvalidArgumentError: an output cannot be sent in the form that was asked for.
     """
-    if not form.all_binary or response.parameters:
+    if not form.all_binary or response.parameters or not response.outputs:
         return _encode(response, form)
     outputs = response.outputs
     described = [(name, array.dtype, array.shape) for name, array in outputs.items()]
