@@ -88,3 +88,14 @@ def test_tensors_are_views_of_the_body():
         request, _ = known.decode(data, length, "m", "1", LIMIT)
         assert np.may_share_memory(request.inputs["I"], np.frombuffer(data, np.uint8))
         assert request.inputs["I"].tolist() == [[1, 2]]
+
+
+def test_what_follows_an_id_is_no_request_without_it():
+    known = KnownRequests()
+    tensor = {"name": "I", "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": 2}}
+    data, length = body({"id": "a", "inputs": [tensor]}, b"12")
+    for _ in range(2):
+        known.decode(data, length, "m", "1", LIMIT)
+    start = len(b'{"id":"a",')
+    with pytest.raises(ServerError, match="failed to parse the request JSON buffer"):
+        known.decode(data[start:], length - start, "m", "1", LIMIT)

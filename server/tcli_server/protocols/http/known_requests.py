@@ -54,7 +54,7 @@ class KnownRequests:
             return decode_request(body, json_length, name, version, max_input_size, quickly)
         text = bytes(body[:json_length])
         match = _ID.match(text)
-        key, request_id = (text, "") if match is None else (text[match.end() :], match[1].decode())
+        key, request_id = (text, "") if match is None else (b"{" + text[match.end() :], match[1].decode())
         known = self._known.get(key)
         if known is None or known.size != len(body) - json_length:
             request, form = decode_request(body, json_length, name, version, max_input_size, quickly)
