@@ -55,6 +55,8 @@ def messages(draw: st.DrawFn) -> bytes:
         request.parameters["triton_enable_empty_final_response"].bool_param = True
     if draw(st.integers(0, 3)) == 0:
         request.parameters["priority"].int64_param = 2
+    if draw(st.integers(0, 3)) == 0:
+        request.parameters[draw(st.sampled_from(("sequence_start", "sequence_end")))].bool_param = True
     for name in draw(st.sampled_from(((), ("O",), ("P", "O")))):
         request.outputs.add(name=name).parameters["classification"].int64_param = draw(st.integers(1, 2))
     return request.SerializeToString()
@@ -114,3 +116,27 @@ def test_broken_messages_are_not_known():
     assert known.decode(whole) is not None
     for end in range(len(whole)):
         assert known.decode(whole[:end]) is None
+
+
+def test_an_empty_id_that_comes_late_counts():
+    known = KnownRequests()
+    for request_id in ("", "", "", "", "a"):
+        whole = message(b"ab", id=request_id).SerializeToString()
+        tensors = whole.index(b"\x3a")
+        check(known, whole[:tensors] + b"\x1a\x00" + whole[tensors:])
+
+
+@pytest.mark.parametrize("flag", ["sequence_start", "sequence_end"])
+def test_flags_of_a_sequence_are_heard_where_there_is_no_sequence(flag: str):
+    known = KnownRequests()
+    whole = message(b"ab")
+    whole.parameters[flag].bool_param = True
+    for _ in range(9):
+        check(known, whole.SerializeToString())
+
+
+def test_what_only_protobuf_can_read_is_left_to_it():
+    known = KnownRequests()
+    group = b"\xa3\x06\xa4\x06"  # begins and ends field 100, which nobody knows
+    for _ in range(9):
+        assert not check(known, message(b"ab").SerializeToString() + group)

@@ -7,13 +7,16 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from tcli_server.protocols.grpc.infer_request import Classes
-from tcli_server.protocols.grpc.wire import raw_input, split_request
+from tcli_server.protocols.grpc.wire import TooManyFieldsError, raw_input, split_request
 from tcli_server.protocols.tensors import Shape
 from tcli_server.request import InferenceRequest
 
 _MOST = 256
 _LARGEST = 1 << 11
 """Bytes beside the tensors of a request that is remembered."""
+
+_MOST_FIELDS = 500
+"""Fields to look at, tensors included, as it is in the event loop that one looks."""
 
 _LEARN_EACH = 4
 """One of so many unknown requests is looked at closely: where no two are alike, that is for nothing."""
@@ -28,6 +31,8 @@ _MODEL_NAME, _MODEL_VERSION, _ID = (
 )
 _ONE_BYTE = 0x80
 """Lengths below it are written in one byte."""
+
+_SAID = service_pb2.ModelInferRequest(model_name="-", model_version="-", id="-")
 
 _Key = tuple[bytes, int]
 
@@ -92,9 +97,14 @@ class KnownRequests:
         split = _split_id(data)
         if split is None or request.parameters or request.priority or request.timeout_us or request.sequence_id:
             return
+        if request.sequence_start or request.sequence_end:
+            return
         key, request_id, start = split
-        rest, tensors = split_request(data)
         arrays = request.inputs
+        try:
+            rest, tensors = split_request(data, _MOST_FIELDS)
+        except (ValueError, TooManyFieldsError):  # only protobuf's own parser knows what it says
+            return
         plain = all(not array.dtype.hasobject and array.size and array.shape for array in arrays.values())
         if not plain or len(tensors) != len(arrays) or not tensors or request.id != request_id:
             return
@@ -140,7 +150,8 @@ def _split_id(data: bytes) -> tuple[_Key, str, int] | None:
 def _says_no_more(middle: bytes) -> bool:
     """Whether these are whole fields, and none of them changes what `_split_id` has read."""
     try:
-        message = service_pb2.ModelInferRequest.FromString(middle)
+        message = service_pb2.ModelInferRequest.FromString(_SAID.SerializeToString() + middle)
     except DecodeError:
         return False
-    return not (message.model_name or message.model_version or message.id)
+    # Even an empty one counts that comes later.
+    return bool(message.model_name == message.model_version == message.id == "-")
