@@ -10,7 +10,7 @@ from tcli_server.protocols.http.infer_response import encode_response, takes_lon
 from tcli_server.protocols.tensors import PIECE
 from tcli_server.request import InferenceResponse
 
-JSON, BINARY = ResponseForm(OutputForm()), ResponseForm(OutputForm(binary=True))
+JSON, BINARY = ResponseForm(OutputForm()), ResponseForm(OutputForm(binary=True), all_binary=True)
 
 
 def response(**outputs: np.ndarray) -> InferenceResponse:
@@ -67,3 +67,12 @@ def test_an_answer_without_outputs_is_json_each_time():
     for _ in range(3):
         length, parts = encode_response(response(), form)
         assert (length, json.loads(b"".join(parts))["outputs"]) == (0, [])
+
+
+@pytest.mark.parametrize("ids", [["", "a", ""], ["a", "b", ""], ['q"é', "", "a"]])
+def test_an_answer_has_its_own_id_whatever_those_before_had(ids: list[str]):
+    for number, request_id in enumerate(ids):
+        length, parts = encode_response(InferenceResponse("ids", "1", request_id, {"O": np.int8([number])}), BINARY)
+        document = json.loads(bytes(parts[0]))
+        assert (document.get("id", ""), document["model_name"], length) == (request_id, "ids", len(parts[0]))
+        assert bytes(parts[1]) == bytes([number])

@@ -41,14 +41,20 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
     head = _HEADS.get(key)
     if head is None:
         length, parts = _encode(response, form)
-        if not response.id and len(parts) == len(outputs) + 1 and not any(a.dtype.hasobject for a in outputs.values()):
+        if len(parts) == len(outputs) + 1 and not any(array.dtype.hasobject for array in outputs.values()):
             if len(_HEADS) >= _MOST_HEADS:
                 _HEADS.clear()
-            _HEADS[key] = bytes(parts[0])
+            begin = len(_with_id(response.id)) if response.id else 1
+            _HEADS[key] = b"{" + bytes(parts[0])[begin:]
         return length, parts
     if response.id:
-        head = b'{"id":%b,%b' % (orjson.dumps(response.id), head[1:])
+        head = _with_id(response.id) + head[1:]
     return len(head), [head, *[encode_raw(array) for array in outputs.values()]]
+
+
+def _with_id(request_id: str) -> bytes:
+    """How a JSON part with an id begins."""
+    return b'{"id":%b,' % orjson.dumps(request_id)
 
 
 def _encode(response: InferenceResponse, form: ResponseForm) -> tuple[int, list[Body]]:
