@@ -12,7 +12,6 @@ valgrind, or a server does not start. Only committed code is compared; the packa
 
 import argparse
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from statistics import median
 
 from front_end import measure, write_repository
 from instructions import NoValgrindError, instructions
-from running import HERE, tcli_serve
+from running import HERE, tcli_serve, write_json
 
 _CONFIDENCE = 0.95
 _REQUESTS = 300
@@ -144,9 +143,8 @@ def main() -> None:
         except (NoValgrindError, RuntimeError) as error:
             print(error, file=sys.stderr)
             sys.exit(_NOT_MEASURED)
-    if args.json:
-        described = {"first": commits[0], "second": commits[1], "ratios": [asdict(ratio) for ratio in ratios]}
-        args.json.write_text(json.dumps(described, indent=2))
+    described = {"first": commits[0], "second": commits[1], "ratios": [asdict(ratio) for ratio in ratios]}
+    write_json(args.json, described)
     slower = [ratio for ratio in ratios if ratio.is_slower(args.threshold)]
     for ratio in slower:
         print(f"slower by more than {args.threshold:.0%}: {ratio.load}, {ratio.figure}", file=sys.stderr)

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from floor import add_sub
-from running import Ports, checked_load, floor_server, load, tcli_serve
+from running import Ports, checked_load, floor_server, load, tcli_serve, write_json
 
 INPUTS = ["INPUT0:1,16", "INPUT1:1,16"]
 
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="length of one measurement")
     parser.add_argument("--against", type=Path, help="a checkout to compare with, instead of the floor")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         repository = write_repository(Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -64,6 +65,7 @@ def main() -> None:
             f"{'protocol':>8} {'concurrency':>11} {name + ' req/s':>12} {'tcli req/s':>12} {'ratio':>6} "
             f"{name + ' CPU us':>13} {'tcli CPU us':>12} {'ratio':>6}   (medians)"
         )
+        figures = {}
         for protocol in args.protocol:
             for concurrency in (1, 16):
                 rounds = []
@@ -72,6 +74,10 @@ def main() -> None:
                     measured = [measure(server, protocol, concurrency, args.seconds) for server in servers]
                     rounds.append(measured if index % 2 == 0 else measured[::-1])
                 print(f"{protocol:>8} {concurrency:>11} {row(rounds, 0)} {row(rounds, 1)}", flush=True)
+                figures[f"{protocol}, concurrency {concurrency}"] = [
+                    dict(zip((name, "tcli"), each, strict=True)) for each in rounds
+                ]
+    write_json(args.json, figures)
 
 
 def measure(server: Ports, protocol: str, concurrency: int, seconds: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Whether the providers and engines that no test machine has give the CPU's answers, and how fast they are.
 
-    python benchmarks/gpu_answers.py [--seconds 2] [--json]
+    python benchmarks/gpu_answers.py [--seconds 2] [--json FILE]
 
 One model, the scaffold's EfficientNet-Lite0, is served by each way that this machine has: ONNX Runtime on the CPU, by its
 OpenVINO, CUDA and TensorRT providers, and as a TensorRT engine that is built here. Batches of several sizes are compared with
@@ -9,7 +9,6 @@ says nothing of ways that are not here, which are listed with the reason.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from running import write_json
 from tcli_server import Engine
 from tcli_server.hardware.gpu import gpu_count
 
@@ -153,7 +153,7 @@ def relative(one: np.ndarray, other: np.ndarray) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each way is measured")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     from tcli_server.zoo.efficientnet_lite0 import build_efficientnet_lite0
 
@@ -166,15 +166,13 @@ def main() -> int:
         with Engine(folder) as engine:
             answers = [run(engine, REFERENCE, model, batch) for batch in batches]
     results = [served(way, model, answers, batches, options.seconds) for way in (reference, *WAYS)]
-    if options.json:
-        print(json.dumps([asdict(result) for result in results], indent=2))
-    else:
-        for one in results:
-            if one.reason:
-                print(f"{one.name:28} not here: {one.reason}")
-            else:
-                verdict = "WRONG" if one.is_wrong else "right"
-                print(f"{one.name:28} {verdict}: {one.difference:.2e} of {one.tolerance:.0e}, {one.rate:7.1f} images/s")
+    write_json(options.json, [asdict(result) for result in results])
+    for one in results:
+        if one.reason:
+            print(f"{one.name:28} not here: {one.reason}")
+        else:
+            verdict = "WRONG" if one.is_wrong else "right"
+            print(f"{one.name:28} {verdict}: {one.difference:.2e} of {one.tolerance:.0e}, {one.rate:7.1f} images/s")
     return int(any(one.is_wrong for one in results))
 
 

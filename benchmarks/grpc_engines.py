@@ -10,7 +10,6 @@ successes as the load generator says that it got answers.
 import argparse
 import contextlib
 import csv
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from front_end import write_repository
-from running import Ports, floor_server, settled_successes, tcli_serve
+from running import Ports, floor_server, settled_successes, tcli_serve, write_json
 
 IDENTITY = """
 name: "identity"
@@ -97,8 +96,7 @@ def main() -> None:
             for base in (name for name in row if name != "nghttp2"):
                 ratios = sorted(one / other for one, other in zip(row["nghttp2"], row[base], strict=True))
                 print(f"{load}: nghttp2 / {base}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-        if args.json:
-            args.json.write_text(json.dumps(rates, indent=2))
+        write_json(args.json, rates)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ server share the processor. The server must have counted as many successes as th
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from statistics import median
 
 from front_end import write_repository
 from grpc_engines import measure
-from running import asgi_floor_server, tcli_serve
+from running import asgi_floor_server, tcli_serve, write_json
 
 
 def main() -> None:
@@ -43,8 +42,7 @@ def main() -> None:
         for concurrency, row in rates.items():
             ratios = sorted(ours / floor for ours, floor in zip(row["tcli"], row["floor"], strict=True))
             print(f"{concurrency} at once: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-        if args.json:
-            args.json.write_text(json.dumps(rates, indent=2))
+        write_json(args.json, rates)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ tiny model (add_sub), over HTTP and over gRPC. Needs valgrind; Linux.
 """
 
 import argparse
-import json
 import re
 import shutil
 import socket
@@ -21,7 +20,7 @@ import numpy as np
 
 from front_end import write_repository
 from load import grpc_request, http_request
-from running import HERE, Ports, tcli_serve
+from running import HERE, Ports, tcli_serve, write_json
 
 _WARM_UP = 100
 """Requests until caches are full, and until the server has seen how quick the model is."""
@@ -113,8 +112,7 @@ def main() -> None:
             sys.exit(str(error))
         for protocol, count in figure.items():
             print(f"{checkout} {protocol}: {count:,.0f} instructions a request", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2))
+    write_json(args.json, figures)
 
 
 if __name__ == "__main__":

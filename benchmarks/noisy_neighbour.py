@@ -12,7 +12,6 @@ It takes about forty minutes on two cores. Begin it on a machine on which nothin
 """
 
 import argparse
-import json
 import multiprocessing
 import random
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from running import write_json
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.analyze import analyze
 from tcli_analyzer.bench.local import LocalBench
@@ -221,16 +221,15 @@ def main() -> None:
         print(f"half of the processors: found to do less in {found} of {DIFFERENCES}")
         within = sum(row["behind"] <= 0.05 for row in rows)
         print(f"{within} of {len(rows)} recommendations within 5 % of the best")
-        if args.json:
-            document = {
-                "truth": best,
-                "clean": clean,
-                "analyses": rows,
-                "false_claims": claims,
-                "ties": ties,
-                "found": found,
-            }
-            args.json.write_text(json.dumps(document, indent=2))
+        document = {
+            "truth": best,
+            "clean": clean,
+            "analyses": rows,
+            "false_claims": claims,
+            "ties": ties,
+            "found": found,
+        }
+        write_json(args.json, document)
 
 
 if __name__ == "__main__":

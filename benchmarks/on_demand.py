@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 
-from running import Ports, tcli_serve
+from running import Ports, tcli_serve, write_json
 
 
 def write_model(repository: Path, number: int, megabytes: float) -> None:
@@ -105,6 +105,7 @@ def main() -> int:
     parser.add_argument("--megabytes", type=float, default=8)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     budget = int(args.fit * args.megabytes * 1e6 * 1.02)  # the file of a model has some more than its weights
     with tempfile.TemporaryDirectory() as folder:
@@ -138,6 +139,16 @@ def main() -> int:
     print(
         f"memory beyond the empty server ({empty / 1e6:.1f} MB): median {late[len(late) // 2] / 1e6:.1f} MB, "
         f"most {max(grown) / 1e6:.1f} MB: {max(grown) / budget:.2f} of the budget"
+    )
+    write_json(
+        args.json,
+        {
+            "seconds": times,
+            "failures": outcome.failures,
+            "metrics": counted,
+            "empty_bytes": empty,
+            "grown_bytes": grown,
+        },
     )
     for failure in outcome.failures[:10]:
         print(failure)

@@ -23,6 +23,7 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+from running import write_json
 from tcli_server import Engine, EngineOptions
 from tcli_server.errors import ServerError
 
@@ -232,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="cases with this in their names")
     parser.add_argument("--verbose", action="store_true", help="a line for each case that is not as expected")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
     reasons: dict[str, list[str]] = {}
@@ -252,6 +254,7 @@ def main() -> None:
         print(f"{count:6}  {kind}")
         for reason, times in Counter(map(kind_of_reason, reasons.get(kind, ()))).most_common():
             print(f"        {times:6}  {reason}")
+    write_json(arguments.json, {"counts": counts, "reasons": reasons})
     sys.exit(bool(counts["FAULT"]))
 
 

@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import onnx
 
-from running import Ports, checked_load, tcli_serve
+from running import Ports, checked_load, tcli_serve, write_json
 from tcli_server.hardware.cores import usable_cores
 
 INPUT, OUTPUT = "data_0", "fc6_1"
@@ -110,7 +111,9 @@ def perf_analyzer(program: str, protocol: str, ports: Ports, folder: Path, concu
     return float(row[header.index("Inferences/Second")])
 
 
-def compare_engines(file: Path, threads: int, batches: list[int], rounds: int, seconds: float) -> None:
+def compare_engines(file: Path, threads: int, batches: list[int], rounds: int, seconds: float) -> dict[str, Any]:
+    """Images a second of each round, by batch."""
+    figures = {}
     print(
         f"{'batch':>5} {'ONNX Runtime fp32':>18} {'OpenVINO f32':>13} {'OpenVINO bf16':>14} {'bf16 / ORT':>11}   (images/s)"
     )
@@ -122,6 +125,8 @@ def compare_engines(file: Path, threads: int, batches: list[int], rounds: int, s
         medians = [median(column) for column in zip(*rows, strict=True)]
         ratio = median(row[2] / row[0] for row in rows)
         print(f"{batch:>5} {medians[0]:>18.1f} {medians[1]:>13.1f} {medians[2]:>14.1f} {ratio:>11.2f}", flush=True)
+        figures[f"alone, batch {batch}"] = [dict(zip(("ort", "f32", "bf16"), row, strict=True)) for row in rows]
+    return figures
 
 
 def compare_answers(file: Path, threads: int) -> None:
@@ -138,7 +143,9 @@ def compare_answers(file: Path, threads: int) -> None:
         )
 
 
-def compare_served(folder: Path, file: Path, threads: int, args: argparse.Namespace) -> None:
+def compare_served(folder: Path, file: Path, threads: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Images a second of each round, by protocol."""
+    figures = {}
     models = folder / "models"
     (models / "densenet" / "1").mkdir(parents=True)
     (models / "densenet" / "1" / "model.onnx").write_bytes(file.read_bytes())
@@ -162,6 +169,8 @@ def compare_served(folder: Path, file: Path, threads: int, args: argparse.Namesp
             engine, served = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
             ratio = median(pair[1] / pair[0] for pair in pairs)
             print(f"{protocol:>8} {args.concurrency:>11} {engine:>13.1f} {served:>8.1f} {ratio:>6.3f}", flush=True)
+            figures[f"served, {protocol}"] = [{"alone": one, "served": other} for one, other in pairs]
+    return figures
 
 
 def main() -> None:
@@ -179,16 +188,19 @@ def main() -> None:
     parser.add_argument("--protocol", choices=["http", "grpc"], nargs="+", default=["grpc", "http"])
     parser.add_argument("--perf-analyzer", help="NVIDIA's program, instead of benchmarks/load.py")
     parser.add_argument("--only", choices=["engines", "served"])
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     threads = args.threads or usable_cores()
+    figures = {}
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.onnx"
         onnx.save(densenet(), file)
         if args.only != "served":
-            compare_engines(file, threads, [1, args.batch], args.rounds, args.seconds)
+            figures |= compare_engines(file, threads, [1, args.batch], args.rounds, args.seconds)
             compare_answers(file, threads)
         if args.only != "engines":
-            compare_served(Path(name), file, threads, args)
+            figures |= compare_served(Path(name), file, threads, args)
+    write_json(args.json, figures)
 
 
 if __name__ == "__main__":

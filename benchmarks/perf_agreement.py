@@ -16,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from front_end import write_repository
-from running import HERE, tcli_serve
+from running import HERE, tcli_serve, write_json
 from tcli_client import connect
 
 THROUGHPUT_WITHIN, P99_WITHIN = 0.05, 0.10
@@ -87,8 +87,21 @@ def server(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, str]]:
         yield {"http": f"127.0.0.1:{ports.http}", "grpc": f"127.0.0.1:{ports.grpc}"}
 
 
-def compare(args: argparse.Namespace, urls: dict[str, str], protocol: str, load: Sequence[str], data: Path) -> bool:
-    """Print the rounds and the medians of one load; whether they agree."""
+@dataclass(frozen=True)
+class Agreement:
+    """The medians of ours / theirs for one load, and whether they are near enough to 1."""
+
+    load: str
+    throughput: float
+    p50: float
+    p99: float
+    agree: bool
+
+
+def compare(
+    args: argparse.Namespace, urls: dict[str, str], protocol: str, load: Sequence[str], data: Path
+) -> Agreement:
+    """Print the rounds and the medians of one load."""
     theirs = (args.perf_analyzer,)
 
     def ask(tool: Sequence[str]) -> Pace:
@@ -111,7 +124,7 @@ def compare(args: argparse.Namespace, urls: dict[str, str], protocol: str, load:
     agree = abs(throughput - 1) <= THROUGHPUT_WITHIN and abs(p99 - 1) <= P99_WITHIN
     verdict = "agree" if agree else "DIFFER"
     print(f"{protocol:>4} {' '.join(load):<28} throughput x{throughput:.3f}  p50 x{p50:.3f}  p99 x{p99:.3f}  {verdict}")
-    return agree
+    return Agreement(f"{protocol} {' '.join(load)}", throughput, p50, p99, agree)
 
 
 def main() -> None:
@@ -126,6 +139,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, nargs="*", default=[], help="also open loops, constant gaps")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=2, help="length of a window; three make a measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     if args.tiny:
         args.model = "add_sub"
@@ -135,8 +149,9 @@ def main() -> None:
         models, data = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
         urls = stack.enter_context(server(args, models))
         write_inputs(urls["http"], args.model, data)
-        agreed = [compare(args, urls, protocol, load, data) for protocol in args.protocol for load in loads]
-    sys.exit(0 if all(agreed) else 1)
+        found = [compare(args, urls, protocol, load, data) for protocol in args.protocol for load in loads]
+    write_json(args.json, [asdict(one) for one in found])
+    sys.exit(0 if all(one.agree for one in found) else 1)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from load import Record, http_load
-from running import HERE, Ports, tcli_serve
+from running import HERE, Ports, tcli_serve, write_json
 from tcli_client import PictureFormat, Scaling, preprocess
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.repository import read_config
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--load", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     content = args.picture.read_bytes()
     if args.load:
@@ -142,6 +143,7 @@ def main() -> None:
         print(
             f"{'':>10} {'Pillow alone':>13} {'served':>9} {'ratio':>6}   (pictures a second of processor time, medians)"
         )
+        figures: dict[str, object] = {}
         for name, model in (("pixels", "one_preprocess"), ("ensemble", "one")):
             pairs = []
             for _ in range(args.rounds):
@@ -149,6 +151,7 @@ def main() -> None:
                 before = ports.cpu_seconds()
                 answered = run_load(ports.http, model, args.picture, args.concurrency, args.seconds)["requests"]
                 pairs.append((alone, answered / (ports.cpu_seconds() - before)))
+            figures[name] = [{"alone": one, "served": other} for one, other in pairs]
             alone, served = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
             ratio = median(pair[1] / pair[0] for pair in pairs)
             print(f"{name:>10} {alone:>13.1f} {served:>9.1f} {ratio:>6.3f}", flush=True)
@@ -159,6 +162,8 @@ def main() -> None:
                 for model in ("one", "all")
             )
             rates.append((one, all_))
+        figures["by the clock"] = [{"1 instance": one, "all instances": every} for one, every in rates]
+        write_json(args.json, figures)
         one, every = median(rate[0] for rate in rates), median(rate[1] for rate in rates)
         print(f"by the clock: 1 instance {one:.1f}/s, {usable_cores()} instances {every:.1f}/s")
 

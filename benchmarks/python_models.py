@@ -12,12 +12,13 @@ processor. The other server's processor time is not known here; ours, workers in
 import argparse
 import contextlib
 import tempfile
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
 import psutil
 
-from running import Ports, checked_load, load, tcli_serve
+from running import Ports, checked_load, load, tcli_serve, write_json
 
 SHAPES = ("1,16", "1,150528")
 
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1, help="length of one measurement")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     if args.write is not None:
         print(write_repository(args.write))
@@ -98,30 +100,49 @@ def main() -> None:
         print(
             f"{'model':>9} {'shape':>9} {'conc':>4} {'other req/s':>12} {'tcli req/s':>12} {'ratio':>6} {'tcli CPU us':>12}"
         )
+        figures = {}
         for name, (_, count) in MODELS.items():
             for shape in SHAPES:
                 inputs = [f"INPUT{index}:{shape}" for index in range(count)]
                 for concurrency in args.concurrency:
-                    row = measure(name, inputs, port, ours, concurrency, args.rounds, args.seconds)
-                    print(f"{name:>9} {shape:>9} {concurrency:>4} {row}", flush=True)
+                    found = measure(name, inputs, port, ours, concurrency, args.rounds, args.seconds)
+                    print(f"{name:>9} {shape:>9} {concurrency:>4} {row(found)}", flush=True)
+                    figures[f"{name}, {shape}, concurrency {concurrency}"] = asdict(found)
+    write_json(args.json, figures)
 
 
-def measure(name: str, inputs: list[str], port: int, ours: Ports, concurrency: int, rounds: int, seconds: float) -> str:
-    """Both medians, the median of the ratios, and our processor microseconds for each request."""
-    theirs: list[float] = []
-    rates: list[float] = []
-    spent: list[float] = []
+@dataclass
+class Rounds:
+    """Requests a second of both servers, and our processor microseconds for each, by round."""
+
+    theirs: list[float] = field(default_factory=list)
+    ours: list[float] = field(default_factory=list)
+    processor_us: list[float] = field(default_factory=list)
+
+
+def measure(
+    name: str, inputs: list[str], port: int, ours: Ports, concurrency: int, rounds: int, seconds: float
+) -> Rounds:
+    """Both servers in turns."""
+    found = Rounds()
     for index in range(rounds):
         for other in (True, False) if index % 2 == 0 else (False, True):
             if other:
-                theirs.append(load("http", port, name, inputs, concurrency, seconds)["requests_per_second"])
+                found.theirs.append(load("http", port, name, inputs, concurrency, seconds)["requests_per_second"])
                 continue
             before = processor_seconds(ours)
-            found = checked_load("http", ours, name, inputs, concurrency, seconds)
-            rates.append(found["requests_per_second"])
-            spent.append((processor_seconds(ours) - before) / found["requests"] * 1e6)
-    ratio = median(own / other for own, other in zip(rates, theirs, strict=True))
-    return f"{median(theirs):>12.0f} {median(rates):>12.0f} {ratio:>6.2f} {median(spent):>12.0f}"
+            counted = checked_load("http", ours, name, inputs, concurrency, seconds)
+            found.ours.append(counted["requests_per_second"])
+            found.processor_us.append((processor_seconds(ours) - before) / counted["requests"] * 1e6)
+    return found
+
+
+def row(found: Rounds) -> str:
+    """Both medians, the median of the ratios, and our processor microseconds for each request."""
+    ratio = median(own / other for own, other in zip(found.ours, found.theirs, strict=True))
+    return (
+        f"{median(found.theirs):>12.0f} {median(found.ours):>12.0f} {ratio:>6.2f} {median(found.processor_us):>12.0f}"
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import groupby
@@ -28,7 +28,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from packaged_models import MODELS, ONNXRUNTIME, OTHER, TORCH, Inputs, Packaged, by_openvino
-from running import HERE, Ports, tcli_serve
+from running import HERE, Ports, tcli_serve, write_json
 from running_alone import RUNTIMES, Run, wrap_silero
 
 LIBRARIES: dict[str, ModuleType] = {"http": tritonclient.http, "grpc": tritonclient.grpc}
@@ -226,6 +226,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("real_models"), help="where wheels and models are kept")
     parser.add_argument("--only", default="", help="models with this in their names")
     parser.add_argument("--markdown", action="store_true", help="print the tables as documents have them")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     onnx = [model for model in MODELS if model.framework == ONNXRUNTIME and not model.steps]
@@ -244,6 +245,7 @@ def main() -> None:
         found = list(rows(models, folder, failed, ports))
         across = {model.name: difference for model, difference in peers(models, ports)}
     show(found, across, arguments.markdown)
+    write_json(arguments.json, [{**asdict(row), "model": row.model.name, "ok": row.ok} for row in found])
     bad = [row for row in found if not row.ok]
     strange = [name for name, difference in across.items() if difference > LIKE]
     print(f"\n{len(found) - len(bad)} of {len(found)} as alone. Other than their peers: {', '.join(strange) or 'none'}")

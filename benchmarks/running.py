@@ -68,7 +68,9 @@ def tcli_serve(
             process.terminate()
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", http_port: int, seconds: float = 60) -> None:
+def wait_until_ready(
+    process: "subprocess.Popen[bytes] | subprocess.Popen[str]", http_port: int, seconds: float = 60
+) -> None:
     """Poll the readiness endpoint.
 
     Raises:
@@ -148,3 +150,9 @@ def successes(http_port: int, model: str) -> int:
     with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/v2/models/{model}/stats", timeout=5) as answer:
         (statistics,) = json.load(answer)["model_stats"]
     return int(statistics["inference_stats"]["success"]["count"])
+
+
+def write_json(path: Path | None, figures: object) -> None:
+    """Keep what a benchmark found in a file, if one is named."""
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -10,7 +10,6 @@ printed, too.
 """
 
 import argparse
-import json
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 
+from running import write_json
 from tcli_analyzer.bench.local import LocalBench
 from tcli_analyzer.configuration import Configuration, label_of, same_behaviour, vary
 from tcli_analyzer.evidence.pairs import Comparison
@@ -234,8 +234,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = [examined(options.repository, model, options.seconds) for model in options.models]
-    if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
+    write_json(options.json, [asdict(one) for one in found])
 
 
 if __name__ == "__main__":

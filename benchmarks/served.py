@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from running import checked_load, tcli_serve
+from running import checked_load, tcli_serve, write_json
 
 
 def engine_alone(model_file: Path, batch: int, threads: int, seconds: float) -> float:
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     model_file = args.repository / args.model / "1" / "model.onnx"
     from tcli_server.hardware.cores import usable_cores
@@ -65,6 +66,7 @@ def main() -> None:
     (name,) = input_names(model_file)
     with tcli_serve(args.repository, "--model-control-mode=explicit", f"--load-model={args.model}") as ports:
         print(f"{'protocol':>8} {'concurrency':>11} {'engine inf/s':>13} {'served inf/s':>13} {'ratio':>6}   (medians)")
+        figures = {}
         for protocol in args.protocol:
             for concurrency in args.concurrency:
                 pairs = []
@@ -73,9 +75,12 @@ def main() -> None:
                     inputs = [f"{name}:1,{args.shape}"]
                     served = checked_load(protocol, ports, args.model, inputs, concurrency, args.seconds)
                     pairs.append((alone, served["requests_per_second"]))
+                rounds = [{"alone": one, "served": other} for one, other in pairs]
+                figures[f"{protocol}, concurrency {concurrency}"] = rounds
                 alone, served_rate = median(p[0] for p in pairs), median(p[1] for p in pairs)
                 ratio = median(p[1] / p[0] for p in pairs)
                 print(f"{protocol:>8} {concurrency:>11} {alone:>13.1f} {served_rate:>13.1f} {ratio:>6.3f}", flush=True)
+    write_json(args.json, figures)
 
 
 def input_names(model_file: Path) -> list[str]:

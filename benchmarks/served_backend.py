@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from running import Ports, settled_successes, tcli_serve
+from running import Ports, settled_successes, tcli_serve, write_json
 from tcli_server.hardware.cores import usable_cores
 
 SHAPE = (3, 224, 224)
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of an operator; 0 for the machine's cores")
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--repository", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     chosen = framework(args.backend)
     threads = args.threads or usable_cores()
@@ -139,6 +140,7 @@ def main() -> None:
         print(
             f"{'backend':>17} {'protocol':>8} {'alone inf/s':>12} {'served inf/s':>13} {'ratio':>6} {'of CPU':>7}   (medians)"
         )
+        figures = {}
         for protocol in args.protocol:
             pairs: list[tuple[Pace, Pace]] = []
             for _ in range(args.rounds):
@@ -147,11 +149,13 @@ def main() -> None:
                 with tcli_serve(repository) as ports:
                     pace = served(ports, protocol, args.perf_analyzer, data, args.concurrency, args.seconds)
                 pairs.append((by_itself, pace))
+            figures[protocol] = [{"alone": asdict(one), "served": asdict(other)} for one, other in pairs]
             rates = [median(pair[index].rate for pair in pairs) for index in (0, 1)]
             ratio = median(pace.rate / alone.rate for alone, pace in pairs)
             of_cpu = median(pace.per_cpu / alone.per_cpu for alone, pace in pairs)
             row = f"{args.backend:>17} {protocol:>8} {rates[0]:>12.1f} {rates[1]:>13.1f} {ratio:>6.3f} {of_cpu:>7.3f}"
             print(row, flush=True)
+    write_json(args.json, figures)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from running import write_json
 from tcli_analyzer.bench.local import LocalBench
 from tcli_analyzer.configuration import Configuration, instance_count
 from tcli_analyzer.inputs import RandomSource, resolve_shapes
@@ -79,7 +80,10 @@ def show(name: str, ratios: list[float], requests: list[int], broken: float | No
     print(text + (f"   really break the SLO: {100 * broken:.0f} %" if broken is not None else ""))
 
 
-def synthetic(name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Prior, truth: float) -> None:
+def synthetic(
+    name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Prior, truth: float
+) -> dict[str, list[float]]:
+    """What searches found of a queue whose best rate is known, over that rate."""
     print(f"{name}, {slo.text}, the truth is {truth:.1f} requests/s; {RUNS} searches")
     random = np.random.default_rng(1)
     starts = truth * np.exp(random.normal(0, OFF, RUNS))
@@ -100,9 +104,11 @@ def synthetic(name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Pri
     ratios = [rate / truth for rate, _ in others]
     broken = float(np.mean([ratio > 1.015 for ratio in ratios]))
     show("  bisection, probes of 600", ratios, [sent for _, sent in others], broken)
+    return {"estimate": [(one.estimate or 0) / truth for one in answered], "answer": rates, "bisection": ratios}
 
 
-def real(repository: Path, model: str, slo: Slo, runs: int) -> None:
+def real(repository: Path, model: str, slo: Slo, runs: int) -> list[float]:
+    """What searches found of a model on this machine, in requests a second."""
     config = read_config(repository / model / "config.pbtxt")
     shapes, _ = resolve_shapes(config, {})
     one = Configuration("as it is", config.max_batch_size, instance_count(config), config, current=True)
@@ -119,6 +125,7 @@ def real(repository: Path, model: str, slo: Slo, runs: int) -> None:
         show(
             "  estimates over their median", [value / middle for value in estimates], [each.requests for each in found]
         )
+    return estimates
 
 
 def main() -> None:
@@ -127,13 +134,20 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--slo", type=parse_slo, default=parse_slo("p99<=100ms"))
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
     fixed_slo, exponential_slo = parse_slo("p99<=25ms"), parse_slo("p99<=100ms")
-    synthetic("M/D/1", lambda: VirtualBench(fixed(SERVICE)), fixed_slo, Prior(6.8, 7.0), m_d_1(0.025))
+    figures: dict[str, object] = {}
+    figures["M/D/1"] = synthetic(
+        "M/D/1", lambda: VirtualBench(fixed(SERVICE)), fixed_slo, Prior(6.8, 7.0), m_d_1(0.025)
+    )
     truth = (1 - SERVICE * math.log(100) / 0.1) / SERVICE
-    synthetic("M/M/1", lambda: VirtualBench(exponential(SERVICE)), exponential_slo, Prior(15.0, 25.0), truth)
+    figures["M/M/1"] = synthetic(
+        "M/M/1", lambda: VirtualBench(exponential(SERVICE)), exponential_slo, Prior(15.0, 25.0), truth
+    )
     if given.model_repository and given.model:
-        real(given.model_repository, given.model, given.slo, given.runs)
+        figures[given.model] = real(given.model_repository, given.model, given.slo, given.runs)
+    write_json(given.json, figures)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ and only the ratios mean anything: server and load share the cores.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from running import Ports, checked_load, tcli_serve
+from running import Ports, checked_load, tcli_serve, write_json
 from tcli_server.zoo import densenet_onnx, efficientnet_lite0, scaffold_efficientnet_lite0
 
 INPUTS = {"efficientnet_lite0": "image:1,3,224,224", "densenet_onnx": "data_0:3,224,224"}
@@ -119,8 +118,7 @@ def main() -> None:
     ratios = report(rounds)
     for name, values in ratios.items():
         print(f"{name}: {median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
-    if args.json:
-        args.json.write_text(json.dumps({"rates": rounds, "ratios": ratios}, indent=2))
+    write_json(args.json, {"rates": rounds, "ratios": ratios})
 
 
 if __name__ == "__main__":

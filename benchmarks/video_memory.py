@@ -21,7 +21,7 @@ import av
 import numpy as np
 from onnx import TensorProto, helper
 
-from running import Ports, tcli_serve
+from running import Ports, tcli_serve, write_json
 
 SHORT_SECONDS = 10
 
@@ -79,18 +79,22 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--format", default="mp4", help="the ending of the clips' names")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        sizes = []
+        sizes: list[float] = []
+        figures = {}
         with tcli_serve(write_repository(root / "models", args.side)) as ports:
             for name, seconds in (("short", SHORT_SECONDS), ("long", 60 * args.minutes)):
                 clip = root / f"{name}.{args.format}"
                 write_clip(clip, seconds, args.fps, args.side)
                 size, took, line = classify(clip, ports)
                 sizes.append(size)
+                figures[name] = {"seconds_of_video": seconds, "most_mib": size, "took_seconds": took}
                 print(f"{seconds:7.0f} s of video: {size:6.1f} MiB at most, {took:6.1f} s in all; {line}", flush=True)
         print(f"long / short: {sizes[1] / sizes[0]:.3f}")
+    write_json(args.json, figures)
 
 
 if __name__ == "__main__":

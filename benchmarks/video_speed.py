@@ -17,7 +17,7 @@ from statistics import median
 import av
 import numpy as np
 
-from running import Ports, tcli_serve
+from running import Ports, tcli_serve, write_json
 from tcli_client import ImageClassifier, Inference, Transport, connect
 from tcli_client.preprocess import as_input
 from tcli_client.video import classify_frames, open_video
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--windows", default="1,2,4,8,16,32,64")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -85,6 +86,7 @@ def main() -> None:
         write_clip(root / "clip.mp4", args.seconds)
         with tcli_serve(root / "models") as ports:
             found = measure(ports, root / "clip.mp4", [int(window) for window in args.windows.split(",")], args.rounds)
+    write_json(args.json, found)
     for name, rates in found.items():
         print(f"{name:>18}: {median(rates):7.1f} frames/s")
 
