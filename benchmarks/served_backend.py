@@ -149,7 +149,7 @@ def main() -> None:
                 with tcli_serve(repository) as ports:
                     pace = served(ports, protocol, args.perf_analyzer, data, args.concurrency, args.seconds)
                 pairs.append((by_itself, pace))
-            figures[protocol] = [{"alone": asdict(one), "served": asdict(other)} for one, other in pairs]
+            figures[protocol] = [{"alone": one._asdict(), "served": other._asdict()} for one, other in pairs]
             rates = [median(pair[index].rate for pair in pairs) for index in (0, 1)]
             ratio = median(pace.rate / alone.rate for alone, pace in pairs)
             of_cpu = median(pace.per_cpu / alone.per_cpu for alone, pace in pairs)
