@@ -59,7 +59,7 @@ def test_an_answer_that_comes_later_and_others_before_it(ends: Ends):
 
 def test_errors_keep_their_kind_and_words_and_the_channel_goes_on(ends: Ends):
     ends.answer = InvalidArgumentError("no such thing")
-    with pytest.raises(InvalidArgumentError, match="^no such thing$"):
+    with pytest.raises(InvalidArgumentError, match=r"^no such thing$"):
         ends.first.ask(1).result(PATIENCE)
     ends.answer = ValueError("a mistake")
     with pytest.raises(InternalError, match="ValueError: a mistake"):
