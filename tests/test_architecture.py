@@ -76,6 +76,7 @@ ROOMS = {
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},
     "serving": {"engine", "protocols", "observability"},
+    "workers": {"serving", "engine", "options", "models", "protocols", "observability", "hardware"},
     "proof": {"apart", "engine", "options", "models", "scheduling", "backends", "repository", "hardware", "trial"},
     "zoo": {"backends", "repository", "models", "proof", "hardware"},
 }

@@ -1,7 +1,5 @@
 """`tcli serve`: answer Triton's clients over HTTP, gRPC and a metrics port."""
 
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +9,7 @@ from triton_cli import serve_settings as settings
 from triton_cli.console import err, fail, warn
 from triton_cli.model_source import served_repository
 from triton_cli.serve_process import StopSignal, leave
+from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
 from triton_cli.triton_options import Switch, switch
 
 if TYPE_CHECKING:
@@ -161,6 +160,15 @@ def serve(
             metavar="NAME:COUNT[:DEVICE]",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        _choice(
+            _GENERAL,
+            "Processes that share the ports and the cores (Linux); SIGHUP replaces them one by one.",
+            min=1,
+            metavar="N",
+        ),
+    ] = 1,
     max_pending_bytes: Annotated[
         int | None,
         _choice(
@@ -359,7 +367,13 @@ def serve(
         allow_model_control_files=bool(allow_model_control_files),
         server_id=server_id,
     )
-    _run(stop, repositories, engine_options, options, log_options)
+    if workers == 1:
+        _run(stop, repositories, engine_options, options, log_options)
+        return
+    from tcli_server.workers import WorkerSetup
+    from triton_cli.serve_workers import run_workers
+
+    run_workers(stop, WorkerSetup(repositories, engine_options, options, log_options, workers))
 
 
 def _run(
@@ -408,14 +422,9 @@ def _start(repositories: list[Path], engine_options: "EngineOptions", options: "
         _load(engine)
         server.start()
     except ServerError as error:
-        fail(_in_options(str(error)))
-    _show_addresses(server, options)
+        fail(in_options(str(error)))
+    show_addresses(server, options)
     return server
-
-
-def _in_options(message: str) -> str:
-    """A server's message about its fields, in the words of this command: they are options of the same names."""
-    return re.sub(r"\b(http|grpc|metrics)_(port|address)\b", r"--\1-\2", message)
 
 
 def _load(engine: "Engine") -> None:
@@ -425,7 +434,6 @@ def _load(engine: "Engine") -> None:
         Exit: a model could not be loaded, and all must be.
     """
     from tcli_server.errors import ServerError
-    from triton_cli.serve_view import model_table, placeholder_notes
 
     engine.start()
     try:
@@ -433,31 +441,8 @@ def _load(engine: "Engine") -> None:
     except ServerError as error:  # the repository cannot be read: with --exit-on-error=false the server still starts
         warn(str(error))
         index = []
-    if not index:
-        places = ", ".join(str(path) for path in engine.repositories)
-        warn(f"no models in {places}: scaffold two with 'tcli repo init {engine.repositories[0]}'")
-    options = engine.options
-    names = (*options.load_models, *options.on_demand.pin_models)
-    everything = options.model_control_mode in ("none", "poll") or names == ("*",)
-    asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
-    if options.model_control_mode == "on-demand":
-        count = len({entry.name for entry in index})
-        sys.stdout.write(f"{count} models, loaded when they are asked for\n{model_table(asked) if asked else ''}")
-    else:
-        sys.stdout.write(model_table(asked))
-    sys.stdout.write("".join(placeholder_notes(engine.models())))
-    sys.stdout.flush()
-    failed = sorted({entry.name for entry in asked if entry.state != "READY"})
+    placeholders = [model.name for model in engine.models() if model.is_placeholder]
+    failed = show_loaded(index, engine.repositories, engine.options, placeholders)
     if failed and engine.options.exit_on_error:
         engine.shutdown(0)
-        fail(
-            f"failed to load all models: {', '.join(failed)}",
-            "repair them ('tcli repo check' tells more), or start without them with --exit-on-error=false",
-        )
-
-
-def _show_addresses(server: "Server", options: "ServeOptions") -> None:
-    from triton_cli.serve_view import address_lines
-
-    sys.stdout.write(address_lines(server, options))
-    sys.stdout.flush()
+        fail_to_load(failed)

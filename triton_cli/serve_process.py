@@ -54,8 +54,12 @@ class StopSignal:
             leave(0)
         return started.result()
 
+    def stop(self) -> None:
+        """Have `wait` return as if a signal was received."""
+        self._news.put(None)
+
     def wait(self) -> None:
-        """Return once a signal was received."""
+        """Return once a signal was received, or `stop` called."""
         while self._news.get() is not None:
             pass
 

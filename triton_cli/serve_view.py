@@ -1,13 +1,14 @@
 """What `tcli serve` prints at the start: plain text, the same in a terminal, a pipe and a log collector."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from triton_cli.console import printable
 
 if TYPE_CHECKING:
-    from tcli_server.models.model import Model
+    from tcli_server.options import EngineOptions
     from tcli_server.serving import ServeOptions, Server
+    from tcli_server.workers import Supervisor
 
 
 def model_table(entries: Sequence[Any]) -> str:
@@ -25,14 +26,27 @@ def model_table(entries: Sequence[Any]) -> str:
     return "".join(lines)
 
 
-def placeholder_notes(models: Iterable["Model"]) -> Iterator[str]:
-    """One line for each model whose weights are only a stand-in."""
-    for model in models:
-        if "tcli_placeholder" in model.config.parameters or (model.folder / "PLACEHOLDER").exists():
-            yield f"\n{model.name} has placeholder weights: it runs as the real model does, but its answers mean nothing.\n"
+def start_table(index: Sequence[Any], options: "EngineOptions", placeholders: Iterable[str]) -> tuple[str, list[str]]:
+    """What the start has loaded, for people, and the names of the models that it could not load.
+
+    Args:
+        index: the entries of a RepositoryIndexResponse.
+        placeholders: models whose weights are only a stand-in.
+    """
+    names = (*options.load_models, *options.on_demand.pin_models)
+    everything = options.model_control_mode in ("none", "poll") or names == ("*",)
+    asked = [entry for entry in index if entry.state and (everything or entry.name in names)]
+    if options.model_control_mode == "on-demand":
+        count = len({entry.name for entry in index})
+        text = f"{count} models, loaded when they are asked for\n{model_table(asked) if asked else ''}"
+    else:
+        text = model_table(asked)
+    for name in placeholders:
+        text += f"\n{name} has placeholder weights: it runs as the real model does, but its answers mean nothing.\n"
+    return text, sorted({entry.name for entry in asked if entry.state != "READY"})
 
 
-def address_lines(server: "Server", options: "ServeOptions") -> str:
+def address_lines(server: "Server | Supervisor", options: "ServeOptions") -> str:
     """Where each service listens."""
     from tcli_server.serving import endpoints
 

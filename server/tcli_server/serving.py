@@ -40,6 +40,8 @@ class ServeOptions:
         http: what one client may cost.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
+        reuse_port: other processes of this user listen on the same ports of HTTP and gRPC (SO_REUSEPORT), and the system
+            gives each connection to one of them.
     """
 
     http_port: int = 8000
@@ -58,6 +60,7 @@ class ServeOptions:
     allow_gpu_metrics: bool = True
     metrics_interval_ms: int = 2000
     exit_timeout_secs: float = 30
+    reuse_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +109,26 @@ def check_endpoints(options: ServeOptions) -> None:
                 f"{other.name}_port and {endpoint.name}_port are both {endpoint.port}; fix: give each service a port of "
                 "its own"
             )
-        with _bind_errors(endpoint):
-            _try_to_bind(endpoint)
+        with bind_errors(endpoint):
+            _try_to_bind(endpoint, options.reuse_port)
 
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or not {one, other}.isdisjoint(("0.0.0.0", "::", ""))
 
 
-def _try_to_bind(endpoint: Endpoint) -> None:
+def _try_to_bind(endpoint: Endpoint, reuse_port: bool) -> None:
     family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if os.name == "posix":  # as the services do: connections of a server that just ended are no obstacle
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         probe.bind(address)
 
 
 @contextlib.contextmanager
-def _bind_errors(endpoint: Endpoint) -> Iterator[None]:
+def bind_errors(endpoint: Endpoint) -> Iterator[None]:
     """Say in one sentence why an address cannot be had."""
     where = f"port {endpoint.port} on {endpoint.host}"
     port, address = f"{endpoint.name}_port", f"{endpoint.name}_address"
@@ -193,6 +198,18 @@ class Server:
             self.shutdown()
             raise
 
+    def leave(self, timeout: float) -> bool:
+        """Leave the ports to other processes that listen on them: accept no more connections, and answer what comes on those
+        that there are until their clients close them, as they are told to.
+
+        Args:
+            timeout: seconds to wait for that; then they are closed.
+
+        Returns:
+            True if nothing was cut off.
+        """
+        return self._in_loop(self._leave(timeout)) if self._loop is not None else True
+
     def shutdown(self, timeout: float | None = None) -> bool:
         """Accept nothing more, answer what is in flight, free the models, and close the HTTP and metrics ports last.
 
@@ -232,14 +249,21 @@ class Server:
     async def _open(self) -> None:
         engine, options = self.engine, self.options
         for endpoint in endpoints(options):
-            with _bind_errors(endpoint):
+            with bind_errors(endpoint):
                 if endpoint.name == "grpc":
-                    _try_to_bind(endpoint)  # gRPC itself does not tell why it cannot bind
-                    self._grpc = await start_grpc(engine, endpoint.host, endpoint.port, options.grpc)
+                    _try_to_bind(endpoint, options.reuse_port)  # gRPC itself does not tell why it cannot bind
+                    self._grpc = await start_grpc(
+                        engine, endpoint.host, endpoint.port, options.grpc, options.reuse_port
+                    )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
                     self._http = await start_http(
-                        engine, endpoint.host, endpoint.port, options.http_max_input_size, options.http
+                        engine,
+                        endpoint.host,
+                        endpoint.port,
+                        options.http_max_input_size,
+                        options.http,
+                        options.reuse_port,
                     )
                     self.http_port = port = self._http[0].port
                 else:
@@ -259,6 +283,11 @@ class Server:
         while not (await asyncio.wait((closing,), timeout=1))[0]:
             LOG.info("Waiting for requests in flight, up to %.0f s more", max(0.0, deadline - time.monotonic()))
         return all(closing.result())
+
+    async def _leave(self, timeout: float) -> bool:
+        http = self._http[0].leave(timeout) if self._http is not None else _nothing_left()
+        grpc = self._grpc.leave(timeout) if self._grpc is not None else _nothing_left()
+        return all(await asyncio.gather(http, grpc))
 
     async def _drain_http(self, timeout: float) -> bool:
         if self._http is None:
@@ -289,6 +318,10 @@ class Server:
             await metrics.drained(1)
             metrics.close()
             scraping.close()
+
+
+async def _nothing_left() -> bool:
+    return True
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

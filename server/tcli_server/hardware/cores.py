@@ -4,6 +4,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from tcli_server.hardware.share import sharing_processes
+
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -24,9 +26,9 @@ def _cgroup_limit(quota_file: Path) -> float:
 
 @cache
 def usable_cores() -> int:
-    """Cores by affinity and container quota, at least 1.
+    """Cores by affinity and this process's share of a container's quota, at least 1.
 
     `os.cpu_count()` names the host's cores even in a container that is limited to two, which is how inference servers come
     to run 64 threads on 2 cores.
     """
-    return max(1, int(min(_affinity(), _cgroup_limit(_CGROUP_QUOTA))))
+    return max(1, int(min(_affinity(), _cgroup_limit(_CGROUP_QUOTA) / sharing_processes())))

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import psutil
 
+from tcli_server.hardware.share import sharing_processes
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -56,8 +58,9 @@ def _process_limit() -> float:
 
 @cache
 def usable_memory() -> int:
-    """Bytes that this process may use: the machine's memory, the container's limit or its own, whichever is least."""
-    return int(min(psutil.virtual_memory().total, _process_limit(), *map(_cgroup_limit, _CGROUP_LIMITS)))
+    """Bytes that this process may use: its share of the machine's memory or the container's limit, or its own limit."""
+    of_all = min(psutil.virtual_memory().total, *map(_cgroup_limit, _CGROUP_LIMITS))
+    return int(min(of_all / sharing_processes(), _process_limit()))
 
 
 def free_memory(cgroup: Path = _CGROUP) -> int:

@@ -83,6 +83,11 @@ class Model:
         self._no_leases = threading.Condition()
 
     @property
+    def is_placeholder(self) -> bool:
+        """Whether its weights are only a stand-in, so that its answers mean nothing."""
+        return "tcli_placeholder" in self.config.parameters or (self.folder / "PLACEHOLDER").exists()
+
+    @property
     def placements(self) -> list[Placement]:
         """Where its instances run."""
         return [placed.placement for placed in self._instances]

@@ -3,8 +3,10 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from prometheus_client.registry import Collector
+
 from tcli_server.observability.log import LOG
-from tcli_server.observability.metrics import CONTENT_TYPE, ServerCollector, exposition
+from tcli_server.observability.metrics import CONTENT_TYPE, exposition
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.server import HttpServer
@@ -17,7 +19,7 @@ _LIMITS = HttpLimits(max_body_size=1 << 16, max_connections=256)
 class MetricsApplication:
     """Answers scrapes; as Triton's, it gives any other path an empty 200."""
 
-    def __init__(self, collector: ServerCollector, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, collector: Collector, loop: asyncio.AbstractEventLoop) -> None:
         self._collector = collector
         self._loop = loop
         # Many models make a long page, which inference must not wait for. One thread, as in Triton.
@@ -44,7 +46,7 @@ class MetricsApplication:
         self._pool.shutdown(wait=False)
 
 
-async def start_metrics(collector: ServerCollector, host: str, port: int) -> tuple[HttpServer, MetricsApplication]:
+async def start_metrics(collector: Collector, host: str, port: int) -> tuple[HttpServer, MetricsApplication]:
     """Serve metrics in the running loop; port 0 takes a free one.
 
     Raises:

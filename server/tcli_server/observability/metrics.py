@@ -11,13 +11,14 @@ from prometheus_client.samples import Sample
 from tcli_server.backends import AnsweringInstance
 from tcli_server.caching.cache import CacheUse
 from tcli_server.engine import Engine
-from tcli_server.hardware.gpu import GpuUsage, gpu_uuid
+from tcli_server.hardware.gpu import gpu_uuid
 from tcli_server.models.model import Model
 from tcli_server.models.on_demand import OnDemand
 from tcli_server.observability.custom_metrics import CustomMetrics
 from tcli_server.observability.log import LOG
 from tcli_server.observability.on_demand_metrics import on_demand_families
 from tcli_server.observability.system import SystemPoller
+from tcli_server.observability.system_metrics import SystemCollector, single
 
 if TYPE_CHECKING:
     from tcli_server.scheduling.limits.rate_limiter import ResourceUse
@@ -148,14 +149,6 @@ _PER_WORKER: tuple[tuple[str, str, str, Callable[[AnsweringInstance], int]], ...
     ),
 )
 
-_PER_GPU: tuple[tuple[str, str, str, Callable[[GpuUsage], float | None]], ...] = (
-    ("nv_gpu_utilization", "gauge", "GPU utilization, 0.0 to 1.0", lambda gpu: gpu.utilization),
-    ("nv_gpu_memory_total_bytes", "gauge", "GPU memory, bytes", lambda gpu: gpu.memory_total),
-    ("nv_gpu_memory_used_bytes", "gauge", "GPU memory in use, bytes", lambda gpu: gpu.memory_used),
-    ("nv_gpu_power_usage", "gauge", "GPU power, watts", lambda gpu: gpu.power_usage),
-    ("nv_gpu_power_limit", "gauge", "GPU power limit, watts", lambda gpu: gpu.power_limit),
-)
-
 
 class ServerCollector(Collector):
     """A Prometheus collector of an engine's models and of the machine.
@@ -166,47 +159,29 @@ class ServerCollector(Collector):
 
     def __init__(self, engine: Engine, poller: SystemPoller) -> None:
         self._engine = engine
-        self._poller = poller
-        # NVML counts energy from the driver's start, Triton's counter begins with the server.
-        self._first_energy = {gpu.uuid: gpu.energy for gpu in poller.usage.gpus if gpu.energy is not None}
+        self._system = SystemCollector(poller)
 
     def collect(self) -> Iterator[Metric]:
         """Every family; the models' only once a model is loaded."""
-        models = self._engine.models()
-        if models:
-            yield from _model_families(models)
-        if isinstance(self._engine.demand, OnDemand):
-            yield from on_demand_families(self._engine.demand)
-        cache = self._engine.response_cache
-        if cache is not None:
-            use = cache.use()
-            for name, documentation, read in _PER_CACHE:
-                yield _single(name, documentation, read(use))
-        if self._engine.rate_limiter is not None:
-            yield from _resource_families(self._engine.rate_limiter.use())
-        usage = self._poller.usage
-        if self._poller.gpu:
-            yield from self._gpu_families(usage.gpus)
-        if self._poller.cpu:
-            yield _single("nv_cpu_utilization", "Utilization of all cores, 0.0 to 1.0", usage.cpu_utilization)
-            yield _single("nv_cpu_memory_total_bytes", "Memory, bytes", usage.memory_total)
-            yield _single("nv_cpu_memory_used_bytes", "Memory in use (total minus available), bytes", usage.memory_used)
-        yield from _custom_families(self._engine.custom_metrics)
+        yield from engine_families(self._engine)
+        yield from self._system.collect()
 
-    def _gpu_families(self, gpus: list[GpuUsage]) -> Iterator[Metric]:
-        for name, kind, documentation, read in _PER_GPU:
-            family = Metric(name, documentation, kind)
-            for gpu in gpus:
-                value = read(gpu)
-                if value is not None:
-                    family.add_sample(name, {"gpu_uuid": gpu.uuid}, value)
-            yield family
-        energy = Metric("nv_energy_consumption", "GPU energy since the server started, joules", "counter")
-        for gpu in gpus:
-            if gpu.energy is not None:
-                first = self._first_energy.setdefault(gpu.uuid, gpu.energy)
-                energy.add_sample(energy.name, {"gpu_uuid": gpu.uuid}, max(0.0, gpu.energy - first))
-        yield energy
+
+def engine_families(engine: Engine) -> Iterator[Metric]:
+    """Every family of an engine; the models' only once a model is loaded."""
+    models = engine.models()
+    if models:
+        yield from _model_families(models)
+    if isinstance(engine.demand, OnDemand):
+        yield from on_demand_families(engine.demand)
+    cache = engine.response_cache
+    if cache is not None:
+        use = cache.use()
+        for name, documentation, read in _PER_CACHE:
+            yield single(name, documentation, read(use))
+    if engine.rate_limiter is not None:
+        yield from _resource_families(engine.rate_limiter.use())
+    yield from _custom_families(engine.custom_metrics)
 
 
 def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
@@ -278,12 +253,6 @@ def _labels(model: Model) -> Labels:
         except Exception as error:  # a driver that does not answer: the other models' counters are still worth showing
             LOG.debug("no UUID of GPU %d: %s", gpu, error)
     return labels
-
-
-def _single(name: str, documentation: str, value: float) -> Metric:
-    family = Metric(name, documentation, "gauge")
-    family.add_sample(name, {}, value)
-    return family
 
 
 def exposition(families: Iterable[Metric]) -> bytes:

@@ -41,13 +41,19 @@ class AioListener:
         return not timeout or time.monotonic() < deadline
 
 
-async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions) -> AioListener:
+async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_port: bool = False) -> AioListener:
     """Serve in the running loop; port 0 takes a free one.
+
+    Args:
+        reuse_port: other processes listen on it, too.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    server = grpc.aio.server(options=channel_arguments(options))
+    arguments = channel_arguments(options)
+    # Unless it is wanted, a port that another program listens on is an error, not a shared port.
+    arguments.append(("grpc.so_reuseport", int(reuse_port)))
+    server = grpc.aio.server(options=arguments)
     handlers = {path: grpc.unary_unary_rpc_method_handler(_unary(unary)) for path, unary in rpcs.unary.items()}
     handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
     server.add_generic_rpc_handlers((_Handlers(handlers),))
@@ -76,7 +82,6 @@ def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", int(1e3 * HANDSHAKE_SECS)),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.so_reuseport", 0),  # a port that another program listens on is an error, not a shared port
         # Not a call's own setting, which grpc.aio forgets where nothing but the answer is sent.
         ("grpc.default_compression_level", COMPRESSION_LEVELS.index(options.infer_response_compression_level)),
         ("grpc.keepalive_time_ms", options.keepalive_time),

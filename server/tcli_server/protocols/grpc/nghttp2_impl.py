@@ -10,6 +10,7 @@ from tcli_server.protocols.grpc.http2.connection import Connection
 from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.options import GrpcOptions
 from tcli_server.protocols.grpc.rpc import Rpcs
+from tcli_server.protocols.listening import close_when_empty
 
 _SWEEP_SECS = 1.0
 _LOOK_SECS = 0.01
@@ -34,8 +35,8 @@ class Nghttp2Listener:
     async def close(self, timeout: float) -> bool:
         """Close the port, and connections as soon as the answers are sent, at most `timeout` seconds from now."""
         deadline = time.monotonic() + timeout
-        self._server.close()
         self._shared.draining = True
+        await close_when_empty(self._server)
         for connection in list(self._shared.connections):
             connection.drain()
         while self._shared.connections and time.monotonic() < deadline:
@@ -57,12 +58,17 @@ class Nghttp2Listener:
                 LOG.exception("cannot check a gRPC connection")
 
 
-async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions) -> Nghttp2Listener:
+async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_port: bool = False) -> Nghttp2Listener:
     """Serve in the running loop; port 0 takes a free one.
+
+    Args:
+        reuse_port: other processes listen on it, too.
 
     Raises:
         OSError: the address cannot be bound.
     """
     shared = Shared(rpcs, options, usable_memory() // _PORTION)
-    server = await shared.loop.create_server(partial(Connection, shared), host, port, backlog=1024)
+    connect = partial(Connection, shared)
+    # None where it is not wanted: where sockets have no such option, even False is an error.
+    server = await shared.loop.create_server(connect, host, port, backlog=1024, reuse_port=reuse_port or None)
     return Nghttp2Listener(server, shared)

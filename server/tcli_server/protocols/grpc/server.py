@@ -35,7 +35,8 @@ class Listener(Protocol):
         """
 
 
-Listen = Callable[[Rpcs, str, int, GrpcOptions], Coroutine[Any, Any, Listener]]
+Listen = Callable[[Rpcs, str, int, GrpcOptions, bool], Coroutine[Any, Any, Listener]]
+"""Opens a port; the last argument: other processes listen on it, too."""
 
 
 class GrpcServer:
@@ -59,6 +60,17 @@ class GrpcServer:
         self._admission = admission
         self._pools = pools
         self.port = listener.port
+
+    async def leave(self, timeout: float) -> bool:
+        """Accept no more connections, and close those that there are as soon as their calls have ended.
+
+        Args:
+            timeout: seconds after which calls are cut off.
+
+        Returns:
+            True if none had to be.
+        """
+        return await self._listener.close(timeout)
 
     async def drain(self, timeout: float) -> bool:
         """Take no more inferences and let what is under way finish for `timeout` seconds, then cut it off.
@@ -87,8 +99,13 @@ class GrpcServer:
         return sent
 
 
-async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions | None = None) -> GrpcServer:
+async def start_grpc(
+    engine: Engine, host: str, port: int, options: GrpcOptions | None = None, reuse_port: bool = False
+) -> GrpcServer:
     """Serve an engine over gRPC in the running loop; port 0 takes a free one.
+
+    Args:
+        reuse_port: other processes listen on it, too.
 
     Raises:
         OSError: the address cannot be bound.
@@ -103,7 +120,7 @@ async def start_grpc(engine: Engine, host: str, port: int, options: GrpcOptions 
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
     inference = Inference(engine, asyncio.get_running_loop(), pool, admission)
     service = Service(engine, status_pool, admission)
-    listener = await listen(service.rpcs(inference), host, port, options)
+    listener = await listen(service.rpcs(inference), host, port, options, reuse_port)
     return GrpcServer(listener, inference, service, admission, (pool, status_pool))
 
 

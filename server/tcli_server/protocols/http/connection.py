@@ -36,6 +36,7 @@ class Shared:
 
     Attributes:
         turned_away: status and message for every request on a new connection, while the server drains.
+        leaving: other processes go on serving this port: a connection closes with its next answer.
         arrivals: what comes is read to here, and taken from here at once.
     """
 
@@ -45,6 +46,7 @@ class Shared:
     max_connections: int
     connections: "set[Connection]" = field(default_factory=set)
     turned_away: tuple[int, str] | None = None
+    leaving: bool = False
     arrivals: memoryview = field(default_factory=lambda: memoryview(bytearray(_ARRIVALS)))
 
 
@@ -67,7 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading_paused = self._writing_paused = False
         self._input_ended = False
         self._begun = False  # the head of the current response is sent
-        self._last_answers = False  # nothing is accepted any more, what is due is answered
+        self._last_answers = shared.leaving  # nothing is accepted any more, what is due is answered
         self._something_else = False  # there is more to turn to than requests: see `_when_answered`
         self._closing = False
         self._since = time.monotonic()  # when began what `check` waits for
@@ -410,6 +412,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._reader.phase is not BETWEEN:
             self._reader.give_up(status, message)
         self._pump()
+
+    def leave(self) -> None:
+        """Close with the next answer, which says so; refuse nothing."""
+        self._last_answers = True
+
+    def close_if_idle(self) -> None:
+        """Close unless something is asked, or on its way."""
+        if not self.due and self._reader.phase is BETWEEN:
+            self._close()
 
     @property
     def drained(self) -> bool:

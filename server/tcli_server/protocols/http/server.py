@@ -13,12 +13,16 @@ from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.limits import HttpLimits
+from tcli_server.protocols.listening import close_when_empty
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
 
 _EXITING = (503, "Server exiting")
 _TRIM_AFTER_BYTES = 64 << 20
 _TRIM_SECS = 10.0
+_LEAVE_SECS = 2.0
+"""How long a client that keeps a connection may take to ask again and be told that it closes: closed before, a request that is
+on its way would be lost."""
 
 
 class HttpServer:
@@ -39,16 +43,46 @@ class HttpServer:
         self._trimmed_bytes = 0
         self.port = 0
 
-    async def listen(self, host: str, port: int) -> None:
+    async def listen(self, host: str, port: int, reuse_port: bool = False) -> None:
         """Bind and accept connections; port 0 takes a free one, which `port` then tells.
+
+        Args:
+            reuse_port: other processes listen on it, too.
 
         Raises:
             OSError: the address cannot be bound.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(partial(Connection, self._shared), host, port, backlog=1024)
+        connect = partial(Connection, self._shared)
+        # None where it is not wanted: where sockets have no such option, even False is an error.
+        self._server = await loop.create_server(connect, host, port, backlog=1024, reuse_port=reuse_port or None)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep = loop.call_later(self._shared.limits.sweep_secs(), self._check, loop)
+
+    async def leave(self, timeout: float) -> bool:
+        """Accept no more connections, close each with its next answer, and the idle ones after a moment.
+
+        Args:
+            timeout: seconds after which the others are closed, too.
+
+        Returns:
+            True if all that was asked is answered.
+        """
+        began = time.monotonic()
+        connections = self._shared.connections
+        self._shared.leaving = True
+        if self._server is not None:
+            await close_when_empty(self._server)
+        for connection in connections:
+            connection.leave()
+        while connections and time.monotonic() - began < timeout:
+            if time.monotonic() - began > _LEAVE_SECS:
+                for connection in list(connections):
+                    connection.close_if_idle()
+            await asyncio.sleep(0.01)
+        answered = all(connection.drained for connection in connections)
+        self.abort()
+        return answered
 
     def drain(self) -> None:
         """Answer what was asked until now and refuse the rest with 503, also on connections that are still to come."""
@@ -98,6 +132,7 @@ async def start_http(
     port: int,
     max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
     limits: HttpLimits | None = None,
+    reuse_port: bool = False,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
@@ -106,5 +141,5 @@ async def start_http(
     """
     application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size)
     server = HttpServer(application, limits)
-    await server.listen(host, port)
+    await server.listen(host, port, reuse_port)
     return server, application

@@ -1,0 +1,112 @@
+"""The engine of one worker, which speaks for all of them."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import count
+from typing import cast
+
+from tritonclient.grpc import service_pb2
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tcli_server.engine import Engine
+from tcli_server.errors import ServerError
+from tcli_server.observability.log import LOG
+from tcli_server.observability.metrics import engine_families
+from tcli_server.workers.channel import Channel
+from tcli_server.workers.messages import AskStatistics, Load, Operation, Report, Unload
+from tcli_server.workers.setup import WorkerSetup
+
+_STATISTICS_SECS = 10.0
+"""The supervisor waits less long for each worker."""
+
+
+class SharedEngine(Engine):
+    """An engine whose model control and statistics are those of all workers: it asks the supervisor for both."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        super().__init__(*setup.repositories, options=setup.engine)
+        self._channel: Channel | None = None
+        self._order = threading.Lock()
+        self._newer: set[str] = set()  # names that the supervisor has told something of since the start
+        self._reporting = threading.Lock()
+        self._report_numbers = count()
+        self._last: Report | None = None
+
+    def connect(self, channel: Channel) -> None:
+        """Speak to the supervisor from now on."""
+        self._channel = channel
+
+    # --- for clients ---
+
+    def begin_load(
+        self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes | memoryview] | None = None
+    ) -> "Future[None]":
+        """As `Engine.begin_load`, in every worker."""
+        try:
+            self.options.check_pushed(config, files)
+        except ServerError as error:
+            refused: Future[None] = Future()
+            refused.set_exception(error)
+            return refused
+        return self._ask(Load(name, config, {path: bytes(content) for path, content in (files or {}).items()}))
+
+    def begin_unload(self, name: str, unload_dependents: bool = False) -> "Future[None]":
+        """As `Engine.begin_unload`, in every worker."""
+        return self._ask(Unload(name, unload_dependents))
+
+    def _ask(self, operation: Operation) -> "Future[None]":
+        assert self._channel is not None
+        return self._channel.ask(operation)
+
+    def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
+        """As `Engine.statistics`, of all workers together."""
+        here = super().statistics(name, version)
+        assert self._channel is not None
+        asked = self._channel.ask(AskStatistics(self.report()))
+        try:
+            together = service_pb2.ModelStatisticsResponse.FromString(cast(bytes, asked.result(_STATISTICS_SECS)))
+        except (ServerError, FutureTimeoutError) as error:
+            LOG.warning("the statistics are those of one worker, as the supervisor does not answer: %s", error)
+            return here
+        found = {(one.name, one.version): one for one in together.model_stats}
+        return service_pb2.ModelStatisticsResponse(
+            model_stats=[found.get((one.name, one.version), one) for one in here.model_stats]
+        )
+
+    # --- for the supervisor ---
+
+    def carry_out(self, operation: Operation) -> "Future[None]":
+        """Load or unload here; the future raises as `Engine.load`."""
+        with self._order:
+            self._newer.add(operation.name)
+            return self._begin(operation)
+
+    def catch_up(self, operation: Operation) -> None:
+        """Do what was asked before this worker was there, unless something newer was asked for; what fails is logged."""
+        with self._order:
+            if operation.name in self._newer:
+                return
+            future = self._begin(operation)
+        future.exception()
+
+    def _begin(self, operation: Operation) -> "Future[None]":
+        if isinstance(operation, Load):
+            return super().begin_load(operation.name, operation.config, operation.files)
+        return super().begin_unload(operation.name, operation.dependents)
+
+    def report(self, last: bool = False) -> Report:
+        """What this worker has counted.
+
+        Args:
+            last: it counts no more, and says the same from now on.
+        """
+        with self._reporting:
+            if self._last is not None:
+                return self._last
+            statistics = super().statistics().SerializeToString()
+            report = Report(next(self._report_numbers), statistics, list(engine_families(self)))
+            if last:
+                self._last = report
+            return report

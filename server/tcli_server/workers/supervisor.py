@@ -1,0 +1,302 @@
+"""Starts the workers, replaces those that end, and is the one whom they ask; no request passes through it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from tritonclient.grpc import service_pb2
+
+from tcli_server.engine import LONGEST_WAIT_SECS
+from tcli_server.errors import InternalError, ServerError
+from tcli_server.observability.log import LOG
+from tcli_server.observability.system_metrics import single
+from tcli_server.serving import check_endpoints, endpoints
+from tcli_server.workers.cores import core_shares
+from tcli_server.workers.messages import AskReport, AskStatistics, Ended, Load, Loaded, Report, Retire, Stop, Unload
+from tcli_server.workers.metrics_port import MetricsPort
+from tcli_server.workers.model_set import ModelSet
+from tcli_server.workers.ports import SharedPorts
+from tcli_server.workers.process import WorkerProcess
+from tcli_server.workers.setup import WorkerSetup
+from tcli_server.workers.totals import Totals
+
+_REPORT_SECS = 2.0
+"""How long to wait for the report of a worker, whose last one counts if none comes; and how often all are asked."""
+
+_MOST_STARTS = 5
+"""Starts of one worker that fail one after the other before the server ends."""
+
+_LONG_LIFE_SECS = 60.0
+_FIRST_DELAY_SECS = 0.1
+_LONGEST_DELAY_SECS = 30.0
+_END_SECS = 10.0
+"""For what a worker does after its last request was answered, or could have been."""
+
+
+class Supervisor:
+    """Workers that share ports and cores; `load`, `open`, and at last `shutdown`.
+
+    Args:
+        failed: called, once, when a worker cannot be started again and again; `failure` says why then.
+
+    Attributes:
+        http_port: the port that HTTP listens on, 0 while it does not; likewise grpc_port and metrics_port.
+        failure: why the server has to end, empty as long as it need not.
+
+    Raises:
+        InvalidArgumentError: options that several workers cannot have.
+    """
+
+    def __init__(self, setup: WorkerSetup, failed: Callable[[], None]) -> None:
+        setup.check()
+        self.http_port = self.grpc_port = self.metrics_port = 0
+        self.failure = ""
+        self._setup = setup
+        self._failed = failed
+        self._cores = core_shares(sorted(os.sched_getaffinity(0)), setup.workers)
+        self._models = ModelSet(setup.engine.model_load_thread_count)
+        self._totals = Totals()
+        self._lock = threading.Lock()
+        self._workers: list[WorkerProcess] = []  # all that run
+        self._slots: list[WorkerProcess] = []  # the one of each place
+        self._slot_locks = [threading.Lock() for _ in range(setup.workers)]
+        self._delays = [0.0] * setup.workers
+        self._ready_at = [0.0] * setup.workers
+        self._restarts = 0
+        self._stopping = threading.Event()
+        self._reloads: SimpleQueue[bool] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(2, "statistics")
+        self._ports: SharedPorts | None = None
+        self._metrics: MetricsPort | None = None
+
+    # --- start ---
+
+    def load(self) -> Loaded:
+        """Start all workers and have them load their models.
+
+        Returns:
+            What one of them loaded; one that failed to load a model, if there is any.
+
+        Raises:
+            ServerError: an address cannot be had, or a worker cannot start.
+        """
+        check_endpoints(self._setup.serve)
+        self._ports = SharedPorts(self._setup.serve)
+        self._setup = replace(self._setup, serve=self._ports.options)
+        self._slots = [self._begin(slot) for slot in range(self._setup.workers)]
+        loaded = [worker.loaded.result() for worker in self._slots]
+        return next(filter(_lacks_something, loaded), loaded[0])
+
+    def open(self) -> None:
+        """Have all workers open the ports; once this returns, all accept connections.
+
+        Raises:
+            ServerError: an address cannot be had, or a worker ended.
+        """
+        options = self._setup.serve
+        for worker in self._slots:
+            worker.open()
+        for worker in self._slots:
+            worker.ready.result()
+            self._ready_at[worker.slot] = time.monotonic()
+        self.http_port = options.http_port if options.allow_http else 0
+        self.grpc_port = options.grpc_port if options.allow_grpc else 0
+        for endpoint in endpoints(options):
+            if endpoint.name == "metrics":
+                self._metrics = MetricsPort(endpoint, options, self._families)
+                self.metrics_port = self._metrics.port
+                LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=self.metrics_port))
+        threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
+        threading.Thread(target=self._keep_reloading, name="reloads", daemon=True).start()
+
+    def _begin(self, slot: int) -> WorkerProcess:
+        try:
+            worker = WorkerProcess(slot, self._cores[slot], self._asked)
+        except OSError as error:
+            raise InternalError(f"the system starts no worker: {error}") from None
+        self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
+        with self._lock:
+            self._workers.append(worker)
+        if self._stopping.is_set():
+            worker.kill()
+        return worker
+
+    # --- what workers ask ---
+
+    def _asked(self, worker: WorkerProcess, message: object) -> object:
+        if isinstance(message, Load):
+            return self._models.carry_out(message)
+        if isinstance(message, Unload):
+            unloaded = self._models.carry_out(message)
+            unloaded.add_done_callback(lambda _: self._totals.forget(message.name))
+            return unloaded
+        assert isinstance(message, AskStatistics)
+        self._totals.told(worker.pid, message.own)
+        return self._pool.submit(self._statistics, worker)
+
+    def _statistics(self, asking: WorkerProcess) -> bytes:
+        self._ask_reports(asking)
+        together: bytes = self._totals.statistics().SerializeToString()
+        return together
+
+    def _families(self) -> list[Metric]:
+        self._ask_reports()
+        ready = sum(worker.ready.done() and worker.ready.exception() is None for worker in self._running())
+        restarts = Metric("tcli_server_worker_restarts", "Workers that took the place of one that ended", "counter")
+        restarts.add_sample(restarts.name, {}, self._restarts)
+        return [
+            *self._totals.families(),
+            single("tcli_server_workers", "Workers that accept connections", ready),
+            restarts,
+        ]
+
+    def _ask_reports(self, but: WorkerProcess | None = None) -> None:
+        """Bring the totals up to date, as far as workers answer in time."""
+        asked: dict[Future[Report], WorkerProcess] = {}
+        for worker in self._running():
+            if worker is not but and worker.ready.done():
+                asked[worker.channel.ask(AskReport())] = worker
+        for answer in wait(asked, _REPORT_SECS).done:
+            if answer.exception() is None:
+                self._totals.told(asked[answer].pid, answer.result())
+
+    def _running(self) -> list[WorkerProcess]:
+        with self._lock:
+            return list(self._workers)
+
+    def _keep_reports(self) -> None:
+        while not self._stopping.wait(_REPORT_SECS):
+            self._ask_reports()
+
+    # --- workers that end ---
+
+    def _worker_ended(self, worker: WorkerProcess) -> None:
+        self._models.leave(worker)
+        with self._lock:
+            self._workers.remove(worker)
+            self._totals.ended(worker.pid)
+        if worker.ready.exception() is None and not worker.retiring:
+            self._replace(worker)
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        slot = worker.slot
+        with self._slot_locks[slot]:
+            if self._stopping.is_set() or self._slots[slot] is not worker:
+                return
+            LOG.error("worker %d has ended: %s; another takes its place", worker.pid, worker.death())
+            if time.monotonic() - self._ready_at[slot] > _LONG_LIFE_SECS:
+                self._delays[slot] = 0.0
+            for _ in range(_MOST_STARTS):
+                if self._stopping.wait(self._delays[slot]):
+                    return
+                self._delays[slot] = min(_LONGEST_DELAY_SECS, max(_FIRST_DELAY_SECS, self._delays[slot] * 2))
+                try:
+                    self._put_in_place(slot)
+                except ServerError as error:
+                    reason = str(error)
+                    LOG.error("a worker cannot start: %s", reason)
+                else:
+                    self._restarts += 1
+                    return
+        if not self._stopping.is_set():
+            self.failure = (
+                f"a worker could not be started {_MOST_STARTS} times in a row, the last time because: {reason}"
+            )
+            self._failed()
+
+    def _put_in_place(self, slot: int) -> WorkerProcess:
+        """A new worker that accepts connections.
+
+        Raises:
+            ServerError: it ended before.
+        """
+        worker = self._begin(slot)
+        worker.loaded.result()
+        worker.open()
+        worker.ready.result()
+        self._slots[slot] = worker
+        self._ready_at[slot] = time.monotonic()
+        return worker
+
+    # --- one by one ---
+
+    def reload_soon(self) -> None:
+        """Replace every worker by a new one, one by one, without a request that fails; may be called in a signal's handler."""
+        self._reloads.put(True)
+
+    def _keep_reloading(self) -> None:
+        while self._reloads.get():
+            LOG.info("reloading: each worker is replaced by a new one")
+            if all(self._renew(slot) for slot in range(self._setup.workers)):
+                LOG.info("reloaded")
+
+    def _renew(self, slot: int) -> bool:
+        with self._slot_locks[slot]:
+            if self._stopping.is_set():
+                return False
+            before = self._slots[slot]
+            try:
+                self._put_in_place(slot)
+            except ServerError as error:
+                LOG.error("not reloaded: a new worker cannot start: %s; the old ones go on", error)
+                return False
+            before.retiring = True
+        self._models.leave(before)
+        timeout = min(self._setup.serve.exit_timeout_secs, LONGEST_WAIT_SECS)
+        self._end([before], Retire(timeout), timeout)
+        return True
+
+    # --- end ---
+
+    def shutdown(self, timeout: float | None = None) -> bool:
+        """Have all workers answer what is in flight and end.
+
+        Args:
+            timeout: seconds to wait, None for `exit_timeout_secs` of the options.
+
+        Returns:
+            True if everything was answered in time.
+        """
+        timeout = min(self._setup.serve.exit_timeout_secs if timeout is None else timeout, LONGEST_WAIT_SECS)
+        self._stopping.set()
+        self._reloads.put(False)
+        self._models.stop()
+        running = self._running()
+        for worker in running:
+            worker.retiring = True
+            if not worker.ready.done():
+                worker.kill()
+        answered = self._end([worker for worker in running if worker.ready.done()], Stop(timeout), timeout)
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._ports is not None:
+            self._ports.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return answered
+
+    def _end(self, workers: Sequence[WorkerProcess], order: Retire | Stop, timeout: float) -> bool:
+        """True if all answered everything that was asked of them."""
+        told: dict[Future[Any], WorkerProcess] = {worker.channel.ask(order): worker for worker in workers}
+        deadline = time.monotonic() + 2 * timeout + _END_SECS
+        wait(told, deadline - time.monotonic())
+        answered = True
+        for answer, worker in told.items():
+            ended: Ended | None = answer.result() if answer.done() and answer.exception() is None else None
+            if ended is not None:
+                self._totals.told(worker.pid, ended.last)
+            answered = answered and ended is not None and ended.answered
+            if not worker.wait(max(0.0, deadline - time.monotonic()) if ended is not None else 0.0):
+                worker.kill()
+                worker.wait(_END_SECS)
+        return answered
+
+
+def _lacks_something(loaded: Loaded) -> bool:
+    index = service_pb2.RepositoryIndexResponse.FromString(loaded.index)
+    return any(entry.state not in ("", "READY") for entry in index.models)

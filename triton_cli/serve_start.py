@@ -1,0 +1,58 @@
+"""What `tcli serve` says of its start, with one process and with several."""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from triton_cli.console import fail, warn
+
+if TYPE_CHECKING:
+    from tcli_server.options import EngineOptions
+    from tcli_server.serving import ServeOptions, Server
+    from tcli_server.workers import Supervisor
+
+
+def show_loaded(
+    index: Sequence[Any], repositories: Sequence[Path], options: "EngineOptions", placeholders: Iterable[str]
+) -> list[str]:
+    """Show how loading went.
+
+    Args:
+        index: the entries of a RepositoryIndexResponse.
+        placeholders: models whose weights are only a stand-in.
+
+    Returns:
+        The models that could not be loaded.
+    """
+    from triton_cli.serve_view import start_table
+
+    if not index:
+        places = ", ".join(str(path) for path in repositories)
+        warn(f"no models in {places}: scaffold two with 'tcli repo init {repositories[0]}'")
+    table, failed = start_table(index, options, placeholders)
+    sys.stdout.write(table)
+    sys.stdout.flush()
+    return failed
+
+
+def fail_to_load(failed: Sequence[str]) -> NoReturn:
+    """End, as not all models could be loaded."""
+    fail(
+        f"failed to load all models: {', '.join(failed)}",
+        "repair them ('tcli repo check' tells more), or start without them with --exit-on-error=false",
+    )
+
+
+def show_addresses(server: "Server | Supervisor", options: "ServeOptions") -> None:
+    """Show where each service listens."""
+    from triton_cli.serve_view import address_lines
+
+    sys.stdout.write(address_lines(server, options))
+    sys.stdout.flush()
+
+
+def in_options(message: str) -> str:
+    """A server's message about its fields, in the words of this command: they are options of the same names."""
+    return re.sub(r"\b(http|grpc|metrics)_(port|address)\b", r"--\1-\2", message)
