@@ -4,7 +4,8 @@
 
 Serves the scaffold's `efficientnet_lite0` (as it is, and with one instance) and a small `add_sub`. Both servers run, and get load in
 turns; NVIDIA's perf_analyzer makes it, with a connection for each request under way, over gRPC too (by itself it puts several on one), so
-that the system spreads them over the workers. Prints how they were spread, ratios, processor time per request and memory. Servers and
+that the system spreads them over the workers. Prints how they were spread, ratios, processor time per request (of the workers, of that their models'
+instances, of the supervisor and of the client) and memory. Servers and
 load share the cores, so that only ratios mean anything.
 """
 
@@ -32,6 +33,8 @@ from tcli_server.zoo import efficientnet_lite0, scaffold_efficientnet_lite0
 ONE_INSTANCE = f"{efficientnet_lite0.NAME}_1"
 MODELS = (efficientnet_lite0.NAME, ONE_INSTANCE, "add_sub")
 CONCURRENCY = 16
+INSTANCES = 2
+"""The busiest threads of a worker, which are those of the model's instances where it has as many: of `efficientnet_lite0` they are."""
 _CHANNEL_EACH = "TRITON_CLIENT_GRPC_CHANNEL_MAX_SHARE_COUNT"
 
 
@@ -59,10 +62,18 @@ class Watched:
         """Of each process."""
         return {one.pid: sum(one.cpu_times()[:2]) for one in {self.main, *self.workers}}
 
+    def thread_seconds(self) -> dict[int, dict[int, float]]:
+        """Processor time of each thread of each worker."""
+        return {
+            worker.pid: {thread.id: thread.user_time + thread.system_time for thread in worker.threads()}
+            for worker in self.workers
+        }
+
     def memory(self) -> dict[str, float]:
-        """MiB of all processes: what only they hold, and with their part of what is shared."""
+        """MiB of all processes: what only they hold, that of the first one, and all with their part of what is shared."""
         infos = [one.memory_full_info() for one in (self.main, *self.main.children(recursive=True))]
-        return {"own_mib": sum(i.uss for i in infos) / 2**20, "proportional_mib": sum(i.pss for i in infos) / 2**20}
+        own, proportional = sum(info.uss for info in infos), sum(info.pss for info in infos)
+        return {"own_mib": own / 2**20, "first_mib": infos[0].uss / 2**20, "proportional_mib": proportional / 2**20}
 
 
 @contextmanager
@@ -93,23 +104,33 @@ def measure(
         *("--concurrency-range", str(CONCURRENCY), "--input-data", str(inputs)),
         *("-p", str(int(1000 * seconds)), "-s", "999", "-r", "3"),
     ]
-    counted, before, began = settled_successes(server.ports.http, model), server.cpu_seconds(), time.perf_counter()
-    children = os.times()
+    counted, before, threads = (
+        settled_successes(server.ports.http, model),
+        server.cpu_seconds(),
+        server.thread_seconds(),
+    )
+    children, began = os.times(), time.perf_counter()
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, _CHANNEL_EACH: "1"}, check=False)
     if ended.returncode:
         raise RuntimeError(f"perf_analyzer: {ended.stdout[-1000:]}{ended.stderr[-1000:]}")
     passed, client = time.perf_counter() - began, os.times()
-    after = server.cpu_seconds()
+    after, threads_after = server.cpu_seconds(), server.thread_seconds()
     requests = settled_successes(server.ports.http, model) - counted
     rate = float(re.findall(r"throughput: ([0-9.]+) infer/sec", ended.stdout)[-1])
     if not 0 < rate * seconds <= requests:
         raise RuntimeError(f"{model}: {rate}/s in {seconds} s, but the server counted {requests} in {passed:.1f} s")
     used = {pid: after[pid] - before[pid] for pid in before}
     of_workers = [used[worker.pid] for worker in server.workers]
+    in_threads = [
+        [seconds - threads[pid].get(thread, 0.0) for thread, seconds in of_one.items()]
+        for pid, of_one in threads_after.items()
+    ]
+    of_models = sum(sum(sorted(spent)[-INSTANCES:]) for spent in in_threads)
     of_client = client.children_user + client.children_system - children.children_user - children.children_system
     return {
         "rate": rate,
         "worker_ms": 1e3 * sum(of_workers) / requests,
+        "instances_ms": 1e3 * of_models / requests,
         "supervisor_ms": 1e3 * (sum(used.values()) - sum(of_workers)) / requests,
         "client_ms": 1e3 * of_client / requests,
         "spread": [part / sum(of_workers) for part in of_workers],
@@ -120,6 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--perf-analyzer", required=True)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--model", choices=MODELS, nargs="+", default=MODELS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a load")
     parser.add_argument("--json", type=Path)
@@ -129,23 +151,26 @@ def main() -> None:
         inputs = write_inputs(Path(folder))
         write_models(Path(folder) / "models")
         with servers(Path(folder) / "models", args.workers) as both:
+            idle = {count: server.memory() for count, server in both.items()}
             for number in range(args.rounds):
-                for model, protocol in ((model, protocol) for model in MODELS for protocol in ("grpc", "http")):
+                for model, protocol in ((model, protocol) for model in args.model for protocol in ("grpc", "http")):
                     rows = measured.setdefault(f"{model}, {protocol}", {count: [] for count in both})
                     for count in sorted(both, reverse=number % 2 == 1):
                         rows[count].append(
                             measure(args.perf_analyzer, both[count], model, inputs[model], protocol, args.seconds)
                         )
                 print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
-            memory = {count: server.memory() for count, server in both.items()}
+            after = {count: server.memory() for count, server in both.items()}
     for name, rows in measured.items():
         report(name, rows, args.workers)
-    for count, held in memory.items():
-        print(
-            f"memory, {count} workers: {held['own_mib']:.0f} MiB of their own, {held['proportional_mib']:.0f} with shared"
-        )
+    for when, memory in (("idle", idle), ("after the load", after)):
+        for count, held in memory.items():
+            own, first, shared = (held[key] for key in ("own_mib", "first_mib", "proportional_mib"))
+            print(
+                f"MiB {when}, {count} workers: {own:.0f} own ({first:.0f} of the first process), {shared:.0f} with shared"
+            )
     if args.json:
-        args.json.write_text(json.dumps({"measured": measured, "memory": memory}, indent=2))
+        args.json.write_text(json.dumps({"measured": measured, "memory": {"idle": idle, "after": after}}, indent=2))
 
 
 def report(name: str, rows: dict[int, list[dict[str, Any]]], workers: int) -> None:
@@ -153,7 +178,7 @@ def report(name: str, rows: dict[int, list[dict[str, Any]]], workers: int) -> No
     ratios = [several["rate"] / one["rate"] for one, several in zip(rows[1], rows[workers], strict=True)]
     print(f"{name}: {workers} workers / 1: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     for count, runs in rows.items():
-        parts = ("worker", "supervisor", "client")
+        parts = ("worker", "instances", "supervisor", "client")
         times = ", ".join(f"{part} {median(one[f'{part}_ms'] for one in runs):.3f}" for part in parts)
         spread = max(max(one["spread"]) for one in runs)
         print(

@@ -139,6 +139,27 @@ def test_what_cannot_be_loaded_is_told_and_the_others_keep_what_they_have(reposi
             assert ask(server, "models/identity/infer", BODY).status_code == 200
 
 
+def test_a_new_worker_has_the_configuration_that_was_given_until_the_folder_changes(repository: Path):
+    def replaced() -> None:
+        before = {worker.pid for worker in workers(server)}
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: len(workers(server)) == 2 and before.isdisjoint(one.pid for one in workers(server)))
+
+    def batch_sizes() -> set[int]:
+        return {ask(server, "models/identity/config").json()["max_batch_size"] for _ in range(SEVERAL)}
+
+    with two_workers("--model-repository", repository, "--model-control-mode=explicit") as server:
+        config = '{"parameters": {"config": "{\\"backend\\": \\"onnxruntime\\", \\"max_batch_size\\": 5}"}}'
+        for body in (config, "{}"):  # the second one changes nothing, as in one process
+            assert ask(server, "repository/models/identity/load", body).status_code == 200
+        replaced()
+        assert batch_sizes() == {5}
+        (repository / "identity" / "config.pbtxt").write_text('backend: "onnxruntime" max_batch_size: 3')
+        assert ask(server, "repository/models/identity/load", "{}").status_code == 200
+        replaced()
+        assert batch_sizes() == {3}
+
+
 @dataclass
 class Load:
     """Clients that ask one request after the other, each on a connection that it keeps."""

@@ -61,23 +61,25 @@ class ModelSet:
 
     def _carry_out(self, operation: Operation) -> None:
         reached: list[WorkerProcess] = []
+        earlier_stays = False
         if isinstance(operation, Load):
-            reached.append(self._try_in_one(operation))
+            first, earlier_stays = self._try_in_one(operation)
+            reached.append(first)
         errors: list[ServerError] = []
         while True:
             with self._lock:
                 left = [worker for worker in self._members if worker not in reached]
                 if not left:
-                    self._done.pop(operation.name, None)  # the order of the last ones
-                    self._done[operation.name] = operation
+                    before = self._done.pop(operation.name, operation)  # the last one is the last in order, too
+                    self._done[operation.name] = before if earlier_stays else operation
                     break
             reached += left
             errors += _outcomes(operation, left)
         if errors:
             raise errors[0]
 
-    def _try_in_one(self, operation: Operation) -> WorkerProcess:
-        """The worker that did it.
+    def _try_in_one(self, operation: Load) -> tuple[WorkerProcess, bool]:
+        """The worker that did it, and whether the configuration of an earlier load is still in force.
 
         Raises:
             ServerError: it could not.
@@ -88,12 +90,12 @@ class ModelSet:
         if first is None:
             raise InternalError(f"failed to load '{operation.name}': no worker runs at this moment; try again")
         try:
-            first.channel.ask(operation).result()
+            earlier_stays: bool = first.channel.ask(operation).result()
         except ChannelLostError:
             raise InternalError(
                 f"failed to load '{operation.name}': the worker that loaded it first has ended; the others have what they had"
             ) from None
-        return first
+        return first, earlier_stays
 
 
 def _outcomes(operation: Operation, workers: Sequence[WorkerProcess]) -> list[ServerError]:

@@ -77,11 +77,27 @@ class SharedEngine(Engine):
 
     # --- for the supervisor ---
 
-    def carry_out(self, operation: Operation) -> "Future[None]":
-        """Load or unload here; the future raises as `Engine.load`."""
+    def carry_out(self, operation: Operation) -> "Future[bool]":
+        """Load or unload here; the future raises as `Engine.load`.
+
+        Returns:
+            Whether a configuration that was given with an earlier load is still in force, as the folder has not changed since.
+        """
+        done: Future[bool] = Future()
+
+        def settle(finished: "Future[None]") -> None:
+            error = finished.exception()
+            if error is None:
+                source = self._control.registry.source(operation.name)
+                given = isinstance(operation, Load) and operation.config is not None
+                done.set_result(source is not None and source.override is not None and not given)
+            else:
+                done.set_exception(error)
+
         with self._order:
             self._newer.add(operation.name)
-            return self._begin(operation)
+            self._begin(operation).add_done_callback(settle)
+        return done
 
     def catch_up(self, operation: Operation) -> None:
         """Do what was asked before this worker was there, unless something newer was asked for; what fails is logged."""
