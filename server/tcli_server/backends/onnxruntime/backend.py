@@ -3,27 +3,33 @@
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime as ort
-from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.backends import Backend, Placement, Surroundings
 from tcli_server.backends.complaint import Complaint
 from tcli_server.backends.onnxruntime import accelerators, options
-from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph, not_onnx
+from tcli_server.backends.onnxruntime.file import check_content, not_onnx, reads_graphs
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
-from tcli_server.backends.onnxruntime.mixing import mixing_node
 from tcli_server.backends.onnxruntime.refusals import remedy
 from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, OnnxRuntimeInstance
 from tcli_server.backends.onnxruntime.signature import plain, session_signature
 from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
-from tcli_server.backends.onnxruntime.steadiness import is_steady
-from tcli_server.backends.onnxruntime.values import read_values
 from tcli_server.backends.value_hint import ValueHint
 from tcli_server.errors import ServerError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.observability.log import LOG
+
+if TYPE_CHECKING:
+    import onnx
+
+PROBE = bytes.fromhex(
+    "08083a3b0a100a015812015922084964656e74697479120570726f62655a0f0a0158120a0a08080112040a020801620f0a01"
+    "59120a0a08080112040a02080142040a00100d"
+)
+"""An ONNX model that gives one number back."""
 
 # Released builds may write usage events to a database in the user's cache folder; a server has no business there.
 ort.disable_telemetry_events()
@@ -48,10 +54,18 @@ class OnnxRuntimeBackend(Backend):
 
     def value_hints(self, model_file: Path) -> Mapping[str, ValueHint]:
         """As `Backend.value_hints`: the sizes of the tables that an input's values are places in."""
+        if not reads_graphs():
+            return {}
+        from tcli_server.backends.onnxruntime.values import read_values
+
         return read_values(model_file)
 
     def mixing_part(self, model_file: Path, shapes: Mapping[str, Sequence[int]]) -> str:
         """As `Backend.mixing_part`."""
+        if not reads_graphs():
+            return ""
+        from tcli_server.backends.onnxruntime.mixing import mixing_node
+
         return mixing_node(model_file, shapes)
 
     def open(
@@ -68,8 +82,7 @@ class OnnxRuntimeBackend(Backend):
             UnsupportedError: a provider that is asked for does not start.
             InvalidArgumentError: the folder of a provider's cache cannot be used.
         """
-        graph = load_graph(model_file)
-        check_external_files(graph, model_file)
+        graph = _read_graph(model_file)
         providers = accelerators.providers(config, placement, surroundings.folder)
         for name in accelerators.unused(config, placement):
             LOG.warning("instance %s runs on the CPU, so the accelerator '%s' is not used", placement.name, name)
@@ -96,8 +109,28 @@ class OnnxRuntimeBackend(Backend):
             return BoundOnnxRuntimeInstance(session, made, signature, "cuda", placement.gpu, graphs)
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
         alone = not providers and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
-        steady = alone and is_steady(graph)
+        steady = alone and _is_steady(graph)
         return OnnxRuntimeInstance(session, options.run_options(config, placement), signature, steady)
+
+
+def _read_graph(model_file: Path) -> "onnx.ModelProto | None":
+    """The file's graph; None where nothing can read it, and ONNX Runtime has to judge the file alone."""
+    if not reads_graphs():
+        check_content(model_file)
+        return None
+    from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph
+
+    graph = load_graph(model_file)
+    check_external_files(graph, model_file)
+    return graph
+
+
+def _is_steady(graph: "onnx.ModelProto | None") -> bool:
+    if graph is None:
+        return False
+    from tcli_server.backends.onnxruntime.steadiness import is_steady
+
+    return is_steady(graph)
 
 
 @cache
@@ -106,14 +139,11 @@ def _cuda_starts() -> bool:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return False
     preload_gpu_libraries()
-    tensor = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("X", "Y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "probe", tensor[:1], tensor[1:])
-    probe = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
     quiet = ort.SessionOptions()
     quiet.log_severity_level = 4
     asked = ["CUDAExecutionProvider"]
     try:
-        session = ort.InferenceSession(probe.SerializeToString(), quiet, providers=asked, enable_fallback=0)
+        session = ort.InferenceSession(PROBE, quiet, providers=asked, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises classes of its own
         LOG.debug("the CUDA provider does not start: %s", error)
         return False

@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import onnx
 from google.protobuf.message import DecodeError, Message
 
-from tcli_server.backends.model_file import ModelFileError
-from tcli_server.file_kind import HEAD_BYTES, mistaken_content
+from tcli_server.backends.onnxruntime.file import check_content, not_onnx
 from tcli_server.signature import ModelSignature, TensorSignature
 
 _DATATYPES = {
@@ -23,24 +22,13 @@ _MEMORY = "_ORT_MEM_ADDR_"
 """In a location, some versions of ONNX Runtime take the offset for an address in this process' memory."""
 
 
-def not_onnx(path: Path, found: str, fix: str) -> ModelFileError:
-    """The error for a file that is no ONNX model."""
-    return ModelFileError(path, "an ONNX model", found, fix)
-
-
 def load_graph(path: Path) -> onnx.ModelProto:
     """The model of an ONNX file, tensors in external files not loaded.
 
     Raises:
         ModelFileError: the file is missing, or is no ONNX model; says what it is instead where that is known.
     """
-    try:
-        with path.open("rb") as file:
-            mistaken = mistaken_content(file.read(HEAD_BYTES))
-    except OSError as error:
-        raise not_onnx(path, f"unreadable ({error.strerror})", "put a file there that can be read") from None
-    if mistaken is not None:
-        raise not_onnx(path, mistaken, "fetch the file again")
+    check_content(path)
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 import ml_dtypes
 import numpy as np
 import onnxruntime as ort
-from onnx import TensorProto
 
 from tcli_server.backends.onnxruntime.binding import BoundSession
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.signature import ModelSignature
+
+_BFLOAT16 = 16
+"""As `onnx.TensorProto.BFLOAT16`."""
 
 
 class OnnxRuntimeInstance:
@@ -124,7 +126,7 @@ def _to_bytes(array: np.ndarray) -> np.ndarray:
 def _to_value(array: np.ndarray) -> ort.OrtValue:
     if array.dtype == ml_dtypes.bfloat16:
         words = np.asarray(array, order="C").view(np.uint16)  # not ascontiguousarray, which gives a scalar a dimension
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(words, TensorProto.BFLOAT16)
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(words, _BFLOAT16)
     return ort.OrtValue.ortvalue_from_numpy(array)
 
 

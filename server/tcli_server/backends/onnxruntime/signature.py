@@ -3,14 +3,15 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnxruntime as ort
 
-from tcli_server.backends.onnxruntime.graph import load_graph
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.signature import ModelSignature, TensorSignature
+
+if TYPE_CHECKING:
+    import onnx
 
 _DATATYPES = {
     "float": "FP32",
@@ -28,6 +29,8 @@ def read_session_signature(path: Path) -> ModelSignature:
         ModelFileError: the file is missing or is no ONNX model.
         InvalidArgumentError: ONNX Runtime cannot load it; the message is ONNX Runtime's.
     """
+    from tcli_server.backends.onnxruntime.graph import load_graph  # needs the package onnx, as serving does not
+
     model = load_graph(path)
     options = ort.SessionOptions()  # with all optimisations, as a server has them: folding constants makes sizes known
     options.log_severity_level = 4
@@ -46,18 +49,20 @@ def plain(error: Exception) -> str:
     return re.sub(r"/\S+\.(cc|h):\d+ .*?\) (?=[A-Z])", "", text)
 
 
-def session_signature(session: ort.InferenceSession, model: onnx.ModelProto) -> ModelSignature:
+def session_signature(session: ort.InferenceSession, model: "onnx.ModelProto | None") -> ModelSignature:
     """The signature of a loaded model.
 
     Args:
         model: the file's graph: a session reports no dimension both for a scalar and where the rank is not known.
+            None where it cannot be read: then such a tensor is taken for a scalar, as Triton does.
     """
+    graph = model.graph if model is not None else None
     unknown = {
         value.name
-        for value in (*model.graph.input, *model.graph.output)
+        for value in ((*graph.input, *graph.output) if graph is not None else ())
         if value.type.WhichOneof("value") == "tensor_type" and not value.type.tensor_type.HasField("shape")
     }
-    defaults = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    defaults = {tensor.name: tuple(tensor.dims) for tensor in (graph.initializer if graph is not None else ())}
     return ModelSignature(
         inputs=tuple(_tensor(node, unknown) for node in session.get_inputs()),
         outputs=tuple(_tensor(node, unknown) for node in session.get_outputs()),
