@@ -25,13 +25,15 @@ def test_every_member_of_a_gzip_body_counts():
     assert decompress(gzip.compress(TEXT) + gzip.compress(b"more"), "gzip", 1000) == TEXT + b"more"
 
 
-@pytest.mark.parametrize("body", [gzip.compress(TEXT) + b"rest", zlib.compress(TEXT) + b"\0"])
+@pytest.mark.parametrize("body", [gzip.compress(TEXT) + b"rest", zlib.compress(TEXT) + b"\0"], ids=["gzip", "deflate"])
 def test_what_follows_the_end_is_not_dropped_silently(body: bytes):
     with pytest.raises(InvalidArgumentError, match="follow its end"):
         decompress(body, "gzip", 1000)
 
 
-@pytest.mark.parametrize("body", [gzip.compress(TEXT)[:-9], gzip.compress(TEXT) + gzip.compress(TEXT)[:-1]])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(TEXT)[:-9], gzip.compress(TEXT) + gzip.compress(TEXT)[:-1]], ids=["one", "two"]
+)
 def test_a_body_that_ends_too_early(body: bytes):
     with pytest.raises(InvalidArgumentError, match="too early"):
         decompress(body, "gzip", 1000)
