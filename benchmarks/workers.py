@@ -10,7 +10,6 @@ load share the cores, so that only ratios mean anything.
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -27,7 +26,7 @@ import numpy as np
 import psutil
 
 from front_end import write_repository
-from running import Ports, settled_successes, tcli_serve
+from running import Ports, settled_successes, tcli_serve, write_json
 from tcli_server.zoo import efficientnet_lite0, scaffold_efficientnet_lite0
 
 ONE_INSTANCE = f"{efficientnet_lite0.NAME}_1"
@@ -144,7 +143,7 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, nargs="+", default=MODELS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a load")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     measured: dict[str, dict[int, list[dict[str, object]]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -169,8 +168,7 @@ def main() -> None:
             print(
                 f"MiB {when}, {count} workers: {own:.0f} own ({first:.0f} of the first process), {shared:.0f} with shared"
             )
-    if args.json:
-        args.json.write_text(json.dumps({"measured": measured, "memory": {"idle": idle, "after": after}}, indent=2))
+    write_json(args.json, {"measured": measured, "memory": {"idle": idle, "after": after}})
 
 
 def report(name: str, rows: dict[int, list[dict[str, Any]]], workers: int) -> None:
