@@ -19,6 +19,7 @@ import pytest
 import tritonclient.grpc as triton
 
 import onnx_models
+import sequence_models
 from repositories import write_model
 from serve_command import PATIENCE, Serving, serve, serving
 
@@ -158,6 +159,32 @@ def test_a_new_worker_has_the_configuration_that_was_given_until_the_folder_chan
         assert ask(server, "repository/models/identity/load", "{}").status_code == 200
         replaced()
         assert batch_sizes() == {3}
+
+
+def test_a_sequence_goes_on_where_its_connection_is_and_never_in_another_worker(tmp_path: Path):
+    write_model(tmp_path, "sums", sequence_models.sums(), sequence_models.sums_config())
+
+    def add(client: httpx.Client, value: int, **controls: object) -> tuple[int, str]:
+        tensor = {"name": "INPUT", "shape": [1, 1], "datatype": "INT32", "data": [value]}
+        request = {"parameters": {"sequence_id": 7, **controls}, "inputs": [tensor], "outputs": [{"name": "OUTPUT"}]}
+        answer = client.post(f"http://{server.url('HTTP')}/v2/models/sums/infer", json=request)
+        return answer.status_code, answer.text
+
+    with two_workers("--model-repository", tmp_path) as server, httpx.Client(timeout=PATIENCE) as same:
+        assert add(same, 1, sequence_start=True)[0] == 200
+        total, refused = 1, 0
+        for _ in range(SEVERAL):
+            with httpx.Client(timeout=PATIENCE) as other:
+                status, text = add(other, 1)
+            if status == 200:  # the same worker by chance
+                total += 1
+                assert f'"data":[{total}]' in text
+            else:
+                refused += 1
+                assert "must specify the START flag" in text
+            total += 1
+            assert f'"data":[{total}]' in add(same, 1)[1]
+        assert refused > 0
 
 
 @dataclass
