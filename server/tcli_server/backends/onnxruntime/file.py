@@ -1,11 +1,15 @@
 """An ONNX file before anybody reads its graph, and what is said of one that is none."""
 
+import threading
 from functools import cache
 from pathlib import Path
 
 from tcli_server.backends.model_file import ModelFileError
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
 from tcli_server.observability.log import LOG
+
+_IMPORTING = threading.Lock()
+"""Models load in several threads, and an import that fails in one of them can end with a KeyError in another."""
 
 
 def not_onnx(path: Path, found: str, fix: str) -> ModelFileError:
@@ -28,9 +32,14 @@ def check_content(path: Path) -> None:
         raise not_onnx(path, mistaken, "fetch the file again")
 
 
-@cache
 def reads_graphs() -> bool:
     """Whether the package `onnx` is here. Without it ONNX Runtime alone says what a model takes and gives."""
+    with _IMPORTING:
+        return _imports_onnx()
+
+
+@cache
+def _imports_onnx() -> bool:
     try:
         import onnx  # noqa: F401
     except ImportError as error:
