@@ -1,7 +1,7 @@
 """What the server itself costs: a tiny model, served, against the least that a Python server can do (`floor.py`).
 
     python benchmarks/front_end.py [--protocol http grpc] [--rounds 3] [--seconds 4]
-        [--against CHECKOUT]
+        [--against CHECKOUT] [--json FILE]
 
 With --against it is compared with the server of another checkout of this project instead, for example of the commit
 before a change.

@@ -1,6 +1,6 @@
 """Many models under a budget for few: `tcli serve --model-control-mode on-demand`, asked at random over HTTP.
 
-python benchmarks/on_demand.py [--models 200] [--fit 20] [--megabytes 8] [--seconds 60] [--clients 8]
+python benchmarks/on_demand.py [--models 200] [--fit 20] [--megabytes 8] [--seconds 60] [--clients 8] [--json FILE]
 
 Writes the models to a temporary folder, asks them at random, checks every answer, and watches the memory of the server.
 What counts is how much it is larger than without a model, once its libraries are loaded, which is what the budget is for.

@@ -1,6 +1,6 @@
 """What OpenVINO brings: served against OpenVINO alone, and DenseNet-121 in bf16 against ONNX Runtime in fp32.
 
-    python benchmarks/openvino_speed.py [--rounds 5] [--seconds 4] [--perf-analyzer perf_analyzer]
+    python benchmarks/openvino_speed.py [--rounds 5] [--seconds 4] [--perf-analyzer perf_analyzer] [--json FILE]
 
 The graph is the scaffold's DenseNet-121 with seeded random weights, its batch made to vary. Rounds are interleaved, everything
 has the same threads, and only the ratios mean anything; other programs on the machine make them worse.

@@ -1,7 +1,7 @@
 """`tcli perf` against perf_analyzer: same server, same model, same inputs, same load, in turns A B B A.
 
     python benchmarks/perf_agreement.py --perf-analyzer perf_analyzer --repository model_repository
-        [--model efficientnet_lite0] [--protocol http grpc] [--concurrency 1 4] [--rate 20] [--rounds 4] [--seconds 2]
+        [--model efficientnet_lite0] [--protocol http grpc] [--concurrency 1 4] [--rate 20] [--rounds 4] [--seconds 2] [--json FILE]
 
 Both measure three windows, write their CSV, and are read by the same lines. The medians of the ratios count: throughput within
 5 %, p99 within 10 %, else the exit status is 1. With --url a server that runs already is asked; a tiny model (`--model

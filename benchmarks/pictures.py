@@ -1,6 +1,6 @@
 """Pictures decoded by the server, against Pillow alone; and how far its answers are from those of `tcli infer`.
 
-    python benchmarks/pictures.py [--picture FILE] [--rounds 5] [--seconds 3] [--concurrency 4]
+    python benchmarks/pictures.py [--picture FILE] [--rounds 5] [--seconds 3] [--concurrency 4] [--json FILE]
 
 Pillow alone is one thread that opens, resizes and scales the picture in memory, as a Python client does. What counts is
 pictures a second of processor time, all of the server's process included, so neither the load nor anybody else on the

@@ -2,7 +2,7 @@
 
     python benchmarks/python_models.py --write FOLDER              # the models; start the other server on them
     python benchmarks/python_models.py --against 127.0.0.1:8000    # its HTTP address
-        [--rounds 7] [--seconds 1] [--concurrency 1 16]
+        [--rounds 7] [--seconds 1] [--concurrency 1 16] [--json FILE]
 
 Two models, identity and add_sub, each with one instance and without batching, for FP32 [1,16] and [1,150528] (602 KB) over
 HTTP. Rounds are interleaved, and only the ratios mean anything: both servers, their workers and the load share the

@@ -1,6 +1,6 @@
 """How much of the engine a client gets: a real model served, against ONNX Runtime alone with the same threads.
 
-    python benchmarks/served.py --repository model_repository [--model efficientnet_lite0] [--rounds 3]
+    python benchmarks/served.py --repository model_repository [--model efficientnet_lite0] [--rounds 3] [--json FILE]
 
 ONNX Runtime alone runs batch 1 and the model's max_batch_size in a process of its own, and the better of both counts. Rounds
 are interleaved, and only the ratios mean anything.

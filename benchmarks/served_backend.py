@@ -1,6 +1,6 @@
 """How much of a framework a client gets: a model served by its backend, against the framework alone with the same threads.
 
-    python benchmarks/served_backend.py --backend pytorch --perf-analyzer perf_analyzer [--protocol grpc http]
+    python benchmarks/served_backend.py --backend pytorch --perf-analyzer perf_analyzer [--protocol grpc http] [--json FILE]
 
 The load is NVIDIA's perf_analyzer. The model is a small convolutional network (3 x 224 x 224, about 0.9 GFLOP) with random
 weights, made by the framework itself. Alone, the framework runs batch 1 and the model's max_batch_size in a process of its

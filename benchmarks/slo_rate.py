@@ -1,6 +1,6 @@
 """How near the search for a rate comes, in how many requests: on queues whose answer is known, and on a real model.
 
-    python benchmarks/slo_rate.py                       # synthetic queues, no time passes: seconds
+    python benchmarks/slo_rate.py [--json FILE]         # synthetic queues, no time passes: seconds
     python benchmarks/slo_rate.py --model-repository R --model M --slo "p99<=60ms"   # a real one as well: minutes
 
 Synthetic: an M/D/1 queue, by Crommelin's formula, and an M/M/1 queue, whose latencies are exponential. Each is searched from a start

@@ -1,7 +1,7 @@
 """The memory that `tcli infer` needs for a clip of 10 seconds, and for one of 60 minutes.
 
     pip install "tcli[video]"
-    python benchmarks/video_memory.py [--minutes 60] [--fps 25] [--side 64] [--format mp4]
+    python benchmarks/video_memory.py [--minutes 60] [--fps 25] [--side 64] [--format mp4] [--json FILE]
 
 Both clips are made here, of the same moving picture. A server in a process of its own answers with the mean colour of each
 frame, more slowly than the frames are decoded, so that only back-pressure keeps them from piling up. What is printed is the

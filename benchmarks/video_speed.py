@@ -1,7 +1,7 @@
 """Frames a second of a video by how many requests are under way, against decoding alone and against HTTP requests one by one.
 
     pip install "tcli[video]"
-    python benchmarks/video_speed.py [--seconds 8] [--rounds 3] [--windows 1,2,4,8,16,32,64]
+    python benchmarks/video_speed.py [--seconds 8] [--rounds 3] [--windows 1,2,4,8,16,32,64] [--json FILE]
 
 The model is the trained default one, the clip 1280 x 720. `alone` decodes, resizes and scales the frames and asks nobody. Rounds
 go through all of them in turn, and what is printed is the median.
