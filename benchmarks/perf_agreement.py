@@ -1,7 +1,8 @@
 """`tcli perf` against perf_analyzer: same server, same model, same inputs, same load, in turns A B B A.
 
     python benchmarks/perf_agreement.py --perf-analyzer perf_analyzer --repository model_repository
-        [--model efficientnet_lite0] [--protocol http grpc] [--concurrency 1 4] [--rate 20] [--rounds 4] [--seconds 2] [--json FILE]
+        [--model efficientnet_lite0] [--protocol http grpc] [--concurrency 1 4] [--rate 20] [--rounds 4] [--seconds 2]
+        [--json FILE]
 
 Both measure three windows, write their CSV, and are read by the same lines. The medians of the ratios count: throughput within
 5 %, p99 within 10 %, else the exit status is 1. With --url a server that runs already is asked; a tiny model (`--model
@@ -89,12 +90,10 @@ def server(args: argparse.Namespace, folder: Path) -> Iterator[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The medians of ours / theirs for one load, and whether they are near enough to 1."""
+    """What both say of one load, by round, ours first, and whether the medians of ours / theirs are near enough to 1."""
 
     load: str
-    throughput: float
-    p50: float
-    p99: float
+    rounds: list[tuple[Pace, Pace]]
     agree: bool
 
 
@@ -124,7 +123,7 @@ def compare(
     agree = abs(throughput - 1) <= THROUGHPUT_WITHIN and abs(p99 - 1) <= P99_WITHIN
     verdict = "agree" if agree else "DIFFER"
     print(f"{protocol:>4} {' '.join(load):<28} throughput x{throughput:.3f}  p50 x{p50:.3f}  p99 x{p99:.3f}  {verdict}")
-    return Agreement(f"{protocol} {' '.join(load)}", throughput, p50, p99, agree)
+    return Agreement(f"{protocol} {' '.join(load)}", pairs, agree)
 
 
 def main() -> None:
@@ -150,7 +149,11 @@ def main() -> None:
         urls = stack.enter_context(server(args, models))
         write_inputs(urls["http"], args.model, data)
         found = [compare(args, urls, protocol, load, data) for protocol in args.protocol for load in loads]
-    write_json(args.json, [asdict(one) for one in found])
+    names = ("tcli", "perf_analyzer")
+    write_json(
+        args.json,
+        {one.load: [dict(zip(names, map(asdict, paces), strict=True)) for paces in one.rounds] for one in found},
+    )
     sys.exit(0 if all(one.agree for one in found) else 1)
 
 

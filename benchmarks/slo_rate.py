@@ -80,10 +80,8 @@ def show(name: str, ratios: list[float], requests: list[int], broken: float | No
     print(text + (f"   really break the SLO: {100 * broken:.0f} %" if broken is not None else ""))
 
 
-def synthetic(
-    name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Prior, truth: float
-) -> dict[str, list[float]]:
-    """What searches found of a queue whose best rate is known, over that rate."""
+def synthetic(name: str, bench: Callable[[], VirtualBench], slo: Slo, prior: Prior, truth: float) -> dict[str, object]:
+    """What searches found of a queue whose best rate is known, in requests a second."""
     print(f"{name}, {slo.text}, the truth is {truth:.1f} requests/s; {RUNS} searches")
     random = np.random.default_rng(1)
     starts = truth * np.exp(random.normal(0, OFF, RUNS))
@@ -104,10 +102,24 @@ def synthetic(
     ratios = [rate / truth for rate, _ in others]
     broken = float(np.mean([ratio > 1.015 for ratio in ratios]))
     show("  bisection, probes of 600", ratios, [sent for _, sent in others], broken)
-    return {"estimate": [(one.estimate or 0) / truth for one in answered], "answer": rates, "bisection": ratios}
+    bisections = [{"rate": rate, "requests": sent} for rate, sent in others]
+    return {"truth": truth, "searches": [reading(one) for one in found], "bisection": bisections}
 
 
-def real(repository: Path, model: str, slo: Slo, runs: int) -> list[float]:
+def reading(found: RateFound) -> dict[str, object]:
+    """What the figures are made of: rates in requests a second, None where there is none."""
+    return {
+        "estimate": found.estimate,
+        "answer": found.rate,
+        "low": found.low,
+        "high": found.high,
+        "is_claim": found.is_claim,
+        "requests": found.requests,
+        "dropped_probes": found.dropped,
+    }
+
+
+def real(repository: Path, model: str, slo: Slo, runs: int) -> list[dict[str, object]]:
     """What searches found of a model on this machine, in requests a second."""
     config = read_config(repository / model / "config.pbtxt")
     shapes, _ = resolve_shapes(config, {})
@@ -125,7 +137,7 @@ def real(repository: Path, model: str, slo: Slo, runs: int) -> list[float]:
         show(
             "  estimates over their median", [value / middle for value in estimates], [each.requests for each in found]
         )
-    return estimates
+    return [reading(one) for one in found]
 
 
 def main() -> None:
