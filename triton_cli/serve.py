@@ -235,6 +235,18 @@ def serve(
         int,
         _choice(_GRPC, "Time that an aged connection has to finish its calls, 0 for no limit.", min=0, metavar="MS"),
     ] = 0,
+    grpc_use_ssl: Annotated[Switch, switch(_GRPC, "Serve gRPC over TLS only.")] = Switch.FALSE,
+    grpc_use_ssl_mutual: Annotated[
+        Switch, switch(_GRPC, "The same, and only for clients whose certificate --grpc-root-cert has signed.")
+    ] = Switch.FALSE,
+    grpc_server_cert: Annotated[str, _choice(_GRPC, "The server's certificate, in PEM format.", metavar="FILE")] = "",
+    grpc_server_key: Annotated[str, _choice(_GRPC, "Its private key, in PEM format.", metavar="FILE")] = "",
+    grpc_root_cert: Annotated[
+        str, _choice(_GRPC, "The certificates that clients' own are checked by, in PEM format.", metavar="FILE")
+    ] = "",
+    grpc_reflection: Annotated[
+        Switch, switch(_GRPC, "Tell clients such as grpcurl what can be called.")
+    ] = Switch.FALSE,
     grpc_engine: Annotated[
         str,
         _choice(_GRPC, "nghttp2, aio (grpc.aio), or auto: the first that is installed.", metavar="NAME"),
@@ -287,7 +299,7 @@ def serve(
     from tcli_server.models.on_demand_options import OnDemandOptions
     from tcli_server.observability.log import LogOptions
     from tcli_server.options import EngineOptions
-    from tcli_server.protocols.grpc import GrpcOptions
+    from tcli_server.protocols.grpc import GrpcOptions, TlsOptions
     from tcli_server.protocols.http import HttpLimits
     from tcli_server.serving import ServeOptions
 
@@ -303,6 +315,9 @@ def serve(
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
+    mutual = bool(grpc_use_ssl_mutual)
+    uses_tls = bool(grpc_use_ssl) or mutual
+    tls = TlsOptions(grpc_server_cert, grpc_server_key, grpc_root_cert, mutual) if uses_tls else None
     options = ServeOptions(
         http_port=http_port,
         http_address=settings.address(http_address),
@@ -320,6 +335,8 @@ def serve(
         allow_grpc=bool(allow_grpc),
         grpc=GrpcOptions(
             engine=grpc_engine,  # type: ignore[arg-type]
+            tls=tls,
+            reflection=bool(grpc_reflection),
             infer_response_compression_level=level,  # type: ignore[arg-type]
             keepalive_time=grpc_keepalive_time,
             keepalive_timeout=grpc_keepalive_timeout,

@@ -36,7 +36,6 @@ def _missing_switch(fix: str) -> Foreign:
 _ONE_LOOP = "one event loop serves all connections"
 _NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packages"
 _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
-_NO_SSL = "it only counts with --grpc-use-ssl, which is missing"
 _NO_TRACE = "it only counts with a --trace-level, which is missing"
 _PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
 _ONE_EACH = "leave it out, give each server a port of its own and put a load balancer in front"
@@ -68,11 +67,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--reuse-grpc-port": _missing_switch(_ONE_EACH),
     "--grpc-header-forward-pattern": _missing(_PARAMETERS, ""),
     "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
-    "--grpc-use-ssl": _missing_switch(_PROXY.format("grpc")),
-    "--grpc-use-ssl-mutual": _missing_switch(_PROXY.format("grpc")),
-    "--grpc-server-cert": _ignored(_NO_SSL),
-    "--grpc-server-key": _ignored(_NO_SSL),
-    "--grpc-root-cert": _ignored(_NO_SSL),
     # what is observed
     "--metrics-config": _missing("leave it out: there are counters and gauges, no summaries and no histograms"),
     "--trace-config": _missing("leave it out: requests are not traced", "level=off"),

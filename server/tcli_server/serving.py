@@ -23,6 +23,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemPoller
 from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
+from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
 
@@ -96,9 +97,12 @@ def check_endpoints(options: ServeOptions) -> None:
     """Find out before models are loaded whether the addresses can be had; messages name fields of `options`.
 
     Raises:
-        InvalidArgumentError: two services on one port, or an address that this machine does not have.
+        InvalidArgumentError: two services on one port, an address that this machine does not have, or a file for TLS that
+            cannot be used.
         UnavailableError: a port is taken.
     """
+    if options.allow_grpc and options.grpc.tls is not None:
+        ssl_context(options.grpc.tls)
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
         if not 0 <= endpoint.port <= _MAX_PORT:

@@ -261,7 +261,18 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
         (): "model repository 'model_repository' does not exist",
         ("--model-repository", "nowhere"): "model repository 'nowhere' does not exist",
         ("--model-repository", "s3://bucket/models"): "model repository 's3:/bucket/models' is in object storage",
-        ("--model-repository", "models", "--grpc-use-ssl"): "--grpc-use-ssl is not supported\n  fix: leave it out",
+        (
+            "--model-repository",
+            "models",
+            "--allow-vertex-ai",
+        ): "--allow-vertex-ai is not supported\n  fix: leave it out",
+        ("--model-repository", "models", "--grpc-use-ssl"): "--grpc-server-cert is missing, which gRPC with TLS needs",
+        (
+            "--model-repository",
+            "models",
+            "--grpc-use-ssl-mutual",
+            "--grpc-server-cert=nowhere",
+        ): "--grpc-server-cert: cannot read 'nowhere': No such file or directory; fix:",
         ("--model-repository", "models", "--load-model=identity"): "--load-model needs --model-control-mode=explicit",
         (
             "--model-repository",

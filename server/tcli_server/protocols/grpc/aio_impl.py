@@ -18,6 +18,7 @@ from tcli_server.protocols.grpc.options import (
     GrpcOptions,
 )
 from tcli_server.protocols.grpc.rpc import Metadata, Rpcs, Streaming, Unary, begin_safely
+from tcli_server.protocols.grpc.tls import TlsOptions, read_pem, ssl_context
 
 _INT32_MAX = 2**31 - 1
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
@@ -49,6 +50,7 @@ async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_p
 
     Raises:
         OSError: the address cannot be bound.
+        InvalidArgumentError: a file for TLS is not what it is to be.
     """
     arguments = channel_arguments(options)
     # Unless it is wanted, a port that another program listens on is an error, not a shared port.
@@ -59,11 +61,20 @@ async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_p
     server.add_generic_rpc_handlers((_Handlers(handlers),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_insecure_port(address)
+        if options.tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, _credentials(options.tls))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
     return AioListener(server, bound)
+
+
+def _credentials(options: TlsOptions) -> grpc.ServerCredentials:
+    ssl_context(options)  # gRPC does not say what is wrong with a file
+    pem = read_pem(options)
+    return grpc.ssl_server_credentials([(pem.key, pem.certificate)], pem.root, pem.root is not None)
 
 
 def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:

@@ -8,8 +8,9 @@ from tcli_server.hardware.memory import usable_memory
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.grpc.http2.connection import Connection
 from tcli_server.protocols.grpc.http2.shared import Shared
-from tcli_server.protocols.grpc.options import GrpcOptions
+from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, GrpcOptions
 from tcli_server.protocols.grpc.rpc import Rpcs
+from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.listening import close_when_empty
 
 _SWEEP_SECS = 1.0
@@ -66,9 +67,19 @@ async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_p
 
     Raises:
         OSError: the address cannot be bound.
+        InvalidArgumentError: a file for TLS is not what it is to be.
     """
+    tls = None if options.tls is None else ssl_context(options.tls)
     shared = Shared(rpcs, options, usable_memory() // _PORTION)
     connect = partial(Connection, shared)
     # None where it is not wanted: where sockets have no such option, even False is an error.
-    server = await shared.loop.create_server(connect, host, port, backlog=1024, reuse_port=reuse_port or None)
+    server = await shared.loop.create_server(
+        connect,
+        host,
+        port,
+        backlog=1024,
+        reuse_port=reuse_port or None,
+        ssl=tls,
+        ssl_handshake_timeout=None if tls is None else HANDSHAKE_SECS,
+    )
     return Nghttp2Listener(server, shared)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tcli_server.protocols.grpc.tls import TlsOptions
+
 CompressionLevel = Literal["none", "low", "medium", "high"]
 COMPRESSION_LEVELS: tuple[CompressionLevel, ...] = get_args(CompressionLevel)
 
@@ -25,6 +27,8 @@ class GrpcOptions:
     Attributes:
         engine: what speaks HTTP/2: `nghttp2` (several times as fast; needs ngh2), `aio` (grpc.aio), or `auto`: the first that is
             installed. Not an option of Triton's.
+        tls: the files for TLS; None for connections that anybody on the way can read.
+        reflection: clients are told what can be called. Not an option of Triton's, which has no reflection.
         infer_response_compression_level: of responses, in a coding that the client takes; gRPC chooses gzip or deflate.
         keepalive_time: a silent connection is pinged after so long; likewise keepalive_timeout for the answer.
         http2_min_recv_ping_interval_without_data: pings that come faster are strikes, after `http2_max_ping_strikes` of
@@ -34,6 +38,8 @@ class GrpcOptions:
     """
 
     engine: EngineName = "auto"
+    tls: TlsOptions | None = None
+    reflection: bool = False
     infer_response_compression_level: CompressionLevel = "none"
     keepalive_time: int = 7_200_000
     keepalive_timeout: int = 20_000

@@ -59,6 +59,9 @@ class Rpcs:
     unary: Mapping[str, Unary]
     streaming: Mapping[str, Streaming]
 
+    def __or__(self, other: "Rpcs") -> "Rpcs":
+        return Rpcs({**self.unary, **other.unary}, {**self.streaming, **other.streaming})
+
 
 def begin_safely(begin: Unary, message: bytes, call: UnaryCall) -> None:
     """Call it; a defect answers this call and leaves the connection usable."""

@@ -11,6 +11,7 @@ from tcli_server.errors import UnavailableError
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
+from tcli_server.protocols.grpc.reflection import Reflection
 from tcli_server.protocols.grpc.rpc import Rpcs
 from tcli_server.protocols.grpc.service import Service
 
@@ -51,12 +52,14 @@ class GrpcServer:
         listener: Listener,
         inference: Inference,
         service: Service,
+        reflection: Reflection | None,
         admission: Admission,
         pools: Sequence[ThreadPoolExecutor],
     ) -> None:
         self._listener = listener
         self._inference = inference
         self._service = service
+        self._reflection = reflection
         self._admission = admission
         self._pools = pools
         self.port = listener.port
@@ -82,6 +85,8 @@ class GrpcServer:
         """
         self._inference.close()
         self._service.close()
+        if self._reflection is not None:
+            self._reflection.close()
         answered = await self._admission.drained(timeout)
         if not answered:
             await self._listener.abort()
@@ -120,8 +125,10 @@ async def start_grpc(
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
     inference = Inference(engine, asyncio.get_running_loop(), pool, admission)
     service = Service(engine, status_pool, admission)
-    listener = await listen(service.rpcs(inference), host, port, options, reuse_port)
-    return GrpcServer(listener, inference, service, admission, (pool, status_pool))
+    reflection = Reflection() if options.reflection else None
+    rpcs = service.rpcs(inference) if reflection is None else service.rpcs(inference) | reflection.rpcs
+    listener = await listen(rpcs, host, port, options, reuse_port)
+    return GrpcServer(listener, inference, service, reflection, admission, (pool, status_pool))
 
 
 def _engine(name: EngineName) -> Listen:

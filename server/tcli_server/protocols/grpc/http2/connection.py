@@ -23,6 +23,7 @@ from tcli_server.protocols.grpc.http2.pings import Due, Pings
 from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.http2.trailers import CONTENT
 from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, MAX_METADATA_BYTES
+from tcli_server.protocols.grpc.tls import ALPN
 
 _STREAM_WINDOW = 1 << 22
 _CONNECTION_WINDOW = 1 << 30
@@ -90,7 +91,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         shared = self._shared
-        if len(shared.connections) >= shared.max_connections:
+        tls = self._transport.get_extra_info("ssl_object")
+        if len(shared.connections) >= shared.max_connections or (tls and tls.selected_alpn_protocol() != ALPN):
             self._closing = True
             self._transport.abort()
             return
