@@ -114,6 +114,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._closing = True
         self._shared.connections.discard(self)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of all that came; nobody waits for the calls."""
         self._on = {}  # a circle that keeps what was not sent
         self._events.clear()
         self._unread = memoryview(b"")
@@ -183,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         except ngh2.NGH2Error as error:  # the client's mistake
             LOG.debug("a gRPC connection is closed: %s", error)
             self._flush()
-            self._close()
+            self._hang_up()
             return
         except Exception:  # ours, which must not cost more than this connection
             LOG.exception("a gRPC connection is closed")
@@ -259,11 +263,11 @@ class Connection(asyncio.BufferedProtocol):
     def _calm(self, why: bytes = b"") -> None:
         self._h2.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM, debug_data=why)
         self._flush()
-        self._close()
+        self._hang_up()
 
     def _connection_closed(self, event: Any) -> None:  # noqa: ARG002
         self._flush()
-        self._close()
+        self._hang_up()
 
     # --- answering ---
 
@@ -326,11 +330,13 @@ class Connection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         """Give the transport what it takes."""
         self._flush_due = False
+        if self._closing:
+            return
         try:
             self._write()
         except ngh2.NGH2Error as error:
             LOG.debug("a gRPC connection is closed: %s", error)
-            self._close()
+            self._hang_up()
             return
         for call in tuple(self.waiting_for_room):
             call.has_room()
@@ -375,6 +381,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def drain(self) -> None:
         """Begin no more calls, and close when those there are have ended."""
+        if self._closing and self._transport is not None:
+            self._transport.close()
         if self._leaving or self._closing or self._transport is None:
             return
         self._leaving = True
@@ -403,6 +411,19 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = True
         self._moved = time.monotonic()
         if self._transport is not None:
+            self._transport.close()
+
+    def _hang_up(self) -> None:
+        """Close after a mistake of the client, which may still be sending: it would be reset before it reads what was wrong."""
+        self._closing = True
+        self._moved = time.monotonic()
+        self._forget()
+        if self._transport is None:
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()  # until it closes, or `_LINGER_SECS` are over
+        else:  # TLS has an end of its own
             self._transport.close()
 
     def abort(self) -> None:
