@@ -299,7 +299,7 @@ def serve(
     from tcli_server.models.on_demand_options import OnDemandOptions
     from tcli_server.observability.log import LogOptions
     from tcli_server.options import EngineOptions
-    from tcli_server.protocols.grpc import GrpcOptions, TlsOptions
+    from tcli_server.protocols.grpc import GrpcOptions
     from tcli_server.protocols.http import HttpLimits
     from tcli_server.serving import ServeOptions
 
@@ -315,9 +315,7 @@ def serve(
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
-    mutual = bool(grpc_use_ssl_mutual)
-    uses_tls = bool(grpc_use_ssl) or mutual
-    tls = TlsOptions(grpc_server_cert, grpc_server_key, grpc_root_cert, mutual) if uses_tls else None
+    tls = settings.tls(bool(grpc_use_ssl), bool(grpc_use_ssl_mutual), grpc_server_cert, grpc_server_key, grpc_root_cert)
     options = ServeOptions(
         http_port=http_port,
         http_address=settings.address(http_address),

@@ -4,11 +4,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from triton_cli.console import fail, warn
+
+if TYPE_CHECKING:
+    from tcli_server.protocols.grpc import TlsOptions
 
 _DEFAULT_REPOSITORY = Path("model_repository")
 _OBJECT_STORAGE = ("s3:/", "gs:/", "as:/")
@@ -73,6 +76,20 @@ def models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
     if "*" in names and len(set(names)) > 1:
         fail("--load-model=* loads every model and cannot be combined with another --load-model")
     return tuple(dict.fromkeys(names))
+
+
+def tls(one_way: bool, mutual: bool, server_cert: str, server_key: str, root_cert: str) -> "TlsOptions | None":
+    """TLS for gRPC, if it is wanted; files that count for nothing are warned of, as they look like safety."""
+    from tcli_server.protocols.grpc import TlsOptions
+
+    if root_cert and not mutual:
+        warn("--grpc-root-cert has no effect here: it only counts with --grpc-use-ssl-mutual")
+    if mutual or one_way:
+        return TlsOptions(server_cert, server_key, root_cert, mutual)
+    for option, given in (("--grpc-server-cert", server_cert), ("--grpc-server-key", server_key)):
+        if given:
+            warn(f"{option} has no effect here: it only counts with --grpc-use-ssl")
+    return None
 
 
 def backend_config(settings: list[str], directory: Path | None = None) -> Mapping[str, Mapping[str, str]]:

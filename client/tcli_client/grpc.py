@@ -164,6 +164,11 @@ class GrpcTransport(Transport):
             socket.create_connection((self.address.host, self.address.port), CONNECT_SECONDS).close()
         except OSError as problem:
             return ServerUnreachableError(f"no server answers at {self.address} ({problem.strerror or problem})")
+        if "CERTIFICATE_VERIFY_FAILED" in details:
+            return ServerUnreachableError(
+                f"the certificate of {self.address} is not signed by an authority that is trusted here",
+                "name the file with that authority's certificate: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=root.pem",
+            )
         if details.startswith("failed to connect"):
             return WrongProtocolError(
                 f"something answers at {self.address}, but not in {'gRPC with TLS' if self.address.tls else 'gRPC'}",

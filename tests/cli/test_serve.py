@@ -8,10 +8,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+import trustme
 
 import onnx_models
 from repositories import write_model
@@ -300,6 +302,27 @@ def test_wrong_usage_exits_with_2(option: str, message: str):
     done = serve(option)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_tls_is_what_the_files_say_and_files_that_do_not_count_are_warned_of(repository: Path, tmp_path: Path):
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made.cert_chain_pems[0].write_to_path(cert)
+    made.private_key_pem.write_to_path(key)
+    root = authority.cert_pem.bytes()
+    files = (f"--grpc-server-cert={cert}", f"--grpc-server-key={key}", f"--grpc-root-cert={key}")
+    with serving("--model-repository", repository, "--grpc-use-ssl", *files) as server:
+        with grpc.secure_channel(server.url("gRPC"), grpc.ssl_channel_credentials(root)) as channel:
+            assert channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=PATIENCE)
+        _, errors = server.end()
+    assert re.findall(r"^warning: (--[a-z-]+)", errors, re.MULTILINE) == ["--grpc-root-cert"]
+    with serving("--model-repository", repository, *files) as server:
+        with grpc.insecure_channel(server.url("gRPC")) as channel:
+            assert channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=PATIENCE)
+        _, errors = server.end()
+    warned = re.findall(r"^warning: (--[a-z-]+) has no effect here", errors, re.MULTILINE)
+    assert warned == ["--grpc-root-cert", "--grpc-server-cert", "--grpc-server-key"]
 
 
 def test_help_has_examples_and_groups():

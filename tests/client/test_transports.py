@@ -1,6 +1,7 @@
 """Both transports against a real server, and against what is no V2 server."""
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import socket
@@ -11,6 +12,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
+import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tcli_client import (
@@ -28,6 +30,9 @@ from tcli_client import (
     served_models,
 )
 from tcli_client.tensors import datatype_of, from_raw
+from tcli_server import Engine
+from tcli_server.protocols.grpc import GrpcOptions, TlsOptions
+from tcli_server.serving import Server
 
 ARRAYS = {
     "BOOL": np.array([[True, False]]),
@@ -174,6 +179,22 @@ def test_http_to_the_grpc_port_and_grpc_to_the_http_port(http_url, grpc_url):
     with connect(f"grpc://{http_url}") as transport, pytest.raises(WrongProtocolError, match="not in gRPC") as wrong:
         transport.metadata()
     assert f"http://{http_url}" in wrong.value.fix
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path, server):
+    made = trustme.CA().issue_cert("localhost", "127.0.0.1")
+    files = {name: str(tmp_path / name) for name in ("cert", "key")}
+    made.cert_chain_pems[0].write_to_path(files["cert"])
+    made.private_key_pem.write_to_path(files["key"])
+    options = dataclasses.replace(
+        server.options, grpc_port=0, grpc=GrpcOptions(tls=TlsOptions(files["cert"], files["key"])),
+        http_port=0, metrics_port=0,
+    )  # fmt: skip
+    with Server(Engine(tmp_path), options) as other:
+        url = f"grpcs://127.0.0.1:{other.grpc_port}"
+        with connect(url) as transport, pytest.raises(ServerUnreachableError, match="not signed by") as untrusted:
+            transport.metadata()
+    assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in untrusted.value.fix
 
 
 def test_http_to_the_metrics_port(server):

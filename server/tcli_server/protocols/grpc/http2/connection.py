@@ -418,7 +418,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = True
         self._moved = time.monotonic()
         self._forget()
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
