@@ -78,6 +78,12 @@ def test_what_is_not_one_message_is_told(wire: Wire, pieces: list[bytes], status
         (head(b"/inference.GRPCInferenceService/Nothing"), 12, "Method not found!"),
         (head(LIVE, (b"grpc-encoding", b"snappy")), 12, "expected identity, gzip or deflate; found 'snappy'"),
         (head(LIVE, (b"grpc-timeout", b"soon")), 13, "grpc-timeout: expected up to 8 digits"),
+        (head(LIVE, (b"grpc-timeout", b"-1S")), 13, "grpc-timeout: expected up to 8 digits"),
+        (head(LIVE, (b"grpc-timeout", b"123456789S")), 13, "grpc-timeout: expected up to 8 digits"),
+        (head(LIVE, (b"grpc-timeout", b"")), 13, "grpc-timeout: expected up to 8 digits"),
+        (head(b"/"), 12, "Method not found!"),
+        (head(LIVE + b"?x=1"), 12, "Method not found!"),
+        (head(LIVE + b"/"), 12, "Method not found!"),
         (head(LIVE, (b"x", b"y" * 17_000)), 8, "expected at most 16384"),
     ],
 )
@@ -90,10 +96,37 @@ def test_heads_that_are_not_answered(wire: Wire, headers: list, status: int, sai
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"), [(head(kind=b"application/json"), b"415"), (head(method=b"GET"), b"405")]
+    ("headers", "status"),
+    [
+        (head(kind=b"application/json"), b"415"),
+        (head(kind=b"application/grpc-web"), b"415"),
+        (head(kind=b"application/grpcx"), b"415"),
+        ([field for field in head() if field[0] != b"content-type"], b"415"),
+        (head(method=b"GET"), b"405"),
+        (head(method=b"PUT"), b"405"),
+    ],
 )
 def test_what_is_not_grpc_is_refused_as_http(wire: Wire, headers: list, status: bytes):
     assert wire.ask(headers, b"{}").header(b":status") == status
+    assert wire.is_live()
+
+
+@pytest.mark.parametrize("kind", [b"application/grpc+proto", b"application/grpc;x=y"])
+def test_what_is_grpc_by_another_name_is_answered(wire: Wire, kind: bytes):
+    assert wire.ask(head(kind=kind), message(b"")).status == 0
+
+
+def test_a_call_that_does_not_say_that_it_takes_trailers_is_answered(wire: Wire):
+    assert wire.ask([field for field in head() if field[0] != b"te"], message(b"")).status == 0
+
+
+def test_a_deadline_that_nothing_can_keep_has_passed(wire: Wire):
+    assert wire.ask(head(INFER, (b"grpc-timeout", b"0S")), message(request())).status == 4
+
+
+def test_a_stream_that_ends_in_the_middle_of_a_message_is_told(wire: Wire):
+    answer = wire.ask(head(STREAM), message(request(2.0)), message(request(3.0))[:-3])
+    assert (answer.status, answer.details) == (13, "the stream ended in the middle of a message")
     assert wire.is_live()
 
 
