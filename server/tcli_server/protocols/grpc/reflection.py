@@ -42,34 +42,37 @@ class Reflection:
         package = REFLECTIONS[0].package
         self._request = self._message(f"{package}.ServerReflectionRequest")
         self._response = self._message(f"{package}.ServerReflectionResponse")
-        self._closed = False
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._closed = asyncio.Event()
         self.rpcs = Rpcs({}, {f"/{file.package}.{file.service[0].name}/{_METHOD}": self._serve for file in REFLECTIONS})
 
     def close(self) -> None:
         """End the streams there are, and all that come: they would go on for as long as their clients like."""
-        self._closed = True
-        for stream in self._streams:
-            stream.cancel()
+        self._closed.set()
 
     def _message(self, name: str) -> Any:
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
 
     async def _serve(self, call: StreamCall) -> ServerError | None:
-        stream = asyncio.current_task()
-        assert stream is not None
-        self._streams.add(stream)
+        closed = asyncio.create_task(self._closed.wait())
         try:
-            while not self._closed and (data := await call.read()) is not None:
+            while (data := await self._next(call, closed)) is not None:
                 await call.write(self._answer(data))
         except ServerError as error:
             return error
-        except asyncio.CancelledError:
-            if not self._closed:
-                raise
         finally:
-            self._streams.discard(stream)
-        return UnavailableError(SHUTTING_DOWN) if self._closed else None
+            closed.cancel()
+        return UnavailableError(SHUTTING_DOWN) if self._closed.is_set() else None
+
+    async def _next(self, call: StreamCall, closed: "asyncio.Task[Any]") -> bytes | None:
+        """The next question; None if there are no more, or the server ends."""
+        # The call's own task is not to be cancelled: grpc.aio may then send no status at all, and the client waits for ever.
+        reading = asyncio.ensure_future(call.read())
+        try:
+            await asyncio.wait((reading, closed), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() and not closed.done() else None
+        finally:
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # is looked at, if nobody did
 
     def _answer(self, data: bytes) -> bytes:
         if len(data) > _LARGEST:
