@@ -264,9 +264,9 @@ class _Choice:
         )
 
     def _undecided(self, reason: str) -> Recommendation:
-        best = max(
-            self._allowed or self._sound or self._finals.points, key=lambda point: self._goal.value(point.measured)
-        )
+        points = self._finals.points
+        right = [point for point in points if not point.configuration.wrong_batches]  # before all that is only fast
+        best = max(self._allowed or self._sound or right or points, key=lambda point: self._goal.value(point.measured))
         sound_current = self._current if self._current in self._sound else None
         return self._found(Outcome.UNDECIDED, sound_current or best, reason=reason)
 

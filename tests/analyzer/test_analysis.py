@@ -47,7 +47,7 @@ def test_every_planned_point_is_measured_and_the_best_race_each_other(done):
 
 
 def test_batches_really_form(done):
-    batched = [p for p in done.analysis.points if p.configuration.max_batch_size == 4 and p.load.concurrency == 4]
+    batched = [p for p in done.analysis.all_points if p.configuration.max_batch_size == 4 and p.load.concurrency == 4]
     assert batched
     assert any(point.measured.batch_avg > 1 for point in batched)
 

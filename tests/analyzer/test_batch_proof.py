@@ -13,6 +13,7 @@ import python_models
 import row_models
 from analysis_runs import SMALL, Done, Recorder, run
 from measured_points import finals, point
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome, recommend
 
@@ -132,6 +133,16 @@ def test_a_wrong_configuration_that_is_all_there_is_is_called_wrong():
     faster = recommend(finals([wrong, point(1, 1, [10] * 4)]), [], None)
     assert faster.chosen.configuration.label == "batch 1, 1 instance"
     assert faster.baseline is wrong
+
+
+def test_what_could_not_be_measured_well_stands_before_what_is_wrong():
+    wrong = point(8, 1, [90] * 4, current=True)
+    wrong = replace(wrong, configuration=replace(wrong.configuration, wrong_batches=True))
+    right = point(1, 1, [10] * 4)
+    right = replace(right, windows=Windows([replace(one, flaw="odd") for one in right.windows.windows]))
+    found = recommend(finals([wrong, right]), [], None)
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.chosen is right
 
 
 def test_the_check_takes_sizes_with_which_the_model_runs(tmp_path):
