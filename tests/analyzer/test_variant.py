@@ -56,7 +56,7 @@ def test_two_are_measured_in_turn(repository):
             variant.load()
             variant.make_requests(RANDOM, items=2)
         for variant in (one, other, other, one):
-            (window,) = variant.visit(ClosedLoad(2), VisitOptions(seconds=0.05, items=2))
+            (window,) = variant.visit(ClosedLoad(2), VisitOptions(seconds=0.05, items=2, longest=1000))
             assert window.counters.inferences > 1.5 * window.counters.requests > 0  # counted at different moments
 
 
