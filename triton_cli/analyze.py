@@ -23,7 +23,7 @@ from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
 
-app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]")
+app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]", add_completion=False)
 app.command("compare")(compare)
 
 

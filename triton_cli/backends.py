@@ -7,7 +7,10 @@ import typer
 from triton_cli.model_view import show_json
 from triton_cli.tables import show_table
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command()
 def backends(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
 ) -> None:

@@ -22,7 +22,10 @@ _MODEL = "efficientnet_lite0"
 _READY_SECONDS = 60
 _STOP_SECONDS = 10
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command()
 def demo(
     directory: Annotated[
         Path, typer.Option("--dir", help="Where to write the model repository and the report.", file_okay=False)

@@ -35,12 +35,16 @@ class ScalingName(StrEnum):
     IMAGENET = "IMAGENET"
 
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
 def _a_rate(value: float | None) -> float | None:
     if value is not None and not _SLOWEST <= value <= _FASTEST:
         raise typer.BadParameter(f"{value:g} is not from {_SLOWEST:g} to {_FASTEST:g}")
     return value
 
 
+@app.command()
 def infer(
     images: Annotated[
         list[str],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOAD_SECONDS = 3600
 """Large models take long to load; the server's own time limits decide."""
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Version = Annotated[

@@ -36,7 +36,7 @@ def served_repository(text: str) -> Path:
         typer.Exit: it cannot be had; that was told.
     """
     from tcli_server.zoo.sources import is_remote, own_repository
-    from triton_cli.repo import told
+    from triton_cli.repo_folder import told
 
     if not is_remote(text):
         fail(f"'{text}' is no address and no hf:ORG/NAME", f"to serve a folder of models: --model-repository {text}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from triton_cli.perf_options import OptionError
+from triton_cli.perf_options import OptionError, PerfCommand
 from triton_cli.perf_sequences import sequences_of
 from triton_cli.perf_settings import (
     Compression,
@@ -20,7 +20,10 @@ from triton_cli.perf_settings import (
 )
 from triton_cli.server_address import ProtocolName
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command(cls=PerfCommand)
 def perf(
     model: Annotated[str, typer.Option("-m", "--model-name", metavar="NAME", help="The model.")],
     version: Annotated[

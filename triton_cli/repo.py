@@ -3,19 +3,17 @@
 import json
 import os
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triton_cli.console import err, fail, out, printable, warn
+from triton_cli.console import err, out, printable, warn
 from triton_cli.download_view import download_progress
 from triton_cli.proof_view import escaped, proof_document, show_proofs
+from triton_cli.repo_folder import DEFAULT_REPOSITORY, Repository, suggest, told
+from triton_cli.repo_pictures import add_pictures
 from triton_cli.repo_view import model_document, problem_document, show_models, show_problems, show_tree
 
 if TYPE_CHECKING:
@@ -23,12 +21,7 @@ if TYPE_CHECKING:
     from tcli_server.proof import Proof
     from tcli_server.repository.repositories import Repositories
 
-EXIT_INTERRUPTED = 130
-DEFAULT_REPOSITORY = Path("model_repository")
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-Repository = Annotated[Path, typer.Option("--model-repository", metavar="DIR", help="The model repository.")]
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()
@@ -262,6 +255,9 @@ def check(
         raise typer.Exit(1)
 
 
+app.command("add-pictures")(add_pictures)
+
+
 def _proofs(
     repositories: "Repositories", models: list[str], settings: "BackendConfig | None", limit: float
 ) -> "list[Proof]":
@@ -274,35 +270,3 @@ def _proofs(
             status.update(f"running {escaped(model)} alone and in batches ...")
 
         return list(prove_repositories(repositories, models, settings, limit, begin))
-
-
-@contextmanager
-def told(repository: Path, overwrite_fix: str = "") -> Iterator[None]:
-    """Tell a mistake in one message; end cleanly when interrupted."""
-    from tcli_server.errors import AlreadyExistsError, NotFoundError, ServerError
-
-    def interrupt(_: int, __: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except AlreadyExistsError as error:
-        fail(str(error), overwrite_fix)
-    except NotFoundError as error:
-        missing = not os.path.lexists(repository)
-        fail(str(error), "write one with 'tcli repo init', or name yours with --model-repository" if missing else None)
-    except ServerError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename or repository}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        err().print("interrupted: nothing half-written was left, a download goes on where it was next time")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def suggest(command: str, repository: Path) -> None:
-    option = "" if repository == DEFAULT_REPOSITORY else f" --model-repository {shlex.quote(str(repository))}"
-    out().print(printable(f"\nnext: {command}{option}"), markup=False)

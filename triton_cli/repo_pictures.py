@@ -8,7 +8,7 @@ import typer
 
 from triton_cli.console import out, printable
 from triton_cli.infer import ScalingName
-from triton_cli.repo import DEFAULT_REPOSITORY, Repository, suggest, told
+from triton_cli.repo_folder import DEFAULT_REPOSITORY, Repository, suggest, told
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

@@ -10,7 +10,7 @@ from triton_cli.console import err, fail, warn
 from triton_cli.model_source import served_repository
 from triton_cli.serve_process import StopSignal, leave
 from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
-from triton_cli.triton_options import Switch, switch
+from triton_cli.triton_options import Switch, TritonCommand, switch
 
 if TYPE_CHECKING:
     from tcli_server.engine import Engine
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
 _METRICS, _LOG = "Metrics", "Log"
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
 
 def _choice(panel: str, text: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar, **more)
 
 
+@app.command(cls=TritonCommand)
 def serve(
     source: Annotated[
         str | None,

@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+from typer.testing import CliRunner
+
+from triton_cli.app import COMMANDS, app
+
 INTERRUPTED = """
 import sys
 from triton_cli.__main__ import main
@@ -21,3 +26,10 @@ main()
 def test_ctrl_c_while_commands_are_loaded_ends_without_a_traceback():
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: str):
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert " ".join(shown.output.split("\n\n")[1].split()) == COMMANDS[command]

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import typer
 
-from triton_cli.app import app
+from triton_cli.serve import app
 from triton_cli.triton_options import sort_arguments
 from triton_cli.tritonserver_options import RENAMED, TRITONSERVER_OPTIONS
 
@@ -32,7 +32,7 @@ trace-level trace-rate trace-count trace-log-frequency
 
 def own_options() -> dict[str, bool]:
     """Each option of `tcli serve`, and whether it is hidden from the help."""
-    command = typer.main.get_command(app).commands["serve"]
+    command = typer.main.get_command(app)
     return {name: param.hidden for param in command.params for name in param.opts} | {"--help": False}
 
 
