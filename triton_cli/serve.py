@@ -8,7 +8,7 @@ import typer
 from triton_cli import serve_settings as settings
 from triton_cli.console import err, fail, warn
 from triton_cli.model_source import served_repository
-from triton_cli.serve_process import StopSignal, leave
+from triton_cli.serve_process import StopSignal, importing, leave
 from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
 from triton_cli.triton_options import Switch, TritonCommand, switch
 
@@ -299,12 +299,13 @@ def serve(
         model_repository = [served_repository(source), *(model_repository or [])]
     stop = StopSignal()
 
-    from tcli_server.models.on_demand_options import OnDemandOptions
-    from tcli_server.observability.log import LogOptions
-    from tcli_server.options import EngineOptions
-    from tcli_server.protocols.grpc import GrpcOptions
-    from tcli_server.protocols.http import HttpLimits
-    from tcli_server.serving import ServeOptions
+    with importing():
+        from tcli_server.models.on_demand_options import OnDemandOptions
+        from tcli_server.observability.log import LogOptions
+        from tcli_server.options import EngineOptions
+        from tcli_server.protocols.grpc import GrpcOptions
+        from tcli_server.protocols.http import HttpLimits
+        from tcli_server.serving import ServeOptions
 
     log_options = LogOptions(
         log_verbose,

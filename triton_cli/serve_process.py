@@ -1,11 +1,12 @@
 """The process around a server: a signal is acted on at once, and nothing that hangs keeps the process alive."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import FrameType
@@ -62,6 +63,17 @@ class StopSignal:
         """Return once a signal was received, or `stop` called."""
         while self._news.get() is not None:
             pass
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Let Python look for garbage neither while modules are imported nor, later, among them: they stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def leave(status: int) -> NoReturn:

@@ -6,6 +6,7 @@ with Engine("model_repository") as engine:
     response = engine.infer("add_sub", {"INPUT0": a, "INPUT1": b})
 """
 
+import tcli_server.triton_messages  # noqa: F401 - before anybody imports a message
 from tcli_server.engine import Engine
 from tcli_server.errors import ErrorKind, ServerError
 from tcli_server.models.on_demand_options import OnDemandOptions
