@@ -275,6 +275,7 @@ class ModelControl:
                     self._load_pushed(name, folder, override)
                 else:
                     self._load_folder(name, folder, override)
+                trim_heap()  # files that were read and graphs that were optimised leave as much behind as the model takes
         except ServerError as error:
             self._record_failure(name, str(error))
             raise

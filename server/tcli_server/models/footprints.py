@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tcli_server.hardware.allocator import trim_heap
 from tcli_server.hardware.memory import resident_memory
 from tcli_server.models.changes import take_snapshot
 from tcli_server.repository import ModelFolder, choose_versions
@@ -57,10 +56,9 @@ class Footprints:
 
     @contextlib.contextmanager
     def loading(self, name: str) -> Iterator[None]:
-        """Measure what a model takes while it loads."""
+        """Measure what a model takes while it loads, memory that is free again by then given back."""
         with self._measuring() as measured:
             yield
-            trim_heap()
             grown = measured()
         if grown is None:
             return

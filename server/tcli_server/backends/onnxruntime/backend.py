@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import onnxruntime as ort
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -15,15 +15,12 @@ from tcli_server.backends.onnxruntime.file import check_content, not_onnx, reads
 from tcli_server.backends.onnxruntime.kind import ONNXRUNTIME
 from tcli_server.backends.onnxruntime.refusals import remedy
 from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance, OnnxRuntimeInstance
-from tcli_server.backends.onnxruntime.signature import plain, session_signature
+from tcli_server.backends.onnxruntime.signature import Untold, plain, session_signature, untold
 from tcli_server.backends.onnxruntime.start import preload_gpu_libraries, start_session
 from tcli_server.backends.value_hint import ValueHint
 from tcli_server.errors import ServerError
 from tcli_server.hardware.gpu import gpu_count
 from tcli_server.observability.log import LOG
-
-if TYPE_CHECKING:
-    import onnx
 
 PROBE = bytes.fromhex(
     "08083a3b0a100a015812015922084964656e74697479120570726f62655a0f0a0158120a0a08080112040a020801620f0a01"
@@ -98,7 +95,7 @@ class OnnxRuntimeBackend(Backend):
             fix = f"remove or correct the parameters {', '.join(keys)}, or {fix}" if keys else fix
             raise not_onnx(model_file, f"refused by ONNX Runtime {ort.__version__} ({reason})", fix) from error
         try:
-            signature = session_signature(session, graph)
+            signature = session_signature(session, graph.untold)
         except UnicodeDecodeError:
             raise not_onnx(
                 model_file, "a model whose tensors have names that are no UTF-8 text", "export it again"
@@ -109,28 +106,28 @@ class OnnxRuntimeBackend(Backend):
             return BoundOnnxRuntimeInstance(session, made, signature, "cuda", placement.gpu, graphs)
         # Where operators run side by side, the calling thread only waits for others, which may have to wait for a core.
         alone = not providers and session_options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
-        steady = alone and _is_steady(graph)
+        steady = alone and graph.steady
         return OnnxRuntimeInstance(session, options.run_options(config, placement), signature, steady)
 
 
-def _read_graph(model_file: Path) -> "onnx.ModelProto | None":
-    """The file's graph; None where nothing can read it, and ONNX Runtime has to judge the file alone."""
+class _Graph(NamedTuple):
+    """What is to be known of a file's graph, as long as nothing can read it: nothing."""
+
+    untold: Untold = Untold()
+    steady: bool = False
+
+
+def _read_graph(model_file: Path) -> _Graph:
+    """Look into the file; where nothing can read it, ONNX Runtime has to judge it alone."""
     if not reads_graphs():
         check_content(model_file)
-        return None
+        return _Graph()
     from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph
+    from tcli_server.backends.onnxruntime.steadiness import is_steady
 
     graph = load_graph(model_file)
     check_external_files(graph, model_file)
-    return graph
-
-
-def _is_steady(graph: "onnx.ModelProto | None") -> bool:
-    if graph is None:
-        return False
-    from tcli_server.backends.onnxruntime.steadiness import is_steady
-
-    return is_steady(graph)
+    return _Graph(untold(graph), is_steady(graph))
 
 
 @cache

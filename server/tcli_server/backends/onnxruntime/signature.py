@@ -1,7 +1,8 @@
 """What a session takes and gives: the shapes that ONNX Runtime infers, by which Triton judges a configuration too."""
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def read_session_signature(path: Path) -> ModelSignature:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises classes of its own, one a status code
         raise InvalidArgumentError(f"ONNX Runtime cannot load {path}: {plain(error)}") from None
-    return session_signature(session, model)
+    return session_signature(session, untold(model))
 
 
 def plain(error: Exception) -> str:
@@ -49,34 +50,53 @@ def plain(error: Exception) -> str:
     return re.sub(r"/\S+\.(cc|h):\d+ .*?\) (?=[A-Z])", "", text)
 
 
-def session_signature(session: ort.InferenceSession, model: "onnx.ModelProto | None") -> ModelSignature:
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """What a session does not tell of its graph.
+
+    Attributes:
+        unranked: inputs and outputs whose number of dimensions is not known.
+        defaults: shapes of the values that inputs have where a request gives none, and of all weights.
+    """
+
+    unranked: frozenset[str] = frozenset()
+    defaults: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def untold(model: "onnx.ModelProto") -> Untold:
+    """See `Untold`; of a file's graph, which nobody needs any more then."""
+    graph = model.graph
+    return Untold(
+        frozenset(
+            value.name
+            for value in (*graph.input, *graph.output)
+            if value.type.WhichOneof("value") == "tensor_type" and not value.type.tensor_type.HasField("shape")
+        ),
+        {tensor.name: tuple(tensor.dims) for tensor in graph.initializer},
+    )
+
+
+def session_signature(session: ort.InferenceSession, untold: Untold) -> ModelSignature:
     """The signature of a loaded model.
 
     Args:
-        model: the file's graph: a session reports no dimension both for a scalar and where the rank is not known.
-            None where it cannot be read: then such a tensor is taken for a scalar, as Triton does.
+        untold: a session reports no dimension both for a scalar and where the rank is not known. Where nothing is known of
+            the graph, such a tensor is taken for a scalar, as Triton does.
     """
-    graph = model.graph if model is not None else None
-    unknown = {
-        value.name
-        for value in ((*graph.input, *graph.output) if graph is not None else ())
-        if value.type.WhichOneof("value") == "tensor_type" and not value.type.tensor_type.HasField("shape")
-    }
-    defaults = {tensor.name: tuple(tensor.dims) for tensor in (graph.initializer if graph is not None else ())}
     return ModelSignature(
-        inputs=tuple(_tensor(node, unknown) for node in session.get_inputs()),
-        outputs=tuple(_tensor(node, unknown) for node in session.get_outputs()),
+        inputs=tuple(_tensor(node, untold.unranked) for node in session.get_inputs()),
+        outputs=tuple(_tensor(node, untold.unranked) for node in session.get_outputs()),
         overridable=tuple(
-            replace(_tensor(node, unknown), default=defaults.get(node.name))
+            replace(_tensor(node, untold.unranked), default=untold.defaults.get(node.name))
             for node in session.get_overridable_initializers()
         ),
     )
 
 
-def _tensor(node: Any, unknown: set[str]) -> TensorSignature:
+def _tensor(node: Any, unranked: frozenset[str]) -> TensorSignature:
     kind, _, element = str(node.type).removesuffix(")").partition("(")
     if kind != "tensor":
         return TensorSignature(node.name, "SEQUENCE" if kind == "seq" else kind.upper(), (), rank_known=False)
     shape = tuple(dim if isinstance(dim, int) and dim >= 0 else -1 for dim in node.shape)
-    rank_known = bool(shape) or node.name not in unknown
+    rank_known = bool(shape) or node.name not in unranked
     return TensorSignature(node.name, _DATATYPES.get(element, element.upper()), shape, rank_known)

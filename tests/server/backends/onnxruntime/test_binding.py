@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 import onnx_models
 from tcli_server.backends.onnxruntime.binding import BoundSession
 from tcli_server.backends.onnxruntime.session import BoundOnnxRuntimeInstance
-from tcli_server.backends.onnxruntime.signature import session_signature
+from tcli_server.backends.onnxruntime.signature import session_signature, untold
 from tcli_server.errors import InternalError
 
 
@@ -141,7 +141,7 @@ def instance(content: bytes, tmp_path: Path) -> BoundOnnxRuntimeInstance:
 
     (tmp_path / "model.onnx").write_bytes(content)
     session = session_of(content)
-    signature = session_signature(session, onnx.load(tmp_path / "model.onnx"))
+    signature = session_signature(session, untold(onnx.load(tmp_path / "model.onnx")))
     return BoundOnnxRuntimeInstance(session, lambda: None, signature, "cpu", 0, False)
 
 
