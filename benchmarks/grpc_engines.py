@@ -56,7 +56,7 @@ def measure(program: str, server: Ports, model: str, concurrency: int, seconds: 
             *(program, "-m", model, "-u", f"127.0.0.1:{getattr(server, protocol)}", "-i", protocol, "-f", str(table)),
             *("--concurrency-range", str(concurrency), "-p", str(int(1000 * seconds)), "-s", "999", "-r", str(WINDOWS)),
         ]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, stdout=subprocess.PIPE)
         with table.open(encoding="utf-8") as lines:
             rate = float(next(csv.DictReader(lines))["Inferences/Second"])
     if server.counts:

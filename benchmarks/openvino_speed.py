@@ -93,7 +93,7 @@ def alone(engine: str, file: Path, batch: int, threads: int, seconds: float) -> 
 
 def alone_in_a_process(engine: str, file: Path, batch: int, threads: int, seconds: float) -> float:
     command = [sys.executable, __file__, "--alone", engine, str(file), str(batch), str(threads), str(seconds)]
-    return float(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
+    return float(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout))
 
 
 def perf_analyzer(program: str, protocol: str, ports: Ports, folder: Path, concurrency: int, seconds: float) -> float:
@@ -106,7 +106,7 @@ def perf_analyzer(program: str, protocol: str, ports: Ports, folder: Path, concu
         *("--concurrency-range", str(concurrency), "-p", str(int(seconds * 1000)), "-r", "3", "-s", "999"),
         *("--input-data", str(folder / "data"), "--shape", f"{INPUT}:3,224,224", "-f", str(report)),
     ]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, stdout=subprocess.PIPE)
     header, row = (line.split(",") for line in report.read_text().splitlines()[:2])
     return float(row[header.index("Inferences/Second")])
 

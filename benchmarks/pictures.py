@@ -94,7 +94,7 @@ def run_load(port: int, model: str, picture: Path, concurrency: int, seconds: fl
     """A load in a process of its own: how many were answered, and how many a second."""
     command = [sys.executable, __file__, "--load", f"{port},{model}", "--picture", str(picture)]
     command += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
-    return dict(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
+    return dict(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout))
 
 
 def load_here(where: str, content: bytes, concurrency: int, seconds: float) -> None:

