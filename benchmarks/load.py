@@ -139,6 +139,8 @@ def measure(
         uvloop.run(work)
     except ImportError:
         asyncio.run(work)
+    if not record.seconds:
+        raise SystemExit(f"no answer came between the warm-up and the end after {seconds} s; fix: give more --seconds")
     latencies = np.array(record.seconds) * 1e3
     return {
         "requests": record.requests,

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -47,7 +48,11 @@ def free_ports(count: int) -> list[int]:
 def tcli_serve(
     repository: Path, *options: str, checkout: Path = HERE.parent, under: tuple[str, ...] = ()
 ) -> Iterator[Ports]:
-    """`tcli serve` on free ports, ready; `checkout` says whose code runs, `under` what program runs it, if not the system."""
+    """`tcli serve` on free ports, ready; `checkout` says whose code runs, `under` what program runs it, if not the system.
+
+    Raises:
+        RuntimeError: it did not become ready; what it said is part of the message.
+    """
     folders = [checkout / name for name in (".", "server", "client", "analyzer")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     http, grpc, metrics = free_ports(3)
@@ -58,11 +63,16 @@ def tcli_serve(
         *("--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"),
         *options,
     ]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=checkout
-    ) as process:
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment, cwd=checkout) as process,
+    ):
         try:
-            wait_until_ready(process, http, 300 if under else 60)
+            try:
+                wait_until_ready(process, http, 300 if under else 60)
+            except RuntimeError as error:
+                said.seek(0)
+                raise RuntimeError(f"{error}: {said.read()[-2000:].decode(errors='replace')}") from None
             yield Ports(http, grpc, process.pid, metrics=metrics)
         finally:
             process.terminate()
