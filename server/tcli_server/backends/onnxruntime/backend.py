@@ -122,10 +122,10 @@ def _read_graph(model_file: Path) -> _Graph:
     if not reads_graphs():
         check_content(model_file)
         return _Graph()
-    from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph
+    from tcli_server.backends.onnxruntime.graph import check_external_files, load_outline
     from tcli_server.backends.onnxruntime.steadiness import is_steady
 
-    graph = load_graph(model_file)
+    graph = load_outline(model_file)
     check_external_files(graph, model_file)
     return _Graph(untold(graph), is_steady(graph))
 

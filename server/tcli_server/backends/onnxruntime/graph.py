@@ -7,6 +7,7 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 
 from tcli_server.backends.onnxruntime.file import check_content, not_onnx
+from tcli_server.backends.onnxruntime.outline import NoOutlineError, read_outline
 from tcli_server.signature import ModelSignature, TensorSignature
 
 _DATATYPES = {
@@ -37,6 +38,16 @@ def load_graph(path: Path) -> onnx.ModelProto:
     if not model.opset_import or not model.graph.output:
         raise not_onnx(path, "no ONNX file: it has no graph with outputs", "export or fetch it again")
     return model
+
+
+def load_outline(path: Path) -> onnx.ModelProto:
+    """As `load_graph`, without the values of the initializers: quick, and small, however large the file is."""
+    check_content(path)
+    try:
+        model = onnx.ModelProto.FromString(read_outline(path))
+    except (NoOutlineError, DecodeError):
+        return load_graph(path)  # says what is wrong
+    return model if model.opset_import and model.graph.output else load_graph(path)
 
 
 def external_files(model: onnx.ModelProto) -> list[str]:
@@ -79,7 +90,7 @@ def read_signature(path: Path) -> ModelSignature:
     Raises:
         ModelFileError: the file is missing or is no ONNX model.
     """
-    return model_signature(load_graph(path))
+    return model_signature(load_outline(path))
 
 
 def model_signature(model: onnx.ModelProto) -> ModelSignature:

@@ -8,7 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import Backend, Surroundings
 from tcli_server.backends.handling import Handling
 from tcli_server.backends.onnxruntime.batch_names import batch_doubt, names_batch
-from tcli_server.backends.onnxruntime.graph import external_files, load_graph, model_signature
+from tcli_server.backends.onnxruntime.graph import external_files, load_graph, load_outline, model_signature
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.signature import ModelSignature, TensorSignature
@@ -28,7 +28,7 @@ class OnnxHandling(Handling):
 
     def parts(self, path: Path) -> dict[str, Path]:
         """As `Handling.parts`: the files that hold weights."""
-        return dict(_external(path, location) for location in external_files(load_graph(path)))
+        return dict(_external(path, location) for location in external_files(load_outline(path)))
 
     def batch_doubt(self, path: Path, signature: ModelSignature) -> str:
         """As `Handling.batch_doubt`: by the names of dimensions, and by operators."""
@@ -40,7 +40,7 @@ class OnnxHandling(Handling):
 
     def needs(self, path: Path) -> tuple[str, ...]:
         """As `Handling.needs`."""
-        return tuple(external_files(load_graph(path)))
+        return tuple(external_files(load_outline(path)))
 
     def signature(
         self,

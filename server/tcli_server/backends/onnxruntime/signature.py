@@ -30,9 +30,9 @@ def read_session_signature(path: Path) -> ModelSignature:
         ModelFileError: the file is missing or is no ONNX model.
         InvalidArgumentError: ONNX Runtime cannot load it; the message is ONNX Runtime's.
     """
-    from tcli_server.backends.onnxruntime.graph import load_graph  # needs the package onnx, as serving does not
+    from tcli_server.backends.onnxruntime.graph import load_outline  # needs the package onnx, as serving does not
 
-    model = load_graph(path)
+    model = load_outline(path)
     options = ort.SessionOptions()  # with all optimisations, as a server has them: folding constants makes sizes known
     options.log_severity_level = 4
     try:

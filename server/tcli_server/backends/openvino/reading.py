@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import openvino as ov
 
 from tcli_server.backends.model_file import ModelFileError
-from tcli_server.backends.onnxruntime.graph import check_external_files, load_graph
+from tcli_server.backends.onnxruntime.graph import check_external_files, load_outline
 from tcli_server.file_kind import HEAD_BYTES, mistaken_content
 
 _IR_VERSIONS = ("10", "11")
@@ -111,7 +111,7 @@ def _check_weights(path: Path) -> None:
 
 
 def _check_onnx(path: Path) -> None:
-    check_external_files(load_graph(path), path)
+    check_external_files(load_outline(path), path)
 
 
 def _check_tflite(path: Path) -> None:
