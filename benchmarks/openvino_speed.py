@@ -1,6 +1,10 @@
 """What OpenVINO brings: served against OpenVINO alone, and DenseNet-121 in bf16 against ONNX Runtime in fp32.
 
-    python benchmarks/openvino_speed.py [--rounds 5] [--seconds 4] [--perf-analyzer perf_analyzer] [--json FILE]
+    python benchmarks/openvino_speed.py [--rounds 5] [--seconds 4] [--only engines | served | streams]
+                                        [--perf-analyzer perf_analyzer] [--json FILE]
+
+`--only streams`: whether one instance feeds as many streams as OpenVINO wants. The engine in this process, asked by twice as many
+threads as there are infer requests, against OpenVINO's own AsyncInferQueue over a model compiled with the same properties.
 
 The graph is the scaffold's DenseNet-121 with seeded random weights, its batch made to vary. Rounds are interleaved, everything
 has the same threads, and only the ratios mean anything; other programs on the machine make them worse.
@@ -13,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +26,7 @@ import numpy as np
 import onnx
 
 from running import Ports, checked_load, tcli_serve, write_json
+from tcli_server import Engine, EngineOptions
 from tcli_server.hardware.cores import usable_cores
 
 INPUT, OUTPUT = "data_0", "fc6_1"
@@ -173,6 +179,76 @@ def compare_served(folder: Path, file: Path, threads: int, args: argparse.Namesp
     return figures
 
 
+def asked_engine(engine: Engine, model: str, feed: np.ndarray, threads: int, seconds: float) -> float:
+    """Requests a second of one picture each, which so many threads ask one after the other."""
+    until = time.perf_counter() + seconds
+
+    def ask() -> int:
+        count = 0
+        while time.perf_counter() < until:
+            engine.infer(model, {INPUT: feed})
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(threads) as pool:
+        start = time.perf_counter()
+        counts = [one.result() for one in [pool.submit(ask) for _ in range(threads)]]
+        return sum(counts) / (time.perf_counter() - start)
+
+
+def asked_queue(queue: Any, feed: np.ndarray, seconds: float) -> float:
+    """The same by OpenVINO's own queue of asynchronous requests; each answer is copied, as a user would have to."""
+    answers: list[np.ndarray] = []
+    queue.set_callback(lambda request, _: answers.append(request.get_output_tensor(0).data.copy()))
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        queue.start_async({0: feed}, None, True)
+    queue.wait_all()
+    return len(answers) / (time.perf_counter() - start)
+
+
+def compare_streams(folder: Path, file: Path, threads: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Pictures a second of each round, by hint."""
+    import openvino as ov
+
+    figures = {}
+    core = ov.Core()
+    print(
+        f"{'hint':>12} {'streams':>8} {'own queue':>10} {'engine':>8} {'ratio':>6}   (images/s, medians; range of the ratios)"
+    )
+    for hint in ("LATENCY", "THROUGHPUT"):
+        name = f"densenet_{hint.lower()}"
+        model = folder / "streams" / name
+        (model / "1").mkdir(parents=True)
+        (model / "1" / "model.onnx").write_bytes(file.read_bytes())
+        config = (CONFIG % (args.batch, 1, threads)).replace("dynamic_batching { }", "")
+        config = config.replace(
+            '"NUM_STREAMS" value { string_value: "1" }', f'"PERFORMANCE_HINT" value {{ string_value: "{hint}" }}'
+        )
+        (model / "config.pbtxt").write_text(config)
+        properties = {"PERFORMANCE_HINT": hint, "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+        compiled = core.compile_model(str(file), "CPU", properties)
+        queue = ov.AsyncInferQueue(compiled)  # as many requests as the model says are best
+        feed = pictures(1)
+        with Engine(
+            folder / "streams", options=EngineOptions(model_control_mode="explicit", load_models=(name,))
+        ) as engine:
+            (placed,) = engine.model(name).instances
+            if placed.instance.lanes != len(queue):
+                raise RuntimeError(f"{name}: {placed.instance.lanes} lanes, but OpenVINO wants {len(queue)} requests")
+            asked_engine(engine, name, feed, 2 * len(queue), 0.5), asked_queue(queue, feed, 0.5)
+            pairs = [
+                (asked_queue(queue, feed, args.seconds), asked_engine(engine, name, feed, 2 * len(queue), args.seconds))
+                for _ in range(args.rounds)
+            ]
+        ratios = [served / own for own, served in pairs]
+        own, served = (median(column) for column in zip(*pairs, strict=True))
+        span = f"({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{hint:>12} {len(queue):>8} {own:>10.1f} {served:>8.1f} {median(ratios):>6.2f} {span}", flush=True)
+        figures[f"streams, {hint}"] = [{"own": one, "engine": other} for one, other in pairs]
+    return figures
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--alone"]:
         engine, file, batch, threads, seconds = sys.argv[2:]
@@ -187,7 +263,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--protocol", choices=["http", "grpc"], nargs="+", default=["grpc", "http"])
     parser.add_argument("--perf-analyzer", help="NVIDIA's program, instead of benchmarks/load.py")
-    parser.add_argument("--only", choices=["engines", "served"])
+    parser.add_argument("--only", choices=["engines", "served", "streams"])
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     threads = args.threads or usable_cores()
@@ -195,11 +271,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.onnx"
         onnx.save(densenet(), file)
-        if args.only != "served":
+        if args.only in (None, "engines"):
             figures |= compare_engines(file, threads, [1, args.batch], args.rounds, args.seconds)
             compare_answers(file, threads)
-        if args.only != "engines":
+        if args.only in (None, "served"):
             figures |= compare_served(Path(name), file, threads, args)
+        if args.only in (None, "streams"):
+            figures |= compare_streams(Path(name), file, threads, args)
     write_json(args.json, figures)
 
 

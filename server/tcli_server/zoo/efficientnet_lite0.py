@@ -60,9 +60,9 @@ output [
 # Joins waiting requests into batches of up to max_batch_size.
 dynamic_batching {{ }}
 
-# Two copies side by side, each with half of the cores: more pictures a second under load than one copy with all of them,
-# which would answer a lone request sooner. 'tcli analyze' measures what is best on a machine.
-instance_group [ {{ count: 2 }} ]
+# One copy of the model, which has all cores: so a lone request is answered soonest. Under load more copies, each with its part of
+# the cores, may be a little faster or slower; 'tcli analyze' measures what is best on a machine.
+instance_group [ {{ count: 1 }} ]
 
 # How an image client should scale pixels for this model: INCEPTION maps 0..255 to -1..1.
 parameters {{

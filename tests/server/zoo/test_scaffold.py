@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from file_server import Answer, serve_files
+from tcli_server.backends.registry import backend
 from tcli_server.errors import AlreadyExistsError, InvalidArgumentError
+from tcli_server.hardware.cores import usable_cores
 from tcli_server.models.check import check_repository
+from tcli_server.models.placement import complete_instance_groups, placements
 from tcli_server.repository import ModelFolder, read_config
 from tcli_server.zoo import DownloadError, RemoteFile, scaffold_densenet_onnx, scaffold_efficientnet_lite0
 
@@ -47,6 +50,13 @@ def test_both_models_are_right_as_written(tmp_path: Path, nowhere: RemoteFile):
     assert placeholder.written
     assert "no connection" in (placeholder.placeholder or "")
     assert sorted(entry.name for entry in repository.iterdir()) == ["densenet_onnx", "efficientnet_lite0"]
+    for folder in repository.iterdir():  # a lone request gets all cores
+        config = read_config(folder / "config.pbtxt")
+        complete_instance_groups(config, backend("onnxruntime"))
+        assert [(place.threads, place.gpu) for place in placements(config) if place.gpu is None] == [
+            (usable_cores(), None)
+        ]
+        assert not [key for key in config.parameters if "thread" in key]
 
 
 def test_efficientnets_configuration(tmp_path: Path):

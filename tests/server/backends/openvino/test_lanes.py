@@ -1,6 +1,7 @@
 """Streams: one instance runs as many batches at a time as OpenVINO has streams for it."""
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def test_an_instance_has_a_lane_for_each_stream(tmp_path: Path):
     with Engine(tmp_path) as engine:
         assert [placed.instance.lanes for placed in engine.model("m").instances] == [2]
         assert [placed.instance.lanes for placed in engine.model("latency").instances] == [1]
+
+
+@pytest.mark.parametrize("written", [
+    {"PERFORMANCE_HINT": "LATENCY"}, {"PERFORMANCE_HINT": "THROUGHPUT"}, {"NUM_STREAMS": "AUTO"},
+    {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": "1"},
+])  # fmt: skip
+def test_as_many_batches_run_at_a_time_as_openvino_wants(tmp_path: Path, written: dict[str, str]):
+    lines = [f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in written.items()]
+    folder = save(product(), tmp_path, "m", "\n".join(("max_batch_size: 4", *lines)))
+    properties = {"INFERENCE_NUM_THREADS": usable_cores(), "ENABLE_CPU_PINNING": False, **written}
+    compiled = ov.Core().compile_model(str(folder / "1" / "model.xml"), "CPU", properties)
+    with Engine(tmp_path) as engine:
+        (placed,) = engine.model("m").instances
+        working = [thread for thread in threading.enumerate() if thread.name == placed.placement.name]
+        assert len(working) == placed.instance.lanes == len(ov.AsyncInferQueue(compiled))
 
 
 @needs_two_cores
