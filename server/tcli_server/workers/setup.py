@@ -1,5 +1,6 @@
 """What a worker is started with, and which options do not go together with several of them."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,9 @@ from tcli_server.observability.log import LogOptions
 from tcli_server.options import EngineOptions
 from tcli_server.serving import ServeOptions
 from tcli_server.workers.messages import Operation
+
+SUPERVISORS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a terminal, or systemd, sends to all processes of a server; workers ignore it, as the supervisor decides what it means."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The engine of one worker, which speaks for all of them."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import count
@@ -12,10 +12,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
+from tcli_server.models.registry import UNLOADED, State
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import engine_families
 from tcli_server.workers.channel import Channel
-from tcli_server.workers.messages import AskStatistics, Load, Operation, Report, Unload
+from tcli_server.workers.messages import AskStatistics, CarryOut, Load, NotLoaded, Opened, Operation, Report, Unload
 from tcli_server.workers.setup import WorkerSetup
 
 _STATISTICS_SECS = 10.0
@@ -77,12 +78,13 @@ class SharedEngine(Engine):
 
     # --- for the supervisor ---
 
-    def carry_out(self, operation: Operation) -> "Future[bool]":
+    def carry_out(self, order: CarryOut) -> "Future[bool]":
         """Load or unload here; the future raises as `Engine.load`.
 
         Returns:
             Whether a configuration that was given with an earlier load is still in force, as the folder has not changed since.
         """
+        operation = order.operation
         done: Future[bool] = Future()
 
         def settle(finished: "Future[None]") -> None:
@@ -94,9 +96,13 @@ class SharedEngine(Engine):
             else:
                 done.set_exception(error)
 
+        def agree() -> None:
+            assert self._channel is not None
+            self._channel.ask(Opened(order.number)).result()
+
         with self._order:
             self._newer.add(operation.name)
-            self._begin(operation).add_done_callback(settle)
+            self._begin(operation, agree).add_done_callback(settle)
         return done
 
     def catch_up(self, operation: Operation) -> None:
@@ -107,10 +113,25 @@ class SharedEngine(Engine):
             future = self._begin(operation)
         future.exception()
 
-    def _begin(self, operation: Operation) -> "Future[None]":
+    def _begin(self, operation: Operation, agree: Callable[[], None] | None = None) -> "Future[None]":
         if isinstance(operation, Load):
-            return super().begin_load(operation.name, operation.config, operation.files)
+            return self._begin_load(operation.name, operation.config, operation.files, agree)
         return super().begin_unload(operation.name, operation.dependents)
+
+    def failure(self, name: str) -> NotLoaded | None:
+        """Why a model could not be loaded, None if there is a copy of it."""
+        if self._control.registry.loaded(name):
+            return None
+        rows = list(self._control.registry.rows(name)) if name in self._control.registry.names() else []
+        reasons = {
+            version: reason for version, state, reason in rows if state == State.UNAVAILABLE and reason != UNLOADED
+        }
+        return NotLoaded(name, reasons.pop("", ""), {int(version): reason for version, reason in reasons.items()})
+
+    def show_failure(self, shown: NotLoaded) -> None:
+        """Show a model as one that could not be loaded, unless there is a copy of it."""
+        if shown.reason or shown.versions:
+            self._control.registry.failed(shown.name, shown.reason, dict(shown.versions))
 
     def report(self, last: bool = False) -> Report:
         """What this worker has counted.

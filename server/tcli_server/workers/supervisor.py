@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from tritonclient.grpc import service_pb2
@@ -18,7 +17,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.system_metrics import single
 from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
-from tcli_server.workers.messages import AskReport, AskStatistics, Ended, Load, Loaded, Report, Retire, Stop, Unload
+from tcli_server.workers.messages import AskStatistics, Ended, Load, Loaded, Opened, Retire, Stop, Unload
 from tcli_server.workers.metrics_port import MetricsPort
 from tcli_server.workers.model_set import ModelSet
 from tcli_server.workers.ports import SharedPorts
@@ -27,7 +26,7 @@ from tcli_server.workers.setup import WorkerSetup
 from tcli_server.workers.totals import Totals
 
 _REPORT_SECS = 2.0
-"""How long to wait for the report of a worker, whose last one counts if none comes; and how often all are asked."""
+"""How long to wait for the report of a worker, whose last one counts if none comes; and the pause between rounds of asking all."""
 
 _MOST_STARTS = 5
 """Starts of one worker that fail one after the other before the server ends."""
@@ -90,6 +89,7 @@ class Supervisor:
         self._ports = SharedPorts(self._setup.serve)
         self._setup = replace(self._setup, serve=self._ports.options)
         self._slots = [self._begin(slot) for slot in range(self._setup.workers)]
+        threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
         loaded = [worker.loaded.result() for worker in self._slots]
         return next(filter(_lacks_something, loaded), loaded[0])
 
@@ -112,12 +112,11 @@ class Supervisor:
                 self._metrics = MetricsPort(endpoint, options, self._families)
                 self.metrics_port = self._metrics.port
                 LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=self.metrics_port))
-        threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
         threading.Thread(target=self._keep_reloading, name="reloads", daemon=True).start()
 
     def _begin(self, slot: int) -> WorkerProcess:
         try:
-            worker = WorkerProcess(slot, self._cores[slot], self._asked)
+            worker = WorkerProcess(slot, self._cores[slot], self._asked, self._totals.told)
         except OSError as error:
             raise InternalError(f"the system starts no worker: {error}") from None
         self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
@@ -136,8 +135,10 @@ class Supervisor:
             unloaded = self._models.carry_out(message)
             unloaded.add_done_callback(lambda _: self._totals.forget(message.name))
             return unloaded
+        if isinstance(message, Opened):
+            return self._models.opened(message.number, worker)
         assert isinstance(message, AskStatistics)
-        self._totals.told(worker.pid, message.own)
+        self._totals.told(worker, message.own)
         return self._pool.submit(self._statistics, worker)
 
     def _statistics(self, asking: WorkerProcess) -> bytes:
@@ -157,14 +158,9 @@ class Supervisor:
         ]
 
     def _ask_reports(self, but: WorkerProcess | None = None) -> None:
-        """Bring the totals up to date, as far as workers answer in time."""
-        asked: dict[Future[Report], WorkerProcess] = {}
-        for worker in self._running():
-            if worker is not but and worker.ready.done():
-                asked[worker.channel.ask(AskReport())] = worker
-        for answer in wait(asked, _REPORT_SECS).done:
-            if answer.exception() is None:
-                self._totals.told(asked[answer].pid, answer.result())
+        """Bring the totals up to date, as far as workers answer in time; one that has not for a while is not waited for."""
+        reporters = [worker.reporter for worker in self._running() if worker is not but]
+        wait([reporter.fresh() for reporter in reporters if not reporter.overdue(_REPORT_SECS)], _REPORT_SECS)
 
     def _running(self) -> list[WorkerProcess]:
         with self._lock:
@@ -173,6 +169,8 @@ class Supervisor:
     def _keep_reports(self) -> None:
         while not self._stopping.wait(_REPORT_SECS):
             self._ask_reports()
+            for worker in self._running():
+                worker.kill_if_silent(_REPORT_SECS)
 
     # --- workers that end ---
 
@@ -180,7 +178,7 @@ class Supervisor:
         self._models.leave(worker)
         with self._lock:
             self._workers.remove(worker)
-            self._totals.ended(worker.pid)
+            self._totals.ended(worker)
         if worker.ready.exception() is None and not worker.retiring:
             self._replace(worker)
 
@@ -249,7 +247,7 @@ class Supervisor:
             before.retiring = True
         self._models.leave(before)
         timeout = min(self._setup.serve.exit_timeout_secs, LONGEST_WAIT_SECS)
-        self._end([before], Retire(timeout), timeout)
+        self._end([before], Retire(timeout), 2 * timeout)  # to leave its ports, and to answer what it has then
         return True
 
     # --- end ---
@@ -281,20 +279,27 @@ class Supervisor:
         return answered
 
     def _end(self, workers: Sequence[WorkerProcess], order: Retire | Stop, timeout: float) -> bool:
-        """True if all answered everything that was asked of them."""
-        told: dict[Future[Any], WorkerProcess] = {worker.channel.ask(order): worker for worker in workers}
-        deadline = time.monotonic() + 2 * timeout + _END_SECS
-        wait(told, deadline - time.monotonic())
+        """True if all answered everything that was asked of them within `timeout` seconds, and the time to end."""
+        told = [(worker, self._tell_to_end(worker, order)) for worker in workers]
+        deadline = time.monotonic() + timeout + _END_SECS
+        wait([answer for _, answer in told], deadline - time.monotonic())
         answered = True
-        for answer, worker in told.items():
+        for worker, answer in told:
             ended: Ended | None = answer.result() if answer.done() and answer.exception() is None else None
-            if ended is not None:
-                self._totals.told(worker.pid, ended.last)
             answered = answered and ended is not None and ended.answered
             if not worker.wait(max(0.0, deadline - time.monotonic()) if ended is not None else 0.0):
                 worker.kill()
                 worker.wait(_END_SECS)
         return answered
+
+    def _tell_to_end(self, worker: WorkerProcess, order: Retire | Stop) -> "Future[Ended]":
+        def count(done: "Future[Ended]") -> None:
+            if done.exception() is None:
+                self._totals.told(worker, done.result().last)
+
+        answer: Future[Ended] = worker.channel.ask(order)
+        answer.add_done_callback(count)
+        return answer
 
 
 def _lacks_something(loaded: Loaded) -> bool:
