@@ -1,12 +1,15 @@
 """What is loaded in all workers: one order of operations for all of them, also for those that come later."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
 
+from tritonclient.grpc import service_pb2
+
 from tcli_server.errors import InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.models.operations import Operations
+from tcli_server.models.registry import UNLOADED, State
 from tcli_server.observability.log import LOG
 from tcli_server.workers.agreement import Agreement
 from tcli_server.workers.channel import ChannelLostError
@@ -70,6 +73,24 @@ class ModelSet:
     def stop(self) -> None:
         """Begin no more operations."""
         self._operations.stop()
+
+    def settle(self, indexes: Mapping[WorkerProcess, service_pb2.RepositoryIndexResponse]) -> None:
+        """Take out of all workers what not all of them could load at their start.
+
+        Args:
+            indexes: of each worker.
+        """
+        failed = {worker: failed_models(index) for worker, index in indexes.items()}
+        for name in sorted({name for of_one in failed.values() for name in of_one}):
+            having = [worker for worker, of_one in failed.items() if name not in of_one]
+            if not having:
+                continue
+            lacking, reason = next((worker, of_one[name]) for worker, of_one in failed.items() if name in of_one)
+            reason = f"{reason} (in worker {lacking.pid}; {len(having)} of {len(indexes)} workers could)"
+            LOG.error("'%s' is served by no worker: %s", name, reason)
+            for worker in having:
+                worker.carry_out(CarryOut(next(self._numbers), Unload(name))).exception()
+                worker.channel.ask(NotLoaded(name, reason, {})).exception()
 
     # --- unload ---
 
@@ -165,13 +186,22 @@ class ModelSet:
             failures = [(worker, agreement.failure(worker)) for worker in left]
             for worker, error in failures:
                 if error is not None and not isinstance(error, ChannelLostError):
-                    LOG.error("worker %d: %s; the other workers keep what they had", worker.pid, error)
                     refusal = error_of_kind(
-                        error.kind, f"{error} (in worker {worker.pid}; so no worker has loaded it, though others could)"
+                        error.kind, f"{error} (in worker {worker.pid}; others could, but all keep what they had)"
                     )
+                    LOG.error("%s", refusal)
                     agreement.refuse(refusal)
                     raise refusal
 
     def _record(self, operation: Operation, earlier_stays: bool = False) -> None:
         before = self._done.pop(operation.name, operation)  # the last one is the last in order, too
         self._done[operation.name] = before if earlier_stays else operation
+
+
+def failed_models(index: service_pb2.RepositoryIndexResponse) -> dict[str, str]:
+    """Name -> reason, of the models that a worker could not load."""
+    return {
+        entry.name: entry.reason
+        for entry in index.models
+        if entry.state not in ("", State.READY) and entry.reason != UNLOADED
+    }

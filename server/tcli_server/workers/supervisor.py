@@ -19,7 +19,7 @@ from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
 from tcli_server.workers.messages import AskStatistics, Ended, Load, Loaded, Opened, Retire, Stop, Unload
 from tcli_server.workers.metrics_port import MetricsPort
-from tcli_server.workers.model_set import ModelSet
+from tcli_server.workers.model_set import ModelSet, failed_models
 from tcli_server.workers.ports import SharedPorts
 from tcli_server.workers.process import WorkerProcess
 from tcli_server.workers.setup import WorkerSetup
@@ -36,6 +36,10 @@ _FIRST_DELAY_SECS = 0.1
 _LONGEST_DELAY_SECS = 30.0
 _END_SECS = 10.0
 """For what a worker does after its last request was answered, or could have been."""
+
+
+class _LacksModelError(InternalError):
+    """A new worker could not load a model that clients get from the others."""
 
 
 class Supervisor:
@@ -86,12 +90,20 @@ class Supervisor:
             ServerError: an address cannot be had, or a worker cannot start.
         """
         check_endpoints(self._setup.serve)
+        cores = len({core for share in self._cores for core in share})
+        if self._setup.workers > cores:
+            LOG.warning(
+                "%d workers share %d cores: more workers than cores are seldom faster", self._setup.workers, cores
+            )
         self._ports = SharedPorts(self._setup.serve)
         self._setup = replace(self._setup, serve=self._ports.options)
         self._slots = [self._begin(slot) for slot in range(self._setup.workers)]
         threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
         loaded = [worker.loaded.result() for worker in self._slots]
-        return next(filter(_lacks_something, loaded), loaded[0])
+        indexes = {worker: _index(one) for worker, one in zip(self._slots, loaded, strict=True)}
+        if not self._setup.engine.exit_on_error:
+            self._models.settle(indexes)
+        return next((one for one in loaded if failed_models(_index(one))), loaded[0])
 
     def open(self) -> None:
         """Have all workers open the ports; once this returns, all accept connections.
@@ -190,7 +202,8 @@ class Supervisor:
             LOG.error("worker %d has ended: %s; another takes its place", worker.pid, worker.death())
             if time.monotonic() - self._ready_at[slot] > _LONG_LIFE_SECS:
                 self._delays[slot] = 0.0
-            for _ in range(_MOST_STARTS):
+            starts = 0
+            while starts < _MOST_STARTS:
                 if self._stopping.wait(self._delays[slot]):
                     return
                 self._delays[slot] = min(_LONGEST_DELAY_SECS, max(_FIRST_DELAY_SECS, self._delays[slot] * 2))
@@ -198,6 +211,7 @@ class Supervisor:
                     self._put_in_place(slot)
                 except ServerError as error:
                     reason = str(error)
+                    starts += not isinstance(error, _LacksModelError)  # the others serve on meanwhile
                     LOG.error("a worker cannot start: %s", reason)
                 else:
                     self._restarts += 1
@@ -212,10 +226,15 @@ class Supervisor:
         """A new worker that accepts connections.
 
         Raises:
+            _LacksModelError: it could not load what others have loaded.
             ServerError: it ended before.
         """
         worker = self._begin(slot)
-        worker.loaded.result()
+        failed = failed_models(_index(worker.loaded.result()))
+        lacking = sorted(self._totals.models() & failed.keys())
+        if lacking:
+            worker.kill()
+            raise _LacksModelError(f"it could not load '{lacking[0]}', which others have: {failed[lacking[0]]}")
         worker.open()
         worker.ready.result()
         self._slots[slot] = worker
@@ -268,9 +287,12 @@ class Supervisor:
         running = self._running()
         for worker in running:
             worker.retiring = True
-            if not worker.ready.done():
-                worker.kill()
-        answered = self._end([worker for worker in running if worker.ready.done()], Stop(timeout), timeout)
+        starting = [worker for worker in running if not worker.ready.done()]
+        for worker in starting:
+            worker.kill()
+        answered = self._end([worker for worker in running if worker not in starting], Stop(timeout), timeout)
+        for worker in starting:
+            worker.wait(_END_SECS)
         if self._metrics is not None:
             self._metrics.close()
         if self._ports is not None:
@@ -302,6 +324,6 @@ class Supervisor:
         return answer
 
 
-def _lacks_something(loaded: Loaded) -> bool:
-    index = service_pb2.RepositoryIndexResponse.FromString(loaded.index)
-    return any(entry.state not in ("", "READY") for entry in index.models)
+def _index(loaded: Loaded) -> service_pb2.RepositoryIndexResponse:
+    index: service_pb2.RepositoryIndexResponse = service_pb2.RepositoryIndexResponse.FromString(loaded.index)
+    return index

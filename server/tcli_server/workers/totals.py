@@ -46,6 +46,13 @@ class Totals:
                         key = series(sample)
                         self._ended_series[key] = self._ended_series.get(key, 0) + sample.value
 
+    def models(self) -> set[str]:
+        """The models that workers which are there have loaded."""
+        with self._lock:
+            reports = list(self._last.values())
+        statistics = (service_pb2.ModelStatisticsResponse.FromString(report.statistics) for report in reports)
+        return {one.name for of_one in statistics for one in of_one.model_stats}
+
     def forget(self, model: str) -> None:
         """A model was unloaded: it begins anew when it is loaded again."""
         with self._lock:
