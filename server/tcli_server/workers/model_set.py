@@ -88,8 +88,11 @@ class ModelSet:
             lacking, reason = next((worker, of_one[name]) for worker, of_one in failed.items() if name in of_one)
             reason = f"{reason} (in worker {lacking.pid}; {len(having)} of {len(indexes)} workers could)"
             LOG.error("'%s' is served by no worker: %s", name, reason)
+            unload = CarryOut(next(self._numbers), Unload(name))
+            with self._lock:
+                self._record(unload.operation)  # also for who comes later and could load it
             for worker in having:
-                worker.carry_out(CarryOut(next(self._numbers), Unload(name))).exception()
+                worker.carry_out(unload).exception()
                 worker.channel.ask(NotLoaded(name, reason, {})).exception()
 
     # --- unload ---

@@ -67,7 +67,8 @@ class WorkerProcess:
         self._failure = ""
         self._loading = 0
         self._loading_lock = threading.Lock()
-        self._answers = self._silent_secs = 0.0
+        self._answers = 0
+        self._silent_secs = 0.0
         here, there = socket.socketpair()
         with there:
             try:
@@ -174,7 +175,7 @@ class WorkerProcess:
 def _start(cores: Sequence[int], channel: int) -> "subprocess.Popen[bytes]":
     """Args: channel: the descriptor of its end."""
     paths = json.dumps([path or str(Path.cwd()) for path in sys.path])
-    # Blocked until the worker has said that it ignores them: it takes a moment to get there.
+    # Blocked until the worker ignores them, which takes a moment: it must import Python's part of that first.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISORS_SIGNALS)
     try:
         return subprocess.Popen(

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -17,6 +17,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.system_metrics import single
 from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
+from tcli_server.workers.counting import REPORT_SECS, Counting
 from tcli_server.workers.messages import AskStatistics, Ended, Load, Loaded, Opened, Retire, Stop, Unload
 from tcli_server.workers.metrics_port import MetricsPort
 from tcli_server.workers.model_set import ModelSet, failed_models
@@ -24,9 +25,6 @@ from tcli_server.workers.ports import SharedPorts
 from tcli_server.workers.process import WorkerProcess
 from tcli_server.workers.setup import WorkerSetup
 from tcli_server.workers.totals import Totals
-
-_REPORT_SECS = 2.0
-"""How long to wait for the report of a worker, whose last one counts if none comes; and the pause between rounds of asking all."""
 
 _MOST_STARTS = 5
 """Starts of one worker that fail one after the other before the server ends."""
@@ -74,7 +72,7 @@ class Supervisor:
         self._restarts = 0
         self._stopping = threading.Event()
         self._reloads: SimpleQueue[bool] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(2, "statistics")
+        self._counting = Counting(self._totals, self._running)
         self._ports: SharedPorts | None = None
         self._metrics: MetricsPort | None = None
 
@@ -131,9 +129,9 @@ class Supervisor:
             worker = WorkerProcess(slot, self._cores[slot], self._asked, self._totals.told)
         except OSError as error:
             raise InternalError(f"the system starts no worker: {error}") from None
-        self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
         with self._lock:
             self._workers.append(worker)
+        self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
         if self._stopping.is_set():
             worker.kill()
         return worker
@@ -151,38 +149,27 @@ class Supervisor:
             return self._models.opened(message.number, worker)
         assert isinstance(message, AskStatistics)
         self._totals.told(worker, message.own)
-        return self._pool.submit(self._statistics, worker)
-
-    def _statistics(self, asking: WorkerProcess) -> bytes:
-        self._ask_reports(asking)
-        together: bytes = self._totals.statistics().SerializeToString()
-        return together
+        return self._counting.statistics(worker)
 
     def _families(self) -> list[Metric]:
-        self._ask_reports()
         ready = sum(worker.ready.done() and worker.ready.exception() is None for worker in self._running())
         restarts = Metric("tcli_server_worker_restarts", "Workers that took the place of one that ended", "counter")
         restarts.add_sample(restarts.name, {}, self._restarts)
         return [
-            *self._totals.families(),
+            *self._counting.families(),
             single("tcli_server_workers", "Workers that accept connections", ready),
             restarts,
         ]
-
-    def _ask_reports(self, but: WorkerProcess | None = None) -> None:
-        """Bring the totals up to date, as far as workers answer in time; one that has not for a while is not waited for."""
-        reporters = [worker.reporter for worker in self._running() if worker is not but]
-        wait([reporter.fresh() for reporter in reporters if not reporter.overdue(_REPORT_SECS)], _REPORT_SECS)
 
     def _running(self) -> list[WorkerProcess]:
         with self._lock:
             return list(self._workers)
 
     def _keep_reports(self) -> None:
-        while not self._stopping.wait(_REPORT_SECS):
-            self._ask_reports()
+        while not self._stopping.wait(REPORT_SECS):
+            self._counting.refresh()
             for worker in self._running():
-                worker.kill_if_silent(_REPORT_SECS)
+                worker.kill_if_silent(REPORT_SECS)
 
     # --- workers that end ---
 
@@ -297,7 +284,7 @@ class Supervisor:
             self._metrics.close()
         if self._ports is not None:
             self._ports.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._counting.close()
         return answered
 
     def _end(self, workers: Sequence[WorkerProcess], order: Retire | Stop, timeout: float) -> bool:

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import Future
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import NoReturn
@@ -69,21 +70,6 @@ def _serve(setup: WorkerSetup, connection: Connection) -> bool:
         connection.send((0, 0, Failed(str(error))))
         return True
 
-    def handle(message: object) -> object:
-        if isinstance(message, CarryOut):
-            return engine.carry_out(message)
-        if isinstance(message, AskReport):
-            return engine.report()
-        if isinstance(message, AskFailure):
-            return engine.failure(message.name)
-        if isinstance(message, NotLoaded):
-            engine.show_failure(message)
-            return None
-        assert isinstance(message, Retire | Stop)
-        done: Future[Ended] = Future()
-        orders.put((message, done))
-        return done
-
     started = threading.Event()
 
     def lost() -> None:
@@ -92,7 +78,7 @@ def _serve(setup: WorkerSetup, connection: Connection) -> bool:
             _leave(1)
         orders.put(None)
 
-    channel = Channel(connection, handle, lost)
+    channel = Channel(connection, partial(_answer, engine, orders), lost)
     engine.connect(channel)
     channel.start()
     server = Server(engine, setup.serve)
@@ -114,6 +100,23 @@ def _serve(setup: WorkerSetup, connection: Connection) -> bool:
     answered = _end(server, engine, orders.get())
     channel.finish(_LAST_WORDS_SECS)
     return answered
+
+
+def _answer(engine: SharedEngine, orders: "SimpleQueue[_Order | None]", message: object) -> object:
+    """The answer to the supervisor, or its future."""
+    if isinstance(message, CarryOut):
+        return engine.carry_out(message)
+    if isinstance(message, AskReport):
+        return engine.report()
+    if isinstance(message, AskFailure):
+        return engine.failure(message.name)
+    if isinstance(message, NotLoaded):
+        engine.show_failure(message)
+        return None
+    assert isinstance(message, Retire | Stop)
+    done: Future[Ended] = Future()
+    orders.put((message, done))
+    return done
 
 
 def _index(engine: SharedEngine) -> bytes:
