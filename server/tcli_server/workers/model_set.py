@@ -101,15 +101,18 @@ class ModelSet:
         message = CarryOut(next(self._numbers), operation)
         reached: list[WorkerProcess] = []
         errors: list[ServerError] = []
+        known = False
         while True:
             with self._lock:
                 left = [worker for worker in self._members if worker not in reached]
                 if not left:
-                    self._record(operation)
+                    if known:  # names that somebody makes up are not kept
+                        self._record(operation)
                     break
             reached += left
             for worker, outcome in [(worker, worker.carry_out(message)) for worker in left]:
                 error = outcome.exception()
+                known = known or (error is None and outcome.result())
                 if isinstance(error, ServerError) and not isinstance(error, ChannelLostError):
                     LOG.error("worker %d: %s", worker.pid, error)
                     errors.append(error)
@@ -206,5 +209,5 @@ def failed_models(index: service_pb2.RepositoryIndexResponse) -> dict[str, str]:
     return {
         entry.name: entry.reason
         for entry in index.models
-        if entry.state not in ("", State.READY) and entry.reason != UNLOADED
+        if entry.state == State.UNAVAILABLE and entry.reason != UNLOADED
     }

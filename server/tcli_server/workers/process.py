@@ -85,6 +85,11 @@ class WorkerProcess:
         """Of the process."""
         return self._process.pid
 
+    @property
+    def serving(self) -> bool:
+        """Whether it accepts connections, or did until it ended."""
+        return self.ready.done() and self.ready.exception() is None
+
     def begin(self, setup: WorkerSetup, ended: Callable[["WorkerProcess"], None]) -> None:
         """Hand it its setup, and tell when it ends, in a thread of its own."""
         with contextlib.suppress(OSError):  # it has ended already, which is told

@@ -30,7 +30,9 @@ class SharedEngine(Engine):
         super().__init__(*setup.repositories, options=setup.engine)
         self._channel: Channel | None = None
         self._order = threading.Lock()
-        self._newer: set[str] = set()  # names that the supervisor has told something of since the start
+        self._earlier = {operation.name: operation for operation in setup.operations}  # what is still to be done of it
+        self._unloaded: dict[str, Unload] = {}  # during the start, by the name of the model
+        self._caught_up = False
         self._reporting = threading.Lock()
         self._report_numbers = count()
         self._last: Report | None = None
@@ -82,36 +84,51 @@ class SharedEngine(Engine):
         """Load or unload here; the future raises as `Engine.load`.
 
         Returns:
-            Whether a configuration that was given with an earlier load is still in force, as the folder has not changed since.
+            Of a load, whether a configuration that was given with an earlier one is still in force, as the folder has not
+            changed since; of an unload, whether anything is known of the model.
         """
         operation = order.operation
         done: Future[bool] = Future()
 
         def settle(finished: "Future[None]") -> None:
             error = finished.exception()
-            if error is None:
-                source = self._control.registry.source(operation.name)
-                given = isinstance(operation, Load) and operation.config is not None
-                done.set_result(source is not None and source.override is not None and not given)
-            else:
+            if error is not None:
                 done.set_exception(error)
+            elif isinstance(operation, Unload):
+                done.set_result(operation.name in self._control.registry.names())
+            else:
+                source = self._control.registry.source(operation.name)
+                done.set_result(source is not None and source.override is not None and operation.config is None)
 
         def agree() -> None:
             assert self._channel is not None
             self._channel.ask(Opened(order.number)).result()
 
         with self._order:
-            self._newer.add(operation.name)
+            earlier = self._earlier.pop(operation.name, None)
+            if earlier is not None and isinstance(operation, Load) and operation.config is None:
+                self._begin(earlier)  # whose configuration stays in force, unless the folder has changed
+            self._unloaded.pop(operation.name, None)
+            if isinstance(operation, Unload) and not self._caught_up:
+                self._unloaded[operation.name] = operation
             self._begin(operation, agree).add_done_callback(settle)
         return done
 
-    def catch_up(self, operation: Operation) -> None:
-        """Do what was asked before this worker was there, unless something newer was asked for; what fails is logged."""
-        with self._order:
-            if operation.name in self._newer:
-                return
-            future = self._begin(operation)
-        future.exception()
+    def catch_up(self) -> None:
+        """Once started, do what was asked before this worker was there, unless something newer was asked for meanwhile.
+
+        What fails is logged.
+        """
+        while True:
+            with self._order:
+                if self._earlier:
+                    future = self._begin(self._earlier.pop(next(iter(self._earlier))))
+                elif self._unloaded:  # again, as the start may have come to it later
+                    future = self._begin(self._unloaded.popitem()[1])
+                else:
+                    self._caught_up = True
+                    return
+            future.exception()
 
     def _begin(self, operation: Operation, agree: Callable[[], None] | None = None) -> "Future[None]":
         if isinstance(operation, Load):

@@ -152,12 +152,12 @@ class Supervisor:
         return self._counting.statistics(worker)
 
     def _families(self) -> list[Metric]:
-        ready = sum(worker.ready.done() and worker.ready.exception() is None for worker in self._running())
+        serving = sum(worker.serving for worker in self._running())
         restarts = Metric("tcli_server_worker_restarts", "Workers that took the place of one that ended", "counter")
         restarts.add_sample(restarts.name, {}, self._restarts)
         return [
             *self._counting.families(),
-            single("tcli_server_workers", "Workers that accept connections", ready),
+            single("tcli_server_workers", "Workers that accept connections", serving),
             restarts,
         ]
 
@@ -218,7 +218,8 @@ class Supervisor:
         """
         worker = self._begin(slot)
         failed = failed_models(_index(worker.loaded.result()))
-        lacking = sorted(self._totals.models() & failed.keys())
+        serving = [other for other in self._running() if other.serving]
+        lacking = sorted(self._totals.models(serving) & failed.keys())
         if lacking:
             worker.kill()
             raise _LacksModelError(f"it could not load '{lacking[0]}', which others have: {failed[lacking[0]]}")
@@ -274,11 +275,12 @@ class Supervisor:
         running = self._running()
         for worker in running:
             worker.retiring = True
-        starting = [worker for worker in running if not worker.ready.done()]
-        for worker in starting:
+        serving = [worker for worker in running if worker.serving]
+        others = [worker for worker in running if worker not in serving]
+        for worker in others:
             worker.kill()
-        answered = self._end([worker for worker in running if worker not in starting], Stop(timeout), timeout)
-        for worker in starting:
+        answered = self._end(serving, Stop(timeout), timeout)
+        for worker in others:
             worker.wait(_END_SECS)
         if self._metrics is not None:
             self._metrics.close()

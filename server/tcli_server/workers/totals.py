@@ -1,7 +1,7 @@
 """What all workers counted, those that have ended too: a counter never goes backwards."""
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from prometheus_client.metrics_core import Metric
 from tritonclient.grpc import service_pb2
@@ -46,10 +46,10 @@ class Totals:
                         key = series(sample)
                         self._ended_series[key] = self._ended_series.get(key, 0) + sample.value
 
-    def models(self) -> set[str]:
-        """The models that workers which are there have loaded."""
+    def models(self, workers: Iterable[Hashable]) -> set[str]:
+        """The models that some of these workers have loaded, by their last reports."""
         with self._lock:
-            reports = list(self._last.values())
+            reports = [self._last[worker] for worker in workers if worker in self._last]
         statistics = (service_pb2.ModelStatisticsResponse.FromString(report.statistics) for report in reports)
         return {one.name for of_one in statistics for one in of_one.model_stats}
 

@@ -84,8 +84,7 @@ def _serve(setup: WorkerSetup, connection: Connection) -> bool:
     server = Server(engine, setup.serve)
     try:
         engine.start()
-        for operation in setup.operations:
-            engine.catch_up(operation)
+        engine.catch_up()
         placeholders = [model.name for model in engine.models() if model.is_placeholder]
         channel.ask(Loaded(_index(engine), placeholders)).result()
         server.start()

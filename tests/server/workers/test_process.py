@@ -35,7 +35,7 @@ def test_a_worker_that_answers_nothing_is_killed_and_who_waits_for_it_hears_so(t
         for _ in range(100):  # it answers, so it is left alone, however long that goes on
             worker.reporter.fresh().result(PATIENCE)
             worker.kill_if_silent(59)
-        assert totals.models() == {"identity"}
+        assert totals.models([worker]) == {"identity"}
         os.kill(worker.pid, signal.SIGSTOP)
         report, unload = worker.reporter.fresh(), worker.carry_out(CarryOut(0, Unload("identity")))
         worker.kill_if_silent(59)
