@@ -156,6 +156,17 @@ class TritonPythonModel:
 """
 
 
+ENSEMBLE_OF_PICKY = """
+platform: "ensemble"
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [-1] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [-1] }
+ensemble_scheduling { step {
+  model_name: "picky" model_version: -1
+  input_map { key: "INPUT0" value: "INPUT0" } output_map { key: "OUTPUT0" value: "OUTPUT0" }
+} }
+"""
+
+
 class Picky:
     """A model that, once armed, only the first worker can load."""
 
@@ -185,7 +196,14 @@ def from_anyone(server: Serving, path: str, body: str | None = None) -> set[tupl
 def test_a_load_that_one_worker_cannot_do_is_done_by_none(tmp_path: Path, repository: Path):
     picky = Picky(tmp_path, repository)
     picky.arm()
+    (repository / "whole" / "1").mkdir(parents=True)
+    (repository / "whole" / "config.pbtxt").write_text(ENSEMBLE_OF_PICKY)
     with two_workers("--model-repository", repository, "--model-control-mode=explicit") as server:
+        assert ask(server, "repository/models/whole/load", "{}").status_code == 400
+        for name in ("whole", "picky"):  # nor is what one worker loaded for it left there
+            assert {status for status, _ in from_anyone(server, f"models/{name}/ready")} == {400}
+        ask(server, "repository/models/whole/unload", "{}")
+        picky.arm()
         refused = ask(server, "repository/models/picky/load", "{}")
         assert (refused.status_code, "FileExistsError" in refused.text) == (400, True)
         assert "all keep what they had" in refused.text

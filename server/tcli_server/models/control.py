@@ -183,21 +183,24 @@ class ModelControl:
         Args:
             demanded: as `LoadWatch.before`.
             agree: called when all that the load opens is open, before anything of it answers. It may wait, and a ServerError
-                that it raises is the load's: an older copy goes on then.
+                that it raises is the load's: an older copy goes on then. Whatever makes the load fail, the models that
+                were loaded for it are unloaded again.
         """
+        fetched: list[str] = []
 
         def asked() -> None:
             try:
                 self._load(name, override, files, agree)
                 with self._lock:
                     self._asked.add(name)
+                fetched.clear()
             finally:
                 over()
 
         def first() -> None:
             try:
                 self._check_name(name)
-                self._load_steps(name, override, sum(map(len, files.values())), demanded)
+                self._load_steps(name, override, sum(map(len, files.values())), demanded, fetched)
             except BaseException as error:
                 over()
                 if isinstance(error, ServerError):
@@ -208,13 +211,20 @@ class ModelControl:
             with self._lock:
                 self._needing.pop(name, None)
             self.watch.after(name)
+            for step in fetched if agree is not None else ():
+                self.operations.unload(step, partial(self._unload, step, True, needless=True)).exception()
 
         return self.operations.load(name, asked, first)
 
-    def _load_steps(self, name: str, override: ModelConfig | None, pushed_bytes: int, demanded: bool) -> None:
+    def _load_steps(
+        self, name: str, override: ModelConfig | None, pushed_bytes: int, demanded: bool, fetched: list[str]
+    ) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
 
         What is there and cannot be loaded is told when the ensemble is.
+
+        Args:
+            fetched: gets what was loaded for it, the outermost first.
 
         Raises:
             InvalidArgumentError: it contains itself, or a model that is not there.
@@ -235,6 +245,7 @@ class ModelControl:
                 self._needing[name] = needed
         for model in needed:
             if not self.registry.ready(model):
+                fetched.insert(0, model)
                 self._await_load(name, model)
         absent = [
             step for step in steps(name) if not self.registry.ready(step) and len(self._repositories.find(step)) != 1
