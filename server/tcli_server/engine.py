@@ -11,7 +11,7 @@ such a child by `os._exit`, as multiprocessing does.
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -218,6 +218,16 @@ class Engine:
         self, name: str, config: str | ModelConfig | None = None, files: Mapping[str, bytes | memoryview] | None = None
     ) -> "Future[None]":
         """Like `load`, without waiting: the future has the outcome."""
+        return self._begin_load(name, config, files or {})
+
+    def _begin_load(
+        self,
+        name: str,
+        config: str | ModelConfig | None,
+        files: Mapping[str, bytes | memoryview],
+        agree: Callable[[], None] | None = None,
+    ) -> "Future[None]":
+        """Args: agree: as `ModelControl.load`."""
         future: Future[None]
         try:
             self._check_orphaned()
@@ -228,7 +238,7 @@ class Engine:
             future = Future()
             future.set_exception(error)
         else:
-            future = self._control.load_named(name, override, files or {})
+            future = self._control.load_named(name, override, files, agree)
         future.add_done_callback(lambda done: self._log_load(name, done))
         return future
 

@@ -5,6 +5,8 @@ import queue
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +22,9 @@ import tritonclient.grpc as triton
 
 import onnx_models
 import sequence_models
+from python_models import write_python_model
 from repositories import write_model
-from serve_command import PATIENCE, Serving, serve, serving
+from serve_command import FREE_PORTS, PATIENCE, Serving, serve, serving
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="SO_REUSEPORT shares a port on Linux")
 
@@ -68,7 +71,8 @@ def until(what: Callable[[], bool]) -> None:
 def ask(server: Serving, path: str, body: str | None = None) -> httpx.Response:
     """On a connection of its own."""
     url = f"http://{server.url('HTTP')}/v2/{path}"
-    return httpx.get(url, timeout=PATIENCE) if body is None else httpx.post(url, content=body, timeout=PATIENCE)
+    with httpx.Client(timeout=PATIENCE, verify=False) as client:  # certificates take longer to read than all else here
+        return client.get(url) if body is None else client.post(url, content=body)
 
 
 def counted(server: Serving, model: str = "identity") -> int:
@@ -138,6 +142,140 @@ def test_what_cannot_be_loaded_is_told_and_the_others_keep_what_they_have(reposi
         assert ask(server, "repository/models/identity/load", "{}").status_code == 400
         for _ in range(SEVERAL):
             assert ask(server, "models/identity/infer", BODY).status_code == 200
+
+
+ONE_OF_THEM = """
+class TritonPythonModel:
+    def initialize(self, args):
+        import os
+        if os.path.exists({armed!r}):
+            os.mkdir({taken!r})  # only the first one can
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", np.ones(1, np.float32))]) for _ in requests]
+"""
+
+
+ENSEMBLE_OF_PICKY = """
+platform: "ensemble"
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [-1] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [-1] }
+ensemble_scheduling { step {
+  model_name: "picky" model_version: -1
+  input_map { key: "INPUT0" value: "INPUT0" } output_map { key: "OUTPUT0" value: "OUTPUT0" }
+} }
+"""
+
+
+class Picky:
+    """A model that, once armed, only the first worker can load."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self._armed, self._taken = folder / "armed", folder / "taken"
+        code = ONE_OF_THEM.format(armed=str(self._armed), taken=str(self._taken))
+        self._file = write_python_model(repository, "picky", code) / "1" / "model.py"
+
+    def arm(self) -> None:
+        """And change it, so that a load is one."""
+        self._armed.touch()
+        with suppress(FileNotFoundError):
+            self._taken.rmdir()
+        with self._file.open("a") as file:
+            file.write("\n")
+
+    def disarm(self) -> None:
+        self._armed.unlink()
+
+
+def from_anyone(server: Serving, path: str, body: str | None = None) -> set[tuple[int, str]]:
+    """Every answer that some worker gives."""
+    answers = [ask(server, path, body) for _ in range(SEVERAL)]
+    return {(answer.status_code, answer.text) for answer in answers}
+
+
+def test_a_load_that_one_worker_cannot_do_is_done_by_none(tmp_path: Path, repository: Path):
+    picky = Picky(tmp_path, repository)
+    picky.arm()
+    (repository / "whole" / "1").mkdir(parents=True)
+    (repository / "whole" / "config.pbtxt").write_text(ENSEMBLE_OF_PICKY)
+    with two_workers("--model-repository", repository, "--model-control-mode=explicit") as server:
+        assert ask(server, "repository/models/whole/load", "{}").status_code == 400
+        for name in ("whole", "picky"):  # nor is what one worker loaded for it left there
+            assert {status for status, _ in from_anyone(server, f"models/{name}/ready")} == {400}
+        ask(server, "repository/models/whole/unload", "{}")
+        picky.arm()
+        refused = ask(server, "repository/models/picky/load", "{}")
+        assert (refused.status_code, "FileExistsError" in refused.text) == (400, True)
+        assert "all keep what they had" in refused.text
+        for path in ("models/picky/ready", "health/ready"):
+            assert {status for status, _ in from_anyone(server, path)} == {400}
+        for _, index in from_anyone(server, "repository/index", "{}"):
+            assert '"state":"UNAVAILABLE","reason":"' in index
+            assert "FileExistsError" in index
+        picky.disarm()
+        assert ask(server, "repository/models/picky/load", "{}").status_code == 200
+        picky.arm()
+        assert ask(server, "repository/models/picky/load", "{}").status_code == 400
+        for path in ("models/picky/ready", "health/ready"):
+            assert {status for status, _ in from_anyone(server, path)} == {200}
+        (repository / "other" / "1" / "model.onnx").write_bytes(b"no model")  # fails in the first worker already
+        assert ask(server, "repository/models/other/load", "{}").status_code == 400
+        ((_, index),) = from_anyone(server, "repository/index", "{}")
+        assert '{"name":"other","version":"1","state":"UNAVAILABLE","reason":"' in index
+        assert {status for status, _ in from_anyone(server, "health/ready")} == {400}
+
+
+def test_what_one_worker_cannot_load_at_the_start_is_served_by_none(tmp_path: Path, repository: Path):
+    Picky(tmp_path, repository).arm()
+    with two_workers("--model-repository", repository, "--exit-on-error=false") as server:
+        assert re.search(r"^picky +1 +UNAVAILABLE: ", server.output, re.MULTILINE)
+        assert {status for status, _ in from_anyone(server, "models/picky/ready")} == {400}
+        assert {status for status, _ in from_anyone(server, "models/identity/ready")} == {200}
+        _, errors = server.end()
+    assert re.search(r"'picky' is served by no worker: .*1 of 2 workers could", errors)
+
+
+def test_a_new_worker_that_cannot_load_what_others_have_does_not_take_part(repository: Path):
+    with two_workers("--model-repository", repository) as server:
+        (repository / "other" / "1" / "model.onnx").write_bytes(b"no model")
+        before = {worker.pid for worker in workers(server)}
+        server.process.send_signal(signal.SIGHUP)
+        line = next(line for line in iter(server.process.stderr.readline, "") if "not reloaded" in line)
+        assert "it could not load 'other', which others have: " in line
+        assert {worker.pid for worker in workers(server)} >= before
+        workers(server)[0].kill()
+        line = next(line for line in iter(server.process.stderr.readline, "") if "cannot start" in line)
+        assert "it could not load 'other', which others have: " in line
+        for _ in range(SEVERAL):
+            assert ask(server, "models/other/infer", BODY).status_code == 200
+
+
+def test_a_worker_that_has_stopped_holds_up_neither_statistics_nor_metrics(repository: Path):
+    with (
+        two_workers("--model-repository", repository, "--exit-timeout-secs=0") as server,
+        httpx.Client(timeout=PATIENCE) as mine,
+    ):
+        worker = worker_of(server, mine)
+        assert mine.post(f"http://{server.url('HTTP')}/v2/models/identity/infer", content=BODY).status_code == 200
+        assert scraped(server, "nv_inference_count") == 1
+        (other,) = [one for one in workers(server) if one != worker]
+        other.suspend()
+        for _ in range(3):
+            statistics = mine.get(f"http://{server.url('HTTP')}/v2/models/identity/stats").json()
+            assert statistics["model_stats"][0]["inference_count"] == 1
+            assert scraped(server, "nv_inference_count") == 1
+
+
+def worker_of(server: Serving, client: httpx.Client) -> psutil.Process:
+    """The one that has a client's connection."""
+    answer = client.get(f"http://{server.url('HTTP')}/v2/health/live")
+    here = answer.extensions["network_stream"].get_extra_info("client_addr")[1]
+    (worker,) = [
+        worker
+        for worker in workers(server)
+        if any(one.raddr and one.raddr.port == here for one in worker.net_connections("tcp"))
+    ]
+    return worker
 
 
 def test_a_new_worker_has_the_configuration_that_was_given_until_the_folder_changes(repository: Path):
@@ -352,6 +490,35 @@ def test_what_several_workers_cannot_do_is_refused(repository: Path, option: str
     assert ended.returncode == 1
     assert f"--workers does not go with {option.partition('=execution')[0]}" in ended.stderr
     assert fix in " ".join(ended.stderr.split())
+
+
+def test_more_workers_than_a_machine_carries_are_refused(repository: Path):
+    ended = serve("--workers=100000", "--model-repository", repository)
+    assert ended.returncode == 1
+    assert re.search(r"--workers 100000 on \d+ cores: .*; fix: at most \d+", ended.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_during_the_start_ends_them_in_peace(repository: Path, number: signal.Signals):
+    command = [
+        sys.executable,
+        "-m",
+        "triton_cli",
+        "serve",
+        "--workers=2",
+        *FREE_PORTS,
+        f"--model-repository={repository}",
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        supervisor = psutil.Process(process.pid)
+        until(lambda: len(supervisor.children()) == 2)
+        started = supervisor.children()
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=PATIENCE)
+        until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in started))
+    assert process.returncode == 0
+    assert "Traceback" not in errors
 
 
 def test_grpc_aio_shares_its_port_too(repository: Path):

@@ -6,7 +6,7 @@ Inside, a model is called by its identifier, which without namespaces is its nam
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, partial
 from pathlib import Path
@@ -41,6 +41,8 @@ from tcli_server.repository.repositories import Repositories
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
 _IN_SEVERAL = "model appears in two or more repositories"
+_Agree = Callable[[], None]
+
 _POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
 
@@ -156,13 +158,17 @@ class ModelControl:
             thread.join()
 
     def load_named(
-        self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]
+        self,
+        name: str,
+        override: ModelConfig | None,
+        files: Mapping[str, bytes | memoryview],
+        agree: _Agree | None = None,
     ) -> "Future[None]":
-        """Load all models of a name; the future raises as `Engine.load`."""
+        """Load all models of a name; the future raises as `Engine.load`, or as `agree`, which `load` explains."""
         there = self.identifiers(name)
         if len(there) > 1 and files:
             return refused(ambiguous(name, there))
-        return together([self.load(one, override, files) for one in there])
+        return together([self.load(one, override, files, agree=agree) for one in there])
 
     def load(
         self,
@@ -170,21 +176,31 @@ class ModelControl:
         override: ModelConfig | None,
         files: Mapping[str, bytes | memoryview],
         demanded: bool = False,
+        agree: _Agree | None = None,
     ) -> "Future[None]":
-        """Load one model in its turn; the future raises as `Engine.load`. Demanded: as `LoadWatch.before`."""
+        """Load one model in its turn; the future raises as `Engine.load`.
+
+        Args:
+            demanded: as `LoadWatch.before`.
+            agree: called when all that the load opens is open, before anything of it answers. It may wait, and a ServerError
+                that it raises is the load's: an older copy goes on then. Whatever makes the load fail, the models that
+                were loaded for it are unloaded again.
+        """
+        fetched: list[str] = []
 
         def asked() -> None:
             try:
-                self._load(name, override, files)
+                self._load(name, override, files, agree)
                 with self._lock:
                     self._asked.add(name)
+                fetched.clear()
             finally:
                 over()
 
         def first() -> None:
             try:
                 self._check_name(name)
-                self._load_steps(name, override, sum(map(len, files.values())), demanded)
+                self._load_steps(name, override, sum(map(len, files.values())), demanded, fetched)
             except BaseException as error:
                 over()
                 if isinstance(error, ServerError):
@@ -195,13 +211,20 @@ class ModelControl:
             with self._lock:
                 self._needing.pop(name, None)
             self.watch.after(name)
+            for step in fetched if agree is not None else ():
+                self.operations.unload(step, partial(self._unload, step, True, needless=True)).exception()
 
         return self.operations.load(name, asked, first)
 
-    def _load_steps(self, name: str, override: ModelConfig | None, pushed_bytes: int, demanded: bool) -> None:
+    def _load_steps(
+        self, name: str, override: ModelConfig | None, pushed_bytes: int, demanded: bool, fetched: list[str]
+    ) -> None:
         """Load the models that an ensemble is made of and that are not ready, those of inner ensembles first.
 
         What is there and cannot be loaded is told when the ensemble is.
+
+        Args:
+            fetched: gets what was loaded for it, the outermost first.
 
         Raises:
             InvalidArgumentError: it contains itself, or a model that is not there.
@@ -222,6 +245,7 @@ class ModelControl:
                 self._needing[name] = needed
         for model in needed:
             if not self.registry.ready(model):
+                fetched.insert(0, model)
                 self._await_load(name, model)
         absent = [
             step for step in steps(name) if not self.registry.ready(step) and len(self._repositories.find(step)) != 1
@@ -266,15 +290,21 @@ class ModelControl:
         there = candidates(wanted, namespace, self.identifiers)
         return there[0] if len(there) == 1 else wanted
 
-    def _load(self, name: str, override: ModelConfig | None, files: Mapping[str, bytes | memoryview]) -> None:
+    def _load(
+        self,
+        name: str,
+        override: ModelConfig | None,
+        files: Mapping[str, bytes | memoryview],
+        agree: _Agree | None = None,
+    ) -> None:
         self._check_name(name)
         folder = PushedFiles(name, files, override) if files else self._folder(name)
         try:
             with self.watch.loading(name):
                 if isinstance(folder, PushedFiles):
-                    self._load_pushed(name, folder, override)
+                    self._load_pushed(name, folder, override, agree)
                 else:
-                    self._load_folder(name, folder, override)
+                    self._load_folder(name, folder, override, agree)
                 trim_heap()  # files that were read and graphs that were optimised leave as much behind as the model takes
         except ServerError as error:
             self._record_failure(name, str(error))
@@ -294,10 +324,10 @@ class ModelControl:
         if name not in self._repositories.folders():
             self.registry.forget(name)  # whoever pushed it was told; the index is not for names that anybody makes up
 
-    def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None) -> None:
+    def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None, agree: _Agree | None) -> None:
         try:
             draft = self._draft(pushed.folder, override)
-            models = self._load_versions(name, draft, draft.versions)
+            models = self._load_versions(name, draft, draft.versions, agree)
             self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
         except BaseException:
             pushed.discard()
@@ -305,7 +335,7 @@ class ModelControl:
                 self.registry.forget(name)
             raise
 
-    def _load_folder(self, name: str, folder: ModelFolder, override: ModelConfig | None) -> None:
+    def _load_folder(self, name: str, folder: ModelFolder, override: ModelConfig | None, agree: _Agree | None) -> None:
         snapshot = take_snapshot(folder)
         known = self.registry.source(name)
         if known is not None and known.pushed is not None:
@@ -317,7 +347,7 @@ class ModelControl:
             return
         draft = self._draft(folder, override)
         kept = self._unchanged(name, draft, snapshot, known)
-        models = self._load_versions(name, draft, [v for v in draft.versions if v not in kept])
+        models = self._load_versions(name, draft, [v for v in draft.versions if v not in kept], agree)
         for model in kept.values():
             self._resize(name, model, draft)
         self._publish(name, [*kept.values(), *models], Source(snapshot, draft.given, override))
@@ -355,17 +385,28 @@ class ModelControl:
             and snapshot.versions.get(model.version) == known.snapshot.versions.get(model.version)
         }
 
-    def _load_versions(self, name: str, draft: Draft, versions: Sequence[int]) -> list[Model]:
+    def _load_versions(self, name: str, draft: Draft, versions: Sequence[int], agree: _Agree | None) -> list[Model]:
         self.registry.loading(name, versions)
         find = partial(self.registry.find_step, draft.folder.namespace)
         loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter, self._load_retries)
         if not failed:
+            self._agree(name, loaded, agree)
             self.watch.loaded(loaded)
             return loaded
         _discard(loaded)
         self.registry.failed(name, "", failed)
         reasons = " ".join(f"version {v} is at UNAVAILABLE state: {reason};" for v, reason in failed.items())
         raise InvalidArgumentError(f"load failed for model '{name}': {reasons}")
+
+    def _agree(self, name: str, models: Sequence[Model], agree: _Agree | None) -> None:
+        if agree is None:
+            return
+        try:
+            agree()
+        except ServerError as error:
+            _discard(models)
+            self.registry.failed(name, "", {model.version: str(error) for model in models})
+            raise
 
     def _resize(self, name: str, model: Model, draft: Draft) -> None:
         try:

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from itertools import count
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
 
 _ASK, _ANSWER, _ERROR = 0, 1, 2
+
+_Letter = tuple[int, int, Any]
+"""A number, which of the three it is, and what it says."""
 
 
 class ChannelLostError(UnavailableError):
@@ -21,9 +25,11 @@ class ChannelLostError(UnavailableError):
 class Channel:
     """One end of a connection.
 
+    Nothing here waits for the other process, which may have stopped: what is sent is written by a thread of its own.
+
     Args:
-        handle: answers what the other end asks: with a value, or a future of one. Called in the channel's thread, so it
-            must not wait; may raise ServerError.
+        handle: answers what the other end asks: with a value, or a future of one. Called in the thread that reads, as are
+            the callbacks of what was asked, so neither must wait; may raise ServerError.
         lost: called once when the other process has ended.
     """
 
@@ -31,20 +37,27 @@ class Channel:
         self._connection = connection
         self._handle = handle
         self._lost = lost
-        self._sending = threading.Lock()
+        self._letters: SimpleQueue[_Letter | None] = SimpleQueue()
         self._asked_lock = threading.Lock()
         self._asked: dict[int, Future[Any]] = {}
         self._numbers = count()
         self._closed = False
-        self._thread = threading.Thread(target=self._read, name="channel", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="channel reads", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="channel writes", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
+        """Begin to read and to write."""
+        self._reader.start()
+        self._writer.start()
 
     def join(self, timeout: float) -> None:
         """Wait until all that the other end sent before it ended is read, or `timeout` seconds."""
-        self._thread.join(timeout)
+        self._reader.join(timeout)
+
+    def finish(self, timeout: float) -> None:
+        """Send nothing more, and wait until what was to be sent is, or `timeout` seconds."""
+        self._letters.put(None)
+        self._writer.join(timeout)
 
     def ask(self, message: object) -> "Future[Any]":
         """Send a question; the future has the answer, the other end's ServerError, or ChannelLostError."""
@@ -55,17 +68,13 @@ class Channel:
                 future.set_exception(_lost())
                 return future
             self._asked[number] = future
-        if not self._send(number, _ASK, message):
-            self._settle(number, error=_lost())
+        self._letters.put((number, _ASK, message))
         return future
 
-    def _send(self, number: int, what: int, content: object) -> bool:
-        try:
-            with self._sending:
-                self._connection.send((number, what, content))
-        except OSError:
-            return False
-        return True
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):  # the other end is gone, which the reader finds, too
+            while (letter := self._letters.get()) is not None:
+                self._connection.send(letter)
 
     def _read(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -77,6 +86,7 @@ class Channel:
                     self._settle(number, content)
                 else:
                     self._settle(number, error=error_of_kind(*content))
+        self._letters.put(None)
         with self._asked_lock:
             self._closed = True
             waiting = list(self._asked)
@@ -104,12 +114,12 @@ class Channel:
         if isinstance(answer, Future):
             answer.add_done_callback(lambda done: self._answer_done(number, done))
         else:
-            self._send(number, _ANSWER, answer)
+            self._letters.put((number, _ANSWER, answer))
 
     def _answer_done(self, number: int, done: "Future[Any]") -> None:
         error = done.exception()
         if error is None:
-            self._send(number, _ANSWER, done.result())
+            self._letters.put((number, _ANSWER, done.result()))
         else:
             self._answer_error(number, error)
 
@@ -118,7 +128,7 @@ class Channel:
             LOG.error("what another process of this server asked for failed", exc_info=error)
             error = InternalError(f"{type(error).__name__}: {error}")
         kind: ErrorKind = error.kind
-        self._send(number, _ERROR, (kind, str(error)))
+        self._letters.put((number, _ERROR, (kind, str(error))))
 
 
 def _lost() -> ChannelLostError:

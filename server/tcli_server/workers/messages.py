@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a model: a worker asks it of the supervisor, and the supervisor of every worker. As `Engine.load`."""
+    """Load a model in every worker: one of them asks it of the supervisor. As `Engine.load`."""
 
     name: str
     config: str | ModelConfig | None = None
@@ -25,6 +25,50 @@ class Unload:
 
 
 Operation = Load | Unload
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """The supervisor has a worker load or unload.
+
+    Attributes:
+        number: of the operation, the same in all workers.
+    """
+
+    number: int
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A worker has opened what a `CarryOut` loads, and asks whether to publish it: not before all have.
+
+    Attributes:
+        number: of the `CarryOut`.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskFailure:
+    """The supervisor asks for the `NotLoaded` of a model that a worker could not load; None if it has an earlier copy."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotLoaded:
+    """A model could not be loaded, which a worker that did not try shows like the one that did.
+
+    Attributes:
+        reason: of the model as a whole.
+        versions: the reason of each version, where versions were reached.
+    """
+
+    name: str
+    reason: str
+    versions: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What a worker is started with, and which options do not go together with several of them."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +12,11 @@ from tcli_server.observability.log import LogOptions
 from tcli_server.options import EngineOptions
 from tcli_server.serving import ServeOptions
 from tcli_server.workers.messages import Operation
+
+_MOST_PER_CORE = 8
+
+SUPERVISORS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a terminal, or systemd, sends to all processes of a server; workers ignore it, as the supervisor decides what it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,12 @@ class WorkerSetup:
     def _obstacle(self) -> str:
         if sys.platform != "linux":
             return "--workers needs Linux, whose SO_REUSEPORT shares a port among processes; fix: leave --workers out"
+        most = _MOST_PER_CORE * len(os.sched_getaffinity(0))
+        if self.workers > most:
+            return (
+                f"--workers {self.workers} on {most // _MOST_PER_CORE} cores: every worker is a process that loads every "
+                f"model; fix: at most {most}, and no more than there are cores to be faster"
+            )
         one_process = "fix: leave --workers out"
         if self.engine.model_control_mode == "on-demand":
             return (

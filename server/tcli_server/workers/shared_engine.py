@@ -1,7 +1,7 @@
 """The engine of one worker, which speaks for all of them."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import count
@@ -12,10 +12,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
+from tcli_server.models.registry import UNLOADED, State
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import engine_families
 from tcli_server.workers.channel import Channel
-from tcli_server.workers.messages import AskStatistics, Load, Operation, Report, Unload
+from tcli_server.workers.messages import AskStatistics, CarryOut, Load, NotLoaded, Opened, Operation, Report, Unload
 from tcli_server.workers.setup import WorkerSetup
 
 _STATISTICS_SECS = 10.0
@@ -29,7 +30,9 @@ class SharedEngine(Engine):
         super().__init__(*setup.repositories, options=setup.engine)
         self._channel: Channel | None = None
         self._order = threading.Lock()
-        self._newer: set[str] = set()  # names that the supervisor has told something of since the start
+        self._earlier = {operation.name: operation for operation in setup.operations}  # what is still to be done of it
+        self._unloaded: dict[str, Unload] = {}  # during the start, by the name of the model
+        self._caught_up = False
         self._reporting = threading.Lock()
         self._report_numbers = count()
         self._last: Report | None = None
@@ -77,40 +80,75 @@ class SharedEngine(Engine):
 
     # --- for the supervisor ---
 
-    def carry_out(self, operation: Operation) -> "Future[bool]":
+    def carry_out(self, order: CarryOut) -> "Future[bool]":
         """Load or unload here; the future raises as `Engine.load`.
 
         Returns:
-            Whether a configuration that was given with an earlier load is still in force, as the folder has not changed since.
+            Of a load, whether a configuration that was given with an earlier one is still in force, as the folder has not
+            changed since; of an unload, whether anything is known of the model.
         """
+        operation = order.operation
         done: Future[bool] = Future()
 
         def settle(finished: "Future[None]") -> None:
             error = finished.exception()
-            if error is None:
-                source = self._control.registry.source(operation.name)
-                given = isinstance(operation, Load) and operation.config is not None
-                done.set_result(source is not None and source.override is not None and not given)
-            else:
+            if error is not None:
                 done.set_exception(error)
+            elif isinstance(operation, Unload):
+                done.set_result(operation.name in self._control.registry.names())
+            else:
+                source = self._control.registry.source(operation.name)
+                done.set_result(source is not None and source.override is not None and operation.config is None)
+
+        def agree() -> None:
+            assert self._channel is not None
+            self._channel.ask(Opened(order.number)).result()
 
         with self._order:
-            self._newer.add(operation.name)
-            self._begin(operation).add_done_callback(settle)
+            earlier = self._earlier.pop(operation.name, None)
+            if earlier is not None and isinstance(operation, Load) and operation.config is None:
+                self._begin(earlier)  # whose configuration stays in force, unless the folder has changed
+            self._unloaded.pop(operation.name, None)
+            if isinstance(operation, Unload) and not self._caught_up:
+                self._unloaded[operation.name] = operation
+            self._begin(operation, agree).add_done_callback(settle)
         return done
 
-    def catch_up(self, operation: Operation) -> None:
-        """Do what was asked before this worker was there, unless something newer was asked for; what fails is logged."""
-        with self._order:
-            if operation.name in self._newer:
-                return
-            future = self._begin(operation)
-        future.exception()
+    def catch_up(self) -> None:
+        """Once started, do what was asked before this worker was there, unless something newer was asked for meanwhile.
 
-    def _begin(self, operation: Operation) -> "Future[None]":
+        What fails is logged.
+        """
+        while True:
+            with self._order:
+                if self._earlier:
+                    future = self._begin(self._earlier.pop(next(iter(self._earlier))))
+                elif self._unloaded:  # again, as the start may have come to it later
+                    future = self._begin(self._unloaded.popitem()[1])
+                else:
+                    self._caught_up = True
+                    return
+            future.exception()
+
+    def _begin(self, operation: Operation, agree: Callable[[], None] | None = None) -> "Future[None]":
         if isinstance(operation, Load):
-            return super().begin_load(operation.name, operation.config, operation.files)
+            return self._begin_load(operation.name, operation.config, operation.files, agree)
         return super().begin_unload(operation.name, operation.dependents)
+
+    def failure(self, name: str) -> NotLoaded | None:
+        """Why a model could not be loaded, None if there is a copy of it."""
+        if self._control.registry.loaded(name):
+            return None
+        rows = list(self._control.registry.rows(name)) if name in self._control.registry.names() else []
+        reasons = {
+            version: reason for version, state, reason in rows if state == State.UNAVAILABLE and reason != UNLOADED
+        }
+        return NotLoaded(name, reasons.pop("", ""), {int(version): reason for version, reason in reasons.items()})
+
+    def show_failure(self, shown: NotLoaded) -> None:
+        """Show a model as one that could not be loaded, unless there is a copy of it."""
+        if shown.reason or shown.versions:
+            self._control.registry.failed(shown.name, shown.reason, dict(shown.versions))
 
     def report(self, last: bool = False) -> Report:
         """What this worker has counted.

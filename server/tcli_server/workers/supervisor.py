@@ -4,10 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from tritonclient.grpc import service_pb2
@@ -18,16 +17,14 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.system_metrics import single
 from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
-from tcli_server.workers.messages import AskReport, AskStatistics, Ended, Load, Loaded, Report, Retire, Stop, Unload
+from tcli_server.workers.counting import REPORT_SECS, Counting
+from tcli_server.workers.messages import AskStatistics, Ended, Load, Loaded, Opened, Retire, Stop, Unload
 from tcli_server.workers.metrics_port import MetricsPort
-from tcli_server.workers.model_set import ModelSet
+from tcli_server.workers.model_set import ModelSet, failed_models
 from tcli_server.workers.ports import SharedPorts
 from tcli_server.workers.process import WorkerProcess
 from tcli_server.workers.setup import WorkerSetup
 from tcli_server.workers.totals import Totals
-
-_REPORT_SECS = 2.0
-"""How long to wait for the report of a worker, whose last one counts if none comes; and how often all are asked."""
 
 _MOST_STARTS = 5
 """Starts of one worker that fail one after the other before the server ends."""
@@ -37,6 +34,10 @@ _FIRST_DELAY_SECS = 0.1
 _LONGEST_DELAY_SECS = 30.0
 _END_SECS = 10.0
 """For what a worker does after its last request was answered, or could have been."""
+
+
+class _LacksModelError(InternalError):
+    """A new worker could not load a model that clients get from the others."""
 
 
 class Supervisor:
@@ -71,7 +72,7 @@ class Supervisor:
         self._restarts = 0
         self._stopping = threading.Event()
         self._reloads: SimpleQueue[bool] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(2, "statistics")
+        self._counting = Counting(self._totals, self._running)
         self._ports: SharedPorts | None = None
         self._metrics: MetricsPort | None = None
 
@@ -87,11 +88,20 @@ class Supervisor:
             ServerError: an address cannot be had, or a worker cannot start.
         """
         check_endpoints(self._setup.serve)
+        cores = len({core for share in self._cores for core in share})
+        if self._setup.workers > cores:
+            LOG.warning(
+                "%d workers share %d cores: more workers than cores are seldom faster", self._setup.workers, cores
+            )
         self._ports = SharedPorts(self._setup.serve)
         self._setup = replace(self._setup, serve=self._ports.options)
         self._slots = [self._begin(slot) for slot in range(self._setup.workers)]
+        threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
         loaded = [worker.loaded.result() for worker in self._slots]
-        return next(filter(_lacks_something, loaded), loaded[0])
+        indexes = {worker: _index(one) for worker, one in zip(self._slots, loaded, strict=True)}
+        if not self._setup.engine.exit_on_error:
+            self._models.settle(indexes)
+        return next((one for one in loaded if failed_models(_index(one))), loaded[0])
 
     def open(self) -> None:
         """Have all workers open the ports; once this returns, all accept connections.
@@ -112,17 +122,16 @@ class Supervisor:
                 self._metrics = MetricsPort(endpoint, options, self._families)
                 self.metrics_port = self._metrics.port
                 LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=self.metrics_port))
-        threading.Thread(target=self._keep_reports, name="reports", daemon=True).start()
         threading.Thread(target=self._keep_reloading, name="reloads", daemon=True).start()
 
     def _begin(self, slot: int) -> WorkerProcess:
         try:
-            worker = WorkerProcess(slot, self._cores[slot], self._asked)
+            worker = WorkerProcess(slot, self._cores[slot], self._asked, self._totals.told)
         except OSError as error:
             raise InternalError(f"the system starts no worker: {error}") from None
-        self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
         with self._lock:
             self._workers.append(worker)
+        self._models.join(worker, lambda operations: worker.begin(self._setup.of_each(operations), self._worker_ended))
         if self._stopping.is_set():
             worker.kill()
         return worker
@@ -136,43 +145,31 @@ class Supervisor:
             unloaded = self._models.carry_out(message)
             unloaded.add_done_callback(lambda _: self._totals.forget(message.name))
             return unloaded
+        if isinstance(message, Opened):
+            return self._models.opened(message.number, worker)
         assert isinstance(message, AskStatistics)
-        self._totals.told(worker.pid, message.own)
-        return self._pool.submit(self._statistics, worker)
-
-    def _statistics(self, asking: WorkerProcess) -> bytes:
-        self._ask_reports(asking)
-        together: bytes = self._totals.statistics().SerializeToString()
-        return together
+        self._totals.told(worker, message.own)
+        return self._counting.statistics(worker)
 
     def _families(self) -> list[Metric]:
-        self._ask_reports()
-        ready = sum(worker.ready.done() and worker.ready.exception() is None for worker in self._running())
+        serving = sum(worker.serving for worker in self._running())
         restarts = Metric("tcli_server_worker_restarts", "Workers that took the place of one that ended", "counter")
         restarts.add_sample(restarts.name, {}, self._restarts)
         return [
-            *self._totals.families(),
-            single("tcli_server_workers", "Workers that accept connections", ready),
+            *self._counting.families(),
+            single("tcli_server_workers", "Workers that accept connections", serving),
             restarts,
         ]
-
-    def _ask_reports(self, but: WorkerProcess | None = None) -> None:
-        """Bring the totals up to date, as far as workers answer in time."""
-        asked: dict[Future[Report], WorkerProcess] = {}
-        for worker in self._running():
-            if worker is not but and worker.ready.done():
-                asked[worker.channel.ask(AskReport())] = worker
-        for answer in wait(asked, _REPORT_SECS).done:
-            if answer.exception() is None:
-                self._totals.told(asked[answer].pid, answer.result())
 
     def _running(self) -> list[WorkerProcess]:
         with self._lock:
             return list(self._workers)
 
     def _keep_reports(self) -> None:
-        while not self._stopping.wait(_REPORT_SECS):
-            self._ask_reports()
+        while not self._stopping.wait(REPORT_SECS):
+            self._counting.refresh()
+            for worker in self._running():
+                worker.kill_if_silent(REPORT_SECS)
 
     # --- workers that end ---
 
@@ -180,7 +177,7 @@ class Supervisor:
         self._models.leave(worker)
         with self._lock:
             self._workers.remove(worker)
-            self._totals.ended(worker.pid)
+            self._totals.ended(worker)
         if worker.ready.exception() is None and not worker.retiring:
             self._replace(worker)
 
@@ -192,7 +189,8 @@ class Supervisor:
             LOG.error("worker %d has ended: %s; another takes its place", worker.pid, worker.death())
             if time.monotonic() - self._ready_at[slot] > _LONG_LIFE_SECS:
                 self._delays[slot] = 0.0
-            for _ in range(_MOST_STARTS):
+            starts = 0
+            while starts < _MOST_STARTS:
                 if self._stopping.wait(self._delays[slot]):
                     return
                 self._delays[slot] = min(_LONGEST_DELAY_SECS, max(_FIRST_DELAY_SECS, self._delays[slot] * 2))
@@ -200,6 +198,7 @@ class Supervisor:
                     self._put_in_place(slot)
                 except ServerError as error:
                     reason = str(error)
+                    starts += not isinstance(error, _LacksModelError)  # the others serve on meanwhile
                     LOG.error("a worker cannot start: %s", reason)
                 else:
                     self._restarts += 1
@@ -214,10 +213,16 @@ class Supervisor:
         """A new worker that accepts connections.
 
         Raises:
+            _LacksModelError: it could not load what others have loaded.
             ServerError: it ended before.
         """
         worker = self._begin(slot)
-        worker.loaded.result()
+        failed = failed_models(_index(worker.loaded.result()))
+        serving = [other for other in self._running() if other.serving]
+        lacking = sorted(self._totals.models(serving) & failed.keys())
+        if lacking:
+            worker.kill()
+            raise _LacksModelError(f"it could not load '{lacking[0]}', which others have: {failed[lacking[0]]}")
         worker.open()
         worker.ready.result()
         self._slots[slot] = worker
@@ -249,7 +254,7 @@ class Supervisor:
             before.retiring = True
         self._models.leave(before)
         timeout = min(self._setup.serve.exit_timeout_secs, LONGEST_WAIT_SECS)
-        self._end([before], Retire(timeout), timeout)
+        self._end([before], Retire(timeout), 2 * timeout)  # to leave its ports, and to answer what it has then
         return True
 
     # --- end ---
@@ -270,33 +275,44 @@ class Supervisor:
         running = self._running()
         for worker in running:
             worker.retiring = True
-            if not worker.ready.done():
-                worker.kill()
-        answered = self._end([worker for worker in running if worker.ready.done()], Stop(timeout), timeout)
+        serving = [worker for worker in running if worker.serving]
+        others = [worker for worker in running if worker not in serving]
+        for worker in others:
+            worker.kill()
+        answered = self._end(serving, Stop(timeout), timeout)
+        for worker in others:
+            worker.wait(_END_SECS)
         if self._metrics is not None:
             self._metrics.close()
         if self._ports is not None:
             self._ports.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._counting.close()
         return answered
 
     def _end(self, workers: Sequence[WorkerProcess], order: Retire | Stop, timeout: float) -> bool:
-        """True if all answered everything that was asked of them."""
-        told: dict[Future[Any], WorkerProcess] = {worker.channel.ask(order): worker for worker in workers}
-        deadline = time.monotonic() + 2 * timeout + _END_SECS
-        wait(told, deadline - time.monotonic())
+        """True if all answered everything that was asked of them within `timeout` seconds, and the time to end."""
+        told = [(worker, self._tell_to_end(worker, order)) for worker in workers]
+        deadline = time.monotonic() + timeout + _END_SECS
+        wait([answer for _, answer in told], deadline - time.monotonic())
         answered = True
-        for answer, worker in told.items():
+        for worker, answer in told:
             ended: Ended | None = answer.result() if answer.done() and answer.exception() is None else None
-            if ended is not None:
-                self._totals.told(worker.pid, ended.last)
             answered = answered and ended is not None and ended.answered
             if not worker.wait(max(0.0, deadline - time.monotonic()) if ended is not None else 0.0):
                 worker.kill()
                 worker.wait(_END_SECS)
         return answered
 
+    def _tell_to_end(self, worker: WorkerProcess, order: Retire | Stop) -> "Future[Ended]":
+        def count(done: "Future[Ended]") -> None:
+            if done.exception() is None:
+                self._totals.told(worker, done.result().last)
 
-def _lacks_something(loaded: Loaded) -> bool:
-    index = service_pb2.RepositoryIndexResponse.FromString(loaded.index)
-    return any(entry.state not in ("", "READY") for entry in index.models)
+        answer: Future[Ended] = worker.channel.ask(order)
+        answer.add_done_callback(count)
+        return answer
+
+
+def _index(loaded: Loaded) -> service_pb2.RepositoryIndexResponse:
+    index: service_pb2.RepositoryIndexResponse = service_pb2.RepositoryIndexResponse.FromString(loaded.index)
+    return index

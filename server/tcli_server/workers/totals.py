@@ -1,6 +1,7 @@
 """What all workers counted, those that have ended too: a counter never goes backwards."""
 
 import threading
+from collections.abc import Hashable, Iterable
 
 from prometheus_client.metrics_core import Metric
 from tritonclient.grpc import service_pb2
@@ -13,25 +14,28 @@ _Key = tuple[str, str]
 
 
 class Totals:
-    """The last report of each worker, and the sums of those that are gone."""
+    """The last report of each worker, and the sums of those that are gone.
+
+    A worker is whatever the caller knows it by. None reports once it has ended, or it would count twice.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: dict[int, Report] = {}
+        self._last: dict[Hashable, Report] = {}
         self._ended: dict[_Key, service_pb2.ModelStatistics] = {}
         self._ended_series: dict[Series, float] = {}
 
-    def told(self, pid: int, report: Report) -> None:
+    def told(self, worker: Hashable, report: Report) -> None:
         """A worker has reported; one that overtook a later report is left out."""
         with self._lock:
-            before = self._last.get(pid)
+            before = self._last.get(worker)
             if before is None or before.number < report.number:
-                self._last[pid] = report
+                self._last[worker] = report
 
-    def ended(self, pid: int) -> None:
+    def ended(self, worker: Hashable) -> None:
         """A worker is gone: what it reported last goes on counting."""
         with self._lock:
-            report = self._last.pop(pid, None)
+            report = self._last.pop(worker, None)
             if report is None:
                 return
             for one in service_pb2.ModelStatisticsResponse.FromString(report.statistics).model_stats:
@@ -41,6 +45,13 @@ class Totals:
                     for sample in family.samples:
                         key = series(sample)
                         self._ended_series[key] = self._ended_series.get(key, 0) + sample.value
+
+    def models(self, workers: Iterable[Hashable]) -> set[str]:
+        """The models that some of these workers have loaded, by their last reports."""
+        with self._lock:
+            reports = [self._last[worker] for worker in workers if worker in self._last]
+        statistics = (service_pb2.ModelStatisticsResponse.FromString(report.statistics) for report in reports)
+        return {one.name for of_one in statistics for one in of_one.model_stats}
 
     def forget(self, model: str) -> None:
         """A model was unloaded: it begins anew when it is loaded again."""

@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import Future
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import NoReturn
@@ -15,17 +17,32 @@ from tcli_server.observability.native_log import NativeLog
 from tcli_server.serving import Server
 from tcli_server.temporary import remove_abandoned_folders, remove_own_folders
 from tcli_server.workers.channel import Channel
-from tcli_server.workers.messages import AskReport, Ended, Failed, Load, Loaded, Ready, Retire, Stop, Unload
-from tcli_server.workers.setup import WorkerSetup
+from tcli_server.workers.messages import (
+    AskFailure,
+    AskReport,
+    CarryOut,
+    Ended,
+    Failed,
+    Loaded,
+    NotLoaded,
+    Ready,
+    Retire,
+    Stop,
+)
+from tcli_server.workers.setup import SUPERVISORS_SIGNALS, WorkerSetup
 from tcli_server.workers.shared_engine import SharedEngine
 
 _Order = tuple[Retire | Stop, "Future[Ended]"]
 
+_LAST_WORDS_SECS = 5.0
+"""For what this says last to be sent."""
+
 
 def main() -> None:
     """Serve until the supervisor ends this, or itself."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal, or systemd, sends them to the supervisor too, who decides
+    for number in SUPERVISORS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISORS_SIGNALS)
     os.set_inheritable(int(sys.argv[3]), False)
     connection = Connection(int(sys.argv[3]))
     try:
@@ -53,34 +70,52 @@ def _serve(setup: WorkerSetup, connection: Connection) -> bool:
         connection.send((0, 0, Failed(str(error))))
         return True
 
-    def handle(message: object) -> object:
-        if isinstance(message, Load | Unload):
-            return engine.carry_out(message)
-        if isinstance(message, AskReport):
-            return engine.report()
-        assert isinstance(message, Retire | Stop)
-        done: Future[Ended] = Future()
-        orders.put((message, done))
-        return done
+    started = threading.Event()
 
-    channel = Channel(connection, handle, lambda: orders.put(None))
+    def lost() -> None:
+        if not started.is_set():  # nobody waits for what still loads, which may take minutes
+            remove_own_folders()
+            _leave(1)
+        orders.put(None)
+
+    channel = Channel(connection, partial(_answer, engine, orders), lost)
     engine.connect(channel)
     channel.start()
     server = Server(engine, setup.serve)
     try:
         engine.start()
-        for operation in setup.operations:
-            engine.catch_up(operation)
+        engine.catch_up()
         placeholders = [model.name for model in engine.models() if model.is_placeholder]
         channel.ask(Loaded(_index(engine), placeholders)).result()
         server.start()
+        started.set()
         channel.ask(Ready()).result()
     except ServerError as error:
         channel.ask(Failed(str(error)))
+        channel.finish(_LAST_WORDS_SECS)
         server.shutdown(0)
         engine.shutdown(0)
         return True
-    return _end(server, engine, orders.get())
+    answered = _end(server, engine, orders.get())
+    channel.finish(_LAST_WORDS_SECS)
+    return answered
+
+
+def _answer(engine: SharedEngine, orders: "SimpleQueue[_Order | None]", message: object) -> object:
+    """The answer to the supervisor, or its future."""
+    if isinstance(message, CarryOut):
+        return engine.carry_out(message)
+    if isinstance(message, AskReport):
+        return engine.report()
+    if isinstance(message, AskFailure):
+        return engine.failure(message.name)
+    if isinstance(message, NotLoaded):
+        engine.show_failure(message)
+        return None
+    assert isinstance(message, Retire | Stop)
+    done: Future[Ended] = Future()
+    orders.put((message, done))
+    return done
 
 
 def _index(engine: SharedEngine) -> bytes:
