@@ -24,6 +24,7 @@ from tcli_server import Engine
 from tcli_server.protocols.grpc import GrpcOptions
 from tcli_server.protocols.grpc.options import EngineName
 from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 WIDTH = 375_000
 SIZE = 4 * WIDTH
@@ -73,6 +74,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(root, "takes", {"INPUT0": WIDTH}, 1)
     write_model(root, "takes_two", {"INPUT0": WIDTH, "INPUT1": WIDTH}, 1)
     write_model(root, "gives", {"INPUT0": 1}, WIDTH)
+    write_model(root, "gives_some", {"INPUT0": 1}, 80_000)
     write_model(root, "gives_pairs", {"INPUT0": 1}, WIDTH, PAIRS_ONLY)
     write_model(root, "pairs", {"INPUT0": WIDTH}, 1, PAIRS_ONLY)
     return root
@@ -290,6 +292,34 @@ def test_answers_that_wait_for_their_clients_stay_as_they_are(server: Server, pr
             for connection in reversed(connections):
                 connection.read()
             assert [connection.number() for connection in connections] == list(range(8))
+
+
+def test_large_answers_of_one_connection_go_side_by_side(server: Server):
+    """More than are kept in parts; some are cancelled before there is a window, some while they are sent."""
+    with h2_wire.Wire(server.grpc_port, {ngh2.Setting.INITIAL_WINDOW_SIZE: 0}) as wire:
+        streams = {}
+        for number in range(40):
+            asked = pb.ModelInferRequest(model_name="gives_some")
+            asked.inputs.add(name="INPUT0", datatype="FP32", shape=[1, 1])
+            asked.raw_input_contents.append(np.float32(number).tobytes())
+            streams[number] = wire.call(h2_wire.head(h2_wire.INFER), [h2_wire.message(asked.SerializeToString())])
+        until(lambda: (wire.read(0.2), all(wire.answers[one].headers for one in streams.values()))[1])
+        cancelled = [streams.pop(number) for number in range(0, 40, 4)]
+        for one in cancelled[:5]:
+            wire.h2.reset_stream(one)
+        wire.h2.set_local_window_size(1 << 28)
+        wire.h2.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 1 << 20})
+        wire.flush()
+        until(lambda: wire.read(0.2) and any(wire.answers[one].data for one in streams.values()))
+        for one in cancelled[5:]:
+            wire.h2.reset_stream(one)
+        wire.flush()
+        for number, one in streams.items():
+            answer = wire.answer(one)
+            assert answer.status == 0, answer.details
+            (raw,) = pb.ModelInferResponse.FromString(answer.messages[0]).raw_output_contents
+            assert (len(raw), the_one(raw)) == (320_000, number)
+        assert wire.is_live()
 
 
 @pytest.mark.parametrize(("model", "copies"), [("takes", 2), ("gives", 3)])

@@ -24,7 +24,7 @@ from tcli_server.protocols.grpc.http2.pings import Due, Pings
 from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.http2.trailers import CONTENT
 from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, MAX_METADATA_BYTES
-from tcli_server.protocols.grpc.rpc import Parts
+from tcli_server.protocols.grpc.rpc import Message, Parts
 from tcli_server.protocols.grpc.tls import ALPN
 
 _STREAM_WINDOW = 1 << 22
@@ -296,6 +296,12 @@ class Connection(asyncio.BufferedProtocol):
         self._pings.sent_data()
         self._flush_later()
 
+    def _hand_over(self, stream_id: int, piece: Message, end: Sequence[Header] | None) -> None:
+        with contextlib.suppress(ngh2.NGH2Error):  # the client has reset it, of which we shall hear
+            self._h2.send_data(stream_id, piece)
+            if end is not None:
+                self._h2.send_trailers(stream_id, end)
+
     def send_end(self, call: Call, headers: Sequence[Header], alone: bool) -> None:
         """As `Carrying`."""
         if alone:
@@ -368,7 +374,7 @@ class Connection(asyncio.BufferedProtocol):
         queued = h2.queued_body_size()
         while transport is not None and not self._writing_paused:
             if self._large:
-                self._large.feed(self._queued, h2.send_data, h2.send_trailers)
+                self._large.feed(self._queued, self._hand_over)
             data = h2.data_to_send(PIECE)
             if not data:
                 break

@@ -72,20 +72,20 @@ class LargeAnswers:
             self.size -= answer.left
 
     def feed(
-        self,
-        queued: Callable[[int], int],
-        send: Callable[[int, Message], None],
-        end: Callable[[int, Sequence[Header]], None],
+        self, queued: Callable[[int], int], hand_over: Callable[[int, Message, Sequence[Header] | None], None]
     ) -> None:
-        """Hand over another piece of each of which not much is queued, and the end of those of which nothing is left."""
+        """Hand over another piece of each stream of which not much is queued.
+
+        Args:
+            queued: bytes of a stream that were handed over and are not sent.
+            hand_over: takes a stream, a piece of its data, and what it ends with if that was the last one.
+        """
         for stream_id, answer in list(self._answers.items()):
-            if queued(stream_id) >= PIECE:
-                continue
-            send(stream_id, self._piece(answer))
-            if not answer.left:
-                del self._answers[stream_id]
-                if answer.end is not None:
-                    end(stream_id, answer.end)
+            if queued(stream_id) < PIECE:
+                piece = self._piece(answer)
+                if not answer.left:
+                    del self._answers[stream_id]
+                hand_over(stream_id, piece, None if answer.left else answer.end)
 
     def _piece(self, answer: _Answer) -> Message:
         taken: list[Message] = []
