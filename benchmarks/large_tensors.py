@@ -5,7 +5,8 @@
 Two servers in turns: this checkout and the one of --against, or else this one with `--grpc-engine aio`. NVIDIA's perf_analyzer makes the load
 where it is given, else `load.py`. Over HTTP the same load is given to a bare server that reads a body to one place and sends that back, without a
 model: what it does is the system's copies and the client's own time, the bound of any server. Rounds are interleaved, and only ratios of one
-run mean anything: load and server share the processor.
+run mean anything: load and server share the processor. Beside `load.py`, the server's processor time for a request is compared, too, the model's own
+included: other programs disturb it less.
 """
 
 import argparse
@@ -107,27 +108,35 @@ def main() -> None:
         servers = {name: stack.enter_context(one) for name, one in {"tcli": tcli_serve(repository), **other}.items()}
         bare = stack.enter_context(printing_ports(Path(__file__).name, "--echo"))
         rates: dict[str, dict[str, list[float]]] = {}
+        times: dict[str, dict[str, list[float]]] = {}
         for number in range(args.rounds):
             for model, width in WIDTHS.items():
                 inputs = [f"INPUT0:1,{width}"]
                 for protocol in ("http", "grpc"):
                     row = rates.setdefault(f"{model}, {protocol}", {})
                     for name, server in servers.items():
+                        used = server.cpu_seconds()
                         if args.perf_analyzer:
                             rate = measure(args.perf_analyzer, server, model, 1, args.seconds / 3, protocol)
                         else:
-                            rate = checked_load(protocol, server, model, inputs, 1, args.seconds)["requests_per_second"]
+                            found = checked_load(protocol, server, model, inputs, 1, args.seconds)
+                            rate = found["requests_per_second"]
+                            spent = (server.cpu_seconds() - used) / found["requests"]
+                            times.setdefault(f"{model}, {protocol}", {}).setdefault(name, []).append(spent)
                         row.setdefault(name, []).append(rate)
                     if protocol == "http" and not args.perf_analyzer:
-                        found = load(protocol, bare.http, model, inputs, 1, args.seconds)["requests_per_second"]
-                        row.setdefault("bare", []).append(found)
-                    last = ", ".join(f"{name} {found[-1]:.0f}/s" for name, found in row.items())
+                        least = load(protocol, bare.http, model, inputs, 1, args.seconds)["requests_per_second"]
+                        row.setdefault("bare", []).append(least)
+                    last = ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in row.items())
                     print(f"round {number + 1}: {model}, {protocol}: {last}", file=sys.stderr)
-        for what, row in rates.items():
-            for base in (name for name in row if name != "tcli"):
-                ratios = sorted(one / two for one, two in zip(row["tcli"], row[base], strict=True))
-                print(f"{what}: tcli / {base}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-        write_json(args.json, rates)
+        for figure, rows in (("rate", rates), ("processor time of the server", times)):
+            for what, row in rows.items():
+                for base in (name for name in row if name != "tcli"):
+                    ratios = sorted(one / two for one, two in zip(row["tcli"], row[base], strict=True))
+                    print(
+                        f"{what}, {figure}: tcli / {base}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+                    )
+        write_json(args.json, {"requests_per_second": rates, "processor_seconds_per_request": times})
 
 
 def run_echo() -> None:
