@@ -252,7 +252,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _stream_over(self, event: Any) -> None:
         call = self._calls.pop(event.stream_id, None)
-        self._large.drop(event.stream_id)
+        if self._large.size:
+            self._large.drop(event.stream_id)
         if call is not None:
             call.gone()
 
@@ -280,7 +281,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def send_data(self, call: Call, data: bytes) -> None:
         """As `Carrying`."""
-        if call.stream_id in self._large:
+        if self._large.size and call.stream_id in self._large:
             self._large.add(call.stream_id, (data,))
         else:
             self._send(self._h2.send_data, call.stream_id, data)
@@ -306,7 +307,7 @@ class Connection(asyncio.BufferedProtocol):
         """As `Carrying`."""
         if alone:
             self._send(partial(self._h2.send_response, end_stream=True), call.stream_id, (*CONTENT, *headers))
-        elif call.stream_id in self._large:
+        elif self._large.size and call.stream_id in self._large:
             self._large.end(call.stream_id, headers)
         else:
             self._send(self._h2.send_trailers, call.stream_id, headers)
@@ -373,7 +374,7 @@ class Connection(asyncio.BufferedProtocol):
         transport, h2 = self._transport, self._h2
         queued = h2.queued_body_size()
         while transport is not None and not self._writing_paused:
-            if self._large:
+            if self._large.size:
                 self._large.feed(self._queued, self._hand_over)
             data = h2.data_to_send(PIECE)
             if not data:

@@ -26,7 +26,7 @@ class LargeAnswers:
     """What is still to be handed over on one connection, by stream.
 
     Attributes:
-        size: bytes of all.
+        size: bytes of all; 0 only where there is none.
     """
 
     __slots__ = ("_answers", "size")
@@ -37,9 +37,6 @@ class LargeAnswers:
 
     def __contains__(self, stream_id: int) -> bool:
         return stream_id in self._answers
-
-    def __bool__(self) -> bool:
-        return bool(self._answers)
 
     @property
     def is_full(self) -> bool:
