@@ -154,7 +154,7 @@ class Call:
     def _send_message(self, parts: Parts, compressed: bool = False) -> None:
         self._send_head()
         size = sum(map(len, parts))
-        begin = prefix(size, compressed)
+        begin = prefix(compressed, size)
         if size > PIECE:
             self._carrier.send_parts(self, (begin, *parts))
         else:

@@ -4,6 +4,7 @@ Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
 import gzip
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -18,7 +19,8 @@ CODINGS = ("gzip", "deflate")
 PIECE_BYTES = 64
 """What a piece of data costs besides its bytes."""
 
-_PREFIX = 5
+_HEAD = struct.Struct(">?I")
+_PREFIX = _HEAD.size
 _LEVELS: dict[CompressionLevel, int] = {"low": 1, "medium": 6, "high": 9}
 _AUTO_DETECT = 32 + zlib.MAX_WBITS
 _PIECE = 1 << 16
@@ -163,9 +165,9 @@ def _size(start: bytes) -> int:
     return _PREFIX + size
 
 
-def prefix(size: int, compressed: bool = False) -> bytes:
+def prefix(compressed: bool, size: int) -> bytes:
     """What comes before a message of so many bytes."""
-    return b"%c%b" % (compressed, size.to_bytes(4))
+    return _HEAD.pack(compressed, size)
 
 
 def compress(message: bytes, coding: str, level: CompressionLevel) -> bytes:
