@@ -97,17 +97,18 @@ def wait_until_ready(
 
 def floor_server() -> contextlib.AbstractContextManager[Ports]:
     """`benchmarks/floor.py`."""
-    return _printing_ports("floor.py")
+    return printing_ports("floor.py")
 
 
 def asgi_floor_server() -> contextlib.AbstractContextManager[Ports]:
     """`benchmarks/asgi_floor.py`, which has no gRPC."""
-    return _printing_ports("asgi_floor.py")
+    return printing_ports("asgi_floor.py")
 
 
 @contextlib.contextmanager
-def _printing_ports(script: str) -> Iterator[Ports]:
-    with subprocess.Popen([sys.executable, str(HERE / script)], stdout=subprocess.PIPE) as process:
+def printing_ports(script: str, *options: str) -> Iterator[Ports]:
+    """A program of this folder that prints its ports as JSON when it listens."""
+    with subprocess.Popen([sys.executable, str(HERE / script), *options], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             ports = json.loads(process.stdout.readline())

@@ -16,7 +16,7 @@ from tcli_server.protocols.grpc.flows import Flow, Flows
 from tcli_server.protocols.grpc.infer_request import Classes, decode_request, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.known_requests import KnownRequests
-from tcli_server.protocols.grpc.rpc import StreamCall, UnaryCall
+from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
@@ -46,7 +46,7 @@ _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
 _Asked = tuple[InferenceRequest, Classes]
-_Answer = bytes | ServerError | None
+_Answer = Parts | ServerError | None
 
 
 class _Call:
@@ -62,7 +62,7 @@ class _Call:
 
     __slots__ = ("data", "decoupled", "id", "loaded", "request", "tells_end")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Message) -> None:
         self.data = data
         self.id = ""
         self.request: InferenceRequest | None = None
@@ -95,7 +95,7 @@ class Inference:
         for stream in self._streams:
             stream.close()
 
-    def model_infer(self, data: bytes, call: UnaryCall) -> None:
+    def model_infer(self, data: Message, call: UnaryCall) -> None:
         """Answer one request; if the client goes, it is cancelled."""
         try:
             self._admission.admit()
@@ -124,7 +124,7 @@ class Inference:
         finally:
             self._streams.discard(stream)
 
-    async def _stream_response(self, as_status: bool, stream: Stream, data: bytes, place: Place) -> _Answer:
+    async def _stream_response(self, as_status: bool, stream: Stream, data: Message, place: Place) -> _Answer:
         """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
         call = _Call(data)
         del data
@@ -132,7 +132,7 @@ class Inference:
             return await self._infer_on_stream(call, stream, place)
         except Exception as error:
             failure = as_server_error(error, "ModelStreamInfer")
-        return failure if as_status else _error_for_stream(failure, call.id, call.request)
+        return failure if as_status else [_error_for_stream(failure, call.id, call.request)]
 
     async def _flow_response(self, as_status: bool, flow: Flow, response: InferenceResponse) -> _Answer:
         """What is sent of a decoupled model's response: nothing of an end that the client did not ask to be told."""
@@ -146,9 +146,9 @@ class Inference:
                 return _encode_for_stream(response, flow.classes)
             except Exception as error:
                 failure = as_server_error(error, "ModelStreamInfer")
-        return failure if as_status else _error_for_stream(failure, response.id, flow.request, response.final)
+        return failure if as_status else [_error_for_stream(failure, response.id, flow.request, response.final)]
 
-    async def _infer_on_stream(self, call: _Call, stream: Stream, place: Place) -> bytes | None:
+    async def _infer_on_stream(self, call: _Call, stream: Stream, place: Place) -> Parts | None:
         self._admission.admit()
         try:
             asked = self.decode(call) or await self.decode_in_thread(call)
@@ -172,7 +172,7 @@ class Inference:
         told = self.engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
-    async def _answer(self, asked: _Asked, place: Place) -> bytes:
+    async def _answer(self, asked: _Asked, place: Place) -> Parts:
         request, classes = asked
         future: asyncio.Future[InferenceResponse] = self.loop.create_future()
         request.reply = partial(self.post, partial(_resolve, future))
@@ -326,7 +326,7 @@ class _Single:
         except Exception as error:
             self._fail(error)
 
-    def _encoded(self, encoding: "asyncio.Future[bytes]") -> None:
+    def _encoded(self, encoding: "asyncio.Future[list[Message]]") -> None:
         if encoding.cancelled():
             return
         try:
@@ -334,9 +334,9 @@ class _Single:
         except Exception as error:
             self._fail(error)
 
-    def _respond(self, message: bytes) -> None:
+    def _respond(self, parts: Parts) -> None:
         if self._end():
-            self._call.respond(message)
+            self._call.respond(*parts)
 
     def _fail(self, error: Exception) -> None:
         if self._end():
@@ -351,9 +351,9 @@ class _Single:
         return True
 
 
-def _encode_for_stream(response: InferenceResponse, classes: Classes) -> bytes:
-    body = encode_response(response, classes, final_flag=True)
-    return b"".join([_STREAM_RESPONSE, varint(len(body)), body])
+def _encode_for_stream(response: InferenceResponse, classes: Classes) -> list[Message]:
+    parts = encode_response(response, classes, final_flag=True)
+    return [_STREAM_RESPONSE + varint(sum(map(len, parts))), *parts]
 
 
 def _error_for_stream(
@@ -369,7 +369,7 @@ def _error_for_stream(
     return bytes(answer.SerializeToString())
 
 
-def _parse(data: bytes) -> service_pb2.ModelInferRequest:
+def _parse(data: Message) -> service_pb2.ModelInferRequest:
     try:
         return service_pb2.ModelInferRequest.FromString(data)
     except DecodeError as error:

@@ -1,12 +1,13 @@
 """An inference response as the bytes of its protobuf message."""
 
+import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import datatype_of
 from tcli_server.protocols.classification import classified
 from tcli_server.protocols.grpc.infer_request import Classes
 from tcli_server.protocols.grpc.wire import Buffer, raw_output
-from tcli_server.protocols.tensors import encode_raw
+from tcli_server.protocols.tensors import PIECE, encode_raw
 from tcli_server.request import InferenceResponse, Parameter
 
 _MOST_FRAMES = 256
@@ -17,7 +18,7 @@ _FRAMES: dict[tuple[object, ...], _Frame] = {}
 """Of answers that were written, by what they say: most answers of a model differ in their tensors only."""
 
 _QUICK_BYTES = 1 << 20
-"""Bytes that are copied within about a millisecond."""
+"""Bytes of strings that are copied within about a millisecond."""
 
 _SIGNED_END = 2**63
 
@@ -25,8 +26,8 @@ _QUICK_ELEMENTS = 1 << 12
 """Elements that are written, or searched for the largest, one by one within about a millisecond."""
 
 
-def encode_response(response: InferenceResponse, classes: Classes, final_flag: bool = False) -> bytes:
-    """A serialized ModelInferResponse; tensors are always in `raw_output_contents`, each copied once.
+def encode_response(response: InferenceResponse, classes: Classes, final_flag: bool = False) -> list[Buffer]:
+    """A serialized ModelInferResponse in parts; tensors are always in `raw_output_contents`, and large ones are their own memory.
 
     Args:
         response: with the `spec` of the model that answered, where classes are wanted.
@@ -51,7 +52,7 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
     parts: list[Buffer] = [begin, _with_id(response.id), end] if response.id else [begin, end]
     for field, array in zip(fields, outputs.values(), strict=True):
         parts += (field, encode_raw(array))
-    return b"".join(parts)
+    return parts
 
 
 def _with_id(request_id: str) -> bytes:
@@ -67,7 +68,7 @@ def _frame(response: InferenceResponse) -> _Frame:
     return begin.SerializeToString(), end.SerializeToString(), fields
 
 
-def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> bytes:
+def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> list[Buffer]:
     message = service_pb2.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
@@ -83,7 +84,7 @@ def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> 
         add(name=name, datatype=datatype_of(array), shape=array.shape)
         parts += raw_output(encode_raw(array))
     parts[0] = message.SerializeToString()
-    return b"".join(parts)
+    return parts
 
 
 def _set_parameter(parameter: service_pb2.InferParameter, value: Parameter) -> None:
@@ -102,9 +103,16 @@ def _set_parameter(parameter: service_pb2.InferParameter, value: Parameter) -> N
 
 def takes_long(response: InferenceResponse, classes: Classes) -> bool:
     """Whether encoding takes too long for an event loop."""
-    size = 0
+    strings = 0
     for name, array in response.outputs.items():
-        if array.size > _QUICK_ELEMENTS and (array.dtype.hasobject or name in classes):
+        if array.dtype.hasobject or name in classes:
+            if array.size > _QUICK_ELEMENTS:
+                return True
+            strings += _string_bytes(array)
+        elif array.nbytes > PIECE and not array.flags.c_contiguous:  # else its memory is sent as it is
             return True
-        size += sum(map(len, array.reshape(-1).tolist())) if array.dtype.hasobject else array.nbytes
-    return size > _QUICK_BYTES
+    return strings > _QUICK_BYTES
+
+
+def _string_bytes(array: np.ndarray) -> int:
+    return sum(map(len, array.reshape(-1).tolist())) if array.dtype.hasobject else 0

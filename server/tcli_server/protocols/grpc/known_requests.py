@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.protocols.grpc.rpc import Message
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, raw_input, split_request
 from tcli_server.protocols.tensors import Shape
 from tcli_server.request import InferenceRequest
@@ -14,6 +15,9 @@ from tcli_server.request import InferenceRequest
 _MOST = 256
 _LARGEST = 1 << 11
 """Bytes beside the tensors of a request that is remembered."""
+
+_HEAD = 2 * _LARGEST
+"""Bytes of a request in which all of that is."""
 
 _MOST_FIELDS = 500
 """Fields to look at, tensors included, as it is in the event loop that one looks."""
@@ -72,29 +76,30 @@ class KnownRequests:
         self._known: dict[_Key, _Known] = {}
         self._unknown = 0
 
-    def decode(self, data: bytes) -> tuple[InferenceRequest, Classes] | None:
+    def decode(self, data: Message) -> tuple[InferenceRequest, Classes] | None:
         """The request; None for one that has to be read."""
-        split = _split_id(data)
+        beginning = data if isinstance(data, bytes) else bytes(data[:_HEAD])
+        split = _split_id(beginning, len(data))
         if split is None:
             return None
         key, request_id, start = split
         known = self._known.get(key)
-        if known is None or not data.startswith(known.middle, start):
+        if known is None or not beginning.startswith(known.middle, start):
             return None
         inputs = {}
         for one in known.inputs:
             begin = start + one.offset
-            if not data.startswith(one.field, begin - len(one.field)):
+            if data[begin - len(one.field) : begin] != one.field:
                 return None
             inputs[one.name] = np.frombuffer(data, one.dtype, one.count, begin).reshape(one.shape)
         return InferenceRequest(known.name, inputs, known.outputs, known.version, request_id), known.classes
 
-    def learn(self, data: bytes, request: InferenceRequest, classes: Classes) -> None:
+    def learn(self, data: Message, request: InferenceRequest, classes: Classes) -> None:
         """Remember a request that was read, if it has nothing but raw tensors of fixed size, behind all else."""
         self._unknown += 1
         if self._unknown % _LEARN_EACH:
             return
-        split = _split_id(data)
+        split = _split_id(bytes(data[:_HEAD]), len(data))
         if split is None or request.parameters or request.priority or request.timeout_us or request.sequence_id:
             return
         if request.sequence_start or request.sequence_end:
@@ -108,7 +113,7 @@ class KnownRequests:
         plain = all(not array.dtype.hasobject and array.size and array.shape for array in arrays.values())
         if not plain or len(tensors) != len(arrays) or not tensors or request.id != request_id:
             return
-        if not start <= len(rest) <= _LARGEST or not data.startswith(rest) or not _says_no_more(rest[start:]):
+        if not start <= len(rest) <= _LARGEST or data[: len(rest)] != rest or not _says_no_more(rest[start:]):
             return
         inputs, offset = [], len(rest) - start
         for name, array in arrays.items():
@@ -126,8 +131,11 @@ class KnownRequests:
         )
 
 
-def _split_id(data: bytes) -> tuple[_Key, str, int] | None:
-    """What a request is known by, its id, and where what follows begins; None where it is not written as usual."""
+def _split_id(data: bytes, whole: int) -> tuple[_Key, str, int] | None:
+    """What a request of `whole` bytes that begins so is known by, its id, and where what follows begins.
+
+    None where it is not written as usual.
+    """
     try:
         if data[0] != _MODEL_NAME or data[1] >= _ONE_BYTE:
             return None
@@ -137,12 +145,12 @@ def _split_id(data: bytes) -> tuple[_Key, str, int] | None:
                 return None
             end += 2 + data[end + 1]
         if data[end] != _ID:
-            return (data[:end], len(data) - end), "", end
+            return (data[:end], whole - end), "", end
         size, begin = data[end + 1], end + 2
         if size >= _ONE_BYTE:
             return None
         start = begin + size
-        return (data[:end], len(data) - start), data[begin:start].decode(), start
+        return (data[:end], whole - start), data[begin:start].decode(), start
     except (IndexError, UnicodeDecodeError):
         return None
 

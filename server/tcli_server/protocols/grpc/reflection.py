@@ -15,7 +15,7 @@ from tcli_server.errors import InternalError, InvalidArgumentError, ServerError,
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.described_files import HEALTH, REFLECTIONS
 from tcli_server.protocols.grpc.errors import Status
-from tcli_server.protocols.grpc.rpc import Rpcs, StreamCall
+from tcli_server.protocols.grpc.rpc import Message, Rpcs, StreamCall
 from tcli_server.protocols.texts import short
 
 _LARGEST = 1 << 14
@@ -63,7 +63,7 @@ class Reflection:
             closed.cancel()
         return UnavailableError(SHUTTING_DOWN) if self._closed.is_set() else None
 
-    async def _next(self, call: StreamCall, closed: "asyncio.Task[Any]") -> bytes | None:
+    async def _next(self, call: StreamCall, closed: "asyncio.Task[Any]") -> Message | None:
         """The next question; None if there are no more, or the server ends."""
         # The call's own task is not to be cancelled: grpc.aio may then send no status at all, and the client waits for ever.
         reading = asyncio.ensure_future(call.read())
@@ -74,7 +74,7 @@ class Reflection:
             if not reading.cancel() and not reading.cancelled():
                 reading.exception()  # is looked at, if nobody did
 
-    def _answer(self, data: bytes) -> bytes:
+    def _answer(self, data: Message) -> bytes:
         if len(data) > _LARGEST:
             raise InvalidArgumentError(f"the request has {len(data)} bytes, expected at most {_LARGEST}")
         try:

@@ -4,12 +4,18 @@ The service knows messages and nothing of connections; an engine knows connectio
 for the loop's thread alone.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tcli_server.errors import ServerError
 from tcli_server.protocols.grpc.errors import as_server_error
+
+Message = bytes | memoryview
+"""A view is of memory that nobody writes to any more."""
+
+Parts = Sequence[Message]
+"""A message, in the order of its bytes."""
 
 Metadata = Iterable[tuple[str, str | bytes]]
 """Names in lower case, each with its value; those whose name ends with `-bin` are bytes."""
@@ -24,8 +30,8 @@ class UnaryCall(Protocol):
 
     on_gone: Callable[[], object] | None
 
-    def respond(self, message: bytes) -> None:
-        """Answer with a message."""
+    def respond(self, *parts: Message) -> None:
+        """Answer with a message; what is in the memory of its parts must stay the same until they are let go of."""
 
     def fail(self, error: ServerError) -> None:
         """Answer with an error."""
@@ -38,14 +44,14 @@ class StreamCall(Protocol):
     def metadata(self) -> Metadata:
         """What the client sent ahead of its messages."""
 
-    async def read(self) -> bytes | None:
+    async def read(self) -> Message | None:
         """The next message; None after the last one."""
 
-    async def write(self, message: bytes) -> None:
-        """Send a message; waits while the client takes none."""
+    async def write(self, *parts: Message) -> None:
+        """Send a message, as `UnaryCall.respond`; waits while the client takes none."""
 
 
-Unary = Callable[[bytes, UnaryCall], None]
+Unary = Callable[[Message, UnaryCall], None]
 """Begins to work on a request, or answers it at once; must not block. What it raises is a defect, and answered as one."""
 
 Streaming = Callable[[StreamCall], Coroutine[Any, Any, ServerError | None]]
@@ -54,16 +60,21 @@ Streaming = Callable[[StreamCall], Coroutine[Any, Any, ServerError | None]]
 
 @dataclass(frozen=True, slots=True)
 class Rpcs:
-    """What can be called, by path, such as `/inference.GRPCInferenceService/ModelInfer`."""
+    """What can be called, by path, such as `/inference.GRPCInferenceService/ModelInfer`.
+
+    Attributes:
+        even_at: where in a message, of which it is told the beginning, that begins which is best read from an even address.
+    """
 
     unary: Mapping[str, Unary]
     streaming: Mapping[str, Streaming]
+    even_at: Callable[[Message], int] = lambda _: 0
 
     def __or__(self, other: "Rpcs") -> "Rpcs":
-        return Rpcs({**self.unary, **other.unary}, {**self.streaming, **other.streaming})
+        return Rpcs({**self.unary, **other.unary}, {**self.streaming, **other.streaming}, self.even_at)
 
 
-def begin_safely(begin: Unary, message: bytes, call: UnaryCall) -> None:
+def begin_safely(begin: Unary, message: Message, call: UnaryCall) -> None:
     """Call it; a defect answers this call and leaves the connection usable."""
     try:
         begin(message, call)

@@ -15,8 +15,8 @@ from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableE
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.infer import Inference
-from tcli_server.protocols.grpc.rpc import Rpcs, Unary, UnaryCall
-from tcli_server.protocols.grpc.wire import split_load
+from tcli_server.protocols.grpc.rpc import Message, Rpcs, Unary, UnaryCall
+from tcli_server.protocols.grpc.wire import first_tensor, split_load
 from tcli_server.protocols.texts import short
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Method = Callable[[Any], Any]
 """Answers one request message with another, or with a future of it; may raise ServerError."""
 
-Run = Callable[[bytes], Any]
+Run = Callable[[Message], Any]
 """The same for a request's bytes."""
 
 _QUICK_BYTES = 1 << 14
@@ -88,7 +88,7 @@ class Service:
         unary["ModelInfer"] = inference.model_infer
         paths = {f"/{_SERVICE.full_name}/{name}": begin for name, begin in unary.items()}
         paths["/grpc.health.v1.Health/Check"] = self._health
-        return Rpcs(paths, {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer})
+        return Rpcs(paths, {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer}, first_tensor)
 
     def close(self) -> None:
         """Wait for no load or unload any longer: one may hang, and the engine does not wait for them either."""
@@ -99,11 +99,11 @@ class Service:
         """An RPC that is answered in a thread; in the loop if it is `quick` and the request small."""
         admission = self._admission
 
-        def answer_to(data: bytes) -> Any:
+        def answer_to(data: Message) -> Any:
             answer = run(data)
             return answer if isinstance(answer, Future) else answer.SerializeToString()
 
-        async def answer(data: bytes, result: Any, call: UnaryCall) -> None:
+        async def answer(data: Message, result: Any, call: UnaryCall) -> None:
             try:
                 if result is None:
                     result = await self._in_thread(answer_to, data)
@@ -116,7 +116,7 @@ class Service:
             except Exception as error:
                 call.fail(as_server_error(error, name))
 
-        def begin(data: bytes, call: UnaryCall) -> None:
+        def begin(data: Message, call: UnaryCall) -> None:
             result = None
             if quick and len(data) <= _QUICK_BYTES:
                 try:
@@ -139,7 +139,7 @@ class Service:
         self._answering.discard(task)
         self._admission.leave()
 
-    async def _in_thread(self, run: Run, data: bytes) -> Any:
+    async def _in_thread(self, run: Run, data: Message) -> Any:
         """What `run` makes of a message, which counts as held until that, and what it began, is over.
 
         That is so whether or not the client waits: what was asked is done all the same.
@@ -180,7 +180,7 @@ class Service:
         finally:
             self._operations.discard(operation)
 
-    def _health(self, _: bytes, call: UnaryCall) -> None:
+    def _health(self, _: Message, call: UnaryCall) -> None:
         """The standard health check; the service's name in the request does not matter, as in Triton."""
         call.respond(_SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING)
 
@@ -228,7 +228,7 @@ class Service:
         _check_repository_name(request)
         return self._engine.repository_index(request.ready)
 
-    def _load(self, data: bytes) -> Any:
+    def _load(self, data: Message) -> Any:
         request, large = _read_load(data)
         _check_repository_name(request)
         config: str | None = None
@@ -270,7 +270,7 @@ def _reading(name: str, method: Method) -> Run:
     """
     request_class: Any = message_factory.GetMessageClass(_SERVICE.methods_by_name[name].input_type)
 
-    def run(data: bytes) -> Any:
+    def run(data: Message) -> Any:
         if len(data) > _LARGEST:
             raise InvalidArgumentError(f"the {name} request has {len(data)} bytes, expected at most {_LARGEST}")
         try:
@@ -306,7 +306,7 @@ def _refusal(extension: str) -> Method:
     return refuse
 
 
-def _read_load(data: bytes) -> tuple[pb.RepositoryModelLoadRequest, dict[str, memoryview]]:
+def _read_load(data: Message) -> tuple[pb.RepositoryModelLoadRequest, dict[str, memoryview]]:
     """A load request without its large files, and those apart, by parameter name."""
     try:
         rest, large = split_load(data)

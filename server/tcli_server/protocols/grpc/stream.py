@@ -12,7 +12,7 @@ from tcli_server.errors import ServerError, UnavailableError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.flows import Flow, Flows
-from tcli_server.protocols.grpc.rpc import StreamCall
+from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall
 from tcli_server.request import InferenceRequest, InferenceResponse
 
 IN_FLIGHT = 64
@@ -27,7 +27,7 @@ bytes, loses its stream: the model may be waiting for it, and others for the mod
 _MOST_SEQUENCES = 1000
 """Sequences of a stream that are remembered; others lose their slot when they have been idle for too long."""
 
-_Answer = bytes | ServerError | None
+_Answer = Parts | ServerError | None
 """What the client is sent: a message, the error that ends the stream, nothing."""
 Sequence = tuple[str, str, int | str]
 """Model, version and id of a sequence."""
@@ -72,7 +72,7 @@ class Stream:
 
     def __init__(
         self,
-        answer: Callable[["Stream", bytes, Place], Coroutine[Any, Any, _Answer]],
+        answer: Callable[["Stream", Message, Place], Coroutine[Any, Any, _Answer]],
         encode: Callable[[Flow, InferenceResponse], Coroutine[Any, Any, _Answer]],
         flows: Flows,
         call: StreamCall,
@@ -154,7 +154,7 @@ class Stream:
                 return answer
             if answer is not None:
                 async with self._writing:
-                    await self._call.write(answer)
+                    await self._call.write(*answer)
             self._room.release()
         await self.flows.ended()
         return self._failure
@@ -169,8 +169,8 @@ class Stream:
                 return message
             if message is not None:
                 try:
-                    async with asyncio.timeout(STALL_SECS + len(message) / SLOWEST), self._writing:
-                        await self._call.write(message)
+                    async with asyncio.timeout(STALL_SECS + sum(map(len, message)) / SLOWEST), self._writing:
+                        await self._call.write(*message)
                 except TimeoutError:
                     return UnavailableError("the client does not take the responses, for which the model waits")
             self.flows.taken(flow, response, size)

@@ -29,6 +29,8 @@ _LARGE_FILE = 1 << 16
 
 _LONGEST_NAME = 4096
 
+_FIELDS_BEFORE = 100
+
 Buffer = bytes | memoryview
 
 
@@ -36,7 +38,7 @@ class TooManyFieldsError(Exception):
     """There are more fields than the caller has time for."""
 
 
-def split_request(data: bytes, most_fields: int | None = None) -> tuple[bytes, list[memoryview]]:
+def split_request(data: Buffer, most_fields: int | None = None) -> tuple[bytes, list[memoryview]]:
     """Cut the `raw_input_contents` out of a serialized ModelInferRequest.
 
     Args:
@@ -79,6 +81,23 @@ def split_request(data: bytes, most_fields: int | None = None) -> tuple[bytes, l
     return b"".join(rest), tensors
 
 
+def first_tensor(start: Buffer) -> int:
+    """Where the bytes of the first raw tensor begin in a serialized ModelInferRequest, told by its beginning; 0 if that does not tell."""
+    position = 0
+    try:
+        for _ in range(_FIELDS_BEFORE):
+            tag, position = _read_varint(start, position)
+            if tag & 7 != _LENGTH_DELIMITED:
+                return 0
+            length, position = _read_varint(start, position)
+            if tag == _RAW_INPUT:
+                return position
+            position += length
+    except ValueError:
+        pass
+    return 0
+
+
 def check_field_count(rest: bytes, most: int) -> None:
     """Count the fields of a serialized ModelInferRequest and of its inputs and outputs.
 
@@ -95,7 +114,7 @@ def check_field_count(rest: bytes, most: int) -> None:
             raise TooManyFieldsError
 
 
-def split_load(data: bytes) -> tuple[bytes, dict[str, memoryview]]:
+def split_load(data: Buffer) -> tuple[bytes, dict[str, memoryview]]:
     """Cut the large files out of a serialized RepositoryModelLoadRequest.
 
     Returns:

@@ -8,13 +8,13 @@ from io import BytesIO
 from typing import Any, Protocol
 
 import httptools
-import numpy as np
 
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.exchange import Answering, Exchange
 from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
 from tcli_server.protocols.http.repeated_head import RepeatedHead, repeated_head
+from tcli_server.protocols.place import aligned_place
 
 SLICE = 1 << 13
 """Bytes to parse at once: thousands of tiny requests may lie in one read, and other connections wait meanwhile."""
@@ -30,6 +30,7 @@ _PLACED_AT_ONCE = 1 << 20
 
 _HOST = re.compile(rb"[^\x00-\x20\x7f/?#@\\,]*")
 _FRAMING_PER_CHUNK = 32
+_DIGITS = 10
 _LARGE_HEAD = f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"
 
 
@@ -267,7 +268,7 @@ class RequestReader:
         if not self._budget.promise(self._length):
             return False
         try:
-            place = memoryview(np.empty(self._length, np.uint8))  # type: ignore[arg-type]  # takes no page before something is written to it
+            place = aligned_place(self._length, _tensors_begin(exchange.headers))
         except MemoryError:
             self._budget.promised -= self._length
             return False
@@ -439,6 +440,12 @@ class RequestReader:
         if self._place is not None:
             self._place = None
             self._budget.promised -= self._length
+
+
+def _tensors_begin(headers: dict[bytes, bytes]) -> int:
+    """Where in a body the bytes of tensors begin, as far as its headers tell; what is wrong with them is said elsewhere."""
+    length = headers.get(b"inference-header-content-length", b"")
+    return int(length) if length.isdigit() and len(length) < _DIGITS else 0
 
 
 def _origin_form(target: bytes) -> bytes:

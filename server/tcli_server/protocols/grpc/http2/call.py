@@ -9,16 +9,17 @@ from tcli_server.errors import InternalError, ServerError
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.grpc.errors import Status, as_server_error, status_and_details
 from tcli_server.protocols.grpc.http2.head import Head, Header
+from tcli_server.protocols.grpc.http2.large_answers import PIECE
 from tcli_server.protocols.grpc.http2.messages import (
     PIECE_BYTES,
     MessageError,
     MessageReader,
     compress,
     decompress,
-    framed,
+    prefix,
 )
 from tcli_server.protocols.grpc.http2.trailers import CONTENT, OK, coding_headers, trailers
-from tcli_server.protocols.grpc.rpc import Metadata, begin_safely
+from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, begin_safely
 
 if TYPE_CHECKING:
     from tcli_server.protocols.grpc.http2.shared import Shared
@@ -51,6 +52,9 @@ class Carrying(Protocol):
     def send_data(self, call: "Call", data: bytes) -> None:
         """Send data, at once or as the client takes it."""
 
+    def send_parts(self, call: "Call", parts: Parts) -> None:
+        """The same for much data, which is not copied until it is sent."""
+
     def send_end(self, call: "Call", headers: Sequence[Header], alone: bool) -> None:
         """Send the last headers; `alone` where there were none before."""
 
@@ -78,7 +82,7 @@ class Call:
         self._carrier = carrier
         self._shared = shared
         self._head = head
-        self._reader = MessageReader()
+        self._reader = MessageReader(shared.budget, shared.even_at)
         self._charged = 0
         self._head_sent = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -147,16 +151,26 @@ class Call:
             coding = self._shared.response_coding(self._head.accepts)
             self._carrier.send_head(self, coding_headers(coding) if coding else CONTENT)
 
-    def _compressed(self, message: bytes) -> bytes:
-        """A message as it is sent in the coding of this call."""
+    def _send_message(self, parts: Parts, compressed: bool = False) -> None:
+        self._send_head()
+        size = sum(map(len, parts))
+        begin = prefix(compressed, size)
+        if size > PIECE:
+            self._carrier.send_parts(self, (begin, *parts))
+        else:
+            self._carrier.send_data(self, b"".join((begin, *parts)))
+
+    def _compressed(self, parts: Parts) -> tuple[bytes, bool]:
+        """A message as it is sent in the coding of this call, and whether that is another than it was."""
+        message = b"".join(parts)
         smaller = compress(
             message,
             self._shared.response_coding(self._head.accepts),
             self._shared.options.infer_response_compression_level,
         )
-        return framed(smaller, True) if len(smaller) < len(message) else framed(message)
+        return (smaller, True) if len(smaller) < len(message) else (message, False)
 
-    def _decompressed(self, message: bytes) -> bytes:
+    def _decompressed(self, message: Message) -> bytes:
         if not self._head.coding:
             raise MessageError(Status.INTERNAL, "a message is compressed, and grpc-encoding does not say how")
         return decompress(message, self._shared.largest_decompressed)
@@ -168,7 +182,7 @@ class UnaryCall(Call):
     def __init__(self, carrier: Carrying, shared: "Shared", stream_id: int, head: Head) -> None:
         super().__init__(carrier, shared, stream_id, head)
         self.on_gone: Callable[[], object] | None = None
-        self._messages: list[tuple[bool, bytes]] = []
+        self._messages: list[tuple[bool, Message]] = []
         self._complete = 0
 
     def receive(self, data: bytes) -> None:
@@ -202,15 +216,16 @@ class UnaryCall(Call):
             work = self._shared.loop.run_in_executor(self._shared.pool, self._decompressed, message)
             work.add_done_callback(self._decompressed_later)
 
-    def respond(self, message: bytes) -> None:
+    def respond(self, *parts: Message) -> None:
         if self.ended:
             return
         if not self._shared.response_coding(self._head.accepts):
-            self._answer(framed(message))
-        elif len(message) <= _SMALL:
-            self._answer(self._compressed(message))
+            self._answer(parts)
+        elif sum(map(len, parts)) <= _SMALL:
+            message, compressed = self._compressed(parts)
+            self._answer((message,), compressed)
         else:
-            work = self._shared.loop.run_in_executor(self._shared.pool, self._compressed, message)
+            work = self._shared.loop.run_in_executor(self._shared.pool, self._compressed, parts)
             work.add_done_callback(self._compressed_later)
 
     def fail(self, error: ServerError) -> None:
@@ -219,25 +234,25 @@ class UnaryCall(Call):
     def _end(self) -> None:
         super()._end()
         self.on_gone = None  # a circle that keeps the message alive
-        self._messages, self._reader = [], MessageReader()  # no longer charged, so no longer kept
+        self._messages = []  # no longer charged, so no longer kept
+        self._reader.drop()
 
-    def _begin(self, message: bytes) -> None:
+    def _begin(self, message: Message) -> None:
         assert self._head.unary is not None
         begin_safely(self._head.unary, message, self)
 
-    def _answer(self, data: bytes) -> None:
+    def _answer(self, parts: Parts, compressed: bool = False) -> None:
         if self.ended:
             return
         most = self._shared.most_unsent
         if self._carrier.unsent_of_all() > most:
             self.refuse(Status.UNAVAILABLE, f"more than {most} bytes of answers wait for this client to read them")
             return
-        self._send_head()
         self._end()
-        self._carrier.send_data(self, data)
+        self._send_message(parts, compressed)
         self._carrier.send_end(self, OK, alone=False)
 
-    def _decompress_now(self, message: bytes) -> None:
+    def _decompress_now(self, message: Message) -> None:
         try:
             whole = self._decompressed(message)
         except MessageError as error:
@@ -264,14 +279,15 @@ class UnaryCall(Call):
         else:
             self._begin_large(work.result())
 
-    def _compressed_later(self, work: "asyncio.Future[bytes]") -> None:
+    def _compressed_later(self, work: "asyncio.Future[tuple[bytes, bool]]") -> None:
         if work.cancelled() or self.ended:
             return
         error = work.exception()
         if error is not None:
             self.refuse(*_of_defect(error))
         else:
-            self._answer(work.result())
+            message, compressed = work.result()
+            self._answer((message,), compressed)
 
     def _leave(self) -> None:
         on_gone, self.on_gone = self.on_gone, None
@@ -287,7 +303,7 @@ class StreamCall(Call):
 
     def __init__(self, carrier: Carrying, shared: "Shared", stream_id: int, head: Head) -> None:
         super().__init__(carrier, shared, stream_id, head)
-        self._unread: deque[tuple[bool, bytes]] = deque()
+        self._unread: deque[tuple[bool, Message]] = deque()
         self._unread_bytes = 0
         self._received = self._acknowledged = 0
         self._finished = self._serving_ends = False
@@ -332,7 +348,7 @@ class StreamCall(Call):
         if self._space is not None and self._carrier.unsent(self) <= _ROOM // 2:
             _wake(self._space)
 
-    async def read(self) -> bytes | None:
+    async def read(self) -> Message | None:
         while not self._unread:
             if self._finished:
                 return None
@@ -351,19 +367,21 @@ class StreamCall(Call):
         except MessageError as error:
             raise InternalError(str(error)) from None
 
-    async def write(self, message: bytes) -> None:
-        if not self._shared.response_coding(self._head.accepts):
-            data = framed(message)
-        elif len(message) <= _SMALL:
-            data = self._compressed(message)
-        else:
-            data = await self._shared.loop.run_in_executor(self._shared.pool, self._compressed, message)
+    async def write(self, *parts: Message) -> None:
+        compressed = False
+        if self._shared.response_coding(self._head.accepts):
+            if sum(map(len, parts)) <= _SMALL:
+                message, compressed = self._compressed(parts)
+            else:
+                message, compressed = await self._shared.loop.run_in_executor(
+                    self._shared.pool, self._compressed, parts
+                )
+            parts = (message,)
         if self.ended:
             await (
                 self._shared.loop.create_future()
             )  # until this is cancelled; whoever writes would go on and on otherwise
-        self._send_head()
-        self._carrier.send_data(self, data)
+        self._send_message(parts, compressed)
         self._written += 1
         if not self._written % _WRITES_PER_TURN:
             await asyncio.sleep(0)
@@ -414,13 +432,14 @@ class StreamCall(Call):
     def _end(self) -> None:
         super()._end()
         self._unread.clear()
-        self._unread_bytes, self._reader = 0, MessageReader()
+        self._unread_bytes = 0
+        self._reader.drop()
         self._acknowledge()  # or the connection's window shrinks for ever
         if not self._serving_ends:
             self._task.cancel()
 
 
-def _held(messages: Sequence[tuple[bool, bytes]]) -> int:
+def _held(messages: Sequence[tuple[bool, Message]]) -> int:
     return sum(len(message) + PIECE_BYTES for _, message in messages)
 
 

@@ -19,10 +19,12 @@ from tcli_server.observability.log import LOG
 from tcli_server.protocols.grpc.errors import Status
 from tcli_server.protocols.grpc.http2.call import Call, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.http2.head import Header
+from tcli_server.protocols.grpc.http2.large_answers import PIECE, LargeAnswers
 from tcli_server.protocols.grpc.http2.pings import Due, Pings
 from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.http2.trailers import CONTENT
 from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, MAX_METADATA_BYTES
+from tcli_server.protocols.grpc.rpc import Message, Parts
 from tcli_server.protocols.grpc.tls import ALPN
 
 _STREAM_WINDOW = 1 << 22
@@ -31,8 +33,6 @@ _CONNECTION_WINDOW = 1 << 30
 other calls, and what all may hold is for the budget to say."""
 
 _FRAME = 1 << 20
-_PIECE = 1 << 18
-"""Bytes that are given to the transport at once."""
 
 _CALLS_PER_TURN = 32
 """Calls that one connection may begin before others have their turn."""
@@ -75,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         self._writing_paused = self._closing = False
         self._leaving = False  # the client knows, and calls that were under way may still come
         self._left = False  # no more are taken
+        self._large = LargeAnswers()
         self._answered: list[int] = []  # streams, since the last look
         self._lingering: list[int] = []  # and before it
         self.waiting_for_room: set[StreamCall] = set()
@@ -122,6 +123,7 @@ class Connection(asyncio.BufferedProtocol):
         self._events.clear()
         self._unread = memoryview(b"")
         calls, self._calls = self._calls, {}
+        self._large = LargeAnswers()
         for call in calls.values():
             call.gone()
 
@@ -250,6 +252,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _stream_over(self, event: Any) -> None:
         call = self._calls.pop(event.stream_id, None)
+        if self._large.size:
+            self._large.drop(event.stream_id)
         if call is not None:
             call.gone()
 
@@ -277,12 +281,34 @@ class Connection(asyncio.BufferedProtocol):
 
     def send_data(self, call: Call, data: bytes) -> None:
         """As `Carrying`."""
-        self._send(self._h2.send_data, call.stream_id, data)
+        if self._large.size and call.stream_id in self._large:
+            self._large.add(call.stream_id, (data,))
+        else:
+            self._send(self._h2.send_data, call.stream_id, data)
+
+    def send_parts(self, call: Call, parts: Parts) -> None:
+        """As `Carrying`."""
+        if self._closing or call.stream_id not in self._calls:
+            return
+        if self._large.is_full and call.stream_id not in self._large:
+            self._send(self._h2.send_data, call.stream_id, b"".join(parts))
+            return
+        self._large.add(call.stream_id, parts)
+        self._pings.sent_data()
+        self._flush_later()
+
+    def _hand_over(self, stream_id: int, piece: Message, end: Sequence[Header] | None) -> None:
+        with contextlib.suppress(ngh2.NGH2Error):  # the client has reset it, of which we shall hear
+            self._h2.send_data(stream_id, piece)
+            if end is not None:
+                self._h2.send_trailers(stream_id, end)
 
     def send_end(self, call: Call, headers: Sequence[Header], alone: bool) -> None:
         """As `Carrying`."""
         if alone:
             self._send(partial(self._h2.send_response, end_stream=True), call.stream_id, (*CONTENT, *headers))
+        elif self._large.size and call.stream_id in self._large:
+            self._large.end(call.stream_id, headers)
         else:
             self._send(self._h2.send_trailers, call.stream_id, headers)
         self._answered.append(call.stream_id)
@@ -290,13 +316,14 @@ class Connection(asyncio.BufferedProtocol):
     def unsent_of_all(self) -> int:
         """As `Carrying`."""
         try:
-            return self._h2.queued_body_size() if not self._closing else 0
+            return self._h2.queued_body_size() + self._large.size if not self._closing else 0
         except ngh2.NGH2Error:  # it is over
             return 0
 
     def unsent(self, call: Call) -> int:
         """As `Carrying`."""
-        return self._queued(call.stream_id) if call.stream_id in self._calls else 0
+        stream_id = call.stream_id
+        return self._queued(stream_id) + self._large.left(stream_id) if stream_id in self._calls else 0
 
     def _queued(self, stream_id: int) -> int:
         try:
@@ -347,7 +374,9 @@ class Connection(asyncio.BufferedProtocol):
         transport, h2 = self._transport, self._h2
         queued = h2.queued_body_size()
         while transport is not None and not self._writing_paused:
-            data = h2.data_to_send(_PIECE)
+            if self._large.size:
+                self._large.feed(self._queued, self._hand_over)
+            data = h2.data_to_send(PIECE)
             if not data:
                 break
             transport.write(data)
@@ -369,7 +398,7 @@ class Connection(asyncio.BufferedProtocol):
         for stream_id in over:
             if stream_id not in self._calls:
                 continue
-            if self._queued(stream_id):
+            if self._queued(stream_id) or stream_id in self._large:
                 self._answered.append(stream_id)
             else:
                 with contextlib.suppress(ngh2.NGH2Error):

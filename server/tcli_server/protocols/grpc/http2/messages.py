@@ -4,20 +4,31 @@ Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
 import gzip
+import struct
 import zlib
+from collections.abc import Callable
 
+from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.grpc.errors import Status
 from tcli_server.protocols.grpc.options import MAX_MESSAGE_BYTES, CompressionLevel
+from tcli_server.protocols.grpc.rpc import Message
+from tcli_server.protocols.place import aligned_place
 
 CODINGS = ("gzip", "deflate")
 
 PIECE_BYTES = 64
 """What a piece of data costs besides its bytes."""
 
-_PREFIX = 5
+_HEAD = struct.Struct(">?I")
+_PREFIX = _HEAD.size
 _LEVELS: dict[CompressionLevel, int] = {"low": 1, "medium": 6, "high": 9}
 _AUTO_DETECT = 32 + zlib.MAX_WBITS
 _PIECE = 1 << 16
+
+_WORTH_PLACING = 1 << 16
+"""Bytes of a message from which on it is read straight to its place, instead of being joined from what it came in."""
+
+_Found = tuple[bool, Message]
 
 
 class MessageError(Exception):
@@ -31,14 +42,22 @@ class MessageError(Exception):
 class MessageReader:
     """Cuts messages out of the data of one call.
 
+    Args:
+        budget: promises the memory of large ones.
+        even_at: as `Rpcs.even_at`.
+
     Attributes:
         unfinished: bytes of a message that has not come to its end.
     """
 
-    __slots__ = ("_chunks", "_needed", "unfinished")
+    __slots__ = ("_budget", "_chunks", "_compressed", "_even_at", "_needed", "_place", "unfinished")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: ByteBudget, even_at: Callable[[Message], int]) -> None:
+        self._budget = budget
+        self._even_at = even_at
         self._chunks: list[bytes] = []
+        self._place: memoryview | None = None
+        self._compressed = False
         self._needed = _PREFIX  # bytes without which nothing can be told
         self.unfinished = 0
 
@@ -47,12 +66,14 @@ class MessageReader:
         """Bytes of memory, for what is unfinished: each piece that it came in costs some, too."""
         return self.unfinished + PIECE_BYTES * len(self._chunks)
 
-    def feed(self, data: bytes) -> list[tuple[bool, bytes]]:
+    def feed(self, data: bytes) -> list[_Found]:
         """Take some more, and give the messages that are complete now: whether each is compressed, and its bytes.
 
         Raises:
             MessageError: a message is larger than allowed, or its prefix is none.
         """
+        if self._place is not None:
+            return self._fill(self._place, data)
         chunks = self._chunks
         if not chunks and len(data) >= _PREFIX and not data[0] and _size(data) == len(data):  # as nearly always
             return [(False, data[_PREFIX:])]
@@ -65,8 +86,11 @@ class MessageReader:
             chunks[:] = [b"".join(chunks)]
         self._needed = _size(chunks[0])
         if self.unfinished < self._needed:
+            if self._needed > _WORTH_PLACING and len(chunks) == 1:
+                self._find_place(chunks[0])
             return []
-        if self.unfinished == self._needed:  # the usual large one, which is copied once
+        found: list[_Found]
+        if self.unfinished == self._needed:
             found = [(chunks[0][0] == 1, b"".join((memoryview(chunks[0])[_PREFIX:], *chunks[1:])))]
             rest = b""
         else:
@@ -76,10 +100,49 @@ class MessageReader:
         self._needed = _size(rest) if len(rest) >= _PREFIX else _PREFIX
         return found
 
+    def drop(self) -> None:
+        """Let go of what has come."""
+        self._chunks.clear()
+        self._leave_place()
+        self._needed, self.unfinished = _PREFIX, 0
 
-def _cut(data: bytes) -> tuple[list[tuple[bool, bytes]], bytes]:
+    def _find_place(self, start: bytes) -> None:
+        """Make room for a message that begins so, within what is not promised to others."""
+        size = self._needed - _PREFIX
+        if not self._budget.promise(size):
+            return
+        begun = memoryview(start)[_PREFIX:]
+        try:
+            place = aligned_place(size, self._even_at(begun))
+        except MemoryError:
+            self._budget.promised -= size
+            return
+        place[: len(begun)] = begun
+        self._place, self._compressed = place, start[0] == 1
+        self._chunks.clear()
+
+    def _fill(self, place: memoryview, data: bytes) -> list[_Found]:
+        begin = self.unfinished - _PREFIX
+        end = begin + len(data)
+        if end < len(place):
+            place[begin:end] = data
+            self.unfinished += len(data)
+            return []
+        room = len(place) - begin
+        place[begin:] = data if end == len(place) else memoryview(data)[:room]
+        found: list[_Found] = [(self._compressed, place.toreadonly())]
+        self.drop()
+        return found + self.feed(data[room:]) if len(data) > room else found
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            self._budget.promised -= len(self._place)
+            self._place = None
+
+
+def _cut(data: bytes) -> tuple[list[_Found], bytes]:
     """The messages that it begins with, and what is left."""
-    found: list[tuple[bool, bytes]] = []
+    found: list[_Found] = []
     start = 0
     while len(data) - start >= _PREFIX:
         end = start + _size(data[start : start + _PREFIX])
@@ -102,9 +165,9 @@ def _size(start: bytes) -> int:
     return _PREFIX + size
 
 
-def framed(message: bytes, compressed: bool = False) -> bytes:
-    """A message with its prefix."""
-    return b"%c%b%b" % (compressed, len(message).to_bytes(4), message)
+def prefix(compressed: bool, size: int) -> bytes:
+    """What comes before a message of so many bytes."""
+    return _HEAD.pack(compressed, size)
 
 
 def compress(message: bytes, coding: str, level: CompressionLevel) -> bytes:
@@ -114,7 +177,7 @@ def compress(message: bytes, coding: str, level: CompressionLevel) -> bytes:
     return zlib.compress(message, _LEVELS[level])
 
 
-def decompress(message: bytes, limit: int) -> bytes:
+def decompress(message: Message, limit: int) -> bytes:
     """Undo either of `CODINGS`.
 
     Raises:

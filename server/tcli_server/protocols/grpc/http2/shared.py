@@ -26,6 +26,7 @@ class Shared:
         memory: bytes that all calls may hold together.
 
     Attributes:
+        even_at: as `Rpcs.even_at`.
         pool: compresses and decompresses what is large.
         budget: bytes of messages that all calls hold together.
         most_unsent: bytes of answers that one client may leave unread before its calls are refused.
@@ -37,6 +38,7 @@ class Shared:
         self.loop = asyncio.get_running_loop()
         self.options = options
         self.heads = HeadReader(rpcs)
+        self.even_at = rpcs.even_at
         self.pool = ThreadPoolExecutor(1, "grpc-codings")
         self.budget = ByteBudget(memory)
         self.largest_decompressed = min(MAX_MESSAGE_BYTES, memory)
