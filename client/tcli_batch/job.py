@@ -1,0 +1,223 @@
+"""One batch job: data through a model into a file."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from tcli_batch.asking import Asking
+from tcli_batch.block import Answers, Cursor
+from tcli_batch.errors import JobError, StoppedError
+from tcli_batch.local import LocalTransport
+from tcli_batch.outputs.forms import form_of
+from tcli_batch.parts import Part, Parts, Progress
+from tcli_batch.ranking import Ranking
+from tcli_batch.reading import Reader
+from tcli_batch.results import Results
+from tcli_batch.signature import Signature, read_signature
+from tcli_batch.sources.kinds import DataFile, Kinds
+from tcli_client import Scaling, Transport
+from tcli_client.discovery import describe
+
+PART_SECONDS = 5.0
+"""A part is finished after so long ..."""
+
+PART_BYTES = 64 << 20
+"""... or when it is so large."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What becomes of the data.
+
+    Attributes:
+        version: of the model; empty for the highest that is ready.
+        given: input -> columns, as `parse_map` gives them.
+        scaling: of pictures; None for what the model's configuration says.
+        classes: how many of the highest classes to write for each row; 0 for none.
+        raw: write the output tensors.
+        requests: under way at a time.
+        threads: that decode pictures; 0 for one a core.
+    """
+
+    model: str
+    version: str = ""
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scaling: Scaling | None = None
+    classes: int = 0
+    raw: bool = True
+    requests: int = 8
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job did.
+
+    Attributes:
+        rows: answered, with those that were there before.
+        refused: without an answer.
+        resumed: rows that were there before.
+        seconds: that this run took.
+    """
+
+    rows: int
+    refused: int
+    resumed: int
+    seconds: float
+
+
+class Job:
+    """Data through a model.
+
+    Raises:
+        DataError: the data does not go with the model.
+        OptionError: nor do the options.
+        ClientError: no answer.
+    """
+
+    def __init__(self, server: Transport, files: Sequence[DataFile], options: JobOptions) -> None:
+        self.server = server
+        self.options = options
+        self.signature = read_signature(server, options.model, options.version)
+        self._files = files
+        kinds = Kinds(server, self.signature, options.scaling)
+        self._reader = Reader(files, kinds, options.given, options.threads or len(os.sched_getaffinity(0)))
+        self._ranking = Ranking(server, self.signature, options.classes)
+        self.total = self._reader.check()
+        self.mapping = self._reader.mapping()
+
+    def results(self, start: Cursor = Cursor()) -> Iterator[tuple[Results, Answers]]:  # noqa: B008
+        """Rows from a place on, in order, as they are answered; with what is refused, and where the data goes on.
+
+        Raises:
+            ClientError: no answer comes any more.
+        """
+        asking = Asking(self.server, self.signature, self.options.requests)
+        with asking, closing(self._reader.blocks(start)) as blocks:
+            for answers in asking.answers(self._ranking.watched(blocks)):
+                classes = self._ranking.rank(answers)
+                tensors = answers.outputs if self.options.raw else {}
+                yield Results(answers.sources, answers.indices, dict(tensors), classes), answers
+
+    def run(
+        self,
+        out: Path,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stop: threading.Event | None = None,
+    ) -> Summary:
+        """Write the results to a file.
+
+        Args:
+            resume: go on with a job that did not come to its end, if there is one.
+            overwrite: begin anew whatever is there.
+            progress: called when rows are answered.
+            stop: set from another thread or a signal's handler, ends it soon.
+
+        Raises:
+            StoppedError: `stop` was set.
+            JobError: something is there already, or cannot be written.
+            ClientError: no answer comes any more; what was answered is kept.
+        """
+        began = time.monotonic()
+        form = form_of(out)
+        if self.options.raw:
+            form.check(self.signature.outputs)
+        parts = Parts(out, form)
+        _check_place(parts, resume, overwrite)
+        journal = self._journal(out)
+        try:
+            if resume and parts.exist:
+                before = parts.resume(journal)
+            else:
+                parts.begin(journal)
+                before = Progress()
+            done = self._write(parts, before, progress, stop or threading.Event())
+            parts.finish()
+        finally:
+            parts.close()
+        return Summary(done.rows, done.refused, before.rows, time.monotonic() - began)
+
+    def _write(
+        self, parts: Parts, before: Progress, progress: Callable[[Progress], None], stop: threading.Event
+    ) -> Progress:
+        done = before
+        part: Part | None = None
+        began = 0.0
+        try:
+            for results, answers in self.results(before.after):
+                if part is None:
+                    part, began = parts.part(), time.monotonic()
+                part.add(results, answers.refusals, answers.after)
+                done = Progress(done.rows + len(results), done.refused + len(answers.refusals), answers.after)
+                progress(done)
+                if stop.is_set():
+                    raise StoppedError
+                if time.monotonic() - began > PART_SECONDS or part.size > PART_BYTES:
+                    part.commit()
+                    part = None
+        except BaseException:  # an interruption, too: what was answered is kept
+            if part is not None and part.whole:
+                with suppress(JobError):
+                    part.commit()
+            raise
+        if part is not None:
+            part.commit()
+        return done
+
+    def _journal(self, out: Path) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "files": [_identity(file.name) for file in self._files],
+            "model": self.signature.model,
+            "model_version": self.signature.version,
+            "model_configuration": _digest(self.server, self.signature),
+            "inputs": {name: list(columns) for name, columns in self.mapping.items()},
+            "scaling": self.options.scaling.value if self.options.scaling else "",
+            "classes": self.options.classes,
+            "raw_outputs": self.options.raw,
+            "output_form": out.suffix.lower(),
+        }
+
+
+def _check_place(parts: Parts, resume: bool, overwrite: bool) -> None:
+    if overwrite or (resume and parts.exist):
+        return
+    if parts.exist:
+        raise JobError(
+            f"an unfinished job for '{parts.out}' is there", "--resume goes on with it, --overwrite begins anew"
+        )
+    if parts.out.exists():
+        raise JobError(f"'{parts.out}' is there already", "--overwrite replaces it")
+
+
+def _identity(name: str) -> dict[str, Any]:
+    try:
+        state = os.stat(name)  # noqa: PTH116  names stay as they were given
+    except OSError:
+        return {"name": name}
+    return {"name": name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}
+
+
+def _digest(server: Transport, signature: Signature) -> str:
+    """Changes with the model's configuration, and with its files where these are here."""
+    metadata, config = describe(server, signature.model, signature.version)
+    digest = hashlib.sha256()
+    for message in (metadata, config):
+        if message is not None:
+            digest.update(json_format.MessageToJson(message, sort_keys=True).encode())
+    if isinstance(server, LocalTransport):
+        folder = Path(server.address.path) / signature.model
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()
