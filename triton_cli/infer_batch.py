@@ -218,10 +218,11 @@ def _progress(total: int | None) -> Iterator["Callable[[Progress], None]"]:
     if not err().is_terminal:
         yield lambda _: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich import progress as bars
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns, console=err(), transient=True) as bar:
+    with bars.Progress(*columns, console=err(), transient=True) as bar:
         task = bar.add_task("rows", total=total, rate="")
 
         def moved(progress: "Progress") -> None:

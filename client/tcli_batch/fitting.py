@@ -4,6 +4,7 @@ A value is changed only where nothing is lost by it: 3.0 may become an integer, 
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from tcli_batch.signature import Tensor
 from tcli_client.tensors import BYTES, DTYPES, Array
 
 _SHOWN = 40
+_EXACT = 2**53
+"""From here on not every integer is a float."""
+
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -61,7 +65,8 @@ def fit_row(tensor: Tensor, value: Any) -> Array:
     rows, refused = _fit_rows(tensor, array[np.newaxis])
     if refused:
         raise RowError(refused[0])
-    return rows[0][0]
+    row: Array = rows[0][0]
+    return row
 
 
 def _one_by_one(tensor: Tensor, cells: "Array | Sequence[Any]") -> tuple[list[Array], dict[int, str]]:
@@ -87,11 +92,13 @@ def _stacked(tensor: Tensor, cells: "Array | Sequence[Any]") -> Array | None:
             return np.array([cell.encode() if isinstance(cell, str) else cell for cell in cells], object)
         return None
     try:
-        array = np.asarray(cells)
+        array: Array = np.asarray(cells)
         if array.dtype.kind == "U" and array.ndim == 1 and DTYPES[tensor.datatype].kind not in "b":
             return array.astype(np.int64 if DTYPES[tensor.datatype].kind in "iu" else np.float64)
     except (ValueError, OverflowError, TypeError):
         return None
+    if array.dtype.kind == "f" and DTYPES[tensor.datatype].kind in "iu" and np.abs(array).max(initial=0) >= _EXACT:
+        return None  # integers of mixed signs or sizes, which NumPy has made floats of
     return array if array.dtype.kind in "biuf" else None
 
 
@@ -127,17 +134,21 @@ def _fit_rows(tensor: Tensor, rows: Array) -> tuple[list[Array], dict[int, str]]
 
 def _lost(values: Array, target: np.dtype[Any]) -> Array:
     """Where a value would become another one."""
+    lost: Array
     with np.errstate(all="ignore"):
         if target.kind == "b":
-            return (values != 0) & (values != 1)
-        if target.kind in "iu":
+            lost = (values != 0) & (values != 1)
+        elif target.kind not in "iu":
+            lost = np.isfinite(values.astype(np.float64)) & ~np.isfinite(values.astype(target).astype(np.float64))
+        elif values.dtype.kind in "biu":
             limits = np.iinfo(target)
-            if values.dtype.kind == "f" or values.dtype in (DTYPES["BF16"],):
-                wide = values.astype(np.float64)
-                # The largest integers of 64 bits are no floats: the next power of two is the first that does not fit.
-                return ~((wide >= float(limits.min)) & (wide < float(limits.max) + 1) & (np.floor(wide) == wide))
-            return (values < limits.min) | (values > limits.max)
-        return np.isfinite(values.astype(np.float64)) & ~np.isfinite(values.astype(target).astype(np.float64))
+            lost = (values < limits.min) | (values > limits.max)
+        else:
+            limits, wide = np.iinfo(target), values.astype(np.float64)
+            # The largest integers of 64 bits are no floats: the next power of two is the first that does not fit.
+            held = (wide >= float(limits.min)) & (wide < float(limits.max) + 1)
+            lost = ~(held & (np.floor(wide) == wide))
+    return lost
 
 
 def _why(value: Any, datatype: str) -> str:
@@ -162,6 +173,8 @@ def _shaped(tensor: Tensor, rows: Array) -> Array:
     if len(shape) == len(dims) and all(want in (-1, have) for want, have in zip(dims, shape, strict=True)):
         return rows
     if [side for side in shape if side != 1] == [side for side in dims if side != 1] and -1 not in dims:
+        return rows.reshape(len(rows), *dims)
+    if len(shape) == 1 and -1 not in dims and prod(dims) == shape[0]:  # row-major, as V2 writes tensors flat
         return rows.reshape(len(rows), *dims)
     own = len(shape) == len(dims) - 1 and dims[0] in (-1, 1)  # a batch dimension that is the model's own
     if own and all(want in (-1, have) for want, have in zip(dims[1:], shape, strict=True)):

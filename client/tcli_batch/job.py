@@ -25,6 +25,7 @@ from tcli_batch.signature import Signature, read_signature
 from tcli_batch.sources.kinds import DataFile, Kinds
 from tcli_client import Scaling, Transport
 from tcli_client.discovery import describe
+from tcli_server.hardware.cores import usable_cores
 
 PART_SECONDS = 5.0
 """A part is finished after so long ..."""
@@ -89,7 +90,7 @@ class Job:
         self.signature = read_signature(server, options.model, options.version)
         self._files = files
         kinds = Kinds(server, self.signature, options.scaling)
-        self._reader = Reader(files, kinds, options.given, options.threads or len(os.sched_getaffinity(0)))
+        self._reader = Reader(files, kinds, options.given, options.threads or usable_cores())
         self._ranking = Ranking(server, self.signature, options.classes)
         self.total = self._reader.check()
         self.mapping = self._reader.mapping()
@@ -202,7 +203,7 @@ def _check_place(parts: Parts, resume: bool, overwrite: bool) -> None:
 
 def _identity(name: str) -> dict[str, Any]:
     try:
-        state = os.stat(name)  # noqa: PTH116  names stay as they were given
+        state = os.stat(name)
     except OSError:
         return {"name": name}
     return {"name": name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}

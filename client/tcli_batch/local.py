@@ -50,10 +50,10 @@ class LocalTransport(Transport):
         self.engine.start()
 
     def live(self) -> bool:
-        return self.engine.live
+        return self.engine.live()
 
     def ready(self) -> bool:
-        return self.engine.ready
+        return self.engine.ready()
 
     def model_ready(self, model: str, version: str = "") -> bool:
         return self.engine.model_ready(model, version)

@@ -75,6 +75,11 @@ def map_columns(
             f"'{where}': no column is called as input {without[0]} of model '{signature.model}'",
             f"say which: --map {without[0].name}=COLUMN; its columns: {_listed(columns)}",
         )
+    if not chosen:
+        raise DataError(
+            f"'{where}': no column is called as an input of model '{signature.model}'",
+            f"say which: --map INPUT=COLUMN; its columns: {_listed(columns)}",
+        )
     return chosen
 
 

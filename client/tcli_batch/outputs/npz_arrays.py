@@ -44,7 +44,7 @@ class NpzArrays(Form):
             for name, (dtype, row) in columns.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, *row)}
-                    np.lib.format.write_array_header_2_0(member, header)  # type: ignore[arg-type]
+                    np.lib.format.write_array_header_2_0(member, header)
                     for other, found, shape, stream in _arrays(parts):
                         if other == name:
                             content = stream.read(found.itemsize * int(np.prod(shape)))

@@ -15,6 +15,9 @@ CHUNK_BYTES = 4 << 20
 
 CHUNK_ROWS = 65_536
 
+VALUE = "value"
+"""What the column is called where rows are bare values."""
+
 
 @dataclass(eq=False)
 class Chunk:

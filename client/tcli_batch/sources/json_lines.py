@@ -1,17 +1,18 @@
 """JSON lines: each line is a row, an object with a value for each input, or the value of the only one."""
 
+import base64
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
-from tcli_batch.errors import DataError, UnreadableError
-from tcli_batch.sources import CHUNK_BYTES, Chunk, Table
-
-VALUE = "value"
-"""What the column is called where rows are bare values."""
+from tcli_batch.errors import UnreadableError
+from tcli_batch.sources import CHUNK_BYTES, VALUE, Chunk, Table
 
 _CHUNK_ROWS = 8_192
+_LOOKED_AT = 1_000
 _LONGEST_LINE = 256 << 20
 
 
@@ -41,14 +42,13 @@ class Unreadable(str):
 
 
 def columns_of(file: str, rows: Iterator[Row]) -> tuple[str, ...]:
-    """The columns that the first row has which can be read."""
+    """The columns of the first row that can be read."""
     problem = "it has no rows"
-    for row in rows:
+    for row in itertools.islice(rows, _LOOKED_AT):
         if not isinstance(row, Unreadable):
             return tuple(row) if isinstance(row, dict) else (VALUE,)
         problem = f"its first row cannot be read: {row}"
-        break
-    raise DataError(f"'{file}': {problem}")
+    raise UnreadableError(f"'{file}': {problem}")
 
 
 def chunks_of(rows: Iterator[tuple[Row, int]], columns: Sequence[str], start: int) -> Iterator[Chunk]:
@@ -81,7 +81,22 @@ def _chunk(first: int, rows: list[Row], columns: Sequence[str]) -> Chunk:
         values: list[Any] = [row[VALUE] if isinstance(row, dict) and VALUE in row else row for row in rows]
         return Chunk(first, len(rows), {VALUE: values}, refused)
     found = [row if place not in refused else {} for place, row in enumerate(rows)]
-    return Chunk(first, len(rows), {column: [row.get(column) for row in found] for column in columns}, refused)
+    cells = {column: [_cell(row.get(column)) for row in found] for column in columns}
+    return Chunk(first, len(rows), cells, refused)
+
+
+def _cell(value: Any) -> Any:
+    """A value; perf_analyzer's two forms of one, `{"b64": ...}` and `{"content": [...], "shape": [...]}`, are taken too."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        if value.keys() == {"b64"}:
+            return base64.b64decode(value["b64"], validate=True)
+        if value.keys() == {"content", "shape"}:
+            return np.asarray(value["content"]).reshape(value["shape"])
+    except (ValueError, TypeError):
+        return None
+    return value
 
 
 def _rows(file: str, start: int) -> Iterator[tuple[Row, int]]:

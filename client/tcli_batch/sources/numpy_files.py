@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from tcli_batch.errors import DataError, UnreadableError
-from tcli_batch.sources import Chunk, Table, chunk_rows
+from tcli_batch.sources import VALUE, Chunk, Table, chunk_rows
 from tcli_client.tensors import Array
 
 
@@ -40,7 +40,7 @@ class NpyFile(Table):
             self._header = _read_header(file, stream)
             self._begin = stream.tell()
             _check_size(file, stream, self._begin, self._header)
-        self.columns = ("array",)
+        self.columns = (VALUE,)
         self.rows = self._header.shape[0]
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
@@ -50,13 +50,13 @@ class NpyFile(Table):
             mapped = np.load(self._file, mmap_mode="r")
             for first in range(start, count, step):
                 rows = np.ascontiguousarray(mapped[first : first + step])
-                yield Chunk(first, len(rows), {"array": rows})
+                yield Chunk(first, len(rows), {VALUE: rows})
             return
         with _explained(self._file), open(self._file, "rb") as stream:  # noqa: PTH123
             stream.seek(self._begin + start * header.row_bytes)
             for first in range(start, count, step):
                 rows = _read_rows(self._file, stream, header, min(step, count - first))
-                yield Chunk(first, len(rows), {"array": rows})
+                yield Chunk(first, len(rows), {VALUE: rows})
 
 
 class NpzFile(Table):

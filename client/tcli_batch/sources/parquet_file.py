@@ -31,7 +31,8 @@ class ParquetFile(Table):
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         with self._open() as reader:
-            groups, first = [], 0
+            groups: list[int] = []
+            first = 0
             for group in range(reader.num_row_groups):
                 rows = reader.metadata.row_group(group).num_rows
                 if first + rows > start or groups:

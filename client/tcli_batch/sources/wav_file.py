@@ -80,6 +80,7 @@ class WavFile(Table):
         else:
             values = np.frombuffer(content, f"<i{self._width}").astype(np.int32)
         frames = values.reshape(-1, self._channels)
+        scaled: Array
         if self._tensor.datatype == "INT16":
             scaled = frames if self._width == 2 else frames / _FULL[self._width] * 32767
         else:
