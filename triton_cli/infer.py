@@ -211,8 +211,7 @@ def infer(
     try:
         options = FrameOptions(frames, frame_rate or 0, every or 0, fps or 0)
         if not options and (batch or any(map(is_table, images))):
-            with place.asked() as server:
-                infer_batch(server, images, (model, model_version), _scaling(scaling), batch)
+            infer_batch(place, images, (model, model_version), _scaling(scaling), batch)
             return
         found = list(_found(images, options))
         if options or are_videos(found):

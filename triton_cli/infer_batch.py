@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from triton_cli.console import EXIT_WRONG, err, fail, out, printable
+from triton_cli.infer_server import Place
 from triton_cli.infer_view import one_line
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
@@ -59,19 +60,38 @@ def is_table(argument: str) -> bool:
 
 
 def infer_batch(
-    server: "Transport", arguments: list[str], model: tuple[str, str], scaling: "Scaling | None", options: BatchOptions
+    place: Place, arguments: list[str], model: tuple[str, str], scaling: "Scaling | None", options: BatchOptions
 ) -> None:
     """Run one job and say what came of it; exits with 1 where rows have no answer."""
-    from tcli_batch import DataError, Job, find_data
-    from tcli_client import ClientError, ImageError
+    from tcli_batch import DataError, find_data
+    from tcli_batch.outputs.forms import form_of
 
-    try:
-        files = find_data(arguments, options.as_bytes)
-        job = Job(server, files, _job_options(server, files, model, scaling, options))
-    except (DataError, ImageError) as problem:
-        fail(str(problem), problem.fix, EXIT_WRONG)
     if options.resume and options.output is None:
         raise typer.BadParameter("there is nothing to go on with without --output", param_hint="--resume")
+    try:
+        files = find_data(arguments, options.as_bytes)
+        if options.output is not None:
+            form_of(options.output)
+    except DataError as problem:
+        fail(str(problem), problem.fix, EXIT_WRONG)
+    with place.asked() as server:
+        _run(server, files, model, scaling, options)
+
+
+def _run(
+    server: "Transport",
+    files: "list[DataFile]",
+    model: tuple[str, str],
+    scaling: "Scaling | None",
+    options: BatchOptions,
+) -> None:
+    from tcli_batch import DataError, Job
+    from tcli_client import ClientError
+
+    try:
+        job = Job(server, files, _job_options(server, files, model, scaling, options))
+    except DataError as problem:
+        fail(str(problem), problem.fix, EXIT_WRONG)
     _introduce(job, options)
     try:
         refused = _to_stdout(job) if options.output is None else _to_file(job, options.output, options)
@@ -205,11 +225,15 @@ def _summarise(job: "Job", output: Path, summary: "Summary", options: BatchOptio
         return
     before = f", {summary.resumed:,} of them before" if summary.resumed else ""
     err().print(
-        f"{summary.rows:,} rows in '{printable(str(output))}'{before}; {summary.seconds:.1f} s, {rate:,.0f} rows/s",
+        f"{_rows(summary.rows)} in '{printable(str(output))}'{before}; {summary.seconds:.1f} s, {rate:,.0f} rows/s",
         markup=False,
     )
     if summary.refused:
-        err().print(f"{summary.refused:,} rows have no answer: see '{printable(errors)}'", markup=False)
+        err().print(f"{_rows(summary.refused)} without an answer: see '{printable(errors)}'", markup=False)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """One batch job: data through a model into a file."""
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -203,7 +202,7 @@ def _check_place(parts: Parts, resume: bool, overwrite: bool) -> None:
 
 def _identity(name: str) -> dict[str, Any]:
     try:
-        state = os.stat(name)
+        state = Path(name).stat()
     except OSError:
         return {"name": name}
     return {"name": name, "size": state.st_size, "mtime_ns": state.st_mtime_ns}

@@ -67,7 +67,10 @@ def test_the_same_answer_or_the_same_refusal(local: LocalTransport, wire: Transp
 
 
 def test_what_is_said_about_models_is_the_same(local: LocalTransport, wire: Transport):
-    assert local.live() and local.ready() and local.model_ready("add_sub") and not local.model_ready("nobody")
+    assert local.live()
+    assert local.ready()
+    assert local.model_ready("add_sub")
+    assert not local.model_ready("nobody")
     assert local.model_metadata("add_sub") == wire.model_metadata("add_sub")
     assert local.model_config("add_sub") == wire.model_config("add_sub")
     assert read_signature(local, "add_sub") == read_signature(wire, "add_sub")

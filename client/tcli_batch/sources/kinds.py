@@ -7,6 +7,7 @@ from tcli_batch.errors import DataError
 from tcli_batch.signature import Signature
 from tcli_batch.sources import Single, Table
 from tcli_batch.sources.whole_files import WholeFiles
+from tcli_client.errors import ImageError
 from tcli_client.picture import picture_suffixes
 from tcli_client.picture_files import find_files
 from tcli_client.preprocess import Scaling
@@ -50,13 +51,16 @@ def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
     A folder is the data files in it, which must be of one kind; with `as_bytes`, all its files.
 
     Raises:
-        DataError: nothing is found, a file is of no kind that is read, or a folder holds several kinds.
-        ImageError: an argument names nothing.
+        DataError: an argument names nothing, a file is of no kind that is read, or a folder holds several kinds.
     """
     suffixes = None if as_bytes else picture_suffixes() | TABLE_SUFFIXES
     found: list[DataFile] = []
     for argument in arguments:
-        files = [DataFile(name, "bytes" if as_bytes else kind_of(name)) for name in find_files(argument, suffixes)]
+        try:
+            names = find_files(argument, suffixes)
+        except ImageError as problem:
+            raise DataError(f"'{argument}': {problem}", problem.fix) from None
+        files = [DataFile(name, "bytes" if as_bytes else kind_of(name)) for name in names]
         kinds = sorted({file.kind for file in files})
         if len(kinds) > 1 and os.path.isdir(argument):  # noqa: PTH112  names stay as they were given
             raise DataError(
