@@ -49,7 +49,7 @@ class BatchOptions:
 
 def is_table(argument: str) -> bool:
     """Whether an argument names data that is no picture, as far as its ending tells."""
-    from tcli_batch.sources.kinds import TABLE_SUFFIXES
+    from tcli_batch.sources import TABLE_SUFFIXES
 
     path = Path(argument)
     if path.suffix.lower() in TABLE_SUFFIXES:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from tcli_batch.block import Answers, Block, Refusal
-from tcli_batch.local import LocalTransport
 from tcli_batch.signature import Signature
 from tcli_client import (
     Answer,
@@ -52,10 +51,18 @@ class WireAsker:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class LocalAsker:
-    """In this process, without a thread for each request."""
+@runtime_checkable
+class Begins(Protocol):
+    """A transport that need not wait for an answer, as `LocalTransport`."""
 
-    def __init__(self, server: LocalTransport) -> None:
+    def begin(self, inference: Inference) -> "Future[Answer]":
+        """As `Transport.infer`; its errors are the future's."""
+
+
+class DirectAsker:
+    """Over a transport that does not wait, without a thread for each request."""
+
+    def __init__(self, server: Begins) -> None:
         self.ask: Callable[[Inference], Future[Answer]] = server.begin
 
     def close(self) -> None:
@@ -82,7 +89,7 @@ class Asking:
     """
 
     def __init__(self, server: Transport, signature: Signature, requests: int, outputs: tuple[str, ...] = ()) -> None:
-        self._asker = LocalAsker(server) if isinstance(server, LocalTransport) else WireAsker(server, requests)
+        self._asker = DirectAsker(server) if isinstance(server, Begins) else WireAsker(server, requests)
         self._signature = signature
         self._outputs = tuple(Output(name) for name in outputs)
         self._requests = requests

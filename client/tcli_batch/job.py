@@ -14,7 +14,6 @@ from google.protobuf import json_format
 from tcli_batch.asking import Asking
 from tcli_batch.block import Answers, Cursor
 from tcli_batch.errors import JobError, StoppedError
-from tcli_batch.local import LocalTransport
 from tcli_batch.outputs.forms import form_of
 from tcli_batch.parts import Part, Parts, Progress
 from tcli_batch.ranking import Ranking
@@ -24,7 +23,6 @@ from tcli_batch.signature import Signature, read_signature
 from tcli_batch.sources.kinds import DataFile, Kinds
 from tcli_client import Scaling, Transport
 from tcli_client.discovery import describe
-from tcli_server.hardware.cores import usable_cores
 
 PART_SECONDS = 5.0
 """A part is finished after so long ..."""
@@ -89,6 +87,8 @@ class Job:
         self.signature = read_signature(server, options.model, options.version)
         self._files = files
         kinds = Kinds(server, self.signature, options.scaling)
+        from tcli_server.hardware.cores import usable_cores  # brings the engine with it, which not every user needs
+
         self._reader = Reader(files, kinds, options.given, options.threads or usable_cores())
         self._ranking = Ranking(server, self.signature, options.classes)
         self.total = self._reader.check()
@@ -215,7 +215,7 @@ def _digest(server: Transport, signature: Signature) -> str:
     for message in (metadata, config):
         if message is not None:
             digest.update(json_format.MessageToJson(message, sort_keys=True).encode())
-    if isinstance(server, LocalTransport):
+    if server.address.protocol == "local":
         folder = Path(server.address.path) / signature.model
         for file in sorted(folder.rglob("*")):
             if file.is_file():

@@ -10,6 +10,19 @@ from typing import Any
 
 from tcli_client.tensors import Array
 
+TABLE_SUFFIXES = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".wav": "wav",
+}
+"""Endings of files that hold rows -> their kind."""
+
 CHUNK_BYTES = 4 << 20
 """About as much of a table is read at a time."""
 

@@ -5,27 +5,13 @@ from dataclasses import dataclass, field
 
 from tcli_batch.errors import DataError
 from tcli_batch.signature import Signature
-from tcli_batch.sources import Single, Table
+from tcli_batch.sources import TABLE_SUFFIXES, Single, Table
 from tcli_batch.sources.whole_files import WholeFiles
 from tcli_client.errors import ImageError
 from tcli_client.picture import picture_suffixes
 from tcli_client.picture_files import find_files
 from tcli_client.preprocess import Scaling
 from tcli_client.transport import Transport
-
-_TABLES = {
-    ".npy": "npy",
-    ".npz": "npz",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".wav": "wav",
-}
-TABLE_SUFFIXES = frozenset(_TABLES)
-"""Endings of files that hold rows."""
 
 
 @dataclass(eq=False)
@@ -34,7 +20,7 @@ class DataFile:
 
     Attributes:
         name: as it was given.
-        kind: one of `_TABLES`' values, "picture" or "bytes".
+        kind: one of `TABLE_SUFFIXES`' values, "picture" or "bytes".
     """
 
     name: str
@@ -53,7 +39,7 @@ def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
     Raises:
         DataError: an argument names nothing, a file is of no kind that is read, or a folder holds several kinds.
     """
-    suffixes = None if as_bytes else picture_suffixes() | TABLE_SUFFIXES
+    suffixes = None if as_bytes else picture_suffixes() | TABLE_SUFFIXES.keys()
     found: list[DataFile] = []
     for argument in arguments:
         try:
@@ -78,8 +64,8 @@ def kind_of(name: str) -> str:
         DataError: it has none that is read.
     """
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if suffix in _TABLES:
-        return _TABLES[suffix]
+    if suffix in TABLE_SUFFIXES:
+        return TABLE_SUFFIXES[suffix]
     if suffix in picture_suffixes():
         return "picture"
     raise DataError(
