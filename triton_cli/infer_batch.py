@@ -237,7 +237,7 @@ def _rows(count: int) -> str:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator["Callable[[Progress], None]"]:
+def _progress(total: int) -> Iterator["Callable[[Progress], None]"]:
     """A bar on stderr where a person looks at it."""
     if not err().is_terminal:
         yield lambda _: None
@@ -247,7 +247,7 @@ def _progress(total: int | None) -> Iterator["Callable[[Progress], None]"]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     with bars.Progress(*columns, console=err(), transient=True) as bar:
-        task = bar.add_task("rows", total=total, rate="")
+        task = bar.add_task("rows", total=total or None, rate="")
 
         def moved(progress: "Progress") -> None:
             speed = bar.tasks[0].speed

@@ -75,6 +75,11 @@ class Summary:
 class Job:
     """Data through a model.
 
+    Attributes:
+        signature: what the model takes and gives.
+        mapping: input -> columns, of the first file that has columns.
+        total: rows, about where only reading all would tell; 0 where nothing is known.
+
     Raises:
         DataError: the data does not go with the model.
         OptionError: nor do the options.

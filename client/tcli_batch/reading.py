@@ -42,17 +42,17 @@ class Reader:
         self._given = given
         self._threads = threads
 
-    def check(self) -> int | None:
+    def check(self) -> int:
         """Look at all files before anything is asked.
 
         Returns:
-            How many rows there are; None where only reading it all would tell.
+            How many rows there are, about where only reading it all would tell; 0 where nothing is known.
 
         Raises:
             DataError: a file cannot be read, lacks a column, or its first rows do not fit the model at all; says which
                 row is the first.
         """
-        counts: list[int | None] = []
+        counts: list[int] = []
         looked: set[str] = set()
         unreadable: list[UnreadableError] = []
         for file in self._files:
@@ -68,10 +68,10 @@ class Reader:
                 unreadable.append(problem)
                 continue
             looked.add(file.kind)
-            counts.append(table.rows)
+            counts.append(table.rows_about if table.rows is None else table.rows)
         if unreadable and not counts:
             raise unreadable[0]
-        return None if None in counts else sum(filter(None, counts)) + len(unreadable)
+        return sum(counts) + len(unreadable)
 
     def mapping(self) -> dict[str, tuple[str, ...]]:
         """Input -> columns, of the first file that has columns."""

@@ -27,6 +27,7 @@ CHUNK_BYTES = 4 << 20
 """About as much of a table is read at a time."""
 
 CHUNK_ROWS = 65_536
+_SAMPLE = 1 << 16
 
 VALUE = "value"
 """What the column is called where rows are bare values."""
@@ -54,11 +55,13 @@ class Table(ABC):
     Attributes:
         columns: their names.
         rows: how many there are; None where only reading it all would tell.
+        rows_about: a guess where `rows` is None, for who waits; 0 where there is none.
         typed: whether all rows of a column have one type and shape, so that the first tells of all.
     """
 
     columns: tuple[str, ...]
     rows: int | None = None
+    rows_about: int = 0
     typed: bool = False
 
     @abstractmethod
@@ -80,6 +83,17 @@ class Single(ABC):
         Raises:
             RowError: it cannot be read, or does not fit the model.
         """
+
+
+def lines_about(file: str) -> int:
+    """Lines of a file, by its size and its first ones; 0 where it cannot be read."""
+    try:
+        with open(file, "rb") as stream:  # noqa: PTH123  names stay as they were given
+            sample = stream.read(_SAMPLE)
+            size = stream.seek(0, 2)
+    except OSError:
+        return 0
+    return size * sample.count(b"\n") // max(1, len(sample))
 
 
 def chunk_rows(row_bytes: int) -> int:

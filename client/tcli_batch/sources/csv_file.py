@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 
 from tcli_batch.errors import DataError, UnreadableError
-from tcli_batch.sources import CHUNK_BYTES, Chunk, Table
+from tcli_batch.sources import CHUNK_BYTES, Chunk, Table, lines_about
 
 _CHUNK_ROWS = 8_192
 _LONGEST_CELL = 64 << 20
@@ -32,6 +32,7 @@ class CsvFile(Table):
             twice = next(name for name in header if header.count(name) > 1)
             raise DataError(f"'{file}' has two columns '{twice}'")
         self.columns = tuple(name.strip() for name in header)
+        self.rows_about = max(0, lines_about(file) - 1)
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         cells: list[list[str]] = []

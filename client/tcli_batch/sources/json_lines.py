@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from tcli_batch.errors import UnreadableError
-from tcli_batch.sources import CHUNK_BYTES, VALUE, Chunk, Table
+from tcli_batch.sources import CHUNK_BYTES, VALUE, Chunk, Table, lines_about
 
 _CHUNK_ROWS = 8_192
 _LOOKED_AT = 1_000
@@ -26,6 +26,7 @@ class JsonLinesFile(Table):
     def __init__(self, file: str) -> None:
         self._file = file
         self.columns = columns_of(file, (row for row, _ in _rows(file, 0)))
+        self.rows_about = lines_about(file)
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         return chunks_of(_rows(self._file, start), self.columns, start)
