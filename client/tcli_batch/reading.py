@@ -20,6 +20,9 @@ from tcli_batch.sources.kinds import DataFile, Kinds
 from tcli_client.tensors import Array
 
 _AHEAD = 2
+_BLOCK_REQUESTS = 4
+"""A block is at most so many requests: it is all written or not at all."""
+
 _SINGLE_BYTES = 16 << 20
 """At most so much of decoded files makes one block."""
 
@@ -105,7 +108,7 @@ class Reader:
         chunk = next(table.chunks(), None)
         if chunk is None:
             return
-        refused = list(self._fitted(chunk, columns, file.name, 0))[-1].refusals
+        refused = [refusal for block in self._fitted(chunk, columns, file.name, 0) for refusal in block.refusals]
         if len(refused) == chunk.count:
             first = refused[0]
             raise DataError(f"'{first.source}': row {first.index} does not fit, nor any after it: {first.reason}")
@@ -123,7 +126,7 @@ class Reader:
             yield Block([], empty, {}, [Refusal(file.name, row, str(problem))], Cursor(number + 1))
 
     def _fitted(self, chunk: Chunk, columns: Columns, name: str, number: int) -> Iterator[Block]:
-        """The rows of a chunk that fit; the last block has what is refused, and the place after the chunk."""
+        """The rows of a chunk that fit, in blocks; each has what is refused before its end."""
         refused = dict(chunk.refused)
         fitted: dict[str, tuple[list[Array], Array]] = {}
         for tensor in self._signature.inputs:
@@ -134,20 +137,21 @@ class Reader:
             for place, reason in problems.items():
                 refused.setdefault(place, reason)
         good = np.delete(np.arange(chunk.count), list(refused))
-        after = Cursor(number, chunk.first + chunk.count)
-        refusals = [Refusal(name, chunk.first + place, refused[place]) for place in sorted(refused)]
-        blocks = list(_aligned(fitted, good))
-        for position, (places, inputs) in enumerate(blocks):
-            last = position == len(blocks) - 1
-            yield Block(
-                [name] * len(places),
-                chunk.first + places,
-                inputs,
-                refusals if last else [],
-                after if last else Cursor(number, chunk.first),
-            )
-        if not blocks:
-            yield Block([], good, {}, refusals, after)
+        waiting = deque(Refusal(name, chunk.first + place, refused[place]) for place in sorted(refused))
+        rows = self._signature.max_rows * _BLOCK_REQUESTS
+        begun = 0
+        for places, inputs in _aligned(fitted, good):
+            for first in range(0, len(places), rows):
+                taken = places[first : first + rows]
+                begun += len(taken)
+                end = chunk.first + (chunk.count if begun == len(good) else int(taken[-1]) + 1)
+                refusals = []
+                while waiting and waiting[0].index < end:
+                    refusals.append(waiting.popleft())
+                piece = {key: array[first : first + rows] for key, array in inputs.items()}
+                yield Block([name] * len(taken), chunk.first + taken, piece, refusals, Cursor(number, end))
+        if not begun:
+            yield Block([], good, {}, list(waiting), Cursor(number, chunk.first + chunk.count))
 
     # --- files that are one row ---
 

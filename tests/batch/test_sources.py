@@ -90,15 +90,34 @@ def test_rows_are_those_that_were_written_from_any_row_on(tmp_path: Path, name: 
     assert not any(block.refusals for block in blocks)
 
 
-def test_large_files_are_read_in_pieces_that_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(numpy_files, "chunk_rows", lambda _: 64)
-    np.save(tmp_path / "x.npy", A)
-    np.savez(tmp_path / "x.npz", a=A)
-    for file in (tmp_path / "x.npy", tmp_path / "x.npz"):
-        blocks = read(SINGLE, file)
-        assert [len(block) for block in blocks] == [64, 64, 64, 64, 44]
-        for block in blocks[:-1]:
-            np.testing.assert_array_equal(column(read(SINGLE, file, start=block.after), "a"), A[block.after.row :])
+@pytest.mark.parametrize("name", ["x.npz", "x.npy", "bare.jsonl", "x.parquet"])
+def test_after_every_block_the_data_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr(numpy_files, "chunk_rows", lambda _: 70)
+    (PAIRS | SINGLES)[name](tmp_path / name)
+    signature = PAIR if name in PAIRS else SINGLE
+    blocks = read(signature, tmp_path / name)
+    assert max(map(len, blocks)) == 4 * signature.max_rows
+    for block in blocks[:-1]:
+        np.testing.assert_array_equal(
+            column(read(signature, tmp_path / name, start=block.after), "a"), A[block.after.row :]
+        )
+
+
+def test_a_refused_row_is_told_once_wherever_the_data_is_gone_on_with(tmp_path: Path):
+    """Rows of several shapes with bad ones between: what was before a block's end is in it, the rest after it."""
+    lengths = [0, 1, 1, 0, 2, 0, 0, 2, 1, 0]
+    texts = [json.dumps(list(range(length))) if length else "{oops" for length in lengths]
+    (tmp_path / "x.jsonl").write_text("\n".join(texts))
+    signature = Signature("m", "1", (Tensor("a", "INT32", (-1,)),), (), 8, True)
+    blocks = read(signature, tmp_path / "x.jsonl")
+
+    def told(some: list[Block]) -> list[int]:
+        return sorted([*(r.index for b in some for r in b.refusals), *(i for b in some for i in b.indices.tolist())])
+
+    assert told(blocks) == list(range(10))
+    for number, block in enumerate(blocks):
+        assert told(blocks[: number + 1]) == list(range(block.after.row))
+        assert told(read(signature, tmp_path / "x.jsonl", start=block.after)) == list(range(block.after.row, 10))
 
 
 @pytest.mark.parametrize(("width", "full"), [(1, 128), (2, 2**15), (3, 2**23), (4, 2**31)])
@@ -134,7 +153,7 @@ def test_rows_of_several_shapes_are_blocks_of_one_shape_in_order(tmp_path: Path)
     blocks = read(signature, tmp_path / "x.jsonl")
     assert [block.inputs["a"].shape for block in blocks] == [(2, 1), (2, 2), (1, 1), (1, 3)]
     assert np.concatenate([block.indices for block in blocks]).tolist() == list(range(6))
-    assert [block.after for block in blocks] == [Cursor(0, 0), Cursor(0, 0), Cursor(0, 0), Cursor(0, 6)]
+    assert [block.after for block in blocks] == [Cursor(0, 2), Cursor(0, 4), Cursor(0, 5), Cursor(0, 6)]
 
 
 def test_bad_rows_are_named_and_cost_no_other(tmp_path: Path):
