@@ -1,6 +1,6 @@
 """What travels through a batch job: rows that follow each other, as columns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,11 +28,13 @@ class Refusal:
     Attributes:
         source: the file as it was named.
         index: of the row in the file, from 0.
+        place: of the row in the data.
     """
 
     source: str
     index: int
     reason: str
+    place: Cursor
 
 
 @dataclass(eq=False)
@@ -43,8 +45,9 @@ class Block:
         sources: the file of each row.
         indices: int64 [n], the row's place in its file.
         inputs: input name -> array [n, ...], as many as there are rows.
-        refusals: rows of the same stretch of data that could not be read or do not fit the model.
+        refusals: rows of the same stretch of data that could not be read or do not fit the model, in order.
         after: where the data goes on.
+        files: of rows that are a file each, its number among the job's; empty where all are of `after`'s file.
     """
 
     sources: Sequence[str]
@@ -52,34 +55,39 @@ class Block:
     inputs: dict[str, Array]
     refusals: list[Refusal]
     after: Cursor
+    files: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its tensors."""
-        return sum(map(array_bytes, self.inputs.values()))
+    def rows(self, first: int, last: int) -> dict[str, Array]:
+        """The inputs of some of its rows."""
+        return {name: array[first:last] for name, array in self.inputs.items()}
 
-    def batches(self, rows: int) -> Iterator[dict[str, Array]]:
-        """Its inputs, at most so many rows at a time."""
-        for first in range(0, len(self), rows):
-            yield {name: array[first : first + rows] for name, array in self.inputs.items()}
+    def place(self, row: int) -> Cursor:
+        """Where in the data a row is, or, after the last one, where the data goes on."""
+        if row == len(self):
+            return self.after
+        return Cursor(self.files[row]) if self.files else Cursor(self.after.file, int(self.indices[row]))
 
 
 @dataclass(eq=False)
 class Answers:
-    """What came of a block.
+    """What came of rows that follow each other; their outputs have the same shapes.
 
     Attributes:
-        outputs: output name -> array [n, ...], or a list of arrays where the rows' shapes differ.
+        outputs: output name -> array [n, ...].
+        refusals: of the same stretch of data, in order.
+        after: where the data goes on.
+        example: the inputs of one row that was answered.
     """
 
     sources: Sequence[str] = ()
     indices: Array = field(default_factory=lambda: np.empty(0, np.int64))
-    outputs: dict[str, "Array | list[Array]"] = field(default_factory=dict)
+    outputs: dict[str, Array] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     after: Cursor = field(default_factory=Cursor)
+    example: dict[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sources)

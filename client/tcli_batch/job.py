@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from tcli_batch.asking import Asking
 from tcli_batch.block import Answers, Cursor
 from tcli_batch.errors import JobError, StoppedError
+from tcli_batch.outputs import Layout
 from tcli_batch.outputs.forms import form_of
 from tcli_batch.parts import Part, Parts, Progress
 from tcli_batch.ranking import Ranking
@@ -64,12 +65,14 @@ class Summary:
         refused: without an answer.
         resumed: rows that were there before.
         seconds: that this run took.
+        damaged: what was wrong with what was there before; its rows, and those after it, were asked about again.
     """
 
     rows: int
     refused: int
     resumed: int
     seconds: float
+    damaged: str = ""
 
 
 class Job:
@@ -95,20 +98,28 @@ class Job:
         from tcli_server.hardware.cores import usable_cores  # brings the engine with it, which not every user needs
 
         self._reader = Reader(files, kinds, options.given, options.threads or usable_cores())
-        self._ranking = Ranking(server, self.signature, options.classes)
+        self._ranking = Ranking(self.signature, options.classes)
         self.total = self._reader.check()
         self.mapping = self._reader.mapping()
 
-    def results(self, start: Cursor = Cursor()) -> Iterator[tuple[Results, Answers]]:  # noqa: B008
+    def results(
+        self,
+        start: Cursor = Cursor(),  # noqa: B008
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[Results, Answers]]:
         """Rows from a place on, in order, as they are answered; with what is refused, and where the data goes on.
 
+        Args:
+            stop: set from another thread or a signal's handler, ends it soon.
+
         Raises:
-            ClientError: no answer comes any more.
+            StoppedError: `stop` was set.
+            ClientError: no answer comes any more. What was answered is given first.
         """
-        asking = Asking(self.server, self.signature, self.options.requests)
+        asking = Asking(self.server, self.signature, self.options.requests, stop)
         with asking, closing(self._reader.blocks(start)) as blocks:
-            for answers in asking.answers(self._ranking.watched(blocks)):
-                classes = self._ranking.rank(answers)
+            for answers in asking.answers(blocks):
+                classes = self._ranking.rank(answers, asking.ask)
                 tensors = answers.outputs if self.options.raw else {}
                 yield Results(answers.sources, answers.indices, dict(tensors), classes), answers
 
@@ -130,27 +141,30 @@ class Job:
 
         Raises:
             StoppedError: `stop` was set.
+            DataError: the file's form cannot hold the model's outputs.
             JobError: something is there already, or cannot be written.
-            ClientError: no answer comes any more; what was answered is kept.
+            ClientError: no answer comes any more.
+
+        Whatever ends it, what was answered is kept, and `resume` goes on from there.
         """
         began = time.monotonic()
+        stop = stop or threading.Event()
         form = form_of(out)
-        if self.options.raw:
-            form.check(self.signature.outputs)
+        form.begin(Layout(self.signature.outputs, self.options.raw, self._ranking.counts))
         parts = Parts(out, form)
-        _check_place(parts, resume, overwrite)
-        journal = self._journal(out)
         try:
+            parts.take()
+            _check_place(parts, resume, overwrite)
             if resume and parts.exist:
-                before = parts.resume(journal)
+                before = parts.resume(self._journal(out))
             else:
-                parts.begin(journal)
+                parts.begin(self._journal(out))
                 before = Progress()
-            done = self._write(parts, before, progress, stop or threading.Event())
+            done = self._write(parts, before, progress, stop)
             parts.finish()
         finally:
             parts.close()
-        return Summary(done.rows, done.refused, before.rows, time.monotonic() - began)
+        return Summary(done.rows, done.refused, before.rows, time.monotonic() - began, parts.damaged)
 
     def _write(
         self, parts: Parts, before: Progress, progress: Callable[[Progress], None], stop: threading.Event
@@ -159,7 +173,7 @@ class Job:
         part: Part | None = None
         began = 0.0
         try:
-            for results, answers in self.results(before.after):
+            for results, answers in self.results(before.after, stop):
                 if part is None:
                     part, began = parts.part(), time.monotonic()
                 part.add(results, answers.refusals, answers.after)
@@ -170,13 +184,15 @@ class Job:
                 if time.monotonic() - began > PART_SECONDS or part.size > PART_BYTES:
                     part.commit()
                     part = None
+            if part is not None:
+                part.commit()
         except BaseException:  # an interruption, too: what was answered is kept
             if part is not None and part.whole:
                 with suppress(JobError):
                     part.commit()
+            elif part is not None:
+                part.abandon()
             raise
-        if part is not None:
-            part.commit()
         return done
 
     def _journal(self, out: Path) -> dict[str, Any]:
@@ -185,7 +201,7 @@ class Job:
             "files": [_identity(file.name) for file in self._files],
             "model": self.signature.model,
             "model_version": self.signature.version,
-            "model_configuration": _digest(self.server, self.signature),
+            "model_digest": _digest(self.server, self.signature),
             "inputs": {name: list(columns) for name, columns in self.mapping.items()},
             "scaling": self.options.scaling.value if self.options.scaling else "",
             "classes": self.options.classes,
@@ -214,15 +230,28 @@ def _identity(name: str) -> dict[str, Any]:
 
 
 def _digest(server: Transport, signature: Signature) -> str:
-    """Changes with the model's configuration, and with its files where these are here."""
-    metadata, config = describe(server, signature.model, signature.version)
+    """Changes with the configuration of the model and of those it is made of, and with their files where these are here."""
     digest = hashlib.sha256()
-    for message in (metadata, config):
-        if message is not None:
-            digest.update(json_format.MessageToJson(message, sort_keys=True).encode())
-    if server.address.protocol == "local":
-        folder = Path(server.address.path) / signature.model
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                digest.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+    versions, waiting = {signature.model: signature.version}, [signature.model]
+    while waiting:
+        model = waiting.pop()
+        metadata, config = describe(server, model, versions[model])
+        for message in (metadata, config):
+            if message is not None:
+                digest.update(json_format.MessageToJson(message, sort_keys=True).encode())
+        if server.address.protocol == "local":
+            _digest_files(Path(server.address.path) / model, digest.update)
+        for step in config.ensemble_scheduling.step if config else ():
+            if step.model_name not in versions:
+                versions[step.model_name] = str(step.model_version) if step.model_version > 0 else ""
+                waiting.append(step.model_name)
     return digest.hexdigest()
+
+
+def _digest_files(folder: Path, update: Callable[[bytes], None]) -> None:
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        # Loading a model may leave what Python compiled, and caches.
+        if file.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
+            state = file.stat()
+            update(f"{name.as_posix()} {state.st_size} {state.st_mtime_ns}\n".encode(errors="backslashreplace"))

@@ -1,15 +1,15 @@
 """The highest classes of each row, with the names that the server has for them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
-from tcli_batch.block import Answers, Block
+from tcli_batch.block import Answers
 from tcli_batch.errors import DataError
-from tcli_batch.signature import Signature
-from tcli_client import AnswerError, Inference, Transport
+from tcli_batch.signature import Signature, Tensor
+from tcli_client import Answer, AnswerError, Inference, NotFoundError, UnavailableError
 from tcli_client.scores import parse_classes
 from tcli_client.tensors import Array
 from tcli_client.transport import Output
@@ -50,12 +50,10 @@ class Ranking:
         DataError: nothing can be ranked.
     """
 
-    def __init__(self, server: Transport, signature: Signature, k: int) -> None:
-        self._server = server
+    def __init__(self, signature: Signature, k: int) -> None:
         self._signature = signature
         self._k = k
         self._labels: dict[str, Sequence[str]] | None = None
-        self._example: Mapping[str, Array] = {}
         candidates = [tensor for tensor in signature.outputs if tensor.datatype not in _UNRANKED]
         if k and len(candidates) != 1:
             candidates = [tensor for tensor in candidates if tensor.name in signature.labelled]
@@ -66,40 +64,53 @@ class Ranking:
             )
         self.outputs = tuple(tensor.name for tensor in candidates) if k else ()
 
-    def watched(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """The same blocks; a row of the first one is asked about once more, to learn the server's labels."""
-        for block in blocks:
-            if not self._example and len(block):
-                self._example = {name: array[:1] for name, array in block.inputs.items()}
-            yield block
+    @property
+    def counts(self) -> dict[str, int]:
+        """The most classes that are given of each ranked output."""
+        tensors = (tensor for tensor in self._signature.outputs if tensor.name in self.outputs)
+        return {tensor.name: min(self._k, _count(tensor) or self._k) for tensor in tensors}
 
-    def rank(self, answers: Answers) -> dict[str, Classes]:
-        """The classes of each ranked output; none where there are no rows."""
+    def rank(self, answers: Answers, ask: Callable[[Inference], Answer]) -> dict[str, Classes]:
+        """The classes of each ranked output; none where there are no rows.
+
+        Args:
+            ask: asks the model about one row once more, the first time, to learn the server's labels.
+
+        Raises:
+            DataError: the model did not answer with an output.
+            UnavailableError, NotFoundError: it does not answer any more.
+        """
         if not self.outputs or not len(answers):
             return {}
         if self._labels is None:
-            self._labels = self._ask(self._example)
+            self._labels = self._ask(answers.example, ask)
         found = {}
         for name in self.outputs:
+            if name not in answers.outputs:
+                raise DataError(f"the model does not give the output '{name}', which its metadata names")
             output = answers.outputs[name]
-            if isinstance(output, list):
-                shapes = {array.shape for array in output}
-                raise DataError(f"output '{name}' has rows of {len(shapes)} shapes, which are no scores per class")
             scores = output.reshape(len(output), -1)
             order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, : self._k]
             found[name] = Classes(order, np.take_along_axis(scores, order, axis=1), self._labels.get(name, ()))
         return found
 
-    def _ask(self, inputs: Mapping[str, Array]) -> dict[str, Sequence[str]]:
+    def _ask(self, inputs: Mapping[str, Array], ask: Callable[[Inference], Answer]) -> dict[str, Sequence[str]]:
         signature = self._signature
         row = {name: array[:1] if signature.batched else array[0] for name, array in inputs.items()}
-        counts = {tensor.name: prod(tensor.dims) for tensor in signature.outputs}
-        wanted = [Output(name, counts[name] if counts[name] > 0 else _MOST_CLASSES) for name in self.outputs]
+        counts = {tensor.name: _count(tensor) for tensor in signature.outputs}
+        wanted = [Output(name, counts[name] or _MOST_CLASSES) for name in self.outputs]
         try:
-            answer = self._server.infer(Inference(signature.model, row, wanted, signature.version))
+            answer = ask(Inference(signature.model, row, wanted, signature.version))
+        except (UnavailableError, NotFoundError):
+            raise
         except AnswerError:  # a server without the classification extension, or numbers that it does not rank
             return {}
         return {name: _labels(answer.outputs[name].ravel()) for name in self.outputs if name in answer.outputs}
+
+
+def _count(tensor: Tensor) -> int:
+    """Numbers of a row; 0 where that is not known."""
+    return prod(tensor.dims) if all(side > 0 for side in tensor.dims) else 0
 
 
 def _labels(elements: Array) -> Sequence[str]:

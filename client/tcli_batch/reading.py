@@ -123,7 +123,8 @@ class Reader:
                 row = chunk.first + chunk.count
         except UnreadableError as problem:
             empty = np.empty(0, np.int64)
-            yield Block([], empty, {}, [Refusal(file.name, row, str(problem))], Cursor(number + 1))
+            refusal = Refusal(file.name, row, str(problem), Cursor(number, row))
+            yield Block([], empty, {}, [refusal], Cursor(number + 1))
 
     def _fitted(self, chunk: Chunk, columns: Columns, name: str, number: int) -> Iterator[Block]:
         """The rows of a chunk that fit, in blocks; each has what is refused before its end."""
@@ -137,7 +138,10 @@ class Reader:
             for place, reason in problems.items():
                 refused.setdefault(place, reason)
         good = np.delete(np.arange(chunk.count), list(refused))
-        waiting = deque(Refusal(name, chunk.first + place, refused[place]) for place in sorted(refused))
+        waiting = deque(
+            Refusal(name, chunk.first + place, refused[place], Cursor(number, chunk.first + place))
+            for place in sorted(refused)
+        )
         rows = self._signature.max_rows * _BLOCK_REQUESTS
         begun = 0
         for places, inputs in _aligned(fitted, good):
@@ -171,7 +175,7 @@ class Reader:
         with closing(_in_order(self._threads, read, [file for _, file in files], window)) as results:
             for (number, file), result in zip(files, results, strict=True):
                 if isinstance(result, RowError):
-                    refusals.append(Refusal(file.name, 0, str(result)))
+                    refusals.append(Refusal(file.name, 0, str(result), Cursor(number)))
                     if len(refusals) >= rows:
                         yield _block(taken, refusals, Cursor(number + 1))
                         taken, refusals, size = [], [], 0
@@ -190,7 +194,8 @@ class Reader:
 
 def _block(taken: "list[tuple[int, DataFile, dict[str, Array]]]", refusals: list[Refusal], after: Cursor) -> Block:
     inputs = {name: np.stack([row[name] for _, _, row in taken]) for name in (taken[0][2] if taken else ())}
-    return Block([file.name for _, file, _ in taken], np.zeros(len(taken), np.int64), inputs, refusals, after)
+    names, numbers = [file.name for _, file, _ in taken], [number for number, _, _ in taken]
+    return Block(names, np.zeros(len(taken), np.int64), inputs, refusals, after, numbers)
 
 
 def _side_by_side(chunk: Chunk, names: tuple[str, ...]) -> "Array | Sequence[object]":

@@ -15,13 +15,13 @@ class Results:
     Attributes:
         sources: the file of each row.
         indices: int64 [n], its place in it.
-        tensors: output name -> array [n, ...], or a list of arrays where the rows' shapes differ.
+        tensors: output name -> array [n, ...].
         classes: output name -> the best classes of each row.
     """
 
     sources: Sequence[str]
     indices: Array
-    tensors: dict[str, "Array | list[Array]"] = field(default_factory=dict)
+    tensors: dict[str, Array] = field(default_factory=dict)
     classes: dict[str, Classes] = field(default_factory=dict)
 
     def __len__(self) -> int:

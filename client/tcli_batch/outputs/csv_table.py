@@ -1,88 +1,77 @@
-"""CSV: a column for each number of a short output, else one that holds JSON; classes side by side."""
+"""CSV in UTF-8, lines that end in \\n, text in quotes where it needs them.
 
-import csv
-import io
-import os
+    source,index,scores_0,scores_1,class_1,score_1
+    rows.csv,7,0.1,0.7,espresso,0.7
+
+An output whose shape is known and has at most one side other than 1 has a column for each number, `NAME_0` and on, or `NAME`
+where it is one; up to 1,024. Any other is JSON in one cell. Numbers may be `nan`, `inf` and `-inf`, but null within JSON; BOOL is
+`true` and `false`; BYTES are texts as in JSON lines. A class is its label, or its index where the server has none; cells are empty
+where a row has fewer classes. The columns of classes begin with the output's name where several outputs are ranked.
+"""
+
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from tcli_batch.outputs import Form, PartWriter
-from tcli_batch.results import Results, plain
+from tcli_batch.outputs import INDEX, SOURCE, PartWriter, TableForm, sync
+from tcli_batch.outputs.json_lines import concatenate
+from tcli_batch.outputs.rendering import cached, csv_cell, csv_rows, json_rows, numbers
+from tcli_batch.ranking import Classes
+from tcli_batch.results import Results
 from tcli_batch.signature import Tensor
 
 _MOST_COLUMNS = 1_024
 
 
-class CsvTable(Form):
-    """`.csv` in UTF-8."""
+class CsvTable(TableForm):
+    """`.csv`; parts have no header."""
 
-    suffix = ".csv"
-
-    def __init__(self) -> None:
-        self._tensors: Sequence[Tensor] = ()
-
-    def check(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors = tensors
+    def columns(self) -> list[str]:
+        columns = [SOURCE, INDEX]
+        for tensor in self.layout.tensors:
+            width, name = _width(tensor), tensor.name
+            columns += [f"{name}_{place}" for place in range(width)] if width > 1 else [name]
+        for name, count in self.layout.classes.items():
+            prefix = "" if len(self.layout.classes) == 1 else f"{name}_"
+            for place in range(1, count + 1):
+                columns += [f"{prefix}class_{place}", f"{prefix}score_{place}"]
+        return columns
 
     def part(self, path: Path) -> PartWriter:
-        return _Rows(path, {tensor.name: _width(tensor) for tensor in self._tensors})
+        return _Rows(path, self)
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
-        with path.open("wb") as whole:
-            for number, part in enumerate(parts):
-                with part.open("rb") as stream:
-                    header = stream.readline()
-                    if number == 0:
-                        whole.write(header)
-                    while piece := stream.read(1 << 20):
-                        whole.write(piece)
-            if not parts:
-                whole.write(b"source,index\r\n")
-            whole.flush()
-            os.fsync(whole.fileno())
+        concatenate(parts, path, b",".join(map(csv_cell, self.columns())) + b"\n")
+
+    def cells(self, results: Results) -> list[list[bytes]]:
+        """Columns of text, some of which hold several cells."""
+        columns = [cached(results.sources, csv_cell), numbers(results.indices)]
+        for tensor in self.layout.tensors:
+            array, width = results.tensors[tensor.name], _width(tensor)
+            if width:
+                columns.append(csv_rows(array.reshape(len(array), width)))
+            else:
+                columns.append([_in_quotes(row) for row in json_rows(array)])
+        for name, count in self.layout.classes.items():
+            columns += _class_cells(results.classes[name], count)
+        return columns
 
 
 class _Rows(PartWriter):
-    def __init__(self, path: Path, widths: dict[str, int]) -> None:
-        self._raw = path.open("wb")
-        self._stream = io.TextIOWrapper(self._raw, "utf-8", newline="")
-        self._writer = csv.writer(self._stream)
-        self._widths = widths
-        self._began = False
+    def __init__(self, path: Path, table: CsvTable) -> None:
+        self._stream = path.open("wb")
+        self._table = table
 
     def write(self, results: Results) -> None:
-        if not self._began:
-            self._writer.writerow(self._header(results))
-            self._began = True
-        columns: list[Sequence[Any]] = [results.sources, results.indices.tolist()]
-        for name, rows in results.tensors.items():
-            columns += _columns([plain(row) for row in rows], self._widths.get(name, 0))
-        for classes in results.classes.values():
-            for place in range(classes.indices.shape[1]):
-                indices = classes.indices[:, place].tolist()
-                columns.append([classes.label(index) or index for index in indices])
-                columns.append(plain(classes.scores[:, place]))
-        self._writer.writerows(zip(*columns, strict=True))
+        self._stream.write(b"\n".join(map(b",".join, zip(*self._table.cells(results), strict=True))) + b"\n")
 
-    def _header(self, results: Results) -> list[str]:
-        header = ["source", "index"]
-        for name in results.tensors:
-            width = self._widths.get(name, 0)
-            header += [f"{name}_{place}" for place in range(width)] if width > 1 else [name]
-        for name, classes in results.classes.items():
-            prefix = "" if len(results.classes) == 1 else f"{name}_"
-            for place in range(1, classes.indices.shape[1] + 1):
-                header += [f"{prefix}class_{place}", f"{prefix}score_{place}"]
-        return header
+    @property
+    def size(self) -> int:
+        return self._stream.tell()
 
     def close(self) -> None:
         with self._stream as stream:
-            stream.flush()
-            os.fsync(self._raw.fileno())
+            sync(stream)
 
 
 def _width(tensor: Tensor) -> int:
@@ -92,11 +81,15 @@ def _width(tensor: Tensor) -> int:
     return count if fixed and count <= _MOST_COLUMNS else 0
 
 
-def _columns(rows: list[Any], width: int) -> list[Sequence[Any]]:
-    if not width:
-        return [[row if isinstance(row, (int, float, str)) else orjson.dumps(row).decode() for row in rows]]
-    return list(zip(*map(_flat, rows), strict=True))
+def _in_quotes(json: bytes) -> bytes:
+    return b'"' + json.replace(b'"', b'""') + b'"' if b"," in json or b'"' in json else json
 
 
-def _flat(value: Any) -> list[Any]:
-    return [item for inner in value for item in _flat(inner)] if isinstance(value, list) else [value]
+def _class_cells(classes: Classes, count: int) -> list[list[bytes]]:
+    rows, there = classes.indices.shape
+    cells: list[list[bytes]] = []
+    for place in range(min(count, there)):
+        indices = classes.indices[:, place].tolist()
+        known = {index: csv_cell(classes.label(index) or str(index)) for index in set(indices)}
+        cells += [[known[index] for index in indices], csv_rows(classes.scores[:, place : place + 1])]
+    return cells + [[b""] * rows] * (2 * (count - min(count, there)))

@@ -1,138 +1,184 @@
-"""Parquet: a column for each output, lists of numbers where a row has several; classes as lists of structures."""
+"""Parquet, written by Apache Arrow's own library; the columns are the same whatever the rows are.
 
-import os
+    source      string
+    index       int64
+    NAME        the output: a number, or lists of them as deep as its shape has sides other than 1
+    NAME        of classes: a list of {score, index int64, label string}, the highest first; `NAME_classes` where the tensor
+                is written, too
+
+FP16 stays half precision, BF16 becomes float. BYTES are strings; bytes that are no UTF-8 are escaped as in Python (`\\xff`). No
+value is null but a label that the server does not have.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tcli_batch.errors import DataError, JobError
-from tcli_batch.outputs import Form, PartWriter
+from tcli_batch.errors import DataError
+from tcli_batch.outputs import INDEX, SOURCE, Layout, PartWriter, TableForm, sync
 from tcli_batch.results import Results, plain
 from tcli_batch.signature import Tensor
-from tcli_client.tensors import Array
+from tcli_client.tensors import DTYPES, Array
+
+_GROUP_ROWS = 131_072
+_GROUP_BYTES = 64 << 20
+"""A row group of the file has so many rows, or is so large in memory."""
 
 
-class ParquetTable(Form):
-    """`.parquet`, written by Apache Arrow's own library.
+class ParquetTable(TableForm):
+    """`.parquet`. Parts are streams of Arrow's, which cost little to write and to read.
 
     Raises:
         DataError: pyarrow is not there.
     """
-
-    suffix = ".parquet"
 
     def __init__(self) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise DataError("Parquet needs Arrow", "pip install 'tcli[parquet]'") from None
-        self._tensors: dict[str, Tensor] = {}
 
-    def check(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors = {tensor.name: tensor for tensor in tensors}
+    def columns(self) -> list[str]:
+        return list(schema_of(self.layout).names)
 
     def part(self, path: Path) -> PartWriter:
-        return _Rows(path, self._tensors)
+        return _Rows(path, self.layout)
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
         import pyarrow
-        import pyarrow.parquet as parquet
+        from pyarrow import ipc, parquet
 
-        schema = parquet.read_schema(parts[0]) if parts else table_of(Results((), np.empty(0, np.int64)), {}).schema
-        try:
-            with parquet.ParquetWriter(path, schema) as writer:
+        schema = schema_of(self.layout)
+        texts = [name for name in schema.names if name == SOURCE or not _is_number(schema.field(name).type)]
+        with path.open("wb") as stream:
+            with parquet.ParquetWriter(stream, schema, use_dictionary=texts) as writer:
+                batches: list[Any] = []
                 for part in parts:
-                    with parquet.ParquetFile(part) as reader:
-                        for group in range(reader.num_row_groups):
-                            writer.write_table(reader.read_row_group(group).cast(schema))
-        except pyarrow.ArrowException as problem:
-            raise JobError(f"the parts of '{path}' do not go together: {problem}") from None
-        sync(path)
+                    with part.open("rb") as content, ipc.open_stream(content) as reader:
+                        for batch in reader:
+                            batches.append(batch)
+                            if _are_a_group(batches):
+                                writer.write_table(pyarrow.Table.from_batches(batches), row_group_size=_GROUP_ROWS)
+                                batches = []
+                if batches:
+                    writer.write_table(pyarrow.Table.from_batches(batches), row_group_size=_GROUP_ROWS)
+            sync(stream)
 
 
 class _Rows(PartWriter):
-    def __init__(self, path: Path, tensors: dict[str, Tensor]) -> None:
-        self._path = path
-        self._tensors = tensors
-        self._writer: Any = None
+    def __init__(self, path: Path, layout: Layout) -> None:
+        from pyarrow import ipc
+
+        self._layout = layout
+        self._stream = path.open("wb")
+        self._writer = ipc.new_stream(self._stream, schema_of(layout))
 
     def write(self, results: Results) -> None:
-        import pyarrow.parquet as parquet
+        self._writer.write_table(table_of(results, self._layout))
 
-        table = table_of(results, self._tensors)
-        if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
+    @property
+    def size(self) -> int:
+        return self._stream.tell()
 
     def close(self) -> None:
-        if self._writer is not None:
+        with self._stream as stream:
             self._writer.close()
-            sync(self._path)
+            sync(stream)
 
 
-def table_of(results: Results, tensors: "dict[str, Tensor]") -> Any:
-    """The rows as an Arrow table; types follow the model, so that all tables of a job have the same."""
+def schema_of(layout: Layout) -> Any:
+    """The columns of an Arrow table."""
     import pyarrow
 
-    columns: dict[str, Any] = {
-        "source": pyarrow.array(list(results.sources), pyarrow.string()),
-        "index": pyarrow.array(results.indices, pyarrow.int64()),
-    }
-    for name, rows in results.tensors.items():
-        columns[name] = _column(rows, tensors[name])
-    for name, classes in results.classes.items():
-        k = classes.indices.shape[1]
-        flat = classes.indices.ravel()
-        labels = pyarrow.array([classes.label(index) for index in flat.tolist()], pyarrow.string())
-        scores = pyarrow.array(_arrow_numbers(classes.scores.ravel()))
-        best = pyarrow.StructArray.from_arrays([scores, pyarrow.array(flat), labels], ["score", "index", "label"])
-        offsets = pyarrow.array(np.arange(len(results) + 1, dtype=np.int32) * k)
-        columns[name if name not in columns else f"{name}_classes"] = pyarrow.ListArray.from_arrays(offsets, best)
-    return pyarrow.table(columns)
+    fields = [(SOURCE, pyarrow.string()), (INDEX, pyarrow.int64())]
+    for tensor in layout.tensors:
+        kind = _type(tensor)
+        for _ in _kept(tensor):
+            kind = pyarrow.list_(kind)
+        fields.append((tensor.name, kind))
+    for name in layout.classes:
+        kind = pyarrow.struct(
+            [("score", _type(layout.output(name))), ("index", pyarrow.int64()), ("label", pyarrow.string())]
+        )
+        fields.append((_class_column(layout, name), pyarrow.list_(kind)))
+    return pyarrow.schema(fields)
 
 
-def _column(rows: "Array | list[Array]", tensor: Tensor) -> Any:
+def table_of(results: Results, layout: Layout) -> Any:
+    """Rows as an Arrow table; they must be as the layout says."""
     import pyarrow
 
-    depth = len([side for side in tensor.dims if side != 1])
-    if isinstance(rows, np.ndarray) and not rows.dtype.hasobject:
-        shape = [len(rows), *[side for side, want in zip(rows.shape[1:], tensor.dims, strict=True) if want != 1]]
-        array = pyarrow.array(_arrow_numbers(np.ascontiguousarray(rows).ravel()))
-        for axis in range(depth, 0, -1):
-            count = int(np.prod(shape[:axis]))
-            offsets = np.arange(count + 1, dtype=np.int32) * np.int32(shape[axis])
-            array = pyarrow.ListArray.from_arrays(pyarrow.array(offsets), array)
-        return array
-    kind = _type(rows[0].dtype if len(rows) else np.dtype(object))
-    for _ in range(depth):
-        kind = pyarrow.list_(kind)
-    return pyarrow.array([_squeezed(row, tensor.dims) for row in rows], kind)
+    names = {name: name.encode(errors="backslashreplace").decode() for name in set(results.sources)}
+    columns: list[Any] = [
+        pyarrow.array([names[name] for name in results.sources], pyarrow.string()),
+        pyarrow.array(results.indices, pyarrow.int64()),
+    ]
+    for tensor in layout.tensors:
+        array = results.tensors[tensor.name]
+        sides = [len(array), *(array.shape[1 + axis] for axis in _kept(tensor))]
+        column = _flat(array)
+        for axis in range(len(sides) - 1, 0, -1):
+            column = _lists(column, int(np.prod(sides[:axis])), sides[axis])
+        columns.append(column)
+    for name in layout.classes:
+        classes = results.classes[name]
+        indices = classes.indices.ravel()
+        labels = pyarrow.array([classes.label(index) for index in indices.tolist()], pyarrow.string())
+        fields = [_flat(classes.scores), pyarrow.array(indices), labels]
+        best = pyarrow.StructArray.from_arrays(fields, ["score", "index", "label"])
+        columns.append(_lists(best, *classes.indices.shape))
+    return pyarrow.table(columns, schema=schema_of(layout))
 
 
-def _squeezed(row: Array, dims: Sequence[int]) -> Any:
-    kept = [side for side, want in zip(row.shape, dims, strict=True) if want != 1]
-    return plain(row.reshape(kept))
+def _kept(tensor: Tensor) -> list[int]:
+    """The axes of a row that are lists: a side that is always 1 is none."""
+    return [axis for axis, side in enumerate(tensor.dims) if side != 1]
 
 
-def _type(dtype: np.dtype[Any]) -> Any:
+def _class_column(layout: Layout, name: str) -> str:
+    return f"{name}_classes" if any(tensor.name == name for tensor in layout.tensors) else name
+
+
+def _type(tensor: Tensor) -> Any:
     import pyarrow
 
-    if dtype.hasobject:
+    if tensor.datatype == "BYTES":
         return pyarrow.string()
-    return pyarrow.from_numpy_dtype(np.float32 if dtype.name == "bfloat16" else dtype)
+    return pyarrow.from_numpy_dtype(np.float32 if tensor.datatype == "BF16" else DTYPES[tensor.datatype])
 
 
-def _arrow_numbers(array: Array) -> Array:
-    """Arrow knows no bfloat16; FP32 holds all its values."""
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+def _flat(array: Array) -> Any:
+    """All elements of an array."""
+    import pyarrow
+
+    if array.dtype.hasobject:
+        return pyarrow.array(plain(array.ravel()), pyarrow.string())
+    if array.dtype.name == "bfloat16":  # Arrow knows none; FP32 holds all its values
+        array = array.astype(np.float32)
+    return pyarrow.array(np.ascontiguousarray(array).ravel())
 
 
-def sync(path: Path) -> None:
-    """The file's bytes are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _lists(elements: Any, count: int, side: int) -> Any:
+    import pyarrow
+
+    offsets = np.arange(count + 1, dtype=np.int64) * side
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise DataError(f"one request has {offsets[-1]:,} numbers, which is more than a column of Parquet takes at a time")
+    return pyarrow.ListArray.from_arrays(pyarrow.array(offsets.astype(np.int32)), elements)
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a column holds nothing but numbers, of which a dictionary would cost time and save nothing."""
+    from pyarrow import types
+
+    while types.is_list(kind):
+        kind = kind.value_type
+    return not types.is_string(kind) and not types.is_struct(kind)
+
+
+def _are_a_group(batches: Sequence[Any]) -> bool:
+    return (
+        sum(batch.num_rows for batch in batches) >= _GROUP_ROWS or sum(batch.nbytes for batch in batches) >= _GROUP_BYTES
+    )
