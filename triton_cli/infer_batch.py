@@ -1,6 +1,7 @@
 """`tcli infer -o OUT`, and of data that is no picture: many rows through any model."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -188,11 +189,11 @@ def _complain(source: str, index: int, reason: str) -> None:
 
 
 def _to_file(job: "Job", output: Path, options: BatchOptions) -> int:
-    from tcli_batch import StoppedError
+    from tcli_batch import StoppedError, is_done
 
-    if options.resume and output.exists() and not (output.parent / f"{output.name}.parts" / "job.json").exists():
+    if options.resume and not options.overwrite and is_done(output):
         err().print(f"'{printable(str(output))}' is there, and no unfinished job: nothing to go on with", markup=False)
-        return 0
+        return int(Path(f"{output}.errors.jsonl").exists())
     with stop_on_signals() as stop, _progress(job.total) as moved:
         try:
             summary = job.run(output, options.resume, options.overwrite, moved, stop)
@@ -200,7 +201,9 @@ def _to_file(job: "Job", output: Path, options: BatchOptions) -> int:
             summary = None
     if summary is None:
         err().print("interrupted: what was answered is kept; the same command with --resume goes on", markup=False)
-        raise typer.Exit(EXIT_INTERRUPTED)
+        # A request under way, here or in a thread, would keep the process for as long as it takes.
+        sys.stdout.flush()
+        os._exit(EXIT_INTERRUPTED)
     _summarise(job, output, summary, options)
     return summary.refused
 
@@ -228,6 +231,11 @@ def _summarise(job: "Job", output: Path, summary: "Summary", options: BatchOptio
         f"{_rows(summary.rows)} in '{printable(str(output))}'{before}; {summary.seconds:.1f} s, {rate:,.0f} rows/s",
         markup=False,
     )
+    if summary.damaged:
+        err().print(
+            f"note: of what was there before, {summary.damaged}: its rows and those after it were asked about again",
+            markup=False,
+        )
     if summary.refused:
         err().print(f"{_rows(summary.refused)} without an answer: see '{printable(errors)}'", markup=False)
 

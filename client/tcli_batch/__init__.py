@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tcli_batch.errors import DataError, JobError, StoppedError
-from tcli_batch.job import Job, JobOptions, Summary
+from tcli_batch.job import Job, JobOptions, Summary, is_done
 from tcli_batch.mapping import parse_map
 from tcli_batch.parts import Progress
 from tcli_batch.signature import Signature, Tensor, read_signature
@@ -25,6 +25,7 @@ __all__ = [
     "Summary",
     "Tensor",
     "find_data",
+    "is_done",
     "parse_map",
     "read_signature",
 ]

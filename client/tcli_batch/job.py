@@ -210,6 +210,22 @@ class Job:
         }
 
 
+def is_done(out: Path) -> bool:
+    """Whether a file is there and no unfinished job for it; what a job that was killed at its very end left behind goes.
+
+    Raises:
+        JobError: another process works at it.
+    """
+    parts = Parts(out, form_of(out))
+    if parts.exist or not out.is_file():
+        return False
+    try:
+        parts.take()
+        return not parts.exist
+    finally:
+        parts.close()
+
+
 def _check_place(parts: Parts, resume: bool, overwrite: bool) -> None:
     if overwrite or (resume and parts.exist):
         return
