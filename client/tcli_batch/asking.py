@@ -29,7 +29,6 @@ from tcli_client import (
     WrongProtocolError,
 )
 from tcli_client.tensors import Array
-from tcli_client.transport import Output
 
 _WAITS_SECONDS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 10, 10, 10)
 """How long to wait for a server that has no room before each new try."""
@@ -125,9 +124,7 @@ class Asking:
     def __init__(
         self, server: Transport, signature: Signature, requests: int, stop: threading.Event | None = None
     ) -> None:
-        self._asker: Asker = (
-            DirectAsker(server) if isinstance(server, Begins) else WireAsker(server, max(1, requests))
-        )
+        self._asker: Asker = DirectAsker(server) if isinstance(server, Begins) else WireAsker(server, max(1, requests))
         self._signature = signature
         self._requests = max(1, requests)
         self._stop = stop or threading.Event()

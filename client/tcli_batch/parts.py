@@ -310,7 +310,9 @@ def _described(folder: Path) -> dict[str, Any]:
     for name, size in sizes.items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else None
         if found != size:
-            raise ValueError(f"'{folder.name}/{name}' " + ("is not there" if found is None else "is not as it was written"))
+            raise ValueError(
+                f"'{folder.name}/{name}' " + ("is not there" if found is None else "is not as it was written")
+            )
     return {**described, "bytes": sizes}
 
 

@@ -74,11 +74,15 @@ def test_every_type_in_every_shape_reads_back_as_it_was(tmp_path: Path, form: st
     kinds = {kind: edges for kind, edges in EDGES.items() if (form, kind) != ("npz", "BF16")}
     row = [3 if side < 0 else side for side in shape]
     tensors = {
-        kind: np.resize(np.array(edges, DTYPES[kind]), (5, *row)) if math.prod(row) else np.empty((5, *row), DTYPES[kind])
+        kind: np.resize(np.array(edges, DTYPES[kind]), (5, *row))
+        if math.prod(row)
+        else np.empty((5, *row), DTYPES[kind])
         for kind, edges in kinds.items()
     }
     layout = Layout(tuple(Tensor(kind, kind, shape) for kind in tensors))
-    halves = [results(first, {kind: array[first:last] for kind, array in tensors.items()}) for first, last in [(0, 2), (2, 5)]]
+    halves = [
+        results(first, {kind: array[first:last] for kind, array in tensors.items()}) for first, last in [(0, 2), (2, 5)]
+    ]
     path = written(tmp_path / f"x.{form}", layout, [halves[0]], [halves[1]])
     for kind, array in tensors.items():
         found = [np.array(value, DTYPES[kind]).reshape(row) for value in column(path, kind)]
@@ -141,7 +145,11 @@ def test_classes_of_several_outputs(tmp_path: Path, form: str):
         assert "t_labels" not in arrays
         assert arrays["sources"][arrays["source"]].tolist() == ["a.csv"] * 2
         return
-    found = json.loads(path.read_text().splitlines()[1])["classes"] if form == "jsonl" else pq.read_table(path).to_pylist()[1]
+    found = (
+        json.loads(path.read_text().splitlines()[1])["classes"]
+        if form == "jsonl"
+        else pq.read_table(path).to_pylist()[1]
+    )
     assert found["s"] == [
         {"score": 0.5, "index": 0, "label": "cat"},
         {"score": 0.25, "index": 1, "label": None},
@@ -152,7 +160,9 @@ def test_classes_of_several_outputs(tmp_path: Path, form: str):
 
 def test_fewer_classes_than_there_are_columns_leave_cells_empty(tmp_path: Path):
     layout = Layout((Tensor("s", "FP32", (-1,)),), False, {"s": 2})
-    path = written(tmp_path / "x.csv", layout, [results(0, {}, {"s": classes([1])})], [results(1, {}, {"s": classes([2, 1])})])
+    path = written(
+        tmp_path / "x.csv", layout, [results(0, {}, {"s": classes([1])})], [results(1, {}, {"s": classes([2, 1])})]
+    )
     assert path.read_text().splitlines()[1:] == ["a.csv,0,cat,1.0,,", "a.csv,1,cat,2.0,1,1.0"]
 
 
@@ -218,7 +228,7 @@ def test_what_a_table_cannot_hold_is_told(tmp_path: Path, form: str, outputs: li
 
 def test_types_that_numpy_would_pickle_are_refused(tmp_path: Path):
     for kind in ("BYTES", "BF16"):
-        with pytest.raises(DataError, match="cannot be kept in .npz"):
+        with pytest.raises(DataError, match=r"cannot be kept in \.npz"):
             written(tmp_path / "x.npz", Layout((Tensor("y", kind, (2,)),)))
     scores = classes([1, 2])
     ranked = Classes(scores.indices, scores.scores.astype(ml_dtypes.bfloat16), ())

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from repositories import write_standard_models
-from tcli_batch import DataError, Job, JobError, JobOptions, LocalTransport, StoppedError, Summary, find_data, gathering, is_done
+from tcli_batch import (
+    DataError,
+    Job,
+    JobError,
+    JobOptions,
+    LocalTransport,
+    StoppedError,
+    Summary,
+    find_data,
+    gathering,
+    is_done,
+)
 from tcli_batch import job as job_module
 
 ROWS = 40
@@ -57,7 +68,7 @@ def stopped(server: LocalTransport, rows: int = 24, out: str = "x.jsonl") -> Pat
 
 def resumed(server: LocalTransport) -> Summary:
     summary = job(server).run(Path("x.jsonl"), resume=True)
-    assert [json.loads(line)["index"] for line in Path("x.jsonl").open()] == [*range(ROWS // 2)] * 2
+    assert [json.loads(line)["index"] for line in Path("x.jsonl").read_text().splitlines()] == [*range(ROWS // 2)] * 2
     assert not Path("x.jsonl.parts").exists()
     return summary
 
@@ -112,7 +123,7 @@ def test_after_a_damaged_part_its_rows_are_asked_about_again(server: LocalTransp
 @pytest.mark.parametrize("content", [b"", b'{"files": [', b"[]", b"\xff"])
 def test_a_journal_that_is_damaged_is_told(server: LocalTransport, content: bytes):
     (stopped(server) / "job.json").write_bytes(content)
-    with pytest.raises(JobError, match="job.json' is damaged"):
+    with pytest.raises(JobError, match=r"job\.json' is damaged"):
         job(server).run(Path("x.jsonl"), resume=True)
     assert job(server).run(Path("x.jsonl"), overwrite=True).resumed == 0
 
@@ -148,7 +159,7 @@ def test_two_jobs_do_not_write_one_file(server: LocalTransport):
 
     def moved(_: object) -> None:
         for how in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(JobError, match="another process writes 'x.jsonl'") as problem:
+            with pytest.raises(JobError, match=r"another process writes 'x\.jsonl'") as problem:
                 job(server).run(Path("x.jsonl"), **how)
             told.append(problem.value)
 

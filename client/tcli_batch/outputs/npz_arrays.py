@@ -218,9 +218,7 @@ def _put(archive: zipfile.ZipFile, name: str, array: Array) -> None:
         member.write(array.tobytes())
 
 
-def _member(
-    archive: zipfile.ZipFile, name: str, dtype: "np.dtype[np.generic]", shape: tuple[int, ...]
-) -> IO[bytes]:
+def _member(archive: zipfile.ZipFile, name: str, dtype: "np.dtype[np.generic]", shape: tuple[int, ...]) -> IO[bytes]:
     member = archive.open(f"{name}.npy", "w", force_zip64=True)
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_2_0(member, header)

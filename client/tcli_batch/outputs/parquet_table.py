@@ -165,7 +165,9 @@ def _lists(elements: Any, count: int, side: int) -> Any:
 
     offsets = np.arange(count + 1, dtype=np.int64) * side
     if offsets[-1] > np.iinfo(np.int32).max:
-        raise DataError(f"one request has {offsets[-1]:,} numbers, which is more than a column of Parquet takes at a time")
+        raise DataError(
+            f"one request has {offsets[-1]:,} numbers, which is more than a column of Parquet takes at a time"
+        )
     return pyarrow.ListArray.from_arrays(pyarrow.array(offsets.astype(np.int32)), elements)
 
 
@@ -175,10 +177,11 @@ def _is_number(kind: Any) -> bool:
 
     while types.is_list(kind):
         kind = kind.value_type
-    return not types.is_string(kind) and not types.is_struct(kind)
+    return not (types.is_string(kind) or types.is_struct(kind))
 
 
 def _are_a_group(batches: Sequence[Any]) -> bool:
-    return (
-        sum(batch.num_rows for batch in batches) >= _GROUP_ROWS or sum(batch.nbytes for batch in batches) >= _GROUP_BYTES
+    return bool(
+        sum(batch.num_rows for batch in batches) >= _GROUP_ROWS
+        or sum(batch.nbytes for batch in batches) >= _GROUP_BYTES
     )
