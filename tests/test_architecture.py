@@ -13,12 +13,14 @@ PACKAGES = {
     "tcli_analyzer": ROOT / "analyzer" / "tcli_analyzer",
     "tcli_server": ROOT / "server" / "tcli_server",
     "tcli_client": ROOT / "client" / "tcli_client",
+    "tcli_batch": ROOT / "client" / "tcli_batch",
 }
 MAY_IMPORT = {
-    "triton_cli": {"tcli_analyzer", "tcli_server", "tcli_client"},
+    "triton_cli": {"tcli_analyzer", "tcli_batch", "tcli_server", "tcli_client"},
     "tcli_analyzer": {"tcli_server", "tcli_client"},
     "tcli_server": set(),
     "tcli_client": set(),
+    "tcli_batch": {"tcli_server", "tcli_client"},
 }
 HEAVY = ("numpy", "onnxruntime", "onnx", "pandas", "grpc", "tritonclient", "PIL", "matplotlib")
 

@@ -1,4 +1,4 @@
-"""`tcli infer`: classifies pictures, and the frames of videos, with a served model."""
+"""`tcli infer`: classifies pictures and the frames of videos, and runs any model over any data."""
 
 import os
 import sys
@@ -6,14 +6,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from triton_cli.console import err, printable, warn
+from triton_cli.infer_batch import BatchOptions, infer_batch, is_table
+from triton_cli.infer_server import REPOSITORY, Place
 from triton_cli.infer_video import FrameOptions, VideoQuestion, are_videos, infer_videos
 from triton_cli.infer_view import JsonView, TextView, View
-from triton_cli.server_address import Protocol, Url, asked
+from triton_cli.server_address import Protocol, Url
 from triton_cli.video_view import JsonVideoView, TextVideoView, VideoView
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 
 _ASYNC_REQUESTS = 8
+_CLASSES = 3
 _MANY_IMAGES = 10
 _SLOWEST, _FASTEST = 0.0001, 10_000.0
 
@@ -49,7 +53,9 @@ def infer(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="Pictures or videos: files, folders, or patterns such as 'photos/**/*.jpg'."
+            metavar="DATA",
+            help="Pictures, videos, or tables (.npy, .npz, .json, .jsonl, .csv, .tsv, .parquet, .wav): files, folders, or "
+            "patterns such as 'photos/**/*.jpg'.",
         ),
     ],
     model: Annotated[
@@ -72,9 +78,40 @@ def infer(
             show_default=False,
         ),
     ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Write all answers to a file: .jsonl, .csv, .parquet or .npz. [default: of pictures, text; of tables, "
+            "JSON lines on stdout]",
+            show_default=False,
+        ),
+    ] = None,
     classes: Annotated[
-        int, typer.Option("-c", "--classes", metavar="N", min=1, help="Classes to show for each image.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "-c",
+            "--classes",
+            metavar="N",
+            min=1,
+            help="Classes to give for each row. [default: 3 of pictures, else the tensors]",
+            show_default=False,
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Give the output tensors, too where classes are given.")] = False,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="INPUT=COLUMN",
+            help="The column, or columns a,b,c, that an input is read from. [default: by their names]",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a job that did not come to its end.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there of OUT.")] = False,
     scaling: Annotated[
         ScalingName | None,
         typer.Option(
@@ -93,7 +130,17 @@ def infer(
         int, typer.Option("-b", "--batch-size", metavar="N", min=1, help="Images in one request.")
     ] = 1,
     protocol: Protocol = None,
-    url: Url = "localhost",
+    url: Url = "",
+    local: Annotated[bool, typer.Option("--local", help="Run the model in this process, without a server.")] = False,
+    repository: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-repository",
+            metavar="DIR",
+            help="With --local, the repository. [default: ./model_repository]",
+            show_default=False,
+        ),
+    ] = None,
     many_at_once: Annotated[
         bool, typer.Option("--async", help=f"Keep {_ASYNC_REQUESTS} requests under way at a time instead of one.")
     ] = False,
@@ -123,11 +170,16 @@ def infer(
         ),
     ] = False,
 ) -> None:
-    """Classify images with a model that tcli, Triton or another V2 server serves.
+    """Classify images, or run a model over data, with tcli, Triton or another V2 server, or without any.
 
     Pictures are stretched to the model's size. Scaling: NONE leaves values at 0..255, INCEPTION brings them to -1..1,
     VGG subtracts that network's mean, IMAGENET is torchvision's. Files that cannot be read do not stop the others; the
     exit status is then 1.
+
+    With --output, or of tables, answers are rows: each says which file it is of, and which row of that. What cannot be read or
+    is refused goes to OUT.errors.jsonl, and the exit status is 1. A job that is interrupted goes on with --resume.
+
+    Where nothing listens at localhost and there is a ./model_repository here, its models run in this process.
 
     The frames of a video go over one gRPC stream. On the terminal there is a line for each change of the top class, and a
     summary.
@@ -141,27 +193,39 @@ def infer(
       tcli infer --bytes cup.jpg
       tcli infer clip.mp4 --fps 5
       tcli infer --frames --frame-rate 30 shots --json
+      tcli infer photos -o classes.csv
+      tcli infer rows.parquet -m add_sub --map INPUT0=a --map INPUT1=b -o sums.parquet --local
     """
     if as_bytes and scaling:
         raise typer.BadParameter("with --bytes the server scales the pictures", param_hint="--scaling")
     if model_version and not model:
         raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
-    view: View | VideoView
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
+    requests = _ASYNC_REQUESTS if many_at_once else 1
+    batch = BatchOptions(output, tuple(mapped or ()), classes, raw, resume, overwrite, json, as_bytes, _ASYNC_REQUESTS)
+    names = [model] if model else []
+    if model and as_bytes and ((repository or Path(REPOSITORY)) / f"{model}_pictures").is_dir():
+        names.append(f"{model}_pictures")
+    place = Place(url, protocol, local, repository, tuple(names))
+    view: View | VideoView
     try:
         options = FrameOptions(frames, frame_rate or 0, every or 0, fps or 0)
+        if not options and (batch or any(map(is_table, images))):
+            infer_batch(place, images, (model, model_version), _scaling(scaling), batch)
+            return
         found = list(_found(images, options))
         if options or are_videos(found):
             if as_bytes:
                 raise typer.BadParameter("the frames of a video are no files that could be sent", param_hint="--bytes")
             view = JsonVideoView() if json else TextVideoView()
-            question = VideoQuestion(model, model_version, classes if json else 1, _scaling(scaling), batch_size)
-            infer_videos(found, options, question, (url, protocol), view, _warn_of)
+            wanted = (classes or _CLASSES) if json else 1
+            question = VideoQuestion(model, model_version, wanted, _scaling(scaling), batch_size)
+            infer_videos(found, options, question, place, view, _warn_of)
         else:
             view = JsonView() if json else TextView()
-            images_at_once = (batch_size, _ASYNC_REQUESTS if many_at_once else 1)
-            with asked(url, protocol) as server:
-                _infer(server, found, (model, model_version, as_bytes), (classes, scaling), images_at_once, view)
+            chosen, answer = (model, model_version, as_bytes), (classes or _CLASSES, scaling)
+            with place.asked() as server:
+                _infer(server, found, chosen, answer, (batch_size, requests), view)
     except KeyboardInterrupt:
         err().print("interrupted")
         # A request under way, or a thread that decodes a picture, would keep the process for as long as it takes.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from triton_cli.console import err
-from triton_cli.server_address import ProtocolName, asked
+from triton_cli.infer_server import Place
+from triton_cli.server_address import ProtocolName
 from triton_cli.video_view import VideoView, clock
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def infer_videos(
     found: "Sequence[ImageResult]",
     options: FrameOptions,
     question: VideoQuestion,
-    server: tuple[str, ProtocolName | None],
+    place: Place,
     view: VideoView,
     warn_of: "Callable[[Classifier], None]",
 ) -> None:
@@ -74,7 +75,7 @@ def infer_videos(
 
     Args:
         found: files and folders of frames, and what was found to be none.
-        server: its URL, and the protocol if that is said.
+        place: where the model is.
         warn_of: says on stderr what there is to say about a model.
 
     Raises:
@@ -84,7 +85,7 @@ def infer_videos(
     from tcli_client import ImageClassifier, VideoError, WrongProtocolError, choose_image_model
     from tcli_client.video import FRAME_RATE, Sampling, classify_frames, looks_like_picture, open_video
 
-    protocol = _grpc(*server)
+    protocol = _grpc(place.url, place.protocol)
     sampling = Sampling(options.every or 1, options.rate)
     videos: list[Video] = []
     for entry in found:
@@ -99,7 +100,7 @@ def infer_videos(
             view.complain(entry.file, problem)
     if not videos:
         return
-    with asked(server[0], protocol) as transport:
+    with place.asked(protocol) as transport:
         try:
             classifier = ImageClassifier(transport, question.model or choose_image_model(transport), question.version)
         except WrongProtocolError as problem:

@@ -23,13 +23,13 @@ _SCHEMES: dict[str, tuple[Protocol, bool]] = {
 
 @dataclass(frozen=True)
 class Address:
-    """One endpoint of one server.
+    """One endpoint of one server, or a model repository whose models run in this process.
 
     Attributes:
-        path: what stands before `/v2` on a server behind a prefix, without a slash at its end; HTTP only.
+        path: what stands before `/v2` on a server behind a prefix, without a slash at its end; HTTP only. Or the repository.
     """
 
-    protocol: Protocol
+    protocol: Protocol | Literal["local"]
     host: str
     port: int
     tls: bool = False
@@ -41,6 +41,8 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
+        if self.protocol == "local":
+            return self.path
         return f"{self.protocol}{'s' if self.tls else ''}://{self.host_and_port}{self.path}"
 
 

@@ -34,7 +34,7 @@ def find_image_model(server: Transport, name: str, version: str = "") -> ImageMo
         UnavailableError: the model is not ready.
         NotAClassifierError: the model is something else.
     """
-    return image_model(*_described(server, name, version))
+    return image_model(*describe(server, name, version))
 
 
 def find_encoded_model(server: Transport, name: str, version: str = "") -> ClassifierModel:
@@ -45,12 +45,12 @@ def find_encoded_model(server: Transport, name: str, version: str = "") -> Class
         NotFoundError, UnavailableError: as `find_image_model`.
     """
     try:
-        return encoded_model(*_described(server, name, version))
+        return encoded_model(*describe(server, name, version))
     except NotAClassifierError:
         ahead = name + PICTURES_SUFFIX
         if ahead not in served_models(server):
             raise
-        return encoded_model(*_described(server, ahead, ""))
+        return encoded_model(*describe(server, ahead, ""))
 
 
 def choose_encoded_model(server: Transport) -> ClassifierModel:
@@ -64,7 +64,7 @@ def choose_encoded_model(server: Transport) -> ClassifierModel:
     candidates = []
     for name in names:
         with suppress(NotAClassifierError, AnswerError):
-            candidates.append(encoded_model(*_described(server, name, "")))
+            candidates.append(encoded_model(*describe(server, name, "")))
     if not candidates:
         raise NotAClassifierError(
             f"none of the models at {server.address} takes picture files as they are",
@@ -73,9 +73,14 @@ def choose_encoded_model(server: Transport) -> ClassifierModel:
     return min(candidates, key=lambda model: (bool(model.placeholder), model.name))
 
 
-def _described(
+def describe(
     server: Transport, name: str, version: str
 ) -> tuple[service_pb2.ModelMetadataResponse, model_config_pb2.ModelConfig | None]:
+    """What a server says about a model; without a configuration where it lacks Triton's extension for that.
+
+    Raises:
+        NotFoundError, UnavailableError: as `find_image_model`.
+    """
     try:
         metadata = server.model_metadata(name, version)
     except (NotFoundError, UnavailableError) as problem:

@@ -58,6 +58,35 @@ def image_model(metadata: service_pb2.ModelMetadataResponse, config: model_confi
     return reading.model()
 
 
+@dataclass(frozen=True)
+class PictureInput:
+    """How a model takes a picture, whatever it makes of it.
+
+    Attributes:
+        name: of the input.
+        scaling: what fits the model, as far as its configuration says.
+        leading: one picture has a dimension of 1 before it, which is the model's own.
+        notes: what had to be assumed, one sentence each.
+    """
+
+    name: str
+    form: PictureFormat
+    scaling: Scaling | Values
+    leading: bool
+    notes: tuple[str, ...]
+
+
+def picture_input(
+    metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None
+) -> PictureInput:
+    """As `image_model`, of a model that may answer with anything.
+
+    Raises:
+        NotAClassifierError: its inputs are not the pixels of one picture.
+    """
+    return _Reading(metadata, config or model_config_pb2.ModelConfig(), known=config is not None).picture()
+
+
 def encoded_model(
     metadata: service_pb2.ModelMetadataResponse, config: model_config_pb2.ModelConfig | None
 ) -> ClassifierModel:
@@ -78,9 +107,18 @@ class _Reading:
         self.metadata, self.config, self.known = metadata, config, known
         self.notes: list[str] = []
 
-    def model(self) -> ImageModel:
+    def picture(self) -> PictureInput:
+        source = self._pixels()
+        batching, dims = self._batching(list(source.shape))
+        if batching.fixed > 1:
+            raise self._unfit(f"its input '{source.name}' takes {batching.fixed} pictures at a time")
+        parameters = {key: value.string_value for key, value in self.config.parameters.items()}
+        form, said = self._form(source, dims, parameters)
+        scaling = said.values or self._scaling(parameters.get(SCALING_PARAMETER), source.datatype)
+        return PictureInput(source.name, form, scaling, batching.kind == "explicit", tuple(self.notes))
+
+    def _pixels(self) -> service_pb2.ModelMetadataResponse.TensorMetadata:
         source = self._only("input", self.metadata.inputs)
-        target = self._only("output", self.metadata.outputs)
         if source.datatype == BYTES:
             raise NotAClassifierError(
                 f"model '{self.metadata.name}' is not an image classifier: its input '{source.name}' is of type BYTES, not of "
@@ -89,6 +127,11 @@ class _Reading:
             )
         if source.datatype not in DTYPES or source.datatype == "BOOL":
             raise self._unfit(f"its input '{source.name}' is of type {source.datatype}, not of pixel values")
+        return source
+
+    def model(self) -> ImageModel:
+        source = self._pixels()
+        target = self._only("output", self.metadata.outputs)
         self._check_scores(target)
         batching, dims = self._batching(list(source.shape))
         parameters = {key: value.string_value for key, value in self.config.parameters.items()}

@@ -8,6 +8,7 @@ import glob
 import os
 import re
 import shlex
+from collections.abc import Set
 from urllib.parse import unquote, urlsplit
 
 from tcli_client.errors import ImageError
@@ -21,21 +22,32 @@ _CLOSE = 0.75  # of two short names with the same ending, difflib's 0.6 is littl
 
 
 def find_pictures(argument: str) -> list[str]:
+    """As `find_files`, of pictures; those of formats that are not read are among them, so that they are not passed over in
+    silence.
+    """
+    return find_files(argument, picture_suffixes() | UNREADABLE_SUFFIXES, "picture")
+
+
+def find_files(argument: str, suffixes: Set[str] | None, what: str = "data") -> list[str]:
     """The files behind one argument, written as the argument is.
 
-    A file is itself, whatever its name. A folder is the files in it with the name of a picture, those of formats that are not
-    read among them, so that they are not passed over in silence; sorted, without hidden ones and without sub-folders.
-    Anything else is a pattern of `*`, `?`, `[...]` and `**` for folders at any depth; folders that it matches are as above.
+    A file is itself, whatever its name. A folder is the files in it with one of the suffixes; sorted, without hidden ones
+    and without sub-folders. Anything else is a pattern of `*`, `?`, `[...]` and `**` for folders at any depth; folders that
+    it matches are as above.
+
+    Args:
+        suffixes: in small letters, with their dot; None for all files.
+        what: they are, for messages.
 
     Raises:
-        ImageError: there is no such file, no picture in the folder, no match, a folder that cannot be read; or it is an
+        ImageError: there is no such file, no such one in the folder, no match, a folder that cannot be read; or it is an
             address.
     """
     if os.path.isdir(argument):
-        files = _in_folder(argument)
+        files = _in_folder(argument, suffixes)
         if not files:
             raise ImageError(
-                f"there is no picture in this folder{_instead(argument)}",
+                f"there is no {what} in this folder{_instead(argument)}",
                 "sub-folders are not searched: use a pattern, '**/*.jpg'",
             )
         return files
@@ -45,7 +57,7 @@ def find_pictures(argument: str) -> list[str]:
     if not glob.has_magic(argument):
         raise _missing(argument)
     matches = sorted(glob.glob(argument, recursive=True))
-    files = [file for match in matches for file in (_in_folder(match) if os.path.isdir(match) else [match])]
+    files = [file for match in matches for file in (_in_folder(match, suffixes) if os.path.isdir(match) else [match])]
     if not files:
         raise ImageError("no file matches this pattern")
     return list(dict.fromkeys(files))  # `**` matches both a folder and what is in it
@@ -85,9 +97,8 @@ def _refuse_address(argument: str) -> None:
     raise ImageError("addresses are not fetched", f"download it first: {download}")
 
 
-def _in_folder(folder: str) -> list[str]:
-    suffixes = picture_suffixes() | UNREADABLE_SUFFIXES
-    return [os.path.join(folder, name) for name in _names(folder) if _ending(name) in suffixes]
+def _in_folder(folder: str, suffixes: Set[str] | None) -> list[str]:
+    return [os.path.join(folder, name) for name in _names(folder) if suffixes is None or _ending(name) in suffixes]
 
 
 def _instead(folder: str) -> str:

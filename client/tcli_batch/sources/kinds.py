@@ -1,0 +1,135 @@
+"""Which files are data, and how each kind is opened; by the ending of the name."""
+
+import os
+from dataclasses import dataclass, field
+
+from tcli_batch.errors import DataError
+from tcli_batch.signature import Signature
+from tcli_batch.sources import TABLE_SUFFIXES, Single, Table
+from tcli_batch.sources.whole_files import WholeFiles
+from tcli_client.errors import ImageError
+from tcli_client.picture import picture_suffixes
+from tcli_client.picture_files import find_files
+from tcli_client.preprocess import Scaling
+from tcli_client.transport import Transport
+
+
+@dataclass(eq=False)
+class DataFile:
+    """A file of a job.
+
+    Attributes:
+        name: as it was given.
+        kind: one of `TABLE_SUFFIXES`' values, "picture" or "bytes".
+    """
+
+    name: str
+    kind: str
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind not in ("picture", "bytes")
+
+
+def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
+    """The files that arguments name: files, folders and patterns, in that order.
+
+    A folder is the data files in it, which must be of one kind; with `as_bytes`, all its files.
+
+    Raises:
+        DataError: an argument names nothing, a file is of no kind that is read, or a folder holds several kinds.
+    """
+    suffixes = None if as_bytes else picture_suffixes() | TABLE_SUFFIXES.keys()
+    found: list[DataFile] = []
+    for argument in arguments:
+        try:
+            names = find_files(argument, suffixes)
+        except ImageError as problem:
+            raise DataError(f"'{argument}': {problem}", problem.fix) from None
+        files = [DataFile(name, "bytes" if as_bytes else kind_of(name)) for name in names]
+        kinds = sorted({file.kind for file in files})
+        if len(kinds) > 1 and os.path.isdir(argument):  # noqa: PTH112  names stay as they were given
+            raise DataError(
+                f"the folder '{argument}' holds files of several kinds: {', '.join(kinds)}",
+                "say which with a pattern, for example '*.csv'",
+            )
+        found += files
+    return found
+
+
+def kind_of(name: str) -> str:
+    """The kind of a file, by its ending.
+
+    Raises:
+        DataError: it has none that is read.
+    """
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if suffix in TABLE_SUFFIXES:
+        return TABLE_SUFFIXES[suffix]
+    if suffix in picture_suffixes():
+        return "picture"
+    raise DataError(
+        f"'{name}' ends with no ending of data",
+        f"what is read: pictures, {', '.join(sorted(TABLE_SUFFIXES))}; any file with --bytes",
+    )
+
+
+@dataclass(eq=False)
+class Kinds:
+    """Opens the files of one job."""
+
+    server: Transport
+    signature: Signature
+    scaling: Scaling | None = None
+    _singles: dict[str, Single] = field(default_factory=dict)
+
+    def single(self, kind: str) -> Single:
+        """What reads files of one row each.
+
+        Raises:
+            DataError: the model does not take them.
+        """
+        if kind not in self._singles:
+            if kind == "bytes":
+                self._singles[kind] = WholeFiles(self.signature)
+            else:
+                from tcli_batch.sources.pictures import Pictures
+
+                self._singles[kind] = Pictures(self.server, self.signature, self.scaling)
+        return self._singles[kind]
+
+    def table(self, file: DataFile) -> Table:
+        """Open a file of rows.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        match file.kind:
+            case "npy":
+                from tcli_batch.sources.numpy_files import NpyFile
+
+                return NpyFile(file.name)
+            case "npz":
+                from tcli_batch.sources.numpy_files import NpzFile
+
+                return NpzFile(file.name)
+            case "json":
+                from tcli_batch.sources.json_document import JsonFile
+
+                return JsonFile(file.name)
+            case "jsonl":
+                from tcli_batch.sources.json_lines import JsonLinesFile
+
+                return JsonLinesFile(file.name)
+            case "csv":
+                from tcli_batch.sources.csv_file import CsvFile
+
+                return CsvFile(file.name)
+            case "parquet":
+                from tcli_batch.sources.parquet_file import ParquetFile
+
+                return ParquetFile(file.name)
+            case _:
+                from tcli_batch.sources.wav_file import WavFile
+
+                return WavFile(file.name, self.signature)

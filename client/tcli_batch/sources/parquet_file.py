@@ -1,0 +1,91 @@
+"""Parquet files, through Apache Arrow's own library."""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tcli_batch.errors import DataError, UnreadableError
+from tcli_batch.sources import Chunk, Table
+from tcli_client.tensors import Array
+
+_CHUNK_ROWS = 16_384
+
+
+class ParquetFile(Table):
+    """A `.parquet` file. Columns may hold numbers, texts, bytes, and lists of these at any depth.
+
+    Raises:
+        DataError: pyarrow is not there, or it is no such file.
+    """
+
+    typed = True
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._arrow = _arrow(file)
+        with self._open() as reader:
+            self.columns = tuple(reader.schema_arrow.names)
+            self.rows = reader.metadata.num_rows
+
+    def chunks(self, start: int = 0) -> Iterator[Chunk]:
+        with self._open() as reader:
+            groups: list[int] = []
+            first = 0
+            for group in range(reader.num_row_groups):
+                rows = reader.metadata.row_group(group).num_rows
+                if first + rows > start or groups:
+                    groups.append(group)
+                else:
+                    first += rows
+            try:
+                for batch in reader.iter_batches(_CHUNK_ROWS, row_groups=groups):
+                    skip = max(0, start - first)
+                    if skip < batch.num_rows:
+                        rest = batch.slice(skip)
+                        columns = {name: as_column(rest.column(name)) for name in self.columns}
+                        yield Chunk(first + skip, rest.num_rows, columns)
+                    first += batch.num_rows
+            except (self._arrow.ArrowException, OSError) as problem:
+                raise UnreadableError(f"'{self._file}' cannot be read on: {problem}") from None
+
+    def _open(self) -> Any:
+        import pyarrow.parquet
+
+        try:
+            return pyarrow.parquet.ParquetFile(self._file)
+        except (self._arrow.ArrowException, OSError) as problem:
+            raise UnreadableError(f"'{self._file}' is no Parquet file that can be read: {problem}") from None
+
+
+def as_column(column: Any) -> "Array | list[Any]":
+    """An Arrow array as a numpy array [n, ...], without a copy where it can be; a list where its rows differ."""
+    import pyarrow
+
+    if column.null_count:
+        values: list[Any] = column.to_pylist()
+        return values
+    kind = column.type
+    if pyarrow.types.is_fixed_size_list(kind):
+        inner = as_column(column.flatten())
+        if isinstance(inner, np.ndarray):
+            return inner.reshape(len(column), kind.list_size, *inner.shape[1:])
+    elif pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        lengths = np.diff(column.offsets.to_numpy())
+        if len(lengths) and (lengths == lengths[0]).all():
+            inner = as_column(column.flatten())
+            if isinstance(inner, np.ndarray):
+                return inner.reshape(len(column), int(lengths[0]), *inner.shape[1:])
+    elif pyarrow.types.is_boolean(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
+        array: Array = column.to_numpy(zero_copy_only=False)
+        return array
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _arrow(file: str) -> ModuleType:
+    try:
+        import pyarrow.lib
+    except ImportError:
+        raise DataError(f"'{file}': Parquet needs Arrow", "pip install 'tcli[parquet]'") from None
+    return pyarrow.lib  # type: ignore[no-any-return]
