@@ -156,6 +156,9 @@ class InferenceRequest:
     window: ResponseWindow | None = None
 
     # Set on the way. Only requests of equal `shape_key` can share a batch.
+    kind: object = None
+    """All requests with the same one have inputs of the same names, types and shapes, and want the same outputs; None where nobody
+    compared."""
     batch_size: int = 1
     shape_key: tuple[tuple[str, tuple[int, ...]], ...] = ()
     byte_size: int = 0

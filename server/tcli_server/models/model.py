@@ -13,7 +13,7 @@ from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
 from tcli_server.models.cached import CachedScheduler
 from tcli_server.models.raw_input import shape_raw_input
-from tcli_server.models.validation import validate
+from tcli_server.models.validation import Validator
 from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.repository import INITIAL_STATE_FOLDER
@@ -68,6 +68,7 @@ class Model:
         self.spec = spec
         self.load_seconds = load_seconds
         self.statistics = InferenceStatistics()
+        self._validate = Validator(spec)
         self._instances = list(instances)
         self._scheduler: Scheduler = scheduler_for(
             config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find, limiter
@@ -179,7 +180,7 @@ class Model:
             )
         if request.raw_input is not None:
             shape_raw_input(request, self.spec)
-        validate(request, self.spec)
+        self._validate(request)
         request.observer = self.statistics
         try:
             return self._scheduler.submit(request, later)

@@ -8,6 +8,30 @@ from tcli_server.errors import InvalidArgumentError, request_prefix
 from tcli_server.request import InferenceRequest
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
+_MOST_KINDS = 64
+
+
+class Validator:
+    """`validate` for one model, which looks only once at requests of the same kind. From any thread."""
+
+    __slots__ = ("_batch_sizes", "_spec")
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._batch_sizes: dict[object, int] = {}
+
+    def __call__(self, request: InferenceRequest) -> None:
+        """As `validate`."""
+        batch_size = self._batch_sizes.get(request.kind)
+        if batch_size is not None:
+            request.batch_size = batch_size
+            return
+        validate(request, self._spec)
+        if request.kind is not None and self._spec.uniform:  # all of them have the same, empty, `shape_key`
+            if len(self._batch_sizes) >= _MOST_KINDS:
+                self._batch_sizes.clear()
+            self._batch_sizes[request.kind] = request.batch_size
+
 
 def validate(request: InferenceRequest, spec: ModelSpec) -> None:
     """Check a request against a model and set its `batch_size` and `shape_key`.

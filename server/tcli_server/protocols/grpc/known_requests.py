@@ -52,12 +52,11 @@ class _KnownInput:
     name: str
     dtype: np.dtype
     shape: Shape
-    count: int
     field: bytes
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Known:
     """What stands between the id and the first tensor's bytes, and what it says."""
 
@@ -91,8 +90,10 @@ class KnownRequests:
             begin = start + one.offset
             if data[begin - len(one.field) : begin] != one.field:
                 return None
-            inputs[one.name] = np.frombuffer(data, one.dtype, one.count, begin).reshape(one.shape)
-        return InferenceRequest(known.name, inputs, known.outputs, known.version, request_id), known.classes
+            inputs[one.name] = np.ndarray(one.shape, one.dtype, data, begin)
+        request = InferenceRequest(known.name, inputs, known.outputs, known.version, request_id)
+        request.kind = known
+        return request, known.classes
 
     def learn(self, data: Message, request: InferenceRequest, classes: Classes) -> None:
         """Remember a request that was read, if it has nothing but raw tensors of fixed size, behind all else."""
@@ -119,7 +120,7 @@ class KnownRequests:
         for name, array in arrays.items():
             field = raw_input(array.nbytes)
             offset += len(field)
-            inputs.append(_KnownInput(name, array.dtype, array.shape, array.size, field, offset))
+            inputs.append(_KnownInput(name, array.dtype, array.shape, field, offset))
             offset += array.nbytes
         if start + offset != len(data):
             return

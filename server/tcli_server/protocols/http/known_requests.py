@@ -25,11 +25,10 @@ class _KnownInput:
     name: str
     dtype: np.dtype
     shape: Shape
-    count: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Known:
     inputs: tuple[_KnownInput, ...]
     size: int
@@ -50,22 +49,27 @@ class KnownRequests:
         self, body: Body, json_length: int | None, name: str, version: str, max_input_size: int, quickly: bool = False
     ) -> tuple[InferenceRequest, ResponseForm]:
         """As `decode_request`."""
-        if json_length is None or not 0 < json_length < len(body) or json_length > min(_LARGEST, max_input_size):
+        if json_length is None or not 0 < json_length < len(body) or json_length > _LARGEST:
             return decode_request(body, json_length, name, version, max_input_size, quickly)
         text = bytes(body[:json_length])
-        match = _ID.match(text)
-        key, request_id = (text, "") if match is None else (b"{" + text[match.end() :], match[1].decode())
-        known = self._known.get(key)
-        if known is None or known.size != len(body) - json_length:
+        key, rest, request_id = text, text, ""
+        known = self._known.get(text)
+        if known is None and (match := _ID.match(text)) is not None:
+            rest, request_id = text[match.end() :], match[1].decode()
+            if request_id:
+                key = b"{" + rest
+                known = self._known.get(key)
+        if known is None or known.size != len(body) - json_length or json_length > max_input_size:
             request, form = decode_request(body, json_length, name, version, max_input_size, quickly)
-            if b"\\" not in key and b'"id"' not in key and b'"data"' not in key:
+            if b"\\" not in rest and b'"id"' not in rest and b'"data"' not in rest:
                 self._learn(key, request, form, len(body) - json_length)
             return request, form
-        inputs = {
-            one.name: np.frombuffer(body, one.dtype, one.count, json_length + one.offset).reshape(one.shape)
-            for one in known.inputs
-        }
-        return InferenceRequest(name, inputs, known.outputs, version, request_id), known.form
+        inputs = {}
+        for one in known.inputs:  # several times as fast as a comprehension, which is a function of its own
+            inputs[one.name] = np.ndarray(one.shape, one.dtype, body, json_length + one.offset)
+        request = InferenceRequest(name, inputs, known.outputs, version, request_id)
+        request.kind = known
+        return request, known.form
 
     def _learn(self, key: bytes, request: InferenceRequest, form: ResponseForm, size: int) -> None:
         """Remember a request that has nothing but binary tensors of fixed size."""
@@ -77,7 +81,7 @@ class KnownRequests:
         for name, array in request.inputs.items():
             if array.dtype.hasobject or not array.size or not array.shape:
                 return
-            inputs.append(_KnownInput(name, array.dtype, array.shape, array.size, offset))
+            inputs.append(_KnownInput(name, array.dtype, array.shape, offset))
             offset += array.nbytes
         if offset != size:  # some are written in the JSON part
             return
