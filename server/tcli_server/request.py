@@ -86,6 +86,8 @@ class InferenceResponse:
         final: False only where a decoupled model has more responses to come.
         empty: it only says that no more responses come (Triton's empty final response).
         spec: the model that answered, for what a protocol still has to look up (labels); None for an error.
+        kind: all responses with the same one differ only in what the model's name is, the id and the tensors' bytes, which lie in a
+            row and are few; None where nobody compared.
     """
 
     model_name: str
@@ -97,6 +99,7 @@ class InferenceResponse:
     final: bool = True
     spec: "ModelSpec | None" = None
     empty: bool = False
+    kind: object = None
 
     @property
     def size(self) -> int:

@@ -14,6 +14,7 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.statistics import InferenceStatistics
 from tcli_server.request import InferenceRequest, InferenceResponse, Inputs
 from tcli_server.scheduling.gathering import Gatherer
+from tcli_server.scheduling.kinds import ResponseKinds
 from tcli_server.spec import ModelSpec, TensorSpec
 
 Outcome = tuple[InferenceRequest, InferenceResponse | ServerError]
@@ -72,6 +73,7 @@ class Executor:
         self._statistics = statistics
         self._states = states
         self._gatherer = Gatherer()
+        self._kinds = ResponseKinds()
         self._all_outputs = tuple(spec.outputs)
         self._reshapes_inputs = any(tensor.reshaped for tensor in spec.inputs.values())
         self._reshapes_outputs = any(output.reshaped for output in spec.outputs.values())
@@ -216,6 +218,7 @@ class Executor:
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs.get(name), a) for name, a in zip(names, arrays, strict=True)]
         named = list(zip(names, arrays, strict=True))
+        kinds = self._kinds.of(named, bool(spec.max_batch_size)) if names is wanted else None
         outcomes: list[Outcome] = []
         start = 0
         for request, _ in parts:
@@ -233,6 +236,8 @@ class Executor:
             if request.outputs and len(request.outputs) < len(wanted):
                 outputs = {name: outputs[name] for name in wanted if name in request.outputs}
             response = InferenceResponse(request.model_name, spec.version, request.id, outputs, spec=spec)
+            if kinds is not None and len(outputs) == len(named):
+                response.kind = kinds[request.batch_size]
             outcomes.append((request, response))
             start = end
         return outcomes

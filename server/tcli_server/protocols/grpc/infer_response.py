@@ -14,7 +14,7 @@ _MOST_FRAMES = 256
 _Frame = tuple[bytes, bytes, tuple[bytes, ...]]
 """What stands before the id, what behind it, and what before each tensor's bytes."""
 
-_FRAMES: dict[tuple[object, ...], _Frame] = {}
+_FRAMES: dict[tuple[str, str, object], _Frame] = {}
 """Of answers that were written, by what they say: most answers of a model differ in their tensors only."""
 
 _QUICK_BYTES = 1 << 20
@@ -39,8 +39,8 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
     if classes or final_flag or response.parameters:
         return _encode(response, classes, final_flag)
     outputs = response.outputs
-    described = [(name, array.dtype, array.shape) for name, array in outputs.items()]
-    key = (response.model_name, response.model_version, *described)
+    kind = response.kind or tuple([(name, array.dtype, array.shape) for name, array in outputs.items()])
+    key = (response.model_name, response.model_version, kind)
     frame = _FRAMES.get(key)
     if frame is None:
         if any(array.dtype.hasobject for array in outputs.values()):
@@ -103,6 +103,8 @@ def _set_parameter(parameter: service_pb2.InferParameter, value: Parameter) -> N
 
 def takes_long(response: InferenceResponse, classes: Classes) -> bool:
     """Whether encoding takes too long for an event loop."""
+    if not classes and response.kind is not None:  # as most are
+        return False
     strings = 0
     for name, array in response.outputs.items():
         if array.dtype.hasobject or name in classes:

@@ -14,7 +14,7 @@ from tcli_server.protocols.tensors import PIECE, encode_raw
 from tcli_server.request import InferenceResponse
 
 _MOST_HEADS = 256
-_HEADS: dict[tuple[object, ...], bytes] = {}
+_HEADS: dict[tuple[str, str, object], bytes] = {}
 """JSON parts that were written, without an id, by what they say: most answers of a model differ in their tensors only."""
 
 _QUICK_ELEMENTS = 1 << 12
@@ -36,8 +36,8 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
     if not form.all_binary or response.parameters or not response.outputs:
         return _encode(response, form)
     outputs = response.outputs
-    described = [(name, array.dtype, array.shape) for name, array in outputs.items()]
-    key = (response.model_name, response.model_version, *described)
+    kind = response.kind or tuple([(name, array.dtype, array.shape) for name, array in outputs.items()])
+    key = (response.model_name, response.model_version, kind)
     head = _HEADS.get(key)
     if head is None:
         length, parts = _encode(response, form)
@@ -49,7 +49,7 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
         return length, parts
     if response.id:
         head = _with_id(response.id) + head[1:]
-    return len(head), [head, *[encode_raw(array) for array in outputs.values()]]
+    return len(head), [head, *map(encode_raw, outputs.values())]
 
 
 def _with_id(request_id: str) -> bytes:
@@ -86,6 +86,8 @@ def _encode(response: InferenceResponse, form: ResponseForm) -> tuple[int, list[
 
 def takes_long(response: InferenceResponse, form: ResponseForm) -> bool:
     """Whether writing the response takes too long for an event loop."""
+    if form.all_binary and response.kind is not None:  # as most are
+        return False
     by_name, default = form.by_name, form.default
     for name, array in response.outputs.items():
         wanted = by_name.get(name, default)
