@@ -214,7 +214,9 @@ class Executor:
         spec = self._spec
         if spec.max_batch_size:
             self._check_batch(names, arrays, sum([request.batch_size for request, _ in parts]))
-        states = {name: array for name, array in zip(names, arrays, strict=True) if name in self._states}
+        states: Inputs = {}
+        if self._states:
+            states = {name: array for name, array in zip(names, arrays, strict=True) if name in self._states}
         if self._reshapes_outputs:
             arrays = [self._to_client(spec.outputs.get(name), a) for name, a in zip(names, arrays, strict=True)]
         named = list(zip(names, arrays, strict=True))

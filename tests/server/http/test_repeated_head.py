@@ -47,7 +47,11 @@ def read(pieces: list[bytes]) -> tuple[Heard, RequestReader]:
     heard = Heard()
     reader = RequestReader(heard, HttpLimits(max_body_size=1000), ByteBudget(1 << 20))
     for piece in pieces:
-        reader.feed(piece)
+        again = reader.again(piece)  # as a connection does that has nothing else to do
+        if again is None:
+            reader.feed(piece)
+        else:
+            heard.received(again)
     return heard, reader
 
 

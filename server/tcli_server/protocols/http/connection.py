@@ -145,13 +145,24 @@ class Connection(asyncio.BufferedProtocol):
             self._reader.placed(count)
             self._since = time.monotonic()
         else:
-            self._take(bytes(self._shared.arrivals[:count]))
+            data = bytes(self._shared.arrivals[:count])
+            if count <= SLICE and not self._waiting and self._rests():
+                again = self._reader.again(data)
+                if again is not None:
+                    self._start(again)
+                    return
+            self._take(data)
         waiting = self._waiting
-        usual = len(waiting) == 1 and self._current is None and self._reader.phase is BETWEEN
-        if usual and not (self._something_else or self._unread or self._writing_paused or self._reading_paused):
+        if len(waiting) == 1 and self._reader.phase is BETWEEN and self._rests():
             self._start(waiting.popleft())  # as nearly always, and then there is nothing else to turn to
         else:
             self._pump()
+
+    def _rests(self) -> bool:
+        """Nothing is being answered, kept back, or to be turned to before the next request."""
+        if self._current is not None or self._something_else or self._unread:
+            return False
+        return not (self._writing_paused or self._reading_paused)
 
     # --- what the reader tells ---
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
@@ -121,6 +122,7 @@ class Inference:
         self._exchange.respond(status, body, headers)
 
 
+@lru_cache(64)
 def _parse_length(value: bytes) -> int:
     if not value.isdigit() or len(value) > 19:  # int() alone would also take "1_0", and choke on thousands of digits
         raise InvalidArgumentError(

@@ -157,6 +157,20 @@ class RequestReader:
             if self._framing > MAX_HEAD_BYTES + self._chunks * _FRAMING_PER_CHUNK:
                 self._refuse(431, f"chunk extensions and trailers are larger than {MAX_HEAD_BYTES} bytes")
 
+    def again(self, data: bytes) -> Exchange | None:
+        """The request, if these bytes are one whose head has come before, and nothing else; None leaves all to `feed`."""
+        repeated, receiver = self._repeated, self._receiver
+        if repeated is None or self.phase is not BETWEEN or not data.startswith(repeated.head):
+            return None
+        if len(data) != repeated.size or self.stopped or self.turned_away is not None or receiver is None:
+            return None
+        if not self._budget.reserve(repeated.length):
+            return None
+        self.heads += 1
+        exchange = Exchange(receiver, repeated.method, repeated.path, repeated.headers)
+        exchange.body, exchange.charged = data[len(repeated.head) :], repeated.length
+        return exchange
+
     def place(self) -> memoryview | None:
         """Where to write what comes next of a large body, instead of feeding it; None where it must be fed.
 
@@ -306,30 +320,29 @@ class RequestReader:
 
     def _feed_repeated(self, repeated: RepeatedHead, data: bytes | memoryview) -> bool:
         """Take a head that has come before, or the body behind it; False if it is for the parser to read."""
-        size = len(data)
         if self._unparsed:
             self._unparsed = False
             exchange = self._exchange
-            if size == repeated.length and exchange is not None:
+            if len(data) == repeated.length and exchange is not None:
                 self._take_whole(exchange, bytes(data))
                 return True
             self.phase, self._exchange, self._repeated = BETWEEN, None, None  # in pieces: as if nothing had come
             self.heads -= 1
             self.feed(repeated.head)
             return self.stopped
-        head, receiver = repeated.head, self._receiver
-        rest = size - len(head)
-        if rest not in (0, repeated.length) or type(data) is not bytes or not data.startswith(head):
+        if type(data) is not bytes:
             return False
-        if self.turned_away is not None or receiver is None:
+        receiver = self._receiver
+        exchange = self.again(data)
+        if exchange is not None and receiver is not None:
+            receiver.received(exchange)
+            return True
+        if data != repeated.head or self.turned_away is not None or receiver is None:
             return False
         self.heads += 1
-        exchange = Exchange(receiver, repeated.method, repeated.path, repeated.headers)
-        if rest:
-            self._take_whole(exchange, data[len(head) :])
-        else:
-            self.phase, self._exchange, self._unparsed = BODY, exchange, True
-            self._length, self._chunked = repeated.length, False
+        self.phase, self._unparsed = BODY, True
+        self._exchange = Exchange(receiver, repeated.method, repeated.path, repeated.headers)
+        self._length, self._chunked = repeated.length, False
         return True
 
     def _take_whole(self, exchange: Exchange, body: bytes) -> None:

@@ -19,11 +19,13 @@ class RepeatedHead(NamedTuple):
     Attributes:
         head: its bytes, the empty line included.
         length: bytes of the body.
+        size: bytes of both.
         headers: of all exchanges that have this head; nobody changes them.
     """
 
     head: bytes
     length: int
+    size: int
     method: bytes
     path: bytes
     headers: dict[bytes, bytes]
@@ -44,4 +46,4 @@ def repeated_head(data: bytes, exchange: Exchange, length: int) -> RepeatedHead 
     headers = exchange.headers
     if not exchange.keep_alive or exchange.http_1_0 or not headers.keys().isdisjoint(_ODD):
         return None
-    return RepeatedHead(data[:end], length, exchange.method, exchange.path, headers)
+    return RepeatedHead(data[:end], length, end + length, exchange.method, exchange.path, headers)
