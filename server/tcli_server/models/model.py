@@ -68,7 +68,7 @@ class Model:
         self.spec = spec
         self.load_seconds = load_seconds
         self.statistics = InferenceStatistics()
-        self._validate = Validator(spec)
+        self._validator = Validator(spec)
         self._instances = list(instances)
         self._scheduler: Scheduler = scheduler_for(
             config, spec, instances, self.statistics, folder / INITIAL_STATE_FOLDER, find, limiter
@@ -180,7 +180,7 @@ class Model:
             )
         if request.raw_input is not None:
             shape_raw_input(request, self.spec)
-        self._validate(request)
+        self._validator.check(request)
         request.observer = self.statistics
         try:
             return self._scheduler.submit(request, later)

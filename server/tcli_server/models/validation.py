@@ -20,7 +20,7 @@ class Validator:
         self._spec = spec
         self._batch_sizes: dict[object, int] = {}
 
-    def __call__(self, request: InferenceRequest) -> None:
+    def check(self, request: InferenceRequest) -> None:
         """As `validate`."""
         batch_size = self._batch_sizes.get(request.kind)
         if batch_size is not None:

@@ -55,7 +55,7 @@ class HttpApplication:
         infer = InferHandler(engine, loop, self._pool, max_input_size)
         self._router = Router(
             [
-                route("POST", "/v2/models/{model}/infer", infer),
+                route("POST", "/v2/models/{model}/infer", infer.answer),
                 route("POST", "/v2/models/{model}/generate", GenerateHandler.single(infer)),
                 route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
@@ -65,9 +65,10 @@ class HttpApplication:
         )
         self._metadata = orjson.dumps(to_json(engine.server_metadata()))
 
-    def __call__(self, exchange: Exchange) -> None:
+    def answer(self, exchange: Exchange) -> None:
+        """A `Handler`."""
         try:
-            self._router(exchange)
+            self._router.answer(exchange)
         except ServerError as error:
             exchange.respond(*status_and_body(error))
         except Exception as error:  # a defect must answer this request and leave the connection usable

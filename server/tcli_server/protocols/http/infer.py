@@ -149,7 +149,8 @@ class InferHandler:
         self.known = KnownRequests()
         self.max_input_size = max_input_size
 
-    def __call__(self, exchange: Exchange, name: str, version: str) -> None:
+    def answer(self, exchange: Exchange, name: str, version: str) -> None:
+        """A `RouteHandler`."""
         try:
             self.engine.check_model(name, version)  # first, as in Triton: is it there at all?
         except ServerError as error:

@@ -37,7 +37,8 @@ class Router:
         self._routes = routes
         self._cache: dict[tuple[bytes, bytes], tuple[RouteHandler, str, str]] = {}
 
-    def __call__(self, exchange: Exchange) -> None:
+    def answer(self, exchange: Exchange) -> None:
+        """Have the exchange answered."""
         key = (exchange.method, exchange.path)
         found = self._cache.get(key)
         if found is None:

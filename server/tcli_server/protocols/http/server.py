@@ -140,6 +140,7 @@ async def start_http(
         OSError: the address cannot be bound.
     """
     application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size)
-    server = HttpServer(application, limits)
+    # A method: an object that can be called is called several times as slowly.
+    server = HttpServer(application.answer, limits)
     await server.listen(host, port, reuse_port)
     return server, application
