@@ -6,7 +6,7 @@ from tritonclient.grpc import service_pb2
 from tcli_server.datatypes import datatype_of
 from tcli_server.protocols.classification import classified
 from tcli_server.protocols.grpc.infer_request import Classes
-from tcli_server.protocols.grpc.wire import Buffer, raw_output
+from tcli_server.protocols.grpc.wire import Buffer, raw_output, text_field
 from tcli_server.protocols.tensors import PIECE, encode_raw
 from tcli_server.request import InferenceResponse, Parameter
 
@@ -20,6 +20,7 @@ _FRAMES: dict[tuple[str, str, object], _Frame] = {}
 _QUICK_BYTES = 1 << 20
 """Bytes of strings that are copied within about a millisecond."""
 
+_ID = service_pb2.ModelInferResponse.ID_FIELD_NUMBER
 _SIGNED_END = 2**63
 
 _QUICK_ELEMENTS = 1 << 12
@@ -49,14 +50,11 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
             _FRAMES.clear()
         frame = _FRAMES[key] = _frame(response)
     begin, end, fields = frame
-    parts: list[Buffer] = [begin, _with_id(response.id), end] if response.id else [begin, end]
+    parts: list[Buffer] = [begin, text_field(_ID, response.id), end] if response.id else [begin, end]
     for field, array in zip(fields, outputs.values(), strict=True):
-        parts += (field, encode_raw(array))
+        parts.append(field)
+        parts.append(encode_raw(array))
     return parts
-
-
-def _with_id(request_id: str) -> bytes:
-    return bytes(service_pb2.ModelInferResponse(id=request_id).SerializeToString())
 
 
 def _frame(response: InferenceResponse) -> _Frame:

@@ -66,6 +66,7 @@ class _Known:
     inputs: tuple[_KnownInput, ...]
     outputs: tuple[str, ...]
     classes: Classes
+    byte_size: int
 
 
 class KnownRequests:
@@ -92,7 +93,7 @@ class KnownRequests:
                 return None
             inputs[one.name] = np.ndarray(one.shape, one.dtype, data, begin)
         request = InferenceRequest(known.name, inputs, known.outputs, known.version, request_id)
-        request.kind = known
+        request.kind, request.byte_size = known, known.byte_size
         return request, known.classes
 
     def learn(self, data: Message, request: InferenceRequest, classes: Classes) -> None:
@@ -128,7 +129,13 @@ class KnownRequests:
             self._known.clear()
         middle = rest[start:] + inputs[0].field
         self._known[key] = _Known(
-            middle, request.model_name, request.model_version, tuple(inputs), request.outputs, classes
+            middle,
+            request.model_name,
+            request.model_version,
+            tuple(inputs),
+            request.outputs,
+            classes,
+            sum([array.nbytes for array in arrays.values()]),
         )
 
 

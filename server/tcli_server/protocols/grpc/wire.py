@@ -24,6 +24,8 @@ _TENSORS = frozenset(
     )
 )
 
+_ONE_BYTE = [bytes([value]) for value in range(0x80)]
+
 _LARGE_FILE = 1 << 16
 """Bytes from which a file is cut out of a load request instead of being parsed with it."""
 
@@ -179,8 +181,16 @@ def raw_output(tensor: Buffer) -> tuple[bytes, Buffer]:
     return _RAW_OUTPUT + varint(memoryview(tensor).nbytes), tensor
 
 
+def text_field(number: int, text: str) -> bytes:
+    """A field of a message that holds a text."""
+    content = text.encode()
+    return b"%c%b%b" % ((number << 3) | _LENGTH_DELIMITED, varint(len(content)), content)
+
+
 def varint(value: int) -> bytes:
     """An unsigned number in protobuf's variable-length form."""
+    if value <= 0x7F:
+        return _ONE_BYTE[value]
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

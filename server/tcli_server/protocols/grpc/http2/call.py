@@ -46,6 +46,9 @@ class Carrying(Protocol):
 
     waiting_for_room: "set[StreamCall]"
 
+    def send_whole(self, call: "Call", head: Sequence[Header], data: bytes, end: Sequence[Header]) -> None:
+        """Send an answer that is complete: headers, data and the last headers."""
+
     def send_head(self, call: "Call", headers: Sequence[Header]) -> None:
         """Send headers, ahead of data."""
 
@@ -249,8 +252,14 @@ class UnaryCall(Call):
             self.refuse(Status.UNAVAILABLE, f"more than {most} bytes of answers wait for this client to read them")
             return
         self._end()
-        self._send_message(parts, compressed)
-        self._carrier.send_end(self, OK, alone=False)
+        size = sum(map(len, parts))
+        if size > PIECE:
+            self._send_message(parts, compressed)
+            self._carrier.send_end(self, OK, alone=False)
+        else:
+            coding = self._shared.response_coding(self._head.accepts)
+            head = coding_headers(coding) if coding else CONTENT
+            self._carrier.send_whole(self, head, b"".join((prefix(compressed, size), *parts)), OK)
 
     def _decompress_now(self, message: Message) -> None:
         try:

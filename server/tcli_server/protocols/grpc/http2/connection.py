@@ -275,6 +275,21 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- answering ---
 
+    def send_whole(self, call: Call, head: Sequence[Header], data: bytes, end: Sequence[Header]) -> None:
+        """As `Carrying`."""
+        stream_id, h2 = call.stream_id, self._h2
+        self._answered.append(stream_id)
+        if self._closing or stream_id not in self._calls:
+            return
+        try:
+            h2.send_response(stream_id, head)
+            h2.send_data(stream_id, data)
+            h2.send_trailers(stream_id, end)
+        except ngh2.NGH2Error:  # as in `_send`
+            return
+        self._pings.sent_data()
+        self._flush_later()
+
     def send_head(self, call: Call, headers: Sequence[Header]) -> None:
         """As `Carrying`."""
         self._send(self._h2.send_response, call.stream_id, headers)
