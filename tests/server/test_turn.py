@@ -31,7 +31,7 @@ def test_requests_that_come_one_at_a_time_do_not_wait(clock: Clock):
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
         for number in range(3):
             clock.now_ns += APART_NS
-            turn_end(lambda number=number: called.append(number))
+            turn_end.call(lambda number=number: called.append(number))
             assert called[-1] == number
 
     asyncio.run(check())
@@ -49,18 +49,18 @@ def test_those_that_come_together_wait_for_the_end_and_each_is_called_once(clock
 
         for callback in (first, other, other, first):
             clock.now_ns += TOGETHER_NS
-            turn_end(callback)
+            turn_end.call(callback)
         assert called == ["first"]
         await asyncio.sleep(0)
         assert called == ["first", "other", "first"]
         called.clear()
         clock.now_ns += APART_NS
-        turn_end(other)  # the turn before had several, so this one may have, too
+        turn_end.call(other)  # the turn before had several, so this one may have, too
         assert called == []
         await asyncio.sleep(0)
         assert called == ["other"]
         clock.now_ns += APART_NS
-        turn_end(first)
+        turn_end.call(first)
         assert called == ["other", "first"]
 
     asyncio.run(check())
@@ -80,7 +80,7 @@ def test_those_of_one_turn_share_three_milliseconds(clock: Clock):
             return run
 
         for number in range(50):
-            turn_end(runs(f"at once {number}"))
+            turn_end.call(runs(f"at once {number}"))
         assert 1 <= len(called) <= 12
         turns = 0
         while len(called) < 50 and turns < 50:
@@ -104,7 +104,7 @@ def test_a_turn_has_its_time_whatever_those_before_took(clock: Clock):
 
         for _ in range(20):
             for _ in range(8):
-                turn_end(run)
+                turn_end.call(run)
             await asyncio.sleep(0)
         assert len(called) == 160
 
@@ -116,15 +116,15 @@ def test_two_in_one_turn_are_several(clock: Clock):
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
         for name in ("alone", "second", "third"):
             clock.now_ns += TOGETHER_NS
-            turn_end(lambda name=name: called.append(name))
+            turn_end.call(lambda name=name: called.append(name))
         assert called == ["alone"]
         await asyncio.sleep(0)
         clock.now_ns += APART_NS
-        turn_end(lambda: called.append("next"))
+        turn_end.call(lambda: called.append("next"))
         assert called == ["alone", "second", "third"]
         await asyncio.sleep(0)
         clock.now_ns += APART_NS
-        turn_end(lambda: called.append("last"))
+        turn_end.call(lambda: called.append("last"))
         assert called == ["alone", "second", "third", "next", "last"]
 
     asyncio.run(check())
@@ -135,7 +135,7 @@ def test_one_that_raises_does_not_strand_the_others(clock: Clock, caplog: pytest
         turn_end, called = TurnEnd(asyncio.get_running_loop()), []
         for callback in (lambda: None, lambda: 1 / 0, lambda: called.append("other")):
             clock.now_ns += TOGETHER_NS
-            turn_end(callback)
+            turn_end.call(callback)
         await asyncio.sleep(0)
         assert called == ["other"]
 

@@ -29,8 +29,8 @@ class TurnEnd:
         self._count = 0
         self._many = False
 
-    def __call__(self, callback: Callable[[], None]) -> None:
-        """As `Later`."""
+    def call(self, callback: Callable[[], None]) -> None:
+        """As `Later.call`."""
         if not self._many:
             last_ns, now_ns = self._last_ns, time.monotonic_ns()
             self._last_ns = now_ns
@@ -68,7 +68,7 @@ class TurnEnd:
         for callback in waiting:
             if time.monotonic_ns() > end_ns:  # others have their turn now
                 self._many = True
-                self(callback)
+                self.call(callback)
                 continue
             try:
                 callback()

@@ -19,7 +19,7 @@ from tcli_server.request import InferenceRequest
 class Later(Protocol):
     """How a caller that submits many requests puts off the waking of workers, and hears of what comes later."""
 
-    def __call__(self, callback: Callable[[], None]) -> None:
+    def call(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, soon, however often it is given."""
 
     def when_readable(self, descriptor: int, callback: Callable[[], None]) -> None:

@@ -99,7 +99,7 @@ class Batcher:
             request.fail(UnavailableError("Exceeds maximum queue size"), FailureReason.REJECTED)
             return True
         if wake and later is not None:
-            later(self._waker(later))
+            later.call(self._waker(later))
         if self._watch is not None and request.deadline_ns:
             self._watch.notice(request.deadline_ns)
         queue = request.queue
