@@ -41,6 +41,7 @@ def check(known: KnownRequests, data: bytes) -> bool:
         known.learn(data, *expected)
     else:
         assert said(found) == said(expected)
+        assert found[0].byte_size == sum(array.nbytes for array in found[0].inputs.values())
     return found is not None
 
 

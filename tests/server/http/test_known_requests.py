@@ -48,6 +48,31 @@ def documents(draw: st.DrawFn) -> tuple[bytes, int]:
 
 
 @given(st.lists(documents(), min_size=1, max_size=12))
+def test_requests_of_one_kind_have_the_same_tensors_but_for_their_bytes(sent: list[tuple[bytes, int]]):
+    known = KnownRequests()
+    kinds: dict[object, object] = {}
+    for data, length in sent * 2:
+        try:
+            request, form = known.decode(data, length, "m", "1", LIMIT)
+        except ServerError:
+            continue
+        tensors = [(name, array.dtype, array.shape) for name, array in request.inputs.items()]
+        if request.kind is not None:
+            assert kinds.setdefault(request.kind, (tensors, request.outputs, form)) == (tensors, request.outputs, form)
+
+
+def test_a_request_that_came_before_is_known_with_an_id_or_without():
+    known = KnownRequests()
+    tensor = {"name": "I", "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": 2}}
+    for said_id in ({}, {"id": ""}, {"id": "a"}):
+        known.decode(*body({**said_id, "inputs": [tensor]}, b"12"), "m", "1", LIMIT)
+    for said_id in ({}, {"id": ""}, {"id": "b"}):
+        request, _ = known.decode(*body({**said_id, "inputs": [tensor]}, b"34"), "m", "1", LIMIT)
+        assert request.kind is not None
+        assert (request.id, request.inputs["I"].tolist()) == (said_id.get("id", ""), [ord("3"), ord("4")])
+
+
+@given(st.lists(documents(), min_size=1, max_size=12))
 def test_requests_say_the_same_whatever_came_before(sent: list[tuple[bytes, int]]):
     known = KnownRequests()
     for data, length in sent:

@@ -5,7 +5,7 @@ import pytest
 
 from tcli_server.datatypes import BY_NAME
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.models.validation import validate
+from tcli_server.models.validation import Validator, validate
 from tcli_server.request import InferenceRequest
 from tcli_server.spec import ModelSpec, Shape, TensorSpec
 
@@ -126,3 +126,28 @@ def test_another_data_type(model: ModelSpec, dtype: type, found: str):
             f"[request id: <id_unknown>] inference input '{wrong[-1]}' data-type is '{found}', but model 'm' expects "
             "'FP32'"
         )
+
+
+def test_a_kind_that_fits_is_judged_once_and_one_that_does_not_is_refused_each_time():
+    validator = Validator(BATCHES)
+    fits, wrong = object(), object()
+    for _ in range(2):
+        for kind, shapes, size in ((fits, PAIR, 2), (None, {"A": (1, 3), "B": (1, 3)}, 1), (None, PAIR, 2)):
+            made = request(**shapes)
+            made.kind = kind
+            validator.check(made)
+            assert (made.batch_size, made.shape_key) == (size, ())
+        for kind in (wrong, None):
+            made = request(A=(2, 3), B=(1, 3))
+            made.kind = kind
+            with pytest.raises(InvalidArgumentError, match="batch size does not match"):
+                validator.check(made)
+
+
+def test_requests_of_one_kind_to_a_model_of_variable_shapes_have_their_key():
+    validator, kind = Validator(VARIABLE), object()
+    for _ in range(2):
+        made = request(A=(2, 7, 3), B=(2, 1, 3))
+        made.kind = kind
+        validator.check(made)
+        assert (made.batch_size, made.shape_key) == (2, (("A", (7, 3)), ("B", (1, 3))))
