@@ -16,6 +16,7 @@ from tcli_server.protocols.grpc.http2.messages import (
     MessageReader,
     compress,
     decompress,
+    only_message,
     prefix,
 )
 from tcli_server.protocols.grpc.http2.trailers import CONTENT, OK, coding_headers, trailers
@@ -201,6 +202,27 @@ class UnaryCall(Call):
             return
         if len(self._messages) > 1:
             self.refuse(Status.INTERNAL, "expected one message, found more")
+
+    def receive_last(self, data: bytes) -> None:
+        """The last data of the stream, which nearly always is all of it."""
+        if self.ended:
+            return
+        if self._messages or self._reader.held:
+            self.receive(data)
+            self.finish()
+            return
+        try:
+            message = only_message(data)
+            if message is not None:
+                self._charge(len(message) + PIECE_BYTES)
+        except MessageError as error:
+            self.refuse(error.status, str(error))
+            return
+        if message is None:
+            self.receive(data)
+            self.finish()
+        else:
+            self._begin(message)
 
     def finish(self) -> None:
         if self.ended:

@@ -240,7 +240,9 @@ class Connection(asyncio.BufferedProtocol):
         call = self._calls.get(event.stream_id)
         if not isinstance(call, StreamCall):  # a message is needed as a whole; streams say what they have read
             self._h2.acknowledge_received_data(len(event.data), event.stream_id)
-        if call is not None:
+        if isinstance(call, UnaryCall) and event.end_stream:
+            call.receive_last(event.data)
+        elif call is not None:
             call.receive(event.data)
             if event.end_stream:
                 call.finish()

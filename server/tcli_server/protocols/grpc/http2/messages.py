@@ -75,8 +75,8 @@ class MessageReader:
         if self._place is not None:
             return self._fill(self._place, data)
         chunks = self._chunks
-        if not chunks and len(data) >= _PREFIX and not data[0] and _size(data) == len(data):  # as nearly always
-            return [(False, data[_PREFIX:])]
+        if not chunks and (message := only_message(data)) is not None:  # as nearly always
+            return [(False, message)]
         if data:
             chunks.append(data)
             self.unfinished += len(data)
@@ -138,6 +138,17 @@ class MessageReader:
         if self._place is not None:
             self._budget.promised -= len(self._place)
             self._place = None
+
+
+def only_message(data: bytes) -> bytes | None:
+    """The message, if this is one and nothing else, and not compressed.
+
+    Raises:
+        MessageError: a message is larger than allowed.
+    """
+    if len(data) < _PREFIX or data[0] or _size(data) != len(data):
+        return None
+    return data[_PREFIX:]
 
 
 def _cut(data: bytes) -> tuple[list[_Found], bytes]:
