@@ -1,4 +1,5 @@
-"""The HTTP server against the least that an ASGI server can do (`asgi_floor.py`), by NVIDIA's load generator.
+"""The HTTP server against the least that an ASGI server can do (`asgi_floor.py`), by NVIDIA's load generator, and beside it a server
+that does nothing (`no_work.py`): more than that nobody can reach.
 
     pip install uvicorn
     python benchmarks/http_floor.py --perf-analyzer perf_analyzer [--rounds 5] [--seconds 1] [--json FILE]
@@ -16,7 +17,7 @@ from statistics import median
 
 from front_end import write_repository
 from grpc_engines import measure
-from running import asgi_floor_server, tcli_serve, write_json
+from running import asgi_floor_server, no_work_server, tcli_serve, write_json
 
 
 def main() -> None:
@@ -30,7 +31,11 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         repository = write_repository(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         other = tcli_serve(repository, checkout=args.against) if args.against else asgi_floor_server()
-        servers = {"tcli": stack.enter_context(tcli_serve(repository)), "floor": stack.enter_context(other)}
+        servers = {
+            "tcli": stack.enter_context(tcli_serve(repository)),
+            "floor": stack.enter_context(other),
+            "no work": stack.enter_context(no_work_server()),
+        }
         rates: dict[int, dict[str, list[float]]] = {
             concurrency: {name: [] for name in servers} for concurrency in (1, 16)
         }
@@ -40,8 +45,9 @@ def main() -> None:
                     row[name].append(measure(args.perf_analyzer, server, "add_sub", concurrency, args.seconds, "http"))
                     print(f"round {number + 1}: {concurrency} at once, {name}: {row[name][-1]:.0f}/s", file=sys.stderr)
         for concurrency, row in rates.items():
-            ratios = sorted(ours / floor for ours, floor in zip(row["tcli"], row["floor"], strict=True))
-            print(f"{concurrency} at once: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+            for name in ("tcli", "no work"):
+                ratios = sorted(one / floor for one, floor in zip(row[name], row["floor"], strict=True))
+                print(f"{concurrency} at once, {name}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
         write_json(args.json, rates)
 
 

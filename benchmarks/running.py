@@ -105,6 +105,11 @@ def asgi_floor_server() -> contextlib.AbstractContextManager[Ports]:
     return printing_ports("asgi_floor.py")
 
 
+def no_work_server() -> contextlib.AbstractContextManager[Ports]:
+    """`benchmarks/no_work.py`, which has no gRPC."""
+    return printing_ports("no_work.py")
+
+
 @contextlib.contextmanager
 def printing_ports(script: str, *options: str) -> Iterator[Ports]:
     """A program of this folder that prints its ports as JSON when it listens."""
