@@ -80,6 +80,8 @@ class Call:
         ended: the answer is complete, or nobody waits for it.
     """
 
+    __slots__ = ("_carrier", "_charged", "_deadline", "_head", "_head_sent", "_reader", "_shared", "ended", "stream_id")
+
     def __init__(self, carrier: Carrying, shared: "Shared", stream_id: int, head: Head) -> None:
         self.stream_id = stream_id
         self.ended = False
@@ -182,6 +184,8 @@ class Call:
 
 class UnaryCall(Call):
     """A `rpc.UnaryCall`."""
+
+    __slots__ = ("_complete", "_messages", "on_gone")
 
     def __init__(self, carrier: Carrying, shared: "Shared", stream_id: int, head: Head) -> None:
         super().__init__(carrier, shared, stream_id, head)
