@@ -13,6 +13,7 @@ import typer
 
 from triton_cli.console import err, printable, warn
 from triton_cli.infer_batch import BatchOptions, infer_batch, is_table
+from triton_cli.infer_ray import EngineName, RayOptions, infer_ray
 from triton_cli.infer_server import REPOSITORY, Place
 from triton_cli.infer_video import FrameOptions, VideoQuestion, are_videos, infer_videos
 from triton_cli.infer_view import JsonView, TextView, View
@@ -79,7 +80,7 @@ def infer(
         ),
     ] = "",
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
@@ -141,6 +142,19 @@ def infer(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option("--engine", help="Who gives rows to the model: this process, or Ray's actors on many machines."),
+    ] = EngineName.TCLI,
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="With --engine ray, the cluster's head. [default: start Ray on this machine]",
+            show_default=False,
+        ),
+    ] = "",
     many_at_once: Annotated[
         bool, typer.Option("--async", help=f"Keep {_ASYNC_REQUESTS} requests under way at a time instead of one.")
     ] = False,
@@ -195,14 +209,28 @@ def infer(
       tcli infer --frames --frame-rate 30 shots --json
       tcli infer photos -o classes.csv
       tcli infer rows.parquet -m add_sub --map INPUT0=a --map INPUT1=b -o sums.parquet --local
+      tcli infer s3://bucket/rows -m add_sub -o s3://bucket/sums.parquet --engine ray --ray-address head:6379
     """
     if as_bytes and scaling:
         raise typer.BadParameter("with --bytes the server scales the pictures", param_hint="--scaling")
     if model_version and not model:
         raise typer.BadParameter("a version is of a model: name it with --model", param_hint="--model-version")
+    if engine is not EngineName.RAY and (ray_address or "://" in (output or "")):
+        hint = "--ray-address" if ray_address else "--output"
+        raise typer.BadParameter("this goes with --engine ray", param_hint=hint)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata; where it matters there is an error
     requests = _ASYNC_REQUESTS if many_at_once else 1
-    batch = BatchOptions(output, tuple(mapped or ()), classes, raw, resume, overwrite, json, as_bytes, _ASYNC_REQUESTS)
+    batch = BatchOptions(
+        Path(output) if output else None,
+        tuple(mapped or ()),
+        classes,
+        raw,
+        resume,
+        overwrite,
+        json,
+        as_bytes,
+        _ASYNC_REQUESTS,
+    )
     names = [model] if model else []
     if model and as_bytes and ((repository or Path(REPOSITORY)) / f"{model}_pictures").is_dir():
         names.append(f"{model}_pictures")
@@ -210,6 +238,13 @@ def infer(
     view: View | VideoView
     try:
         options = FrameOptions(frames, frame_rate or 0, every or 0, fps or 0)
+        if engine is EngineName.RAY:
+            if options or url or protocol:
+                hint = "--frames" if options else "--url" if url else "--protocol"
+                raise typer.BadParameter("Ray's actors hold the model, and take no videos", param_hint=hint)
+            ray = RayOptions(output or "", ray_address, repository)
+            infer_ray(images, (model, model_version), _scaling(scaling), batch, ray)
+            return
         if not options and (batch or any(map(is_table, images))):
             infer_batch(place, images, (model, model_version), _scaling(scaling), batch)
             return

@@ -18,9 +18,8 @@ from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_batch import DataFile, Job, JobOptions, Progress, Summary
+    from tcli_batch.ray_data import RayJob
     from tcli_client import Scaling, Transport
-
-_CLASSES = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _run(
         job = Job(server, files, _job_options(server, files, model, scaling, options))
     except DataError as problem:
         fail(str(problem), problem.fix, EXIT_WRONG)
-    _introduce(job, options)
+    introduce(job, options)
     try:
         refused = _to_stdout(job) if options.output is None else _to_file(job, options.output, options)
     except ClientError as problem:
@@ -111,12 +110,13 @@ def _job_options(
     options: BatchOptions,
 ) -> "JobOptions":
     from tcli_batch import JobOptions, parse_map, read_signature
+    from tcli_batch.ranking import default_classes
 
     name, version = model
     name = name or _choose(server, files)
     classes = options.classes
     if classes is None:
-        classes = _CLASSES if _are_classified(server, name, version, files) else 0
+        classes = default_classes(server, name, version, files)
     return JobOptions(
         name,
         version,
@@ -145,19 +145,8 @@ def _choose(server: "Transport", files: "list[DataFile]") -> str:
     )
 
 
-def _are_classified(server: "Transport", model: str, version: str, files: "list[DataFile]") -> bool:
-    from tcli_client import NotAClassifierError, find_image_model
-
-    if files[0].kind != "picture":
-        return False
-    try:
-        find_image_model(server, model, version)
-    except NotAClassifierError:
-        return False
-    return True
-
-
-def _introduce(job: "Job", options: BatchOptions) -> None:
+def introduce(job: "Job | RayJob", options: BatchOptions) -> None:
+    """Say which model is asked, and what goes into it."""
     if options.json and not err().is_terminal:
         return
     signature = job.signature
@@ -194,7 +183,7 @@ def _to_file(job: "Job", output: Path, options: BatchOptions) -> int:
     if options.resume and not options.overwrite and is_done(output):
         err().print(f"'{printable(str(output))}' is there, and no unfinished job: nothing to go on with", markup=False)
         return int(Path(f"{output}.errors.jsonl").exists())
-    with stop_on_signals() as stop, _progress(job.total) as moved:
+    with stop_on_signals() as stop, rows_bar(job.total) as moved:
         try:
             summary = job.run(output, options.resume, options.overwrite, moved, stop)
         except StoppedError:
@@ -204,11 +193,12 @@ def _to_file(job: "Job", output: Path, options: BatchOptions) -> int:
         # A request under way, here or in a thread, would keep the process for as long as it takes.
         sys.stdout.flush()
         os._exit(EXIT_INTERRUPTED)
-    _summarise(job, output, summary, options)
+    summarise(job, output, summary, options)
     return summary.refused
 
 
-def _summarise(job: "Job", output: Path, summary: "Summary", options: BatchOptions) -> None:
+def summarise(job: "Job | RayJob", output: Path | str, summary: "Summary", options: BatchOptions) -> None:
+    """Say what a job did, and where it wrote that."""
     fresh = summary.rows - summary.resumed
     rate = fresh / summary.seconds if summary.seconds else 0.0
     errors = f"{output}.errors.jsonl"
@@ -245,7 +235,7 @@ def _rows(count: int) -> str:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator["Callable[[Progress], None]"]:
+def rows_bar(total: int) -> Iterator["Callable[[Progress], None]"]:
     """A bar on stderr where a person looks at it."""
     if not err().is_terminal:
         yield lambda _: None

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tcli_batch.answering import JobOptions
 from tcli_batch.errors import DataError, JobError, StoppedError
-from tcli_batch.job import Job, JobOptions, Summary, is_done
+from tcli_batch.job import Job, Summary, is_done
 from tcli_batch.mapping import parse_map
 from tcli_batch.parts import Progress
 from tcli_batch.signature import Signature, Tensor, read_signature

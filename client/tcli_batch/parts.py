@@ -114,9 +114,9 @@ class Parts:
                     raise ValueError
             except ValueError:
                 raise JobError(f"'{self._folder / _JOB}' is damaged", "--overwrite begins anew") from None
-            difference = _difference(before, json.loads(json.dumps(journal)))
-            if difference:
-                raise JobError(f"'{self.out}' cannot be gone on with: {difference}", "--overwrite begins anew")
+            differs = difference(before, json.loads(json.dumps(journal)))
+            if differs:
+                raise JobError(f"'{self.out}' cannot be gone on with: {differs}", "--overwrite begins anew")
             progress = self._whole()
             kept = {_name(number) for number in range(self._next)}
             for entry in self._folder.iterdir():
@@ -320,7 +320,7 @@ def _those_with(name: str, folders: Sequence[Path], described: Sequence[Mapping[
     return [folder / name for folder, part in zip(folders, described, strict=True) if name in part["bytes"]]
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What the journals do not agree in, for the person who asked; empty where they do."""
     for key, value in now.items():
         was = before.get(key)

@@ -9,10 +9,23 @@ import numpy as np
 from tcli_batch.block import Answers
 from tcli_batch.errors import DataError
 from tcli_batch.signature import Signature, Tensor
-from tcli_client import Answer, AnswerError, Inference, NotFoundError, UnavailableError
+from tcli_batch.sources.kinds import DataFile
+from tcli_client import (
+    Answer,
+    AnswerError,
+    Inference,
+    NotAClassifierError,
+    NotFoundError,
+    Transport,
+    UnavailableError,
+    find_image_model,
+)
 from tcli_client.scores import parse_classes
 from tcli_client.tensors import Array
 from tcli_client.transport import Output
+
+CLASSES = 3
+"""Of each picture, where nothing else is said."""
 
 _MOST_CLASSES = 1_000_000
 _UNRANKED = ("BYTES", "BOOL")
@@ -35,6 +48,17 @@ class Classes:
     def label(self, index: int) -> str | None:
         """The name of a class, if it has one."""
         return (self.labels[index] or None) if index < len(self.labels) else None
+
+
+def default_classes(server: Transport, model: str, version: str, files: Sequence[DataFile]) -> int:
+    """How many classes to give where nobody says it: some of pictures that are classified, else none."""
+    if files[0].kind != "picture":
+        return 0
+    try:
+        find_image_model(server, model, version)
+    except NotAClassifierError:
+        return 0
+    return CLASSES
 
 
 class Ranking:

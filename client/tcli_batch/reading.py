@@ -15,6 +15,7 @@ from tcli_batch.block import Block, Cursor, Refusal, array_bytes
 from tcli_batch.errors import DataError, RowError, UnreadableError
 from tcli_batch.fitting import fit_column
 from tcli_batch.mapping import Columns, map_columns
+from tcli_batch.signature import Signature
 from tcli_batch.sources import Chunk, Single, Table
 from tcli_batch.sources.kinds import DataFile, Kinds
 from tcli_client.tensors import Array
@@ -85,18 +86,24 @@ class Reader:
                     return map_columns(self._signature, table.columns, self._given, file.name)
         return {}
 
-    def blocks(self, start: Cursor = Cursor()) -> Generator[Block, None, None]:  # noqa: B008  it cannot be changed
-        """The rows from a place on.
+    def blocks(
+        self,
+        start: Cursor = Cursor(),  # noqa: B008  it cannot be changed
+        stop: Cursor | None = None,
+    ) -> Generator[Block, None, None]:
+        """The rows from a place on, to the end or to another place.
 
         Raises:
             DataError: a file cannot be read on.
         """
-        numbered = list(enumerate(self._files))[start.file :]
+        end = len(self._files) if stop is None else stop.file + (stop.row > 0)
+        numbered = list(enumerate(self._files))[start.file : end]
         for is_table, group in itertools.groupby(numbered, key=lambda item: item[1].is_table):
             if is_table:
                 for number, file in group:
                     first = start.row if number == start.file else 0
-                    yield from _ahead(self._of_table(number, file, first))
+                    last = stop.row if stop is not None and number == stop.file else None
+                    yield from _ahead(self._of_table(number, file, first, last))
             else:
                 for kind, files in itertools.groupby(group, key=lambda item: item[1].kind):
                     yield from self._of_singles(self._kinds.single(kind), list(files))
@@ -108,54 +115,25 @@ class Reader:
         chunk = next(table.chunks(), None)
         if chunk is None:
             return
-        refused = [refusal for block in self._fitted(chunk, columns, file.name, 0) for refusal in block.refusals]
+        refused = [
+            refusal for block in fit_chunk(self._signature, chunk, columns, file.name, 0) for refusal in block.refusals
+        ]
         if len(refused) == chunk.count:
             first = refused[0]
             raise DataError(f"'{first.source}': row {first.index} does not fit, nor any after it: {first.reason}")
 
-    def _of_table(self, number: int, file: DataFile, start: int) -> Iterator[Block]:
+    def _of_table(self, number: int, file: DataFile, start: int, stop: int | None) -> Iterator[Block]:
         row = start
         try:
             table = self._kinds.table(file)
             columns = map_columns(self._signature, table.columns, self._given, file.name)
-            for chunk in table.chunks(start):
-                yield from self._fitted(chunk, columns, file.name, number)
+            for chunk in _before(table.chunks(start), stop):
+                yield from fit_chunk(self._signature, chunk, columns, file.name, number)
                 row = chunk.first + chunk.count
         except UnreadableError as problem:
             empty = np.empty(0, np.int64)
             refusal = Refusal(file.name, row, str(problem), Cursor(number, row))
             yield Block([], empty, {}, [refusal], Cursor(number + 1))
-
-    def _fitted(self, chunk: Chunk, columns: Columns, name: str, number: int) -> Iterator[Block]:
-        """The rows of a chunk that fit, in blocks; each has what is refused before its end."""
-        refused = dict(chunk.refused)
-        fitted: dict[str, tuple[list[Array], Array]] = {}
-        for tensor in self._signature.inputs:
-            if tensor.name not in columns:
-                continue
-            runs, problems = fit_column(tensor, _side_by_side(chunk, columns[tensor.name]))
-            fitted[tensor.name] = runs, np.delete(np.arange(chunk.count), list(problems))
-            for place, reason in problems.items():
-                refused.setdefault(place, reason)
-        good = np.delete(np.arange(chunk.count), list(refused))
-        waiting = deque(
-            Refusal(name, chunk.first + place, refused[place], Cursor(number, chunk.first + place))
-            for place in sorted(refused)
-        )
-        rows = self._signature.max_rows * _BLOCK_REQUESTS
-        begun = 0
-        for places, inputs in _aligned(fitted, good):
-            for first in range(0, len(places), rows):
-                taken = places[first : first + rows]
-                begun += len(taken)
-                end = chunk.first + (chunk.count if begun == len(good) else int(taken[-1]) + 1)
-                refusals = []
-                while waiting and waiting[0].index < end:
-                    refusals.append(waiting.popleft())
-                piece = {key: array[first : first + rows] for key, array in inputs.items()}
-                yield Block([name] * len(taken), chunk.first + taken, piece, refusals, Cursor(number, end))
-        if not begun:
-            yield Block([], good, {}, list(waiting), Cursor(number, chunk.first + chunk.count))
 
     # --- files that are one row ---
 
@@ -190,6 +168,57 @@ class Reader:
                     taken, refusals, size = [], [], 0
             if taken or refusals:
                 yield _block(taken, refusals, Cursor(files[-1][0] + 1))
+
+
+def fit_chunk(signature: Signature, chunk: Chunk, columns: Columns, name: str, number: int) -> Iterator[Block]:
+    """The rows of a chunk that fit, in blocks; each has what is refused before its end.
+
+    Args:
+        name: of the file.
+        number: of the file, in the job.
+    """
+    refused = dict(chunk.refused)
+    fitted: dict[str, tuple[list[Array], Array]] = {}
+    for tensor in signature.inputs:
+        if tensor.name not in columns:
+            continue
+        runs, problems = fit_column(tensor, _side_by_side(chunk, columns[tensor.name]))
+        fitted[tensor.name] = runs, np.delete(np.arange(chunk.count), list(problems))
+        for place, reason in problems.items():
+            refused.setdefault(place, reason)
+    good = np.delete(np.arange(chunk.count), list(refused))
+    waiting = deque(
+        Refusal(name, chunk.first + place, refused[place], Cursor(number, chunk.first + place))
+        for place in sorted(refused)
+    )
+    rows = signature.max_rows * _BLOCK_REQUESTS
+    begun = 0
+    for places, inputs in _aligned(fitted, good):
+        for first in range(0, len(places), rows):
+            taken = places[first : first + rows]
+            begun += len(taken)
+            end = chunk.first + (chunk.count if begun == len(good) else int(taken[-1]) + 1)
+            refusals = []
+            while waiting and waiting[0].index < end:
+                refusals.append(waiting.popleft())
+            piece = {key: array[first : first + rows] for key, array in inputs.items()}
+            yield Block([name] * len(taken), chunk.first + taken, piece, refusals, Cursor(number, end))
+    if not begun:
+        yield Block([], good, {}, list(waiting), Cursor(number, chunk.first + chunk.count))
+
+
+def _before(chunks: Iterator[Chunk], stop: int | None) -> Iterator[Chunk]:
+    """The rows before one."""
+    for chunk in chunks:
+        count = chunk.count if stop is None else min(chunk.count, stop - chunk.first)
+        if count == chunk.count:
+            yield chunk
+        else:
+            columns = {name: column[:count] for name, column in chunk.columns.items()}
+            refused = {place: reason for place, reason in chunk.refused.items() if place < count}
+            yield Chunk(chunk.first, count, columns, refused)
+        if stop is not None and chunk.first + count >= stop:
+            return
 
 
 def _block(taken: "list[tuple[int, DataFile, dict[str, Array]]]", refusals: list[Refusal], after: Cursor) -> Block:

@@ -56,12 +56,14 @@ class Table(ABC):
         columns: their names.
         rows: how many there are; None where only reading it all would tell.
         rows_about: a guess where `rows` is None, for who waits; 0 where there is none.
+        starts: rows at which reading may begin without what is before them.
         typed: whether all rows of a column have one type and shape, so that the first tells of all.
     """
 
     columns: tuple[str, ...]
     rows: int | None = None
     rows_about: int = 0
+    starts: Sequence[int] = (0,)
     typed: bool = False
 
     @abstractmethod

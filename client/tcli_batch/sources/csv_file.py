@@ -1,8 +1,10 @@
 """Comma-separated values: the first line names the columns."""
 
 import csv
+import io
 from collections.abc import Iterator
 
+from tcli_batch.addresses import open_data
 from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.sources import CHUNK_BYTES, Chunk, Table, lines_about
 
@@ -58,7 +60,7 @@ class CsvFile(Table):
     def _rows(self, start: int) -> Iterator[list[str]]:
         row = 0
         try:
-            with open(self._file, encoding="utf-8-sig", newline="") as stream:  # noqa: PTH123  names stay as given
+            with io.TextIOWrapper(open_data(self._file), "utf-8-sig", newline="") as stream:
                 reader = csv.reader(stream, delimiter=self._delimiter)
                 next(reader, None)
                 for cells in reader:
@@ -77,7 +79,7 @@ class CsvFile(Table):
 
 def _first_line(file: str) -> str:
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:  # noqa: PTH123
+        with io.TextIOWrapper(open_data(file), "utf-8-sig", newline="") as stream:
             return stream.readline(_LONGEST_CELL).rstrip("\r\n")
     except UnicodeDecodeError as problem:
         raise UnreadableError(f"'{file}' is no text in UTF-8: {problem.reason}") from None

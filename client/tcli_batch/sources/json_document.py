@@ -1,10 +1,12 @@
 """A JSON document: a list of rows, read one after the other; or `{"data": [...]}`, as perf_analyzer takes it."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from typing import IO
 
+from tcli_batch.addresses import open_data
 from tcli_batch.errors import UnreadableError
 from tcli_batch.sources import Chunk, Table
 from tcli_batch.sources.json_lines import Row, chunks_of, columns_of
@@ -36,7 +38,7 @@ class JsonFile(Table):
 
 def _rows(file: str) -> Iterator[tuple[Row, int]]:
     try:
-        with open(file, encoding="utf-8") as stream:  # noqa: PTH123  names stay as they were given
+        with io.TextIOWrapper(open_data(file), "utf-8") as stream:
             yield from _elements(file, stream)
     except UnicodeDecodeError as problem:
         raise UnreadableError(f"'{file}' is no text in UTF-8: {problem.reason}") from None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tcli_batch.addresses import open_data
 from tcli_batch.errors import UnreadableError
 from tcli_batch.sources import CHUNK_BYTES, VALUE, Chunk, Table, lines_about
 
@@ -102,7 +103,7 @@ def _cell(value: Any) -> Any:
 
 def _rows(file: str, start: int) -> Iterator[tuple[Row, int]]:
     try:
-        with open(file, "rb") as stream:  # noqa: PTH123  names stay as they were given
+        with open_data(file) as stream:
             row = 0
             while line := stream.readline(_LONGEST_LINE + 1):
                 if len(line) > _LONGEST_LINE:

@@ -1,8 +1,10 @@
 """Which files are data, and how each kind is opened; by the ending of the name."""
 
+import glob
 import os
 from dataclasses import dataclass, field
 
+from tcli_batch.addresses import find_address, is_address
 from tcli_batch.errors import DataError
 from tcli_batch.signature import Signature
 from tcli_batch.sources import TABLE_SUFFIXES, Single, Table
@@ -32,7 +34,7 @@ class DataFile:
 
 
 def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
-    """The files that arguments name: files, folders and patterns, in that order.
+    """The files that arguments name: files, folders, patterns and addresses, in that order.
 
     A folder is the data files in it, which must be of one kind; with `as_bytes`, all its files.
 
@@ -42,13 +44,14 @@ def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
     suffixes = None if as_bytes else picture_suffixes() | TABLE_SUFFIXES.keys()
     found: list[DataFile] = []
     for argument in arguments:
+        named = is_address(argument)
         try:
-            names = find_files(argument, suffixes)
+            names = find_address(argument, suffixes) if named else find_files(argument, suffixes)
         except ImageError as problem:
             raise DataError(f"'{argument}': {problem}", problem.fix) from None
         files = [DataFile(name, "bytes" if as_bytes else kind_of(name)) for name in names]
         kinds = sorted({file.kind for file in files})
-        if len(kinds) > 1 and os.path.isdir(argument):  # noqa: PTH112  names stay as they were given
+        if len(kinds) > 1 and ((named and not glob.has_magic(argument)) or os.path.isdir(argument)):  # noqa: PTH112  names stay as they were given
             raise DataError(
                 f"the folder '{argument}' holds files of several kinds: {', '.join(kinds)}",
                 "say which with a pattern, for example '*.csv'",

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tcli_batch.addresses import is_address, open_data
 from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.sources import VALUE, Chunk, Table, chunk_rows
 from tcli_client.tensors import Array
@@ -36,12 +37,18 @@ class NpyFile(Table):
 
     def __init__(self, file: str) -> None:
         self._file = file
-        with _explained(file), open(file, "rb") as stream:  # noqa: PTH123
+        with _explained(file), open_data(file) as stream:
             self._header = _read_header(file, stream)
             self._begin = stream.tell()
             _check_size(file, stream, self._begin, self._header)
+        if self._header.fortran and is_address(file):
+            raise DataError(
+                f"'{file}' holds an array in Fortran order, whose rows do not lie together",
+                "save it with numpy.ascontiguousarray, or copy it to this machine first",
+            )
         self.columns = (VALUE,)
         self.rows = self._header.shape[0]
+        self.starts = range(self.rows)
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         header, count = self._header, self.rows or 0
@@ -52,7 +59,7 @@ class NpyFile(Table):
                 rows = np.ascontiguousarray(mapped[first : first + step])
                 yield Chunk(first, len(rows), {VALUE: rows})
             return
-        with _explained(self._file), open(self._file, "rb") as stream:  # noqa: PTH123
+        with _explained(self._file), open_data(self._file) as stream:
             stream.seek(self._begin + start * header.row_bytes)
             for first in range(start, count, step):
                 rows = _read_rows(self._file, stream, header, min(step, count - first))
@@ -71,7 +78,8 @@ class NpzFile(Table):
     def __init__(self, file: str) -> None:
         self._file = file
         self._headers: dict[str, _Header] = {}
-        with _explained(file), zipfile.ZipFile(file) as archive:
+        with _explained(file), open_data(file) as content, zipfile.ZipFile(content) as archive:
+            compressed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
             for member in archive.namelist():
                 with archive.open(member) as stream:
                     self._headers[member.removesuffix(".npy")] = _read_header(f"{file}:{member}", stream)
@@ -86,13 +94,15 @@ class NpzFile(Table):
             )
         self.columns = tuple(self._headers)
         self.rows = next(iter(counts.values()))
+        if not compressed:
+            self.starts = range(self.rows)
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         step = chunk_rows(sum(header.row_bytes for header in self._headers.values()))
         count = self.rows or 0
         with contextlib.ExitStack() as stack:
             stack.enter_context(_explained(self._file))
-            archive = stack.enter_context(zipfile.ZipFile(self._file))
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_data(self._file))))
             streams = {}
             for name, header in self._headers.items():
                 member = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name

@@ -1,11 +1,13 @@
 """Parquet files, through Apache Arrow's own library."""
 
+import itertools
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from tcli_batch.addresses import file_system
 from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.sources import Chunk, Table
 from tcli_client.tensors import Array
@@ -28,6 +30,8 @@ class ParquetFile(Table):
         with self._open() as reader:
             self.columns = tuple(reader.schema_arrow.names)
             self.rows = reader.metadata.num_rows
+            groups = (reader.metadata.row_group(group).num_rows for group in range(reader.num_row_groups))
+            self.starts = list(itertools.accumulate(groups, initial=0))[:-1] or [0]
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         with self._open() as reader:
@@ -54,7 +58,8 @@ class ParquetFile(Table):
         import pyarrow.parquet
 
         try:
-            return pyarrow.parquet.ParquetFile(self._file)
+            system, path = file_system(self._file)
+            return pyarrow.parquet.ParquetFile(path, filesystem=system)
         except (self._arrow.ArrowException, OSError) as problem:
             raise UnreadableError(f"'{self._file}' is no Parquet file that can be read: {problem}") from None
 

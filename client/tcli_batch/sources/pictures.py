@@ -1,5 +1,6 @@
 """Pictures, decoded and brought into the form that the model takes."""
 
+from tcli_batch.addresses import local_copy
 from tcli_batch.errors import DataError, RowError
 from tcli_batch.signature import Signature
 from tcli_batch.sources import Single
@@ -38,7 +39,10 @@ class Pictures(Single):
 
     def read(self, file: str) -> dict[str, Array]:
         try:
-            picture = preprocess(file, self._form, self._scaling)
+            with local_copy(file) as path:
+                picture = preprocess(path, self._form, self._scaling)
         except ImageError as problem:
             raise RowError(f"{problem}; fix: {problem.fix}" if problem.fix else str(problem)) from None
+        except OSError as problem:
+            raise RowError(f"it cannot be read: {problem}") from None
         return {self._name: picture[None] if self._leading else picture}

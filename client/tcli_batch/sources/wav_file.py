@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tcli_batch.addresses import open_data
 from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.signature import Signature, Tensor
 from tcli_batch.sources import Chunk, Table, chunk_rows
@@ -44,6 +45,7 @@ class WavFile(Table):
             raise UnreadableError(f"'{file}' is too long for one row: {frames} samples")
         self.columns = (tensor.name,)
         self.rows = -(-frames // self._length)
+        self.starts = range(self.rows)
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         step = chunk_rows(self._length * 4 * self._channels)
@@ -58,7 +60,7 @@ class WavFile(Table):
     @contextmanager
     def _opened(self) -> "Iterator[wave.Wave_read]":
         try:
-            with wave.open(self._file, "rb") as sound:
+            with open_data(self._file) as stream, wave.open(stream, "rb") as sound:
                 yield sound
         except OSError as problem:
             raise UnreadableError(f"'{self._file}' cannot be read: {problem.strerror or problem}") from None

@@ -1,5 +1,6 @@
 """Files as they are: each is one element of BYTES."""
 
+from tcli_batch.addresses import local_copy
 from tcli_batch.errors import DataError, RowError
 from tcli_batch.signature import Signature
 from tcli_batch.sources import Single
@@ -26,7 +27,10 @@ class WholeFiles(Single):
 
     def read(self, file: str) -> dict[str, Array]:
         try:
-            content = file_content(file)
+            with local_copy(file) as path:
+                content = file_content(path)
         except ImageError as problem:
             raise RowError(str(problem)) from None
+        except OSError as problem:
+            raise RowError(f"it cannot be read: {problem}") from None
         return {self._input.name: content.reshape([1] * len(self._input.dims))}

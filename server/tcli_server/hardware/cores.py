@@ -4,7 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from tcli_server.hardware.share import sharing_processes
+from tcli_server.hardware.share import given_cores, sharing_processes
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -31,4 +31,5 @@ def usable_cores() -> int:
     `os.cpu_count()` names the host's cores even in a container that is limited to two, which is how inference servers come
     to run 64 threads on 2 cores.
     """
-    return max(1, int(min(_affinity(), _cgroup_limit(_CGROUP_QUOTA) / sharing_processes())))
+    cores = min(_affinity(), _cgroup_limit(_CGROUP_QUOTA) / sharing_processes())
+    return max(1, int(min(cores, given_cores() or cores)))
