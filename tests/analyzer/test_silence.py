@@ -19,7 +19,7 @@ from tcli_analyzer.target import Counters
 from tcli_analyzer.variant import Variant, VariantDiedError
 from waiting import until
 
-SHORT = VisitOptions(seconds=0.05, warm_up_seconds=0.0, silence_seconds=0.5)
+SHORT = VisitOptions(seconds=0.05, warm_up_seconds=0.0, silence_seconds=0.5, longest=1000)
 REQUESTS = [{"x": np.ones((1, 4), np.float32)}]
 CONFIG = """
 backend: "python"

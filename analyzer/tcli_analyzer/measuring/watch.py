@@ -47,7 +47,8 @@ class Watch:
         self.is_over = False
 
     def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
-        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies.
+        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies; `at_least`
+        where the load has ended as it is too much.
 
         Returns:
             The end's index into the replies, the first that does not belong to the window; also left in `position`.
@@ -62,7 +63,7 @@ class Watch:
             if self._load.error is not None:
                 raise LoadFailedError(str(self._load.error))
             finished = self._load.is_finished  # asked before the answers are counted: no more come after it
-            if self._load.overloaded:
+            if self._load.overloaded and (finished or len(replies) >= self.position + at_least):
                 return self._end_at(len(replies) - 1)
             by_time = bisect_left(replies, (self.start_ns + least_ns,), lo=self.position)
             late = bisect_left(replies, (self.start_ns + longest_ns,), lo=self.position)
