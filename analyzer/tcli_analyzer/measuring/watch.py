@@ -46,9 +46,10 @@ class Watch:
         self.position = 0
         self.is_over = False
 
-    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
-        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies; `at_least`
-        where the load has ended as it is too much.
+    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 0) -> int:
+        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns`, a reply and `at_least` replies.
+
+        Where the load has ended as it is too much, `at_least` replies are all that is waited for.
 
         Returns:
             The end's index into the replies, the first that does not belong to the window; also left in `position`.
