@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from itertools import count
 from time import perf_counter_ns, sleep
 
 import numpy as np
@@ -73,6 +74,18 @@ def test_more_than_the_capacity_is_given_up_soon(factor: float, answered: int):
 @pytest.mark.parametrize("utilisation", [0.5, 0.8, 0.95])
 def test_a_queue_that_is_just_long_is_not_given_up(utilisation: float):
     found = [overloaded(VirtualBench(exponential(SERVICE)), utilisation / SERVICE, seed) for seed in range(100)]
+    assert sum(given_up for given_up, _ in found) <= 1
+
+
+@pytest.mark.parametrize(("at", "seconds"), [(20, 0.5), (100, 0.5), (100, 1.0), (400, 2.0)])
+def test_what_a_stall_that_is_over_left_behind_is_not_given_up(at: int, seconds: float):
+    """At 80 % of the capacity a stall is made up for in four times its length."""
+
+    def stalling():
+        usual, served = exponential(SERVICE), count(1)
+        return lambda rate, random: seconds if next(served) == at else usual(rate, random)
+
+    found = [overloaded(VirtualBench(stalling()), 0.8 / SERVICE, seed) for seed in range(40)]
     assert sum(given_up for given_up, _ in found) <= 1
 
 

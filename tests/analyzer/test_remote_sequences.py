@@ -46,7 +46,7 @@ def open_target(server, request):
 
 @pytest.mark.parametrize("load", [ClosedLoad(7, Sequences(5)), OpenLoad(150, sequences=Sequences(5))])
 def test_whole_sequences(open_target, load):
-    options = VisitOptions(windows=1, seconds=0.2, requests=30, warm_up_seconds=0.05)
+    options = VisitOptions(windows=1, seconds=0.2, requests=30, warm_up_seconds=0.05, longest=1000)
     with open_target("sums") as target:
         (window,) = visit(target, REQUESTS, load, options, threading.Event())
         assert len(window.latencies_ms) >= 30
@@ -59,7 +59,7 @@ def test_whole_sequences(open_target, load):
 
 def test_texts_as_ids(open_target):
     with open_target("words") as target:
-        options = VisitOptions(seconds=0.1, warm_up_seconds=0.02)
+        options = VisitOptions(seconds=0.1, warm_up_seconds=0.02, longest=1000)
         (window,) = visit(target, WORDS, ClosedLoad(2, Sequences(4, prefix="user-")), options, threading.Event())
     assert len(window.latencies_ms) >= 30
 

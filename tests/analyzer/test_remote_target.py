@@ -20,7 +20,7 @@ from waiting import until
 from wild_server import V2, WildServer, answer, reset
 
 ONES = {"INPUT0": np.ones((1, 16), np.float32), "INPUT1": np.ones((1, 16), np.float32)}
-QUICK = VisitOptions(windows=2, seconds=0.05, warm_up_seconds=0.02)
+QUICK = VisitOptions(windows=2, seconds=0.05, requests=5, warm_up_seconds=0.02, longest=1000)
 PROTOCOLS = ["http", "grpc"]
 
 
@@ -57,7 +57,7 @@ def ask(target, inputs=ONES, patience=30):
 def test_windows_of_a_closed_loop(target):
     found = visit(target, [ONES], ClosedLoad(4), QUICK, threading.Event())
     for window in found:
-        assert len(window.latencies_ms) >= 1
+        assert len(window.latencies_ms) >= 5
     counted = target.counters()
     assert counted.requests >= sum(len(window.latencies_ms) for window in found)
     assert counted.compute_infer_ns > 0
@@ -66,17 +66,23 @@ def test_windows_of_a_closed_loop(target):
 
 def test_a_thread_that_only_sends_and_receives_is_watched(target):
     """A model that does nothing, asked by many: what the window shows of it is the generator as well."""
-    (found,) = visit(target, [ONES], ClosedLoad(16), VisitOptions(seconds=0.3), threading.Event())
-    if hasattr(time, "pthread_getcpuclockid"):
-        assert 0.02 < found.sender_cores <= 1.1
+    options = VisitOptions(seconds=0.3, requests=600, longest=1000)
+    began = time.perf_counter()
+    (found,) = visit(target, [ONES], ClosedLoad(16), options, threading.Event())
+    elapsed = time.perf_counter() - began
     (idle,) = visit(target, [ONES], OpenLoad(10), VisitOptions(seconds=0.3, requests=1), threading.Event())
-    assert idle.sender_cores < found.sender_cores or found.sender_cores == 0
+    if hasattr(time, "pthread_getcpuclockid"):
+        # As processor time, which does not depend on who else is busy.
+        assert 5e-6 * len(found.latencies_ms) < found.sender_cores * found.seconds <= elapsed
+        assert idle.sender_cores * idle.seconds < found.sender_cores * found.seconds
+    else:
+        assert found.sender_cores == 0
 
 
 def test_windows_of_an_open_loop(target):
-    found = visit(target, [ONES], OpenLoad(200), QUICK, threading.Event())
+    found = visit(target, [ONES], OpenLoad(40), QUICK, threading.Event())
     assert not any(window.overloaded for window in found)
-    assert all(len(window.latencies_ms) >= 1 for window in found)
+    assert all(len(window.latencies_ms) >= 5 for window in found)
 
 
 def test_many_at_once(target):
@@ -207,8 +213,8 @@ def test_a_server_that_dies_under_load():
 
 def test_a_server_that_never_answers():
     server, target = wild(lambda *_: True)
-    with server, target(timeout=0.3) as remote:
-        assert "did not answer within 0.3 s" in str(ask(remote))
+    with server, target(timeout=1.5) as remote:
+        assert "did not answer within 1.5 s" in str(ask(remote))
 
 
 def test_what_is_still_under_way_at_the_end_gets_an_error():

@@ -17,6 +17,7 @@ from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.open import OpenLoop
 from tcli_analyzer.load.sequences import Dealer, sequences_of
 from tcli_analyzer.measuring.visit import VisitOptions, visit
+from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.target import EngineTarget, SequenceMark
 from waiting import until
 
@@ -219,12 +220,13 @@ sequence_batching { state { input_name: "OLD" output_name: "NEW" data_type: TYPE
     assert load.error is None
 
 
-@pytest.mark.parametrize("load", [ClosedLoad(6, Sequences(7)), OpenLoad(200, sequences=Sequences(7))])
+@pytest.mark.parametrize("load", [ClosedLoad(6, Sequences(7)), OpenLoad(40, sequences=Sequences(7))])
 def test_a_visit_measures_sequences(target: Heard, load: ClosedLoad | OpenLoad):
-    options = VisitOptions(windows=2, seconds=0.1, warm_up_seconds=0.05)
+    options = VisitOptions(windows=2, seconds=0.3, requests=5, warm_up_seconds=0.05, longest=1000)
     windows = visit(target, REQUESTS, load, options, threading.Event())
     assert len(windows) == 2
-    assert all(window.counters.requests > 0 for window in windows)
+    assert all(len(window.latencies_ms) >= 5 for window in windows)
+    assert Windows(windows).counters.requests > 0
     target.check()
     target.check_slots()
 

@@ -12,14 +12,16 @@ from tcli_analyzer.bench.local import LocalBench
 from tcli_analyzer.configuration import Configuration
 from tcli_analyzer.inputs import RandomSource
 from tcli_analyzer.load import ClosedLoad, OpenLoad
+from tcli_analyzer.load.closed import ClosedLoop
 from tcli_analyzer.load.failing import StuckError
 from tcli_analyzer.measuring.held import HeldLoad
 from tcli_analyzer.measuring.visit import VisitOptions, visit
+from tcli_analyzer.measuring.watch import Watch
 from tcli_analyzer.target import Counters
 from tcli_analyzer.variant import Variant, VariantDiedError
 from waiting import until
 
-SHORT = VisitOptions(seconds=0.05, warm_up_seconds=0.0, silence_seconds=0.5)
+SHORT = VisitOptions(seconds=0.05, warm_up_seconds=0.0, silence_seconds=0.5, longest=1000)
 REQUESTS = [{"x": np.ones((1, 4), np.float32)}]
 CONFIG = """
 backend: "python"
@@ -61,16 +63,20 @@ class Mute:
 
 
 class Forgetful(Mute):
-    """Answers all requests but the first."""
+    """Answers all requests but the first, unless it is told to."""
 
     def __init__(self) -> None:
         super().__init__(100_000)
-        self._forgot = False
+        self._forgot = []
 
     def submit(self, inputs, reply, sequence=None):
         if self._forgot:
             super().submit(inputs, reply, sequence)
-        self._forgot = True
+        else:
+            self._forgot.append(reply)
+
+    def remember(self) -> None:
+        self._forgot[0](None)
 
 
 @pytest.mark.parametrize("load", [ClosedLoad(2), OpenLoad(50)], ids=["closed", "open"])
@@ -95,6 +101,21 @@ def test_quiet_times_of_a_schedule_are_no_silence():
     gaps = OpenLoad(1.0, gaps_seconds=(0.9, 1.1), loop=True)
     (window,) = visit(Mute(100), REQUESTS, gaps, options, threading.Event())
     assert len(window.latencies_ms) >= 1
+
+
+def test_a_machine_that_stands_still_is_no_silence():
+    """Nobody looks for longer than may be silent, and the first answer comes only after the next look."""
+    target = Forgetful()
+    looks = []
+
+    def look() -> None:
+        looks.append(time.sleep(0.6 if not looks else 0.0))
+        if len(looks) == 2:
+            target.remember()
+
+    with ClosedLoop(target, REQUESTS, 1) as load:
+        Watch(load, threading.Event(), [look], silence=0.5).next_end(0, 1, 0)
+    assert load.error is None
 
 
 def test_a_load_that_is_held_tells_it_too(monkeypatch):

@@ -25,7 +25,7 @@ from tcli_analyzer.variant.messages import Failure, receive, send
 from tcli_server.errors import InternalError
 from waiting import until
 
-QUICK = VisitOptions(seconds=0.05, warm_up_seconds=0.02)
+QUICK = VisitOptions(seconds=0.05, warm_up_seconds=0.02, longest=1000)  # ends by its answers
 RANDOM = RandomSource({"INPUT0": (16,), "INPUT1": (16,)})
 
 
@@ -41,7 +41,7 @@ def test_it_is_loaded_and_measured_in_its_process(repository):
         config = variant.load()
         variant.make_requests(RANDOM)
         closed = variant.visit(ClosedLoad(4), QUICK)
-        opened = variant.visit(OpenLoad(100), VisitOptions(seconds=0.2, requests=1))
+        opened = variant.visit(OpenLoad(40), VisitOptions(seconds=0.2, requests=1))
         config.instance_group[0].count = 2
         assert variant.load(config).instance_group[0].count == 2
         assert variant.pid != os.getpid()
@@ -56,7 +56,7 @@ def test_two_are_measured_in_turn(repository):
             variant.load()
             variant.make_requests(RANDOM, items=2)
         for variant in (one, other, other, one):
-            (window,) = variant.visit(ClosedLoad(2), VisitOptions(seconds=0.05, items=2, longest=1000))
+            (window,) = variant.visit(ClosedLoad(2), VisitOptions(seconds=0.5, items=2, longest=1000))
             assert window.counters.inferences > 1.5 * window.counters.requests > 0  # counted at different moments
 
 

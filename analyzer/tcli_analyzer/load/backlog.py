@@ -1,7 +1,9 @@
 """Whether requests come faster than they are answered, seen as early as chance allows."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tcli_analyzer.load import Reply
 
@@ -16,14 +18,16 @@ _SINCE_HALF, _SINCE_LATE = 1.6, 1.2
 """How much longer the queue is than at half, and at three quarters, of what was sent: 2 and 1.33 in one that grows without end, 1 in
 one that has settled."""
 _NEXT_LOOK = 1.05
+_OUTRUN = 2.0
+"""Standard deviations of a count of arrivals."""
 
 
 class Backlog:
     """Watches one load of chance or even arrivals from its beginning.
 
-    Three things must come together: more requests wait than chance would pile up at the very limit; they have become more all the
-    time, which a stall that is over does not show; and those answered lately took far longer than those before, which one that has
-    just begun does not show.
+    Four things must come together: more requests wait than chance would pile up at the very limit; they have become more all the
+    time; those answered lately took far longer than those before, which a stall that goes on does not show; and more requests come than
+    are answered, which one that is over does not show, however long what it left behind takes.
     """
 
     def __init__(self) -> None:
@@ -48,7 +52,17 @@ class Backlog:
         self._next_look = sent * _NEXT_LOOK  # what is asked below is not for free
         if waiting < _SINCE_HALF * history[sent // 2] or waiting < _SINCE_LATE * history[sent * 3 // 4]:
             return False
-        return _took_longer(replies, due_ns - self._due_ns[max(0, sent - waiting)])
+        return _took_longer(replies, due_ns - self._due_ns[max(0, sent - waiting)]) and self._outruns(replies)
+
+    def _outruns(self, replies: Sequence[Reply]) -> bool:
+        """Whether more came than was answered, beyond chance, since answers began again after their longest pause of late."""
+        count = len(replies)
+        ends = [replies[place].at_ns for place in range(count // 2, count)]
+        pauses = [later - earlier for earlier, later in pairwise(ends)]
+        begin = pauses.index(max(pauses)) + 1
+        answered = len(ends) - begin
+        came = len(self._due_ns) - bisect_right(self._due_ns, ends[begin])
+        return came - answered > _OUTRUN * math.sqrt(came)
 
 
 def _took_longer(replies: Sequence[Reply], age_ns: int) -> bool:

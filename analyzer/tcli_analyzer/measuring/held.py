@@ -111,5 +111,6 @@ class HeldLoad:
             sent_share=sent_share(self._running, self._load, sent - self._sent),
         )
         self._cpu_ns, self._sent = cpu_ns, sent
-        self._first, self._start_ns, self._began = last, end_ns, time.time()
+        since_end = (perf_counter_ns() - end_ns) / 1e9
+        self._first, self._start_ns, self._began = last, end_ns, time.time() - since_end
         return window

@@ -13,6 +13,9 @@ SHORT_SILENCE_SECONDS = 30.0
 
 _TIMES = 20
 
+_LONGEST_LOOK_NS = 100_000_000
+"""Between two looks no more than this counts: where nobody could look for longer, the machine stood still, and the model with it."""
+
 
 class Silence:
     """Of one load, which is to be looked at again and again.
@@ -26,7 +29,8 @@ class Silence:
         self._seconds = seconds
         self._short_seconds = min(SHORT_SILENCE_SECONDS, seconds)
         self._answers = 0
-        self._heard_ns = perf_counter_ns()
+        self._silent_ns = 0
+        self._looked_ns = perf_counter_ns()
 
     def check(self) -> None:
         """Look.
@@ -35,10 +39,12 @@ class Silence:
             StuckError: there was no answer for too long, although requests wait.
         """
         answers, now = len(self._load.replies), perf_counter_ns()
+        passed, self._looked_ns = min(now - self._looked_ns, _LONGEST_LOOK_NS), now
         if answers != self._answers or not self._load.outstanding:
-            self._answers, self._heard_ns = answers, now
+            self._answers, self._silent_ns = answers, 0
             return
-        silent = (now - self._heard_ns) / 1e9
+        self._silent_ns += passed
+        silent = self._silent_ns / 1e9
         if silent > self._short_seconds and silent > self.limit:
             raise StuckError(
                 f"it hangs: no answer for {silent:.3g} s, {self._load.outstanding} of the requests waiting, after {answers:,} answers"

@@ -100,7 +100,7 @@ def visit(
             began, first = time.time(), watch.position
             start_ns = watch.start_ns
             least_ns = int(options.seconds * 1e9)
-            last = watch.next_end(least_ns, max(options.requests, outstanding), int(least_ns * options.longest))
+            last = watch.next_end(least_ns, max(options.requests, outstanding), int(least_ns * options.longest), 1)
             before, begun_with, answered = counters, answered, len(running.replies)
             counters = target.counters()
             most_counted = len(running.replies) + running.outstanding - begun_with

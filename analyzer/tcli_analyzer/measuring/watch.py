@@ -46,8 +46,10 @@ class Watch:
         self.position = 0
         self.is_over = False
 
-    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 1) -> int:
-        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns` and `at_least` replies.
+    def next_end(self, least_ns: int, enough: int, longest_ns: int, at_least: int = 0) -> int:
+        """Wait for the end of the window: `least_ns` and `enough` replies, or `longest_ns`, a reply and `at_least` replies.
+
+        Where the load has ended as it is too much, `at_least` replies are all that is waited for.
 
         Returns:
             The end's index into the replies, the first that does not belong to the window; also left in `position`.
@@ -62,7 +64,7 @@ class Watch:
             if self._load.error is not None:
                 raise LoadFailedError(str(self._load.error))
             finished = self._load.is_finished  # asked before the answers are counted: no more come after it
-            if self._load.overloaded:
+            if self._load.overloaded and (finished or len(replies) >= self.position + at_least):
                 return self._end_at(len(replies) - 1)
             by_time = bisect_left(replies, (self.start_ns + least_ns,), lo=self.position)
             late = bisect_left(replies, (self.start_ns + longest_ns,), lo=self.position)

@@ -34,7 +34,8 @@ def test_arrays_are_sent_in_batches(tmp_path: Path):
     source = DataSource((str(tmp_path / "INPUT0.npy"),))
     configuration = current(tmp_path, "add_sub")
     with LocalBench({False: tmp_path}, "add_sub", source, threading.Event()) as bench:
-        (window,) = bench.visit(configuration, ClosedLoad(2), VisitOptions(seconds=0.1, warm_up_seconds=0.02, items=4))
+        options = VisitOptions(seconds=0.5, warm_up_seconds=0.02, items=4, longest=1000)
+        (window,) = bench.visit(configuration, ClosedLoad(2), options)
         assert window.counters.inferences == 4 * window.counters.requests > 0
         np.save(tmp_path / "INPUT0.npy", np.ones((5, 15), np.float32))
         with pytest.raises(CannotMeasureError, match=r"INPUT0.npy: item 0: input 'INPUT0' takes FP32 \[16\]"):

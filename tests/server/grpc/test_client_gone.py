@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from held_models import HeldServer, connected, held_server, identity, number_of
@@ -56,6 +57,7 @@ def test_abandoned_calls_are_not_run(held: HeldServer, leave: Callable):
 
 def test_calls_whose_deadline_passes_are_not_run(held: HeldServer):
     with connected(held) as stub:
+        assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live  # connecting takes none of the calls' time
         running = stub.ModelInfer.future(identity(1.0), timeout=4)
         held.accepted(running=1, waiting=0)
         waiting = [stub.ModelInfer.future(identity(2.0), timeout=4) for _ in range(10)]
