@@ -99,7 +99,7 @@ def test_each_caller_plays_sequences_and_ends_the_last(target: Heard, callers: i
 
 
 def test_an_open_loop_has_a_pool_of_sequences(target: Heard):
-    with OpenLoop(target, REQUESTS, schedule(400, 60), Sequences(5, pool=3)) as load:
+    with OpenLoop(target, REQUESTS, schedule(400, 60), Sequences(5, pool=3, idle_seconds=3600)) as load:
         until(lambda: len(load.replies) > 150)
     assert load.error is None
     target.check()
@@ -108,7 +108,7 @@ def test_an_open_loop_has_a_pool_of_sequences(target: Heard):
 
 
 def test_more_requests_at_once_than_the_pool_has_sequences_open_more(target: Heard):
-    with OpenLoop(target, REQUESTS, np.zeros(50), Sequences(5, pool=2)) as load:
+    with OpenLoop(target, REQUESTS, np.zeros(50), Sequences(5, pool=2, idle_seconds=3600)) as load:
         until(lambda: load.is_over)
     assert load.error is None
     target.check()
@@ -220,7 +220,7 @@ sequence_batching { state { input_name: "OLD" output_name: "NEW" data_type: TYPE
     assert load.error is None
 
 
-@pytest.mark.parametrize("load", [ClosedLoad(6, Sequences(7)), OpenLoad(40, sequences=Sequences(7))])
+@pytest.mark.parametrize("load", [ClosedLoad(6, Sequences(7)), OpenLoad(40, sequences=Sequences(7, idle_seconds=3600))])
 def test_a_visit_measures_sequences(target: Heard, load: ClosedLoad | OpenLoad):
     options = VisitOptions(windows=2, seconds=0.3, requests=5, warm_up_seconds=0.05, longest=1000)
     windows = visit(target, REQUESTS, load, options, threading.Event())
