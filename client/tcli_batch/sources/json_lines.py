@@ -3,6 +3,7 @@
 import base64
 import codecs
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,9 +89,14 @@ def _chunk(first: int, rows: list[Row], columns: Sequence[str]) -> Chunk:
     if bare:
         values: list[Any] = [row[VALUE] if isinstance(row, dict) and VALUE in row else row for row in rows]
         return Chunk(first, len(rows), {VALUE: values}, refused)
+    known, others = set(columns), defaultdict[str, list[int]](list)
+    for place, row in enumerate(rows):
+        if isinstance(row, dict) and not row.keys() <= known:
+            for name in row.keys() - known:
+                others[name].append(place)
     found = [row if place not in refused else {} for place, row in enumerate(rows)]
     cells = {column: [_cell(row.get(column)) for row in found] for column in columns}
-    return Chunk(first, len(rows), cells, refused)
+    return Chunk(first, len(rows), cells, refused, others)
 
 
 def _cell(value: Any) -> Any:
