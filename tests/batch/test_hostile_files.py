@@ -48,7 +48,6 @@ def outcome(path: Path, signature: Signature = NUMBER) -> tuple[list[int], dict[
         ("large.csv", "x,n\n1,1\n1" + "0" * 400 + ",2\n3,3", NUMBER, [0, 2], [1], "more than a number holds"),
         ("latin.csv", b"x,n\na,1\n\xfc,2\nb,3", TEXT, [0, 2], [1], "no text in UTF-8"),
         ("quotes.csv", 'x,n\na,1\n"b"c,2\nd,3\n"e,4\nf,5', TEXT, [0, 2], [1, 3], "cannot be read"),
-        ("head.csv", 'x,"n\nm"\na,1', TEXT, [0], [], ""),
     ],
 )
 def test_a_bad_row_costs_no_other(
