@@ -245,6 +245,11 @@ def infer(
             ray = RayOptions(output or "", ray_address, repository)
             infer_ray(images, (model, model_version), _scaling(scaling), batch, ray)
             return
+        if options and batch:
+            raise typer.BadParameter(
+                "the frames of videos are not written to files: take --json, or classify the frames' pictures without --frames",
+                param_hint="--output",
+            )
         if not options and (batch or any(map(is_table, images))):
             infer_batch(place, images, (model, model_version), _scaling(scaling), batch)
             return

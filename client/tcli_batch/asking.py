@@ -193,6 +193,8 @@ class Asking:
         block = request.block
         if request.answer is None:
             gathered.refuse(block, 0, 0, "")
+            if gathered.is_due:  # where all is refused, too, memory is bounded and the job can be stopped
+                yield gathered.take()
             return
         try:
             if gathered and not self._waited(request.answer, gathered.seconds_left):
@@ -205,6 +207,8 @@ class Asking:
         for first, last, result in settled:
             if isinstance(result, str):
                 gathered.refuse(block, first, last, result)
+                if gathered.is_due:
+                    yield gathered.take()
                 continue
             if not gathered.goes_with(result) or gathered.seconds_left < 0:
                 yield gathered.take()

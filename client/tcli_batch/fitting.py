@@ -4,7 +4,8 @@ A value is changed only where nothing is lost by it: 3.0 may become an integer, 
 """
 
 from collections.abc import Sequence
-from math import prod
+from contextlib import suppress
+from math import isinf, prod
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from tcli_batch.signature import Tensor
 from tcli_client.tensors import BYTES, DTYPES, Array
 
 _SHOWN = 40
+_LONGEST_NUMBER = 64
 _EXACT = 2**53
 """From here on not every integer is a float."""
 
+_INFINITY = {"inf", "infinity"}
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -50,7 +53,10 @@ def fit_row(tensor: Tensor, value: Any) -> Array:
     if value is None:
         raise RowError(f"input {tensor}: there is no value")
     if tensor.datatype == BYTES:
-        array = _as_bytes(tensor, value)
+        try:
+            array = _as_bytes(tensor, value)
+        except UnicodeEncodeError:
+            raise RowError(f"input {tensor}: {_shown(value)} cannot be written in UTF-8") from None
     elif isinstance(value, (str, bytes)):
         array = _parsed(tensor, value)
     else:
@@ -89,12 +95,16 @@ def _stacked(tensor: Tensor, cells: "Array | Sequence[Any]") -> Array | None:
     """All cells as one array, where they are alike; None where they must be looked at one by one."""
     if tensor.datatype == BYTES:
         if all(isinstance(cell, (str, bytes)) for cell in cells):
-            return np.array([cell.encode() if isinstance(cell, str) else cell for cell in cells], object)
+            with suppress(UnicodeEncodeError):
+                return np.array([cell.encode() if isinstance(cell, str) else cell for cell in cells], object)
         return None
+    if any(isinstance(cell, str) and len(cell) > _LONGEST_NUMBER for cell in cells):
+        return None  # NumPy would give every cell as much room as the longest takes
     try:
         array: Array = np.asarray(cells)
         if array.dtype.kind == "U" and array.ndim == 1 and DTYPES[tensor.datatype].kind not in "b":
-            return array.astype(np.int64 if DTYPES[tensor.datatype].kind in "iu" else np.float64)
+            array = array.astype(np.int64 if DTYPES[tensor.datatype].kind in "iu" else np.float64)
+            return None if np.isinf(array).any() else array  # a number that is too large is not infinity
     except (ValueError, OverflowError, TypeError):
         return None
     if array.dtype.kind == "f" and DTYPES[tensor.datatype].kind in "iu" and np.abs(array).max(initial=0) >= _EXACT:
@@ -225,14 +235,17 @@ def _parsed(tensor: Tensor, text: str | bytes) -> Array:
             raise RowError(f"input {tensor}: {_shown(words)} is no list of numbers") from None
     if kind == "b" and words.lower() in _TRUE | _FALSE:
         return np.array(words.lower() in _TRUE)
+    with suppress(ValueError):
+        whole = np.array(int(words))
+        if not whole.dtype.hasobject:
+            return whole
     try:
-        return np.array(int(words))
-    except ValueError:
-        pass
-    try:
-        return np.array(float(words))
+        number = float(words)
     except ValueError:
         raise RowError(f"input {tensor}: {_shown(words)} is no number") from None
+    if isinf(number) and words.lstrip("+-").lower() not in _INFINITY:
+        raise RowError(f"input {tensor}: {_shown(words)} is more than a number holds")
+    return np.array(number)
 
 
 def _shown(value: Any) -> str:

@@ -38,6 +38,11 @@ class Gathered:
         """Until what is here should be taken, however little it is."""
         return self._began + _SECONDS - time.monotonic() if self else _SECONDS
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be taken, as there are many or they have waited."""
+        return self.seconds_left < 0 or len(self._refusals) >= _MOST_ROWS
+
     def goes_with(self, outputs: Mapping[str, Array]) -> bool:
         """Whether such rows can be added: those that are here have the same outputs and shapes, and are not too many."""
         if not self._outputs:

@@ -1,5 +1,6 @@
 """One batch job: data through a model into a file."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -7,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tcli_batch.addresses import is_address
 from tcli_batch.answering import Answering, JobOptions
 from tcli_batch.errors import JobError, StoppedError
 from tcli_batch.outputs import Layout
 from tcli_batch.outputs.forms import form_of
-from tcli_batch.parts import Part, Parts, Progress
+from tcli_batch.parts import ERRORS, Part, Parts, Progress
 from tcli_batch.sources.kinds import DataFile
 from tcli_client import Transport
 
@@ -86,6 +88,7 @@ class Job(Answering):
         began = time.monotonic()
         stop = stop or threading.Event()
         form = form_of(out)
+        self._check_own(out)
         form.begin(Layout(self.signature.outputs, self.options.raw, self.ranking.counts))
         parts = Parts(out, form)
         try:
@@ -136,6 +139,15 @@ class Job(Answering):
                 part.abandon()
             raise
         return done
+
+    def _check_own(self, out: Path) -> None:
+        """What the job writes must not be what it reads."""
+        for written in (out, out.with_name(out.name + ERRORS)):
+            with suppress(OSError):
+                there = written.stat()
+                for file in self.files:
+                    if not is_address(file.name) and os.path.samestat(there, Path(file.name).stat()):
+                        raise JobError(f"'{written}' is among the data", "write to another file")
 
 
 def is_done(out: Path) -> bool:

@@ -181,6 +181,10 @@ def fit_chunk(signature: Signature, chunk: Chunk, columns: Columns, name: str, n
     fitted: dict[str, tuple[list[Array], Array]] = {}
     for tensor in signature.inputs:
         if tensor.name not in columns:
+            for place in chunk.others.get(tensor.name, ()):
+                refused.setdefault(
+                    place, f"input {tensor}: the first row of the file has none, and it names the columns"
+                )
             continue
         runs, problems = fit_column(tensor, _side_by_side(chunk, columns[tensor.name]))
         fitted[tensor.name] = runs, np.delete(np.arange(chunk.count), list(problems))

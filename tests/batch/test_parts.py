@@ -192,3 +192,20 @@ def test_errors_of_a_job_before_do_not_stay(server: LocalTransport):
     Path("x.jsonl.errors.jsonl").write_text("{}")
     assert job(server).run(Path("x.jsonl")).refused == 0
     assert not Path("x.jsonl.errors.jsonl").exists()
+
+
+def test_what_is_read_is_not_written_over(server: LocalTransport):
+    before = Path("a.npz").read_bytes()
+    with pytest.raises(JobError, match=r"'a\.npz' is among the data"):
+        job(server).run(Path("a.npz"), overwrite=True)
+    assert Path("a.npz").read_bytes() == before
+
+
+def test_where_all_rows_are_refused_they_are_given_as_they_come(
+    server: LocalTransport, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gathering, "_MOST_ROWS", 5)
+    Path("bad.csv").write_text("INPUT0,INPUT1\n" + f'"{[1] * 16}","{[1] * 16}"\n' + "1\n" * 40_000)
+    counts = [len(answers.refusals) for _, answers in job(server, "bad.csv").results()]
+    assert sum(counts) == 40_000
+    assert max(counts) < 20_000

@@ -141,6 +141,7 @@ def test_whole_files_are_bytes(folder: Path):
         (["rows.npz", "-m", "add_sub", "--local", "-o", "x.txt"], 2, "let its name end in"),
         (["rows.npz", "-m", "add_sub", "--local", "-o", "new/folder/x.csv"], 0, ""),
         (["rows.npz", "-m", "add_sub", "--local", "--resume"], 2, "without --output"),
+        (["--frames", ".", "-m", "add_sub", "--local", "-o", "x.csv"], 2, "frames of videos are not written"),
         (["rows.npz", "-m", "add_sub", "--local", "-u", "localhost"], 2, "no server is asked"),
         (["rows.npz", "-m", "add_sub", "--model-repository", "nowhere"], 1, "no model repository 'nowhere'"),
         (["rows.npz", "-m", "add_sub", "-u", "127.0.0.1:9"], 1, "no server answers"),

@@ -41,12 +41,14 @@ class Chunk:
         first: the index of the first row.
         columns: column -> an array [count, ...], or a value for each row.
         refused: place among these rows -> why it could not be read; its values mean nothing.
+        others: what only some rows have and is no column -> their places.
     """
 
     first: int
     count: int
     columns: Mapping[str, "Array | Sequence[Any]"]
     refused: dict[int, str] = field(default_factory=dict)
+    others: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Table(ABC):

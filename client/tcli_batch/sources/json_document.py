@@ -38,7 +38,7 @@ class JsonFile(Table):
 
 def _rows(file: str) -> Iterator[tuple[Row, int]]:
     try:
-        with io.TextIOWrapper(open_data(file), "utf-8") as stream:
+        with io.TextIOWrapper(open_data(file), "utf-8-sig") as stream:
             yield from _elements(file, stream)
     except UnicodeDecodeError as problem:
         raise UnreadableError(f"'{file}' is no text in UTF-8: {problem.reason}") from None
@@ -122,6 +122,8 @@ class _Text:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
+            except RecursionError:
+                raise ValueError("lists in lists, too many to be read") from None
             except ValueError:
                 if len(self._text) - self._at > _LONGEST_ROW:
                     raise ValueError(f"longer than {_LONGEST_ROW >> 20} MiB") from None

@@ -1,7 +1,9 @@
 """JSON lines: each line is a row, an object with a value for each input, or the value of the only one."""
 
 import base64
+import codecs
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,13 +62,18 @@ def chunks_of(rows: Iterator[tuple[Row, int]], columns: Sequence[str], start: in
     """
     taken: list[Row] = []
     size, first = 0, start
-    for row, length in rows:
-        taken.append(row)
-        size += length
-        if size >= CHUNK_BYTES or len(taken) >= _CHUNK_ROWS:
+    try:
+        for row, length in rows:
+            taken.append(row)
+            size += length
+            if size >= CHUNK_BYTES or len(taken) >= _CHUNK_ROWS:
+                yield _chunk(first, taken, columns)
+                first += len(taken)
+                taken, size = [], 0
+    except UnreadableError:  # what was read before is good
+        if taken:
             yield _chunk(first, taken, columns)
-            first += len(taken)
-            taken, size = [], 0
+        raise
     if taken:
         yield _chunk(first, taken, columns)
 
@@ -82,9 +89,14 @@ def _chunk(first: int, rows: list[Row], columns: Sequence[str]) -> Chunk:
     if bare:
         values: list[Any] = [row[VALUE] if isinstance(row, dict) and VALUE in row else row for row in rows]
         return Chunk(first, len(rows), {VALUE: values}, refused)
+    known, others = set(columns), defaultdict[str, list[int]](list)
+    for place, row in enumerate(rows):
+        if isinstance(row, dict) and not row.keys() <= known:
+            for name in row.keys() - known:
+                others[name].append(place)
     found = [row if place not in refused else {} for place, row in enumerate(rows)]
     cells = {column: [_cell(row.get(column)) for row in found] for column in columns}
-    return Chunk(first, len(rows), cells, refused)
+    return Chunk(first, len(rows), cells, refused, others)
 
 
 def _cell(value: Any) -> Any:
@@ -96,8 +108,8 @@ def _cell(value: Any) -> Any:
             return base64.b64decode(value["b64"], validate=True)
         if value.keys() == {"content", "shape"}:
             return np.asarray(value["content"]).reshape(value["shape"])
-    except (ValueError, TypeError):
-        return None
+    except (ValueError, TypeError, OverflowError):
+        return value  # which fits nowhere, and is shown then
     return value
 
 
@@ -105,13 +117,19 @@ def _rows(file: str, start: int) -> Iterator[tuple[Row, int]]:
     try:
         with open_data(file) as stream:
             row = 0
+            if stream.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                stream.seek(0)
             while line := stream.readline(_LONGEST_LINE + 1):
-                if len(line) > _LONGEST_LINE:
-                    raise UnreadableError(f"'{file}': row {row} is longer than {_LONGEST_LINE >> 20} MiB")
                 if line.isspace():
                     continue
+                if len(line) > _LONGEST_LINE:
+                    while not line.endswith(b"\n") and (line := stream.readline(CHUNK_BYTES)):
+                        pass
+                    value: Row = Unreadable(f"longer than {_LONGEST_LINE >> 20} MiB")
+                else:
+                    value = parsed(line) if row >= start else None
                 if row >= start:
-                    yield parsed(line), len(line)
+                    yield value, len(line)
                 row += 1
     except OSError as problem:
         raise UnreadableError(f"'{file}' cannot be read: {problem.strerror or problem}") from None

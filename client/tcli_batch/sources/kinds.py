@@ -2,6 +2,8 @@
 
 import glob
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tcli_batch.addresses import find_address, is_address
@@ -50,6 +52,8 @@ def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
         except ImageError as problem:
             raise DataError(f"'{argument}': {problem}", problem.fix) from None
         files = [DataFile(name, "bytes" if as_bytes else kind_of(name)) for name in names]
+        for name in names:
+            _check_readable(name)
         kinds = sorted({file.kind for file in files})
         if len(kinds) > 1 and ((named and not glob.has_magic(argument)) or os.path.isdir(argument)):  # noqa: PTH112  names stay as they were given
             raise DataError(
@@ -58,6 +62,13 @@ def find_data(arguments: "list[str]", as_bytes: bool = False) -> list[DataFile]:
             )
         found += files
     return found
+
+
+def _check_readable(name: str) -> None:
+    """Look whether a file can be read twice, and to its end; one that is not there is told when its turn comes."""
+    with suppress(OSError):
+        if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116  names stay as they were given
+            raise DataError(f"'{name}' is a pipe or a device", "write what comes out of it to a file first")
 
 
 def kind_of(name: str) -> str:

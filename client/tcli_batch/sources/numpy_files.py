@@ -14,6 +14,8 @@ from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.sources import VALUE, Chunk, Table, chunk_rows
 from tcli_client.tensors import Array
 
+_LARGEST_ROW = 256 << 20
+
 
 @dataclass(frozen=True)
 class _Header:
@@ -54,7 +56,8 @@ class NpyFile(Table):
         header, count = self._header, self.rows or 0
         step = chunk_rows(header.row_bytes)
         if header.fortran:
-            mapped = np.load(self._file, mmap_mode="r")
+            with _explained(self._file):
+                mapped = np.load(self._file, mmap_mode="r")
             for first in range(start, count, step):
                 rows = np.ascontiguousarray(mapped[first : first + step])
                 yield Chunk(first, len(rows), {VALUE: rows})
@@ -126,7 +129,16 @@ def _read_header(where: str, stream: IO[bytes]) -> _Header:
         raise DataError(f"'{where}' holds pickled objects, which are not read", "save an array of numbers or texts")
     if not shape:
         raise DataError(f"'{where}' holds a single value, no rows", "save an array whose first axis counts the rows")
-    return _Header(dtype, tuple(shape), fortran and len(shape) > 1)
+    header = _Header(dtype, tuple(shape), fortran and len(shape) > 1)
+    if min(shape) < 0 or (shape[0] and not header.row_bytes):  # a header alone could then claim any number of rows
+        raise UnreadableError(f"'{where}': rows of an array {list(shape)} of {dtype} hold nothing")
+    if header.row_bytes > _LARGEST_ROW:
+        raise UnreadableError(
+            f"'{where}': each row of its array {list(shape)} takes {header.row_bytes >> 20} MiB, more than "
+            f"{_LARGEST_ROW >> 20}",
+            "save an array whose first axis counts the rows",
+        )
+    return header
 
 
 def _check_size(file: str, stream: IO[bytes], begin: int, header: _Header) -> None:

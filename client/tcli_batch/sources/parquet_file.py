@@ -1,7 +1,8 @@
 """Parquet files, through Apache Arrow's own library."""
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tcli_batch.addresses import file_system
 from tcli_batch.errors import DataError, UnreadableError
-from tcli_batch.sources import Chunk, Table
+from tcli_batch.sources import Chunk, Table, chunk_rows
 from tcli_client.tensors import Array
 
 _CHUNK_ROWS = 16_384
@@ -29,6 +30,9 @@ class ParquetFile(Table):
         self._arrow = _arrow(file)
         with self._open() as reader:
             self.columns = tuple(reader.schema_arrow.names)
+            twice = [name for name, count in Counter(self.columns).items() if count > 1]
+            if twice:
+                raise DataError(f"'{file}' has two columns '{twice[0]}'")
             self.rows = reader.metadata.num_rows
             groups = (reader.metadata.row_group(group).num_rows for group in range(reader.num_row_groups))
             self.starts = list(itertools.accumulate(groups, initial=0))[:-1] or [0]
@@ -43,13 +47,13 @@ class ParquetFile(Table):
                     groups.append(group)
                 else:
                     first += rows
+            step = min(_CHUNK_ROWS, chunk_rows(_row_bytes(reader.metadata)))
             try:
-                for batch in reader.iter_batches(_CHUNK_ROWS, row_groups=groups):
+                for batch in reader.iter_batches(step, row_groups=groups):
                     skip = max(0, start - first)
                     if skip < batch.num_rows:
                         rest = batch.slice(skip)
-                        columns = {name: as_column(rest.column(name)) for name in self.columns}
-                        yield Chunk(first + skip, rest.num_rows, columns)
+                        yield Chunk(first + skip, rest.num_rows, _Columns(self._file, rest))
                     first += batch.num_rows
             except (self._arrow.ArrowException, OSError) as problem:
                 raise UnreadableError(f"'{self._file}' cannot be read on: {problem}") from None
@@ -62,6 +66,39 @@ class ParquetFile(Table):
             return pyarrow.parquet.ParquetFile(path, filesystem=system)
         except (self._arrow.ArrowException, OSError) as problem:
             raise UnreadableError(f"'{self._file}' is no Parquet file that can be read: {problem}") from None
+
+
+class _Columns(Mapping[str, "Array | list[Any]"]):
+    """Columns of rows, brought out of Arrow when they are wanted: those that are not wanted may hold anything."""
+
+    def __init__(self, file: str, batch: Any) -> None:
+        self._file, self._batch = file, batch
+
+    def __getitem__(self, name: str) -> "Array | list[Any]":
+        column = self._batch.column(name)
+        try:
+            return as_column(column)
+        except (
+            ValueError,
+            OverflowError,
+            TypeError,
+            NotImplementedError,
+        ) as problem:  # times that Python does not have
+            raise UnreadableError(
+                f"'{self._file}': column '{name}' ({column.type}) cannot be read: {problem}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._batch.schema.names)
+
+    def __len__(self) -> int:
+        return int(self._batch.num_columns)
+
+
+def _row_bytes(metadata: Any) -> int:
+    """Of the largest rows, about."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
 
 
 def as_column(column: Any) -> "Array | list[Any]":

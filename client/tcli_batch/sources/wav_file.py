@@ -7,10 +7,11 @@ silence. A model that takes any length gets the file as one row.
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import numpy as np
 
-from tcli_batch.addresses import open_data
+from tcli_batch.addresses import file_state, open_data
 from tcli_batch.errors import DataError, UnreadableError
 from tcli_batch.signature import Signature, Tensor
 from tcli_batch.sources import Chunk, Table, chunk_rows
@@ -35,6 +36,12 @@ class WavFile(Table):
         with self._opened() as sound:
             self._channels, self._width = sound.getnchannels(), sound.getsampwidth()
             frames = sound.getnframes()
+            if self._width not in _FULL:
+                raise wave.Error(f"samples of {8 * self._width} bits")
+            self._frame_bytes = self._width * self._channels
+            if frames * self._frame_bytes > file_state(file).get("size", 0):
+                self._cut_off(frames)
+        self._frames = frames
         self._length, self._axis = _layout(tensor, self._channels)
         self._whole = self._length < 0
         if self._whole:
@@ -54,8 +61,18 @@ class WavFile(Table):
             sound.setpos(min(start * self._length, sound.getnframes()))
             for first in range(start, rows, step):
                 count = min(step, rows - first)
-                samples = self._samples(sound.readframes(count * self._length), count * self._length)
+                content = sound.readframes(count * self._length)
+                wanted = min(count * self._length, self._frames - first * self._length)
+                if len(content) != wanted * self._frame_bytes:
+                    self._cut_off(self._frames)
+                samples = self._samples(content, count * self._length)
                 yield Chunk(first, count, {self._tensor.name: self._shaped(samples, count)})
+
+    def _cut_off(self, frames: int) -> NoReturn:
+        raise UnreadableError(
+            f"'{self._file}' is cut off: it is to hold {frames} samples, and does not",
+            "ffmpeg -i SOUND -c:a pcm_s16le SOUND.wav makes one with those that are there",
+        )
 
     @contextmanager
     def _opened(self) -> "Iterator[wave.Wave_read]":
@@ -64,7 +81,7 @@ class WavFile(Table):
                 yield sound
         except OSError as problem:
             raise UnreadableError(f"'{self._file}' cannot be read: {problem.strerror or problem}") from None
-        except (wave.Error, EOFError) as problem:
+        except (wave.Error, EOFError, RuntimeError) as problem:
             raise UnreadableError(
                 f"'{self._file}' is no WAV file of PCM samples: {problem}",
                 "ffmpeg -i SOUND -c:a pcm_s16le SOUND.wav makes one",
