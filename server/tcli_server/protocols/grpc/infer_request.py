@@ -159,6 +159,7 @@ def _read_inputs(
 
 
 def _shared_tensor(what: str, tensor: Any, shared: SystemSharedMemory) -> SharedTensor:
+    shared.check_allowed()
     found: dict[str, Any] = {}
     for key, kind in (
         (_SHARED_MEMORY, "string_param"),

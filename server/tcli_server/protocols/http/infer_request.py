@@ -259,6 +259,7 @@ def _wrong_dim(name: str, dim: Any) -> InternalError | InvalidArgumentError:
 
 
 def _shared_tensor(what: str, name: str, parameters: Mapping[str, Any], shared: SystemSharedMemory) -> SharedTensor:
+    shared.check_allowed()
     region, offset, size = (parameters.get(key, 0) for key in (_SHARED_MEMORY, _SHARED_OFFSET, _SHARED_SIZE))
     if not isinstance(region, str):
         raise InternalError(f"Unable to parse '{_SHARED_MEMORY}' of {what} '{short(name)}': expected a string")
