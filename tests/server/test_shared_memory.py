@@ -13,6 +13,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 import tritonclient.utils.shared_memory as shm
+from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 from tcli_server import Engine
@@ -81,18 +82,26 @@ def infer(client: tuple[Any, Any], region: str, model: str = "identity_fp32", **
 
 
 def test_tensors_travel_through_a_region(client, key: str):
-    client[1].register_system_shared_memory("a region/'\"", key, 4096)
+    over_http = client[0] is tritonclient.http
+    name = "a region'\"" if over_http else "a/region'\""  # NVIDIA's client does not quote slashes in paths
+    client[1].register_system_shared_memory(name, key, 4096)
 
-    for factor in range(1, 4):  # the same request again, of other tensors
+    for factor in range(1, 10):  # the same request again, of other tensors
         with path(key).open("r+b") as file:
             file.write((NUMBERS * factor).tobytes())
-        answer = infer(client, "a region/'\"")
+        answer = infer(client, name).get_response()
         output = (
-            answer.get_output("OUTPUT0") if "http" in client[0].__name__ else answer.get_output("OUTPUT0", as_json=True)
+            answer["outputs"][0] if over_http else MessageToDict(answer, preserving_proto_field_name=True)["outputs"][0]
         )
-        assert output["shape"] in ([1, 4], ["1", "4"])
-        assert output["datatype"] == "FP32"
-        assert "data" not in output
+        said = {
+            key: value if over_http else next(iter(value.values())) for key, value in output.pop("parameters").items()
+        }
+        assert {key: str(value) for key, value in said.items()} == {
+            "shared_memory_region": name, "shared_memory_offset": "1024", "shared_memory_byte_size": "16",
+        }  # fmt: skip
+        assert {**output, "shape": [*map(int, output["shape"])]} == {
+            "name": "OUTPUT0", "datatype": "FP32", "shape": [1, 4],
+        }  # fmt: skip
         assert path(key).read_bytes()[1024:1040] == (NUMBERS * factor).tobytes()
 
 
@@ -170,8 +179,23 @@ def test_an_object_that_became_smaller_is_an_error(client, key: str):
     infer(client, "r")
 
 
+def test_regions_are_listed_and_not_endless(sharing: Server, key: str):
+    _, connection = connect("http", sharing)
+    with connection:
+        for number in range(4096):
+            sharing._shared.register(f"r{number}", key, 1, 2)
+        with pytest.raises(InferenceServerException, match="there are 4096 shared memory regions"):
+            connection.register_system_shared_memory("more", key, 4096)
+        assert len(connection.get_system_shared_memory_status()) == 4096
+        assert connection.get_system_shared_memory_status("r7") == [
+            {"name": "r7", "key": key, "offset": 1, "byte_size": 2}
+        ]
+        connection.unregister_system_shared_memory()
+        assert connection.get_system_shared_memory_status() == []
+
+
 def test_descriptors_are_given_back(client, key: str):
-    infer_before = psutil.Process().num_fds()
+    before = psutil.Process().num_fds()
     for number in range(1000):
         client[1].register_system_shared_memory(f"r{number}", key, 4096)
     infer(client, "r999")
@@ -181,6 +205,6 @@ def test_descriptors_are_given_back(client, key: str):
 
     def few() -> bool:
         gc.collect()
-        return psutil.Process().num_fds() < infer_before + 100
+        return psutil.Process().num_fds() < before + 100
 
     until(few)
