@@ -181,6 +181,12 @@ def serve(
             metavar="BYTES",
         ),
     ] = None,
+    allow_client_shm: Annotated[
+        Switch,
+        switch(
+            _GENERAL, "Clients on this machine may have tensors in shared memory. Only where all clients are trusted."
+        ),
+    ] = Switch.FALSE,
     strict_readiness: Annotated[
         Switch, switch(_GENERAL, "Ready only while every model is; false: as soon as the server runs.")
     ] = Switch.TRUE,
@@ -297,6 +303,12 @@ def serve(
     settings.one_of("--grpc-engine", grpc_engine, "auto", "nghttp2", "aio")
     if source is not None:
         model_repository = [served_repository(source), *(model_repository or [])]
+    if allow_client_shm and workers > 1:
+        fail(
+            f"--allow-client-shm cannot be combined with --workers {workers}: a region is registered with one process, and "
+            "requests come to all of them",
+            "leave one of the two out",
+        )
     stop = StopSignal()
 
     with importing():
@@ -358,6 +370,7 @@ def serve(
         allow_gpu_metrics=bool(allow_gpu_metrics),
         metrics_interval_ms=metrics_interval_ms,
         exit_timeout_secs=exit_timeout_secs,
+        allow_client_shm=bool(allow_client_shm),
     )
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]

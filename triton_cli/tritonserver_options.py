@@ -54,7 +54,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--min-supported-compute-capability": _ignored("the CUDA libraries decide which GPUs they support"),
     "--buffer-manager-thread-count": _ignored("the instance that runs a batch also copies its tensors"),
     "--host-policy": _ignored("instances are not bound to cores; start it with numactl or taskset for that"),
-    "--allow-client-shm": _missing_switch("leave it out and send tensors as binary data: there is no shared memory"),
     # HTTP
     "--http-thread-count": _ignored(_ONE_LOOP),
     "--reuse-http-port": _missing_switch(_ONE_EACH),

@@ -26,6 +26,7 @@ from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
 from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 
 _Result = TypeVar("_Result")
 _MAX_PORT = 65535
@@ -43,6 +44,8 @@ class ServeOptions:
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
         reuse_port: other processes of this user listen on the same ports of HTTP and gRPC (SO_REUSEPORT), and the system
             gives each connection to one of them.
+        allow_client_shm: clients on this machine may have their tensors in shared memory that they register. Any client can
+            then have any object of this user's, and of what this user may open, read and written.
     """
 
     http_port: int = 8000
@@ -62,6 +65,7 @@ class ServeOptions:
     metrics_interval_ms: int = 2000
     exit_timeout_secs: float = 30
     reuse_port: bool = False
+    allow_client_shm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ class Server:
         self.engine = engine
         self.options = options or ServeOptions()
         self.http_port = self.grpc_port = self.metrics_port = 0
+        self._shared = SystemSharedMemory(self.options.allow_client_shm, engine.max_pending_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._http: tuple[HttpServer, HttpApplication] | None = None
@@ -236,6 +241,7 @@ class Server:
         sent = self._in_loop(self._close_grpc(max(0.0, deadline - time.monotonic())))
         self._in_loop(self._close_ports())
         self._stop_loop()
+        self._shared.close()
         return answered and drained and sent
 
     def _in_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -257,7 +263,7 @@ class Server:
                 if endpoint.name == "grpc":
                     _try_to_bind(endpoint, options.reuse_port)  # gRPC itself does not tell why it cannot bind
                     self._grpc = await start_grpc(
-                        engine, endpoint.host, endpoint.port, options.grpc, options.reuse_port
+                        engine, endpoint.host, endpoint.port, options.grpc, options.reuse_port, self._shared
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
@@ -268,6 +274,7 @@ class Server:
                         options.http_max_input_size,
                         options.http,
                         options.reuse_port,
+                        self._shared,
                     )
                     self.http_port = port = self._http[0].port
                 else:

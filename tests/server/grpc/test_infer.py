@@ -291,14 +291,6 @@ def test_parameters_that_any_model_accepts(stub, value: tuple[str, object]):
     assert stub.ModelInfer(request, timeout=60).outputs
 
 
-def test_shared_memory_is_refused_by_name(stub):
-    request = add_sub()
-    request.inputs[0].parameters["shared_memory_region"].string_param = "region"
-    status, text = refused(stub, request)
-    assert status == grpc.StatusCode.UNIMPLEMENTED
-    assert "shared memory" in text
-
-
 @pytest.mark.parametrize("size", [3, 100_000])
 def test_what_is_no_message_is_refused(channel: grpc.Channel, size: int):
     call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")

@@ -100,8 +100,6 @@ def test_statistics_of_what_is_not_there(stub, request_of: pb.ModelStatisticsReq
 
 
 @pytest.mark.parametrize(("method", "request_of"), [
-    ("SystemSharedMemoryStatus", pb.SystemSharedMemoryStatusRequest()),
-    ("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest()),
     ("TraceSetting", pb.TraceSettingRequest()),
     ("LogSettings", pb.LogSettingsRequest()),
 ])  # fmt: skip

@@ -175,7 +175,7 @@ WRONG |= {
         ({"classification": -1}, InternalError, "Unable to parse 'classification' of output 'O'"),
         ({"classification": True}, InternalError, "Unable to parse 'classification' of output 'O'"),
         ({"classification": 1.0}, InternalError, "Unable to parse 'classification' of output 'O'"),
-        ({"shared_memory_region": "r"}, UnsupportedError, "output 'O' is to go to shared memory"),
+        ({"shared_memory_region": "r"}, UnsupportedError, "shared memory is disabled"),
     )
 }
 

@@ -13,13 +13,14 @@ from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details
 from tcli_server.protocols.grpc.flows import Flow, Flows
-from tcli_server.protocols.grpc.infer_request import Classes, decode_request, wants_empty_final
+from tcli_server.protocols.grpc.infer_request import Classes, decode_request, shares_memory, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.known_requests import KnownRequests
 from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
 
@@ -79,7 +80,9 @@ class Inference:
         loop: asyncio.AbstractEventLoop,
         pool: ThreadPoolExecutor,
         admission: Admission,
+        shared: SystemSharedMemory,
     ) -> None:
+        self._shared = shared
         self.engine = engine
         self.loop = loop
         self.pool = pool
@@ -201,6 +204,8 @@ class Inference:
                 return known
         if len(call.data) < _LARGE:
             message = _parse(call.data)
+            if shares_memory(message):
+                return None
             return self._decode(call, message, message.raw_input_contents)
         try:
             rest, raw = split_request(call.data, _MANY_FIELDS)
@@ -208,7 +213,7 @@ class Inference:
             return None
         if len(rest) < _MANY_BYTES:
             message = _parse(rest)
-            if not any(tensor.datatype == "BYTES" for tensor in message.inputs):
+            if not shares_memory(message) and not any(tensor.datatype == "BYTES" for tensor in message.inputs):
                 return self._decode(call, message, raw)
         return None
 
@@ -247,10 +252,10 @@ class Inference:
     def _decode(self, call: _Call, message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> _Asked:
         call.id = message.id
         model = self.engine.check_model(message.model_name, message.model_version)  # first: is it there at all?
-        asked = decode_request(message, raw)
+        asked = decode_request(message, raw, self._shared)
         if model is None or model.spec.decoupled:
             call.loaded, call.decoupled, call.tells_end = model is not None, True, wants_empty_final(message)
-        else:
+        elif not shares_memory(message):  # a region's name means another one tomorrow
             self._known.learn(call.data, *asked)
         call.data = b""  # the request's views keep it for as long as they need it
         return asked

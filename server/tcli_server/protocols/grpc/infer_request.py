@@ -7,7 +7,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import BY_NAME, DataType
-from tcli_server.errors import InvalidArgumentError, UnsupportedError, request_prefix
+from tcli_server.errors import InvalidArgumentError, request_prefix
+from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SharedTensor, SystemSharedMemory
 from tcli_server.protocols.tensors import (
     MAX_DIMS,
     PIECE,
@@ -21,8 +22,8 @@ from tcli_server.protocols.tensors import (
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceRequest
 
-Classes = Mapping[str, int]
-"""Output name -> how many classes of it are wanted, for the classification extension."""
+Classes = Mapping[str, int | SharedTensor]
+"""Output name -> how many classes of it are wanted, for the classification extension, or where in shared memory it goes."""
 
 _NO_CLASSES: Classes = {}
 _RESERVED_PREFIX = "triton_"
@@ -75,29 +76,37 @@ _CUSTOM_TYPES = (
 
 
 def decode_request(
-    message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview]
+    message: service_pb2.ModelInferRequest,
+    raw: Sequence[bytes | memoryview],
+    shared: SystemSharedMemory = NO_SHARED_MEMORY,
 ) -> tuple[InferenceRequest, Classes]:
     """Read a request.
 
     Args:
         message: without its `raw_input_contents` if those are given apart.
         raw: the raw tensors, in the order of the inputs; the arrays are views of them.
+        shared: the regions that it may name.
 
     Returns:
         The request, still without its `reply`, and the classes wanted.
 
     Raises:
         InvalidArgumentError: the message contradicts itself.
-        UnsupportedError: a tensor is to travel through shared memory.
+        NotFoundError, UnsupportedError: it names shared memory that there is not, or that clients may not share.
     """
     request = InferenceRequest(message.model_name, {}, model_version=message.model_version, id=message.id)
     if message.parameters:
         _read_parameters(message.parameters, request)
-    _read_inputs(message, raw, request)
+    _read_inputs(message, raw, request, shared)
     if not message.outputs:
         return request, _NO_CLASSES
     request.outputs = tuple([output.name for output in message.outputs])
-    return request, {output.name: _classes(output) for output in message.outputs if output.parameters}
+    return request, {output.name: _classes(output, shared) for output in message.outputs if output.parameters}
+
+
+def shares_memory(message: service_pb2.ModelInferRequest) -> bool:
+    """Whether tensors of it are in shared memory, or go there."""
+    return any(_SHARED_MEMORY in tensor.parameters for tensor in (*message.inputs, *message.outputs))
 
 
 def wants_empty_final(message: service_pb2.ModelInferRequest) -> bool:
@@ -106,18 +115,30 @@ def wants_empty_final(message: service_pb2.ModelInferRequest) -> bool:
 
 
 def _read_inputs(
-    message: service_pb2.ModelInferRequest, raw: Sequence[bytes | memoryview], request: InferenceRequest
+    message: service_pb2.ModelInferRequest,
+    raw: Sequence[bytes | memoryview],
+    request: InferenceRequest,
+    shared: SystemSharedMemory,
 ) -> None:
     inputs = request.inputs
     model = request.model_name
-    used = 0
+    used = taken = 0
     for tensor in message.inputs:
         name = tensor.name
-        if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
-            raise UnsupportedError(f"input '{short(name)}' is in shared memory, which this server does not support yet")
         if name in inputs:
             raise InvalidArgumentError(f"{request_prefix(request.id)}input '{short(name)}' already exists in request")
         shape = tuple(tensor.shape[: MAX_DIMS + 1])  # more are too many in any case
+        if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
+            if tensor.HasField("contents"):
+                raise InvalidArgumentError(
+                    f"unexpected 'content' provided when using shared memory for input tensor '{short(name)}' for model "
+                    f"'{model}'"
+                )
+            kind = datatype(tensor.datatype, name)
+            place = _shared_tensor("input", tensor, shared)
+            inputs[name] = decode_raw(shared.read(place, taken, name), kind, shape, name, model)
+            taken += place.byte_size
+            continue
         if not raw:
             inputs[name] = _decode_contents(tensor, shape, request)
             continue
@@ -133,6 +154,29 @@ def _read_inputs(
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"{request_prefix(request.id)}{error}") from None
         used += 1
+    if taken:
+        request.byte_size = taken + sum(map(len, raw)) + message.ByteSize()
+
+
+def _shared_tensor(what: str, tensor: Any, shared: SystemSharedMemory) -> SharedTensor:
+    shared.check_allowed()
+    found: dict[str, Any] = {}
+    for key, kind in (
+        (_SHARED_MEMORY, "string_param"),
+        ("shared_memory_offset", "int64_param"),
+        ("shared_memory_byte_size", "int64_param"),
+    ):
+        if key in tensor.parameters:
+            if tensor.parameters[key].WhichOneof("parameter_choice") != kind:
+                raise InvalidArgumentError(
+                    f"invalid value type for '{key}' parameter of {what} '{short(tensor.name)}', expected {kind}."
+                )
+            found[key] = getattr(tensor.parameters[key], kind)
+    if "shared_memory_byte_size" not in found:
+        raise InvalidArgumentError(
+            f"'shared_memory_byte_size' is missing for {what} '{short(tensor.name)}' in shared memory"
+        )
+    return shared.tensor(found[_SHARED_MEMORY], found.get("shared_memory_offset", 0), found["shared_memory_byte_size"])
 
 
 def _no_data(name: str, model: str) -> InvalidArgumentError:
@@ -223,12 +267,14 @@ def _read_parameters(parameters: Any, request: InferenceRequest) -> None:
             request.parameters[key] = value
 
 
-def _classes(output: Any) -> int:
-    """How many classes of an output are wanted, 0 for the tensor itself."""
+def _classes(output: Any, shared: SystemSharedMemory) -> int | SharedTensor:
+    """How many classes of an output are wanted, 0 for the tensor itself; or where in shared memory it goes."""
     if _SHARED_MEMORY in output.parameters:
-        raise UnsupportedError(
-            f"output '{short(output.name)}' is to go to shared memory, which this server does not support yet"
-        )
+        if "classification" in output.parameters:
+            raise InvalidArgumentError(
+                f"output '{short(output.name)}' goes to shared memory: 'classification' cannot be set for it, too"
+            )
+        return _shared_tensor("output", output, shared)
     if "classification" not in output.parameters:
         return 0
     parameter = output.parameters["classification"]

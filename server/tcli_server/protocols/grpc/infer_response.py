@@ -7,6 +7,7 @@ from tcli_server.datatypes import datatype_of
 from tcli_server.protocols.classification import classified
 from tcli_server.protocols.grpc.infer_request import Classes
 from tcli_server.protocols.grpc.wire import Buffer, raw_output, text_field
+from tcli_server.protocols.shared_memory import SharedTensor
 from tcli_server.protocols.tensors import PIECE, encode_raw
 from tcli_server.request import InferenceResponse, Parameter
 
@@ -36,6 +37,7 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
 
     Raises:
         InvalidArgumentError: classes are wanted of an output that has none.
+        InternalError: one does not fit its place in shared memory.
     """
     if classes or final_flag or response.parameters:
         return _encode(response, classes, final_flag)
@@ -77,8 +79,19 @@ def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> 
     parts: list[Buffer] = [b""]
     add = message.outputs.add
     for name, array in response.outputs.items():
-        if classes and (count := classes.get(name)):
-            array = classified(array, count, name, response.spec)
+        wanted = classes.get(name, 0)
+        if isinstance(wanted, SharedTensor):
+            content = encode_raw(array)
+            wanted.write(content, name)
+            parameters = add(name=name, datatype=datatype_of(array), shape=array.shape).parameters
+            parameters["shared_memory_region"].string_param = wanted.region.name
+            parameters["shared_memory_byte_size"].int64_param = len(content)
+            if wanted.offset:
+                parameters["shared_memory_offset"].int64_param = wanted.offset
+            parts += raw_output(b"")  # keeps the indices of the others right
+            continue
+        if wanted:
+            array = classified(array, wanted, name, response.spec)
         add(name=name, datatype=datatype_of(array), shape=array.shape)
         parts += raw_output(encode_raw(array))
     parts[0] = message.SerializeToString()
@@ -105,7 +118,10 @@ def takes_long(response: InferenceResponse, classes: Classes) -> bool:
         return False
     strings = 0
     for name, array in response.outputs.items():
-        if array.dtype.hasobject or name in classes:
+        if isinstance(classes.get(name), SharedTensor):
+            if array.nbytes > PIECE or array.dtype.hasobject:
+                return True
+        elif array.dtype.hasobject or name in classes:
             if array.size > _QUICK_ELEMENTS:
                 return True
             strings += _string_bytes(array)

@@ -14,6 +14,7 @@ from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
 from tcli_server.protocols.grpc.reflection import Reflection
 from tcli_server.protocols.grpc.rpc import Rpcs
 from tcli_server.protocols.grpc.service import Service
+from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 
 
 class Listener(Protocol):
@@ -105,12 +106,18 @@ class GrpcServer:
 
 
 async def start_grpc(
-    engine: Engine, host: str, port: int, options: GrpcOptions | None = None, reuse_port: bool = False
+    engine: Engine,
+    host: str,
+    port: int,
+    options: GrpcOptions | None = None,
+    reuse_port: bool = False,
+    shared: SystemSharedMemory = NO_SHARED_MEMORY,
 ) -> GrpcServer:
     """Serve an engine over gRPC in the running loop; port 0 takes a free one.
 
     Args:
         reuse_port: other processes listen on it, too.
+        shared: the memory that clients share with this server.
 
     Raises:
         OSError: the address cannot be bound.
@@ -123,8 +130,8 @@ async def start_grpc(
     # What grows with the number of models; a thread apart, lest it wait for somebody's large tensors.
     status_pool = ThreadPoolExecutor(1, "grpc-status")
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
-    inference = Inference(engine, asyncio.get_running_loop(), pool, admission)
-    service = Service(engine, status_pool, admission)
+    inference = Inference(engine, asyncio.get_running_loop(), pool, admission, shared)
+    service = Service(engine, status_pool, admission, shared)
     reflection = Reflection() if options.reflection else None
     rpcs = service.rpcs(inference) if reflection is None else service.rpcs(inference) | reflection.rpcs
     listener = await listen(rpcs, host, port, options, reuse_port)

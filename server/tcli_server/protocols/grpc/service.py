@@ -16,7 +16,9 @@ from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.rpc import Message, Rpcs, Unary, UnaryCall
+from tcli_server.protocols.grpc.shared_memory import SharedMemoryRpcs
 from tcli_server.protocols.grpc.wire import first_tensor, split_load
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.texts import short
 
 if TYPE_CHECKING:
@@ -36,12 +38,6 @@ _LARGEST = 1 << 20
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _UNSUPPORTED = {
-    "SystemSharedMemoryStatus": "system_shared_memory",
-    "SystemSharedMemoryRegister": "system_shared_memory",
-    "SystemSharedMemoryUnregister": "system_shared_memory",
-    "CudaSharedMemoryStatus": "cuda_shared_memory",
-    "CudaSharedMemoryRegister": "cuda_shared_memory",
-    "CudaSharedMemoryUnregister": "cuda_shared_memory",
     "TraceSetting": "trace",
     "LogSettings": "logging",
 }
@@ -59,10 +55,13 @@ class Service:
         pool: for what grows with the request or with the number of models, which must not hold up everybody else.
     """
 
-    def __init__(self, engine: Engine, pool: ThreadPoolExecutor, admission: Admission) -> None:
+    def __init__(
+        self, engine: Engine, pool: ThreadPoolExecutor, admission: Admission, shared: SystemSharedMemory
+    ) -> None:
         self._engine = engine
         self._pool = pool
         self._admission = admission
+        self._shared = SharedMemoryRpcs(shared)
         self._operations: set[asyncio.Future[Any]] = set()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -73,6 +72,7 @@ class Service:
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
+            **self._shared.methods(),
             **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
         growing: dict[str, Method] = {

@@ -24,6 +24,8 @@ from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
+from tcli_server.protocols.http.shared_memory import SharedMemoryRoutes
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 
 if TYPE_CHECKING:
     from tcli_server.models.model import Model
@@ -40,9 +42,12 @@ class HttpApplication:
     Args:
         loop: the loop that calls it.
         max_input_size: bytes of JSON, or of one decompressed body, that a request may have.
+        shared: the memory that clients share with this server.
     """
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, max_input_size: int) -> None:
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, max_input_size: int, shared: SystemSharedMemory
+    ) -> None:
         self._engine = engine
         self._loop = loop
         self._max_input_size = max_input_size
@@ -52,7 +57,7 @@ class HttpApplication:
         self._status_pool = ThreadPoolExecutor(1, "http-status")
         # Reading load requests, which can carry whole models; loading itself is the engine's.
         self._control_pool = ThreadPoolExecutor(1, "http-control")
-        infer = InferHandler(engine, loop, self._pool, max_input_size)
+        infer = InferHandler(engine, loop, self._pool, max_input_size, shared)
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer.answer),
@@ -60,6 +65,7 @@ class HttpApplication:
                 route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
                 *self._repository_routes(),
+                *SharedMemoryRoutes(shared).routes(),
                 *_routes_not_supported_yet(),
             ]
         )
@@ -229,8 +235,6 @@ def _routes_not_supported_yet() -> list[Route]:
     missing = {
         r"/v2/(?:models/(?P<model>[^/]+)/)?trace/setting": ("trace", ("GET", "POST")),
         r"/v2/logging": ("logging", ("GET", "POST")),
-        r"/v2/systemsharedmemory/.*": ("system_shared_memory", ("GET", "POST")),
-        r"/v2/cudasharedmemory/.*": ("cuda_shared_memory", ("GET", "POST")),
     }
     routes = []
     for pattern, (extension, methods) in missing.items():

@@ -19,6 +19,7 @@ from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongErr
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.http.known_requests import KnownRequests
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.texts import short
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
@@ -57,7 +58,7 @@ class Inference:
             json_length = None if length is None else _parse_length(length)
             request, self._form = self._infer.known.decode(body, json_length, self._name, version, limit, in_loop)
             request.reply = self._reply
-            request.byte_size = len(body)
+            request.byte_size += len(body)
             self._request = request
             if not self._gone:
                 self._infer.engine.submit(request, self._infer.turn_end if in_loop else None)
@@ -141,12 +142,13 @@ class InferHandler:
         loop: asyncio.AbstractEventLoop,
         pool: ThreadPoolExecutor,
         max_input_size: int,
+        shared: SystemSharedMemory,
     ) -> None:
         self.engine = engine
         self.mailbox = ReplyMailbox(loop)
         self.turn_end = TurnEnd(loop)
         self.pool = pool
-        self.known = KnownRequests()
+        self.known = KnownRequests(shared)
         self.max_input_size = max_input_size
 
     def answer(self, exchange: Exchange, name: str, version: str) -> None:

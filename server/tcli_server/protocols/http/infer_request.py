@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tcli_server.datatypes import BY_NAME, DataType
-from tcli_server.errors import InternalError, InvalidArgumentError, UnsupportedError
+from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.json_pieces import loads
 from tcli_server.protocols.http.json_tensors import decode_json
 from tcli_server.protocols.http.json_text import parse
+from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SharedTensor, SystemSharedMemory
 from tcli_server.protocols.tensors import MAX_DIMS, Shape, datatype, decode_raw
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceRequest
@@ -22,6 +23,8 @@ _QUICKLY_COPIED = 1 << 20
 
 _RESERVED_PREFIX = "triton_"
 _SHARED_MEMORY = "shared_memory_region"
+_SHARED_OFFSET = "shared_memory_offset"
+_SHARED_SIZE = "shared_memory_byte_size"
 _MAX_DIM = 2**63 - 1
 _NO_PARAMETERS: Mapping[str, Any] = {}
 
@@ -32,10 +35,11 @@ class TakesLongError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutputForm:
-    """How one output is to be sent."""
+    """How one output is to be sent; `shared` is where it goes instead."""
 
     binary: bool = False
     classes: int = 0
+    shared: SharedTensor | None = None
 
 
 _JSON_FORM = OutputForm()
@@ -62,9 +66,15 @@ _BINARY_RESPONSE = ResponseForm(_BINARY_FORM, all_binary=True)
 
 
 def decode_request(
-    body: Body, json_length: int | None, name: str, version: str, max_input_size: int, quickly: bool = False
+    body: Body,
+    json_length: int | None,
+    name: str,
+    version: str,
+    max_input_size: int,
+    quickly: bool = False,
+    shared: SystemSharedMemory = NO_SHARED_MEMORY,
 ) -> tuple[InferenceRequest, ResponseForm]:
-    """Read a request, without looking at the model.
+    """Read a request, without looking at the model; `byte_size` is what was read of shared memory.
 
     Args:
         json_length: the Inference-Header-Content-Length header, None where it is absent. 0 makes the body the bytes of
@@ -72,10 +82,12 @@ def decode_request(
         name: the model's, from the path.
         max_input_size: bytes that the JSON part, and each tensor in it, may have.
         quickly: give up where it takes long; for an event loop.
+        shared: the regions that it may name.
 
     Raises:
         InternalError: malformed JSON (Triton answers 500).
         InvalidArgumentError: anything else that is wrong with the request.
+        NotFoundError, UnsupportedError: it names shared memory that there is not, or that clients may not share.
         TakesLongError: only with `quickly`.
     """
     if json_length == 0:
@@ -102,8 +114,8 @@ def decode_request(
         raise InternalError("Unable to parse 'id': expected a string")
     request = InferenceRequest(name, {}, (), version, request_id)
     binary_output = _read_parameters(document.get("parameters"), request)
-    _read_inputs(document, view[json_length:], request, max_input_size, quickly)
-    form = _read_outputs(document.get("outputs"), binary_output)
+    _read_inputs(document, view[json_length:], request, max_input_size, quickly, shared)
+    form = _read_outputs(document.get("outputs"), binary_output, shared)
     if form.by_name:
         request.outputs = tuple(form.by_name)
     return request, form
@@ -161,7 +173,12 @@ def _unsigned(key: str, value: Any) -> int:
 
 
 def _read_inputs(
-    document: dict[str, Any], tail: memoryview, request: InferenceRequest, max_input_size: int, quickly: bool
+    document: dict[str, Any],
+    tail: memoryview,
+    request: InferenceRequest,
+    max_input_size: int,
+    quickly: bool,
+    shared: SystemSharedMemory,
 ) -> None:
     inputs = document.get("inputs")
     if not isinstance(inputs, list):
@@ -178,7 +195,12 @@ def _read_inputs(
         if _SHARED_MEMORY in parameters:
             if size is not None or "data" in item:
                 raise _only_one(name)
-            raise UnsupportedError(f"input '{short(name)}' is in shared memory, which this server does not support yet")
+            place = _shared_tensor("input", name, parameters, shared)
+            if quickly and place.byte_size > (_QUICKLY_COPIED if kind.size else QUICK):
+                raise TakesLongError
+            arrays[name] = decode_raw(shared.read(place, request.byte_size, name), kind, shape, name, model)
+            request.byte_size += place.byte_size
+            continue
         if ("data" in item) is (size is not None):
             raise _only_one(name)
         if size is None:
@@ -236,6 +258,19 @@ def _wrong_dim(name: str, dim: Any) -> InternalError | InvalidArgumentError:
     )
 
 
+def _shared_tensor(what: str, name: str, parameters: Mapping[str, Any], shared: SystemSharedMemory) -> SharedTensor:
+    shared.check_allowed()
+    region, offset, size = (parameters.get(key, 0) for key in (_SHARED_MEMORY, _SHARED_OFFSET, _SHARED_SIZE))
+    if not isinstance(region, str):
+        raise InternalError(f"Unable to parse '{_SHARED_MEMORY}' of {what} '{short(name)}': expected a string")
+    for key, value in ((_SHARED_OFFSET, offset), (_SHARED_SIZE, size)):
+        if type(value) is not int or not 0 <= value < 2**64:
+            raise InternalError(f"Unable to parse '{key}' of {what} '{short(name)}': expected a count of bytes")
+    if _SHARED_SIZE not in parameters:
+        raise InvalidArgumentError(f"'{_SHARED_SIZE}' is missing for {what} '{short(name)}' in shared memory")
+    return shared.tensor(region, offset, size)
+
+
 def _only_one(name: str) -> InvalidArgumentError:
     return InvalidArgumentError(
         "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
@@ -243,7 +278,7 @@ def _only_one(name: str) -> InvalidArgumentError:
     )
 
 
-def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
+def _read_outputs(outputs: Any, binary_output: bool, shared: SystemSharedMemory) -> ResponseForm:
     if outputs is not None and not isinstance(outputs, list):
         raise InternalError("Unable to parse 'outputs': expected an array")
     if not outputs:
@@ -256,20 +291,24 @@ def _read_outputs(outputs: Any, binary_output: bool) -> ResponseForm:
         if name in by_name:
             raise InvalidArgumentError(f"output '{short(name)}' already exists in request")
         parameters = item.get("parameters")
-        by_name[name] = _JSON_FORM if not parameters else _output_form(short(name), parameters)
+        by_name[name] = _JSON_FORM if not parameters else _output_form(short(name), parameters, shared)
     return ResponseForm(_JSON_FORM, by_name, all(form is _BINARY_FORM for form in by_name.values()))
 
 
-def _output_form(name: str, parameters: Any) -> OutputForm:
+def _output_form(name: str, parameters: Any, shared: SystemSharedMemory) -> OutputForm:
     if not isinstance(parameters, dict):
         raise InternalError(f"Unable to parse 'parameters' of output '{name}': expected an object")
-    if _SHARED_MEMORY in parameters:
-        raise UnsupportedError(f"output '{name}' is to go to shared memory, which this server does not support yet")
     binary, classes = parameters.get("binary_data", False), parameters.get("classification", 0)
     if not isinstance(binary, bool):
         raise InternalError(f"Unable to parse 'binary_data' of output '{name}': expected a boolean")
     if type(classes) is not int or classes < 0:
         raise InternalError(f"Unable to parse 'classification' of output '{name}': expected a whole number >= 0")
+    if _SHARED_MEMORY in parameters:
+        if binary or classes:
+            raise InvalidArgumentError(
+                f"output '{name}' goes to shared memory: 'binary_data' and 'classification' cannot be set for it, too"
+            )
+        return OutputForm(shared=_shared_tensor("output", name, parameters, shared))
     if not classes:
         return _BINARY_FORM if binary else _JSON_FORM
     return OutputForm(binary, classes)

@@ -32,6 +32,7 @@ def encode_response(response: InferenceResponse, form: ResponseForm) -> tuple[in
 
     Raises:
         InvalidArgumentError: an output cannot be sent in the form that was asked for.
+        InternalError: it does not fit its place in shared memory.
     """
     if not form.all_binary or response.parameters or not response.outputs:
         return _encode(response, form)
@@ -66,7 +67,13 @@ def _encode(response: InferenceResponse, form: ResponseForm) -> tuple[int, list[
         if wanted.classes:
             array = classified(array, wanted.classes, name, response.spec)
         entry: dict[str, Any] = {"name": name, "datatype": BY_DTYPE[array.dtype].name, "shape": array.shape}
-        if wanted.binary:
+        if wanted.shared is not None:
+            content, place = encode_raw(array), wanted.shared
+            place.write(content, name)
+            entry["parameters"] = {"shared_memory_region": place.region.name, "shared_memory_byte_size": len(content)}
+            if place.offset:
+                entry["parameters"]["shared_memory_offset"] = place.offset
+        elif wanted.binary:
             blob = encode_raw(array)
             entry["parameters"] = {"binary_data_size": len(blob)}
             if blob:
@@ -91,7 +98,10 @@ def takes_long(response: InferenceResponse, form: ResponseForm) -> bool:
     by_name, default = form.by_name, form.default
     for name, array in response.outputs.items():
         wanted = by_name.get(name, default)
-        if wanted.binary and not wanted.classes and not array.dtype.hasobject:
+        if wanted.shared is not None:
+            if array.nbytes > PIECE or array.dtype.hasobject:
+                return True
+        elif wanted.binary and not wanted.classes and not array.dtype.hasobject:
             if array.nbytes > PIECE and not array.flags.c_contiguous:  # else its memory is sent as it is
                 return True
         elif array.size > _QUICK_ELEMENTS or (array.dtype.hasobject and _long_strings(array)):

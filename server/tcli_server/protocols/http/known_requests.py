@@ -7,6 +7,7 @@ import numpy as np
 
 from tcli_server.protocols.http.exchange import Body
 from tcli_server.protocols.http.infer_request import ResponseForm, decode_request
+from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 from tcli_server.protocols.tensors import Shape
 from tcli_server.request import InferenceRequest
 
@@ -42,7 +43,8 @@ class KnownRequests:
     What it remembers says nothing of the model, and nothing of other requests' data. From any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SystemSharedMemory = NO_SHARED_MEMORY) -> None:
+        self._shared = shared
         self._known: dict[bytes, _Known] = {}
 
     def decode(
@@ -50,7 +52,7 @@ class KnownRequests:
     ) -> tuple[InferenceRequest, ResponseForm]:
         """As `decode_request`."""
         if json_length is None or not 0 < json_length < len(body) or json_length > _LARGEST:
-            return decode_request(body, json_length, name, version, max_input_size, quickly)
+            return decode_request(body, json_length, name, version, max_input_size, quickly, self._shared)
         text = bytes(body[:json_length])
         key, rest, request_id = text, text, ""
         known = self._known.get(text)
@@ -60,7 +62,7 @@ class KnownRequests:
                 key = b"{" + rest
                 known = self._known.get(key)
         if known is None or known.size != len(body) - json_length or json_length > max_input_size:
-            request, form = decode_request(body, json_length, name, version, max_input_size, quickly)
+            request, form = decode_request(body, json_length, name, version, max_input_size, quickly, self._shared)
             if b"\\" not in rest and b'"id"' not in rest and b'"data"' not in rest:
                 self._learn(key, request, form, len(body) - json_length)
             return request, form
@@ -77,6 +79,8 @@ class KnownRequests:
             return
         if request.sequence_start or request.sequence_end:
             return
+        if request.byte_size or any(output.shared is not None for output in form.by_name.values()):
+            return  # a region's name means another one tomorrow
         inputs, offset = [], 0
         for name, array in request.inputs.items():
             if array.dtype.hasobject or not array.size or not array.shape:

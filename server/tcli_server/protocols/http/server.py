@@ -14,6 +14,7 @@ from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.listening import close_when_empty
+from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
 
@@ -133,13 +134,14 @@ async def start_http(
     max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
     limits: HttpLimits | None = None,
     reuse_port: bool = False,
+    shared: SystemSharedMemory = NO_SHARED_MEMORY,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size)
+    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared)
     # A method: an object that can be called is called several times as slowly.
     server = HttpServer(application.answer, limits)
     await server.listen(host, port, reuse_port)
