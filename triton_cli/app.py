@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.",
     "analyze": "Find the best configuration of a model: batch size, instances, threads, engine, precision and more.",
     "model": "See, load and unload the models of a running server: tcli's, NVIDIA Triton or another V2 server.",
+    "deploy": "Write manifests for Kubernetes (Helm, Kustomize, KServe), compose or Swarm, filled in for your repository.",
     "repo": "Scaffold a model repository, add models to it, list and check them.",
 }
 """Name, which is that of its file too -> the first line of its help. The file's `app` is the command."""

@@ -1,0 +1,163 @@
+"""`tcli deploy`: manifests for clusters, with the models, ports and resources of the user's repository filled in."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triton_cli.console import out, printable
+from triton_cli.repo_folder import DEFAULT_REPOSITORY, Repository, told
+
+if TYPE_CHECKING:
+    from triton_cli.deployment import Deployment, Ports
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+Name = Annotated[str, typer.Option(help="What the deployment is called, and its objects.")]
+Image = Annotated[
+    str | None,
+    typer.Option(metavar="IMAGE", help="The image of tcli. [default: tcli:VERSION, with GPUs tcli:VERSION-cuda]"),
+]
+Replicas = Annotated[
+    int, typer.Option(min=1, max=1000, help="Replicas; autoscaling, where it is, goes up to four times.")
+]
+Cpus = Annotated[int, typer.Option(min=1, max=1024, help="Cores of each replica.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Memory of each replica, as 2Gi. [default: estimated from the models' files]"),
+]
+Gpus = Annotated[int, typer.Option(min=0, max=64, help="GPUs of each replica.")]
+HttpPort = Annotated[int, typer.Option(min=1024, max=65535, help="HTTP, of the replicas and of what is before them.")]
+GrpcPort = Annotated[int, typer.Option(min=1024, max=65535, help="gRPC, likewise.")]
+MetricsPort = Annotated[int, typer.Option(min=1024, max=65535, help="Metrics of the replicas.")]
+QueueTarget = Annotated[
+    int,
+    typer.Option(
+        metavar="US",
+        min=1,
+        help="Mean microseconds in the queue above which KEDA adds replicas and an alert is raised.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+
+
+@app.callback()
+def deploy() -> None:
+    """Write manifests that serve your repository on a cluster; nothing is applied, and nothing overwritten without --force.
+
+    \b
+    Examples:
+      tcli deploy helm
+      tcli deploy kustomize --replicas 3 --cpus 4
+      tcli deploy compose
+      tcli deploy kserve --image registry.example.com/tcli:0.1.0
+    """
+
+
+def _command(kind: str, text: str, following: str) -> None:
+    def write(
+        folder: Annotated[
+            Path | None, typer.Argument(metavar="[DIR]", help=f"Where to. [default: deploy/{kind}]", show_default=False)
+        ] = None,
+        model_repository: Repository = DEFAULT_REPOSITORY,
+        name: Name = "tcli",
+        image: Image = None,
+        replicas: Replicas = 2,
+        cpus: Cpus = 2,
+        memory: Memory = None,
+        gpus: Gpus = 0,
+        http_port: HttpPort = 8000,
+        grpc_port: GrpcPort = 8001,
+        metrics_port: MetricsPort = 8002,
+        queue_target_us: QueueTarget = 50_000,
+        force: Force = False,
+    ) -> None:
+        from triton_cli.deploy_files import deployment_files, write_files
+        from triton_cli.deployment import Ports
+
+        ports = Ports(http_port, grpc_port, metrics_port)
+        with told(model_repository):
+            deployment = _deployment(
+                model_repository, name, image, replicas, ports, cpus, memory, gpus, queue_target_us
+            )
+            to = folder or Path("deploy") / kind
+            files = deployment_files(kind, deployment)
+            write_files(to, files, force)
+        for path in files:
+            out().print(printable(str(to / path)), markup=False)
+        models = f"{len(deployment.models)} model" + ("s" if len(deployment.models) > 1 else "")
+        estimated = "" if memory else " (estimated from the files' sizes: see what it really takes)"
+        out().print(
+            printable(
+                f"\n{models} in {replicas} x {deployment.image}, {cpus} cores and {deployment.memory}{estimated} each\n"
+                f"\nnext: {following.format(dir=to, name=name)}"
+            ),
+            markup=False,
+        )
+
+    write.__doc__ = text
+    app.command(kind)(write)
+
+
+def _deployment(
+    repository: Path,
+    name: str,
+    image: str | None,
+    replicas: int,
+    ports: "Ports",
+    cpus: int,
+    memory: str | None,
+    gpus: int,
+    queue_microseconds: int,
+) -> "Deployment":
+    from tcli_server.repository import model_folders
+    from triton_cli.deployment import (
+        Deployment,
+        check_image,
+        check_models,
+        check_name,
+        check_ports,
+        default_image,
+        estimated_memory,
+        memory_parts,
+        size_of,
+    )
+
+    check_name(name)
+    check_ports(ports)
+    if image is not None:
+        check_image(image)
+    if memory is not None:
+        memory_parts(memory)
+    models = tuple(sorted(model_folders([repository])))
+    check_models(repository, models)
+    size = size_of(repository)
+    return Deployment(
+        name=name,
+        image=image or default_image(gpus),
+        repository=Path(os.path.abspath(repository)),  # noqa: PTH100 - a link stays what the user calls it
+        models=models,
+        repository_bytes=size,
+        replicas=replicas,
+        ports=ports,
+        cpus=cpus,
+        memory=memory or estimated_memory(size),
+        gpus=gpus,
+        queue_microseconds=queue_microseconds,
+    )
+
+
+_command("helm", "Write a Helm chart, its values filled in.", "helm install {name} {dir}")
+_command("kustomize", "Write plain manifests for kubectl and Kustomize.", "kubectl apply -k {dir}/base")
+_command(
+    "compose",
+    "Write a docker-compose file with replicas behind Envoy, Prometheus, and Grafana with a dashboard.",
+    "docker compose -f {dir}/docker-compose.yml up -d",
+)
+_command("swarm", "Write a stack for Docker Swarm.", "docker stack deploy --compose-file {dir}/stack.yml {name}")
+_command(
+    "kserve",
+    "Write a ServingRuntime for KServe, and an InferenceService that uses it.",
+    "kubectl apply -f {dir}/servingruntime.yaml -f {dir}/inferenceservice.yaml",
+)

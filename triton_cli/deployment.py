@@ -1,0 +1,159 @@
+"""What a deployment is made of: the user's models, the ports, and how much each replica may use."""
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from triton_cli import __version__
+from triton_cli.console import EXIT_WRONG, fail
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_MEMORY = re.compile(r"([1-9][0-9]*)(Mi|Gi)")
+_BYTES = {"Mi": 2**20, "Gi": 2**30}
+
+_PROCESS_MIB = 768
+_FILE_COPIES = 3
+"""What a model takes while it loads: its file, the graph that is read from it, and the optimized one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where each replica listens, and the proxies before them."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """All that the templates of `deploy/` leave open.
+
+    Attributes:
+        repository: absolute path on this machine.
+        models: names, sorted.
+        repository_bytes: of all files in the repository.
+        cpus: cores of a replica.
+        memory: of a replica, as Kubernetes writes it (`2Gi`, `512Mi`).
+        gpus: of a replica.
+        queue_microseconds: mean time in the queue above which replicas are added and an alert is raised.
+    """
+
+    name: str
+    image: str
+    repository: Path
+    models: tuple[str, ...]
+    repository_bytes: int
+    replicas: int
+    ports: Ports
+    cpus: int
+    memory: str
+    gpus: int
+    queue_microseconds: int
+
+    @property
+    def memory_bytes(self) -> int:
+        number, unit = memory_parts(self.memory)
+        return number * _BYTES[unit]
+
+    @property
+    def serve_options(self) -> list[str]:
+        """Options of `tcli serve`, after `serve --model-repository=...`. Only what is named is loaded, and over the network
+        nothing can be put into a replica that the others do not have."""
+        return [
+            f"--http-port={self.ports.http}",
+            f"--grpc-port={self.ports.grpc}",
+            f"--metrics-port={self.ports.metrics}",
+            "--model-control-mode=explicit",
+            "--allow-model-control-config=false",
+            "--allow-model-control-files=false",
+            *(f"--load-model={model}" for model in self.models),
+        ]
+
+
+def default_image(gpus: int) -> str:
+    return f"tcli:{__version__}-cuda" if gpus else f"tcli:{__version__}"
+
+
+def estimated_memory(repository_bytes: int) -> str:
+    """What a replica needs, from nothing but its files: to be replaced by what metrics show."""
+    return f"{256 * math.ceil((_PROCESS_MIB + _FILE_COPIES * repository_bytes / 2**20) / 256)}Mi"
+
+
+def memory_parts(memory: str) -> tuple[int, str]:
+    """Number and unit.
+
+    Raises:
+        Exit: another form.
+    """
+    found = _MEMORY.fullmatch(memory)
+    if found is None:
+        fail(f"--memory '{memory}': expected a number with Mi or Gi, such as 2Gi", status=EXIT_WRONG)
+    return int(found[1]), found[2]
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot name a Kubernetes object, a compose project and a DNS entry at once.
+
+    Raises:
+        Exit: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        fail(
+            f"--name '{name}': expected lowercase letters, digits and dashes, a letter first, at most 40 characters",
+            "such as --name tcli",
+            EXIT_WRONG,
+        )
+
+
+def check_models(repository: Path, models: tuple[str, ...]) -> None:
+    """Refuse a repository without models, and names that would be something else in YAML, PromQL or a command.
+
+    Raises:
+        Exit: there is none, or one with such a name.
+    """
+    if not models:
+        fail(f"{repository} has no models", "'tcli repo init' or 'tcli repo add' writes some")
+    for model in models:
+        if not _MODEL.fullmatch(model):
+            fail(
+                f"model '{model}' of {repository}: expected a name of letters, digits, dots, dashes and underscores",
+                "rename its folder",
+            )
+
+
+def check_image(image: str) -> None:
+    """Refuse what is no image's name.
+
+    Raises:
+        Exit: it is none.
+    """
+    if not _IMAGE.fullmatch(image):
+        fail(f"--image '{image}' names no image", "such as --image registry.example.com/tcli:0.1.0", EXIT_WRONG)
+
+
+def check_ports(ports: Ports) -> None:
+    """Refuse ports that two services would share.
+
+    Raises:
+        Exit: two are equal.
+    """
+    if len({ports.http, ports.grpc, ports.metrics}) < 3:
+        fail(
+            f"--http-port {ports.http}, --grpc-port {ports.grpc} and --metrics-port {ports.metrics} must differ",
+            status=EXIT_WRONG,
+        )
+
+
+def size_of(repository: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(
+        os.stat(os.path.join(folder, name)).st_size  # noqa: PTH116, PTH118 - os.walk gives strings
+        for folder, _, names in os.walk(repository)
+        for name in names
+        if os.path.isfile(os.path.join(folder, name))  # noqa: PTH113, PTH118
+    )
