@@ -49,7 +49,8 @@ def test_a_quick_search_of_a_small_model(repository):
     with LocalBench({False: repository}, "product", RandomSource({"INPUT0": (256,)}), threading.Event()) as bench:
         found = QuickSearch(QuickOptions(seconds=8)).run(field, bench, follower)
     assert found.current is not None
-    assert found.leaders
+    # A machine that is slow or disturbed may have had time for the current configuration alone.
+    assert bool(found.leaders) == any(not point.configuration.current for point in found.points)
     assert not found.failures
     assert all(point.measured.throughput > 0 for point in found.points)
     assert found.prediction is not None
