@@ -155,3 +155,10 @@ def held(*instances: Doubling) -> None:
 def finish(*instances: Doubling) -> None:
     for instance in instances:
         instance.gate.set()
+
+
+class PutOff(list[Callable[[], None]]):
+    """What a scheduler puts off until the caller's turn ends, as a `Later`."""
+
+    call = list.append
+    __hash__ = object.__hash__

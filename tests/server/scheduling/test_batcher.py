@@ -10,6 +10,7 @@ from scheduled import (
     BATCHING,
     Answers,
     Doubling,
+    PutOff,
     finish,
     held,
     request,
@@ -135,14 +136,14 @@ def test_what_is_left_when_another_goes_may_be_a_batch(ends: str):
 
 @pytest.mark.parametrize(("gpu", "batches"), [(None, [2, 2]), (0, [4])], ids=["cpu", "gpu"])
 def test_idle_instances_of_one_processor_divide_what_is_queued(gpu: int | None, batches: list[int]):
-    instances, answers, later = (Doubling(), Doubling()), Answers(), []
+    instances, answers, later = (Doubling(), Doubling()), Answers(), PutOff()
     held(*instances)
     batcher = scheduler(BATCHING, *instances, gpu=gpu)
     until(lambda: len(batcher._parked) == 2)
     for value in range(4):
         made = request(value)
         made.reply = answers
-        assert batcher.submit(made, later.append)
+        assert batcher.submit(made, later)
     later[0]()
     for _ in batches:
         until(lambda: instances[0].entered.acquire(blocking=False) or instances[1].entered.acquire(blocking=False))
@@ -152,13 +153,13 @@ def test_idle_instances_of_one_processor_divide_what_is_queued(gpu: int | None, 
 
 
 def test_waking_can_be_put_off():
-    instance, answers, later = Doubling(), Answers(), []
+    instance, answers, later = Doubling(), Answers(), PutOff()
     batcher = scheduler(BATCHING, instance)
     until(lambda: len(batcher._parked) == 1)
     for value in range(3):
         made = request(value)
         made.reply = answers
-        assert batcher.submit(made, later.append)
+        assert batcher.submit(made, later)
     assert batcher.pending == 3
     assert len(later) == 3
     for wake in later:

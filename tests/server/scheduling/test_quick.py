@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from scheduled import BATCHING, Answers, Doubling, request, scheduler, submit_all, taken_at_once, waiting_for
+from scheduled import BATCHING, Answers, Doubling, PutOff, request, scheduler, submit_all, taken_at_once, waiting_for
 from tcli_server.backends import Placement
 from tcli_server.errors import InternalError
 from tcli_server.request import InferenceRequest
@@ -46,10 +46,10 @@ def idle(batcher: Scheduler, workers: int = 1) -> None:
 
 def bring(batcher: Scheduler, answers: Answers, *requests: InferenceRequest) -> None:
     """Submit together, as an event loop does."""
-    later: list[Callable[[], None]] = []
+    later = PutOff()
     for made in requests:
         made.reply = answers
-        assert batcher.submit(made, later.append)
+        assert batcher.submit(made, later)
     for callback in later:
         callback()
 
@@ -260,10 +260,10 @@ def test_one_that_waited_too_long_is_rejected_and_not_run():
     batcher = scheduler(f"max_batch_size: 8 dynamic_batching {{ {policy} }}", instance, config=FIXED)
     idle(batcher)
     batcher._workers[0]._quickness.limit = 8
-    later: list[Callable[[], None]] = []
+    later = PutOff()
     late = request()
     late.reply = answers
-    assert batcher.submit(late, later.append)
+    assert batcher.submit(late, later)
     end = time.monotonic_ns() + 10_000
     while time.monotonic_ns() < end:
         pass
@@ -325,9 +325,9 @@ def test_requests_that_have_ended_do_not_make_a_slow_model_quick():
     for count in range(1, 4):
         idle(batcher)
         gone = request()
-        later: list[Callable[[], None]] = []
+        later = PutOff()
         gone.reply = answers
-        assert batcher.submit(gone, later.append)
+        assert batcher.submit(gone, later)
         assert gone.cancel()
         bring(batcher, answers, request(5))
         answers.wait(2 * count)
