@@ -44,7 +44,9 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist
 
 @app.callback()
 def deploy() -> None:
-    """Write manifests that serve your repository on a cluster; nothing is applied, and nothing overwritten without --force.
+    """Write manifests for Kubernetes (Helm, Kustomize, KServe), compose or Swarm, filled in for your repository.
+
+    Nothing is applied, and nothing is overwritten without --force.
 
     \b
     Examples:
