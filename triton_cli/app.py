@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 COMMANDS = {
     "backends": "List the backends: those that are installed with their versions and devices, and what brings the others.",
     "demo": "Scaffold, serve, classify and analyze, step by step, with the plain command for each step.",
-    "infer": "Classify images with a model that tcli, Triton or another V2 server serves.",
+    "infer": "Classify images, or run a model over data, with tcli, Triton or another V2 server, or without any.",
     "perf": "Put a model of a server under load, as perf_analyzer does: same options, same CSV and JSON.",
     "serve": "Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.",
     "analyze": "Find the best configuration of a model: batch size, instances, threads, engine, precision and more.",

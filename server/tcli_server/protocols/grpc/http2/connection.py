@@ -389,7 +389,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _write(self) -> None:
         transport, h2 = self._transport, self._h2
-        queued = h2.queued_body_size()
+        queued, large = h2.queued_body_size(), self._large.size
         while transport is not None and not self._writing_paused:
             if self._large.size:
                 self._large.feed(self._queued, self._hand_over)
@@ -397,7 +397,7 @@ class Connection(asyncio.BufferedProtocol):
             if not data:
                 break
             transport.write(data)
-        if h2.queued_body_size() < queued:
+        if h2.queued_body_size() < queued or self._large.size < large:  # the queue may have been filled again
             self._pings.sent_data()
         for event in h2.events():  # streams that have come to their end by what was sent
             if isinstance(event, ngh2.StreamClosed) and not self._events:  # not ahead of its own beginning
