@@ -106,11 +106,11 @@ def test_bytes_that_wait_to_be_read_are_bounded(
     write_model(tmp_path, "strings", onnx_models.identity(TensorProto.STRING, ("N", "M")))
     decode, reading, go_on = infer.decode_request, threading.Event(), threading.Event()
 
-    def slow(message, raw):
+    def slow(message, *rest):
         if message.id == "slow":
             reading.set()
             assert go_on.wait(60)
-        return decode(message, raw)
+        return decode(message, *rest)
 
     monkeypatch.setattr(infer, "decode_request", slow)
     server = Server(Engine(tmp_path, options=EngineOptions(max_pending_bytes=150_000)), loopback)

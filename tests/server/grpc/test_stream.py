@@ -166,10 +166,10 @@ def test_a_defect_is_logged_once_and_costs_one_request(
 ):
     decode = infer.decode_request
 
-    def broken(message, raw):
+    def broken(message, *rest):
         if message.id == "broken":
             raise KeyError("a mistake of ours \ud800")
-        return decode(message, raw)
+        return decode(message, *rest)
 
     monkeypatch.setattr(infer, "decode_request", broken)
     with connected(held) as stub:
