@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -349,7 +350,7 @@ def test_what_has_to_wait_never_runs_in_the_thread_that_brings_it(
         until(lambda: len(model._parked) == 1 and model.idle)
         made = request(number)
         made.reply = answers
-        assert model.submit(made, lambda look: look())
+        assert model.submit(made, SimpleNamespace(call=lambda look: look()))
         answers.wait(number)
     end(model)
     assert (threading.get_ident() in threads) == here
