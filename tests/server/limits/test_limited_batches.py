@@ -1,8 +1,7 @@
 """Batches of models that share resources: where they wait, when they are formed, and what waits no longer."""
 
 import threading
-from collections.abc import Mapping
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -331,6 +330,13 @@ def test_of_idle_instances_the_one_with_the_best_score_runs():
     assert (len(cheap.batches), len(dear.batches)) == (40, 10)
 
 
+class AtOnce:
+    """A `Later` that puts nothing off."""
+
+    def call(self, callback: Callable[[], None]) -> None:
+        callback()
+
+
 @pytest.mark.parametrize(("needs", "here"), [("R:1", False), ("", True)])
 def test_what_has_to_wait_never_runs_in_the_thread_that_brings_it(
     needs: str, here: bool, monkeypatch: pytest.MonkeyPatch
@@ -350,7 +356,7 @@ def test_what_has_to_wait_never_runs_in_the_thread_that_brings_it(
         until(lambda: len(model._parked) == 1 and model.idle)
         made = request(number)
         made.reply = answers
-        assert model.submit(made, SimpleNamespace(call=lambda look: look()))
+        assert model.submit(made, AtOnce())
         answers.wait(number)
     end(model)
     assert (threading.get_ident() in threads) == here
