@@ -6,7 +6,7 @@ Inside, a model is called by its identifier, which without namespaces is its nam
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, partial
 from pathlib import Path
@@ -16,34 +16,24 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.backends import Host
 from tcli_server.caching.cache import ResponseCache
 from tcli_server.errors import (
-    ConfigError,
-    InternalError,
     InvalidArgumentError,
     ServerError,
-    UnavailableError,
 )
 from tcli_server.hardware.allocator import return_freed_memory, trim_heap
-from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
 from tcli_server.models.composition import innermost_first, misnesting, steps_of
-from tcli_server.models.draft import BackendConfig, Draft
+from tcli_server.models.draft import BackendConfig
 from tcli_server.models.draining import Draining
-from tcli_server.models.load_watch import LoadWatch
-from tcli_server.models.loading import load_versions, resize
+from tcli_server.models.loader import Agree, Loader
 from tcli_server.models.model import Model
 from tcli_server.models.operations import Operations, refused, together
-from tcli_server.models.pushed import PushedFiles
-from tcli_server.models.rate_limits import check_rate_limits
-from tcli_server.models.registry import Registry, Source, State
+from tcli_server.models.registry import Registry, State
 from tcli_server.observability.log import LOG
 from tcli_server.repository import CONFIG_FILE, ModelFolder, read_config_file
-from tcli_server.repository.identifiers import ambiguous, candidates, check_name, name_of, namespace_of
+from tcli_server.repository.identifiers import ambiguous, candidates, name_of, namespace_of
 from tcli_server.repository.repositories import Repositories
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
 _IN_SEVERAL = "model appears in two or more repositories"
-_Agree = Callable[[], None]
-
-_POLL_FAILED = "failed to load '{}', failed to poll from model repository: {}"
 
 
 class ModelControl:
@@ -57,6 +47,9 @@ class ModelControl:
         host: the server, for models that are programs of their own.
         limiter: see `Model`.
         namespacing: several repositories may have models of the same name.
+
+    Attributes:
+        loader: does what one load of one name is.
     """
 
     def __init__(
@@ -76,18 +69,23 @@ class ModelControl:
         self.operations = Operations(loads)
         self._repositories = Repositories([path.absolute() for path in repositories], namespacing, config_name)
         self._auto_complete = auto_complete
-        self._backend_config = backend_config
         self._loads = loads
-        self._cache = cache
-        self._host = host
-        self._limiter = limiter
-        self._load_retries = load_retries
         self._draining = Draining()
+        self.loader = Loader(
+            self.registry,
+            self._repositories,
+            self._close,
+            auto_complete,
+            backend_config,
+            cache,
+            host,
+            limiter,
+            load_retries,
+        )
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step
         self._needing: dict[str, Sequence[str]] = {}  # ensembles that are about to be loaded, and what they need for it
         self._awaited: dict[str, str] = {}  # of those, the load that each waits for
-        self.watch: LoadWatch = LoadWatch()
 
     # --- what is there ---
 
@@ -162,7 +160,7 @@ class ModelControl:
         name: str,
         override: ModelConfig | None,
         files: Mapping[str, bytes | memoryview],
-        agree: _Agree | None = None,
+        agree: Agree | None = None,
     ) -> "Future[None]":
         """Load all models of a name; the future raises as `Engine.load`, or as `agree`, which `load` explains."""
         there = self.identifiers(name)
@@ -176,7 +174,7 @@ class ModelControl:
         override: ModelConfig | None,
         files: Mapping[str, bytes | memoryview],
         demanded: bool = False,
-        agree: _Agree | None = None,
+        agree: Agree | None = None,
     ) -> "Future[None]":
         """Load one model in its turn; the future raises as `Engine.load`.
 
@@ -190,7 +188,7 @@ class ModelControl:
 
         def asked() -> None:
             try:
-                self._load(name, override, files, agree)
+                self.loader.load(name, override, files, agree)
                 with self._lock:
                     self._asked.add(name)
                 fetched.clear()
@@ -199,18 +197,18 @@ class ModelControl:
 
         def first() -> None:
             try:
-                self._check_name(name)
+                self.loader.check_name(name)
                 self._load_steps(name, override, sum(map(len, files.values())), demanded, fetched)
             except BaseException as error:
                 over()
                 if isinstance(error, ServerError):
-                    self._record_failure(name, str(error))
+                    self.loader.record_failure(name, str(error))
                 raise
 
         def over() -> None:
             with self._lock:
                 self._needing.pop(name, None)
-            self.watch.after(name)
+            self.loader.watch.after(name)
             for step in fetched if agree is not None else ():
                 self.operations.unload(step, partial(self._unload, step, True, needless=True)).exception()
 
@@ -239,7 +237,7 @@ class ModelControl:
         if found:
             raise InvalidArgumentError(f"load failed for model '{name}': {found}")
         needed = innermost_first(name, steps)
-        self.watch.before(name, [*needed, name], pushed_bytes, demanded)
+        self.loader.watch.before(name, [*needed, name], pushed_bytes, demanded)
         with self._lock:  # not before there is room: others may need that of its steps
             if needed:
                 self._needing[name] = needed
@@ -266,7 +264,7 @@ class ModelControl:
                 return
             self._awaited[name] = step
         try:
-            self.operations.load(step, partial(self._load, step, None, {})).exception()
+            self.operations.load(step, partial(self.loader.load, step, None, {})).exception()
         finally:
             with self._lock:
                 del self._awaited[name]
@@ -289,154 +287,6 @@ class ModelControl:
             return name_of(wanted)
         there = candidates(wanted, namespace, self.identifiers)
         return there[0] if len(there) == 1 else wanted
-
-    def _load(
-        self,
-        name: str,
-        override: ModelConfig | None,
-        files: Mapping[str, bytes | memoryview],
-        agree: _Agree | None = None,
-    ) -> None:
-        self._check_name(name)
-        folder = PushedFiles(name, files, override) if files else self._folder(name)
-        try:
-            with self.watch.loading(name):
-                if isinstance(folder, PushedFiles):
-                    self._load_pushed(name, folder, override, agree)
-                else:
-                    self._load_folder(name, folder, override, agree)
-                trim_heap()  # files that were read and graphs that were optimised leave as much behind as the model takes
-        except ServerError as error:
-            self._record_failure(name, str(error))
-            raise
-        except OSError as error:  # a folder that cannot be read, or vanishes under our feet
-            text = _POLL_FAILED.format(name, f"{error.filename or 'its folder'}: {error.strerror or error}")
-            self.registry.failed(name, text)
-            raise InternalError(text) from None
-        except Exception as error:
-            LOG.exception("'%s' cannot be loaded", name)
-            text = _POLL_FAILED.format(name, f"{type(error).__name__}: {error}")
-            self._record_failure(name, text)
-            raise InternalError(text) from error
-
-    def _record_failure(self, name: str, reason: str) -> None:
-        self.registry.failed(name, reason)
-        if name not in self._repositories.folders():
-            self.registry.forget(name)  # whoever pushed it was told; the index is not for names that anybody makes up
-
-    def _load_pushed(self, name: str, pushed: PushedFiles, override: ModelConfig | None, agree: _Agree | None) -> None:
-        try:
-            draft = self._draft(pushed.folder, override)
-            models = self._load_versions(name, draft, draft.versions, agree)
-            self._publish(name, models, Source(Snapshot({}, {}), draft.given, override, pushed))
-        except BaseException:
-            pushed.discard()
-            if not self._repositories.find(name):  # the index is not for names that anybody makes up
-                self.registry.forget(name)
-            raise
-
-    def _load_folder(self, name: str, folder: ModelFolder, override: ModelConfig | None, agree: _Agree | None) -> None:
-        snapshot = take_snapshot(folder)
-        known = self.registry.source(name)
-        if known is not None and known.pushed is not None:
-            known = None
-        if override is None and known is not None and snapshot == known.snapshot:
-            reason = self.registry.obstacle(name)
-            if reason:
-                raise InvalidArgumentError(f"load failed for model '{name}': {reason}")
-            return
-        draft = self._draft(folder, override)
-        kept = self._unchanged(name, draft, snapshot, known)
-        models = self._load_versions(name, draft, [v for v in draft.versions if v not in kept], agree)
-        for model in kept.values():
-            self._resize(name, model, draft)
-        self._publish(name, [*kept.values(), *models], Source(snapshot, draft.given, override))
-
-    def _draft(self, folder: ModelFolder, override: ModelConfig | None) -> Draft:
-        draft = Draft(folder, override, self._auto_complete, self._backend_config, self._host)
-        if draft.malformed:
-            raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
-        if draft.problems:
-            raise InvalidArgumentError(f"load failed for model '{folder.name}': {ConfigError(draft.problems)}")
-        if self._limiter is not None:
-            check_rate_limits(draft, self._limiter)
-        draft.verify()
-        if draft.problems:
-            for problem in draft.problems:
-                LOG.error("'%s': %s", folder.name, problem.found)
-            raise InternalError(_POLL_FAILED.format(folder.name, ConfigError(draft.problems)))
-        if draft.is_ensemble and not self._repositories.namespacing:
-            _warn_of_namespaces(draft.config)
-        return draft
-
-    def _unchanged(self, name: str, draft: Draft, snapshot: Snapshot, known: Source | None) -> dict[int, Model]:
-        """The loaded versions that would be loaded again from the same files with the same configuration."""
-        if known is None or apart_from_config(snapshot, draft.folder) != apart_from_config(
-            known.snapshot, draft.folder
-        ):
-            return {}
-        given = of_each_version(draft.given)
-        as_before = given == of_each_version(known.given)
-        return {
-            model.version: model
-            for model in self.registry.ready(name)
-            if (as_before or given == of_each_version(model.config))  # as the server itself describes it, perhaps
-            and model.version in draft.versions
-            and snapshot.versions.get(model.version) == known.snapshot.versions.get(model.version)
-        }
-
-    def _load_versions(self, name: str, draft: Draft, versions: Sequence[int], agree: _Agree | None) -> list[Model]:
-        self.registry.loading(name, versions)
-        find = partial(self.registry.find_step, draft.folder.namespace)
-        loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter, self._load_retries)
-        if not failed:
-            self._agree(name, loaded, agree)
-            self.watch.loaded(loaded)
-            return loaded
-        _discard(loaded)
-        self.registry.failed(name, "", failed)
-        reasons = " ".join(f"version {v} is at UNAVAILABLE state: {reason};" for v, reason in failed.items())
-        raise InvalidArgumentError(f"load failed for model '{name}': {reasons}")
-
-    def _agree(self, name: str, models: Sequence[Model], agree: _Agree | None) -> None:
-        if agree is None:
-            return
-        try:
-            agree()
-        except ServerError as error:
-            _discard(models)
-            self.registry.failed(name, "", {model.version: str(error) for model in models})
-            raise
-
-    def _resize(self, name: str, model: Model, draft: Draft) -> None:
-        try:
-            resize(model, draft)
-        except ServerError as error:
-            raise InvalidArgumentError(f"load failed for model '{name}': {error}") from None
-
-    def _publish(self, name: str, models: Sequence[Model], source: Source) -> None:
-        before = self.registry.source(name)
-        try:
-            gone = self.registry.publish(name, models, source)
-        except UnavailableError:
-            _discard(models)
-            raise
-        self.watch.published(name)
-        for model in gone:
-            self._close(model)
-        if before is not None and before.pushed is not None:
-            before.pushed.discard()
-
-    def _folder(self, name: str) -> ModelFolder:
-        found = self._repositories.find(name)
-        if len(found) != 1:
-            places = ", ".join(str(path) for path in self._repositories.paths)
-            reason = _duplicates(name, found) if found else f"no folder '{name_of(name)}' in {places}"
-            raise InternalError(_POLL_FAILED.format(name, reason))
-        return found[0]
-
-    def _check_name(self, name: str) -> None:
-        check_name(name_of(name) if self._repositories.has(name) else name)
 
     # --- unload ---
 
@@ -483,7 +333,7 @@ class ModelControl:
             if not any(stopped):
                 return False
             closing, _ = self.registry.retire(name)
-        self.watch.evicted(closing)
+        self.loader.watch.evicted(closing)
         for model in closing:  # this may happen often: a look for unreachable objects would hold up everybody each time
             self._draining.close(model, partial(self.registry.closed, model), trim_heap)
         return True
@@ -517,26 +367,3 @@ class ModelControl:
                 source.pushed.discard()
         return_freed_memory()
         return drained
-
-
-def _discard(models: Sequence[Model]) -> None:
-    """Close models that never answered anything."""
-    for model in models:
-        model.stop()
-    for model in models:
-        model.join()
-
-
-def _warn_of_namespaces(config: ModelConfig) -> None:
-    for step in config.ensemble_scheduling.step:
-        if step.model_namespace:
-            LOG.warning(
-                "ensemble '%s': the namespace of step '%s' means nothing without --model-namespacing",
-                config.name,
-                step.model_name,
-            )
-
-
-def _duplicates(name: str, folders: Sequence[ModelFolder]) -> str:
-    places = ", ".join(str(folder.path) for folder in folders)
-    return f"model '{name}' is in several repositories and so in none: {places}"

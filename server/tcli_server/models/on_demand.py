@@ -110,7 +110,7 @@ class OnDemand(Demand, LoadWatch):
         self._watch = DeadlineWatch(self._expire)
         self._ended = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="on demand", daemon=True)
-        control.watch = self
+        control.loader.watch = self
 
     # --- lifecycle ---
 
