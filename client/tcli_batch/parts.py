@@ -22,7 +22,7 @@ from tcli_batch.block import Cursor, Refusal
 from tcli_batch.errors import JobError
 from tcli_batch.folder_lock import FolderLock
 from tcli_batch.outputs import Form, PartWriter, sync
-from tcli_batch.outputs.json_lines import concatenate
+from tcli_batch.outputs.lines import concatenate
 from tcli_batch.outputs.rendering import json_text
 from tcli_batch.results import Results
 

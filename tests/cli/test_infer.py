@@ -5,13 +5,13 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import batching_models
+from infer_command import COMMAND, infer
 from tcli_client import Scaling
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
@@ -19,19 +19,6 @@ from tcli_server.zoo import add_model, scaffold_efficientnet_lite0
 from triton_cli.infer import ScalingName
 
 COFFEE = Path(__file__).parents[2] / "examples" / "images" / "coffee.jpg"
-COMMAND = [sys.executable, "-m", "triton_cli", "infer"]
-
-
-def infer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import csv
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,11 @@ import pytest
 from PIL import Image
 
 from colour_models import write_colour_models
+from infer_command import COMMAND, infer
 from python_models import write_python_model
 from repositories import write_standard_models
 from serve_command import serving
 
-COMMAND = [sys.executable, "-m", "triton_cli", "infer"]
 LENGTH = """
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -42,18 +41,6 @@ max_batch_size: 4
 input [ { name: "content" data_type: TYPE_STRING dims: [ 1 ] } ]
 output [ { name: "length" data_type: TYPE_INT32 dims: [ 1 ] } ]
 """
-
-
-def infer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ where it is one; up to 1,024. Any other is JSON in one cell. Numbers may be `nan
 where a row has fewer classes. The columns of classes begin with the output's name where several outputs are ranked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 
-from tcli_batch.outputs import INDEX, SOURCE, PartWriter, TableForm, sync
-from tcli_batch.outputs.json_lines import concatenate
+from tcli_batch.outputs import INDEX, SOURCE, PartWriter, TableForm
+from tcli_batch.outputs.lines import LinesPart, concatenate
 from tcli_batch.outputs.rendering import cached, csv_cell, csv_rows, json_rows, numbers
 from tcli_batch.ranking import Classes
 from tcli_batch.results import Results
@@ -38,12 +38,16 @@ class CsvTable(TableForm):
         return columns
 
     def part(self, path: Path) -> PartWriter:
-        return _Rows(path, self)
+        return LinesPart(path, self.lines)
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
         concatenate(parts, path, b",".join(map(csv_cell, self.columns())) + b"\n")
 
-    def cells(self, results: Results) -> list[list[bytes]]:
+    def lines(self, results: Results) -> Iterable[bytes]:
+        """Rows as lines, all of them in one."""
+        return [b"\n".join(map(b",".join, zip(*self._cells(results), strict=True))) + b"\n"]
+
+    def _cells(self, results: Results) -> list[list[bytes]]:
         """Columns of text, some of which hold several cells."""
         columns = [cached(results.sources, csv_cell), numbers(results.indices)]
         for tensor in self.layout.tensors:
@@ -55,23 +59,6 @@ class CsvTable(TableForm):
         for name, count in self.layout.classes.items():
             columns += _class_cells(results.classes[name], count)
         return columns
-
-
-class _Rows(PartWriter):
-    def __init__(self, path: Path, table: CsvTable) -> None:
-        self._stream = path.open("wb")
-        self._table = table
-
-    def write(self, results: Results) -> None:
-        self._stream.write(b"\n".join(map(b",".join, zip(*self._table.cells(results), strict=True))) + b"\n")
-
-    @property
-    def size(self) -> int:
-        return self._stream.tell()
-
-    def close(self) -> None:
-        with self._stream as stream:
-            sync(stream)
 
 
 def _width(tensor: Tensor) -> int:

@@ -7,12 +7,12 @@ full: beyond 2^53 Python reads them right, and JavaScript does not. BYTES are te
 Python (`\\xff`). Of classes there are the score, the index and the label, null where the server has none.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 
-from tcli_batch.outputs import COPIED_BYTES, Form, PartWriter, sync
+from tcli_batch.outputs import Form, PartWriter
+from tcli_batch.outputs.lines import LinesPart, concatenate
 from tcli_batch.outputs.rendering import cached, json_rows, json_text, numbers
 from tcli_batch.ranking import Classes
 from tcli_batch.results import Results
@@ -22,7 +22,7 @@ class JsonLines(Form):
     """`.jsonl` or `.ndjson`."""
 
     def part(self, path: Path) -> PartWriter:
-        return _Lines(path)
+        return LinesPart(path, lines)
 
     def merge(self, parts: Sequence[Path], path: Path) -> None:
         concatenate(parts, path)
@@ -72,29 +72,3 @@ def _classes(classes: Classes) -> list[bytes]:
 def _label(classes: Classes, index: int) -> bytes:
     label = classes.label(index)
     return b"null" if label is None else json_text(label)
-
-
-class _Lines(PartWriter):
-    def __init__(self, path: Path) -> None:
-        self._stream = path.open("wb")
-
-    def write(self, results: Results) -> None:
-        self._stream.writelines(lines(results))
-
-    @property
-    def size(self) -> int:
-        return self._stream.tell()
-
-    def close(self) -> None:
-        with self._stream as stream:
-            sync(stream)
-
-
-def concatenate(parts: Sequence[Path], path: Path, head: bytes = b"") -> None:
-    """Files one after the other."""
-    with path.open("wb") as whole:
-        whole.write(head)
-        for part in parts:
-            with part.open("rb") as stream:
-                shutil.copyfileobj(stream, whole, COPIED_BYTES)
-        sync(whole)

@@ -3,6 +3,7 @@
 import glob
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -10,12 +11,27 @@ from tcli_batch.addresses import find_address, is_address
 from tcli_batch.errors import DataError
 from tcli_batch.signature import Signature
 from tcli_batch.sources import TABLE_SUFFIXES, Single, Table
+from tcli_batch.sources.csv_file import CsvFile
+from tcli_batch.sources.json_document import JsonFile
+from tcli_batch.sources.json_lines import JsonLinesFile
+from tcli_batch.sources.numpy_files import NpyFile, NpzFile
+from tcli_batch.sources.parquet_file import ParquetFile
+from tcli_batch.sources.wav_file import WavFile
 from tcli_batch.sources.whole_files import WholeFiles
 from tcli_client.errors import ImageError
 from tcli_client.picture import picture_suffixes
 from tcli_client.picture_files import find_files
 from tcli_client.preprocess import Scaling
 from tcli_client.transport import Transport
+
+_OPENERS: dict[str, Callable[[str], Table]] = {
+    "npy": NpyFile,
+    "npz": NpzFile,
+    "json": JsonFile,
+    "jsonl": JsonLinesFile,
+    "csv": CsvFile,
+    "parquet": ParquetFile,
+}
 
 
 @dataclass(eq=False)
@@ -118,32 +134,6 @@ class Kinds:
         Raises:
             DataError: it cannot be read.
         """
-        match file.kind:
-            case "npy":
-                from tcli_batch.sources.numpy_files import NpyFile
-
-                return NpyFile(file.name)
-            case "npz":
-                from tcli_batch.sources.numpy_files import NpzFile
-
-                return NpzFile(file.name)
-            case "json":
-                from tcli_batch.sources.json_document import JsonFile
-
-                return JsonFile(file.name)
-            case "jsonl":
-                from tcli_batch.sources.json_lines import JsonLinesFile
-
-                return JsonLinesFile(file.name)
-            case "csv":
-                from tcli_batch.sources.csv_file import CsvFile
-
-                return CsvFile(file.name)
-            case "parquet":
-                from tcli_batch.sources.parquet_file import ParquetFile
-
-                return ParquetFile(file.name)
-            case _:
-                from tcli_batch.sources.wav_file import WavFile
-
-                return WavFile(file.name, self.signature)
+        if file.kind == "wav":
+            return WavFile(file.name, self.signature)
+        return _OPENERS[file.kind](file.name)
