@@ -51,7 +51,7 @@ class FolderLock:
                 file.close()
                 return False
             except OSError:
-                pass
+                pass  # a file system without locks keeps nobody away
             if _is_there(file, self._folder / _NAME):
                 self._file = file
                 return True
