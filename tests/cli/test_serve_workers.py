@@ -180,7 +180,8 @@ def test_a_new_worker_that_cannot_load_what_others_have_does_not_take_part(repos
         (repository / "other" / "1" / "model.onnx").write_bytes(b"no model")
         before = {worker.pid for worker in workers(server)}
         server.process.send_signal(signal.SIGHUP)
-        line = next(line for line in iter(server.process.stderr.readline, "") if "not reloaded" in line)
+        line = next(line for line in iter(server.process.stderr.readline, "") if "reloaded" in line)
+        assert "not reloaded: " in line
         assert "it could not load 'other', which others have: " in line
         assert {worker.pid for worker in workers(server)} >= before
         workers(server)[0].kill()

@@ -218,6 +218,8 @@ class Supervisor:
         """
         worker = self._begin(slot)
         failed = failed_models(_index(worker.loaded.result()))
+        if failed:
+            self._counting.refresh()  # what others have may have been loaded since they reported, or none has reported yet
         serving = [other for other in self._running() if other.serving]
         lacking = sorted(self._totals.models(serving) & failed.keys())
         if lacking:
