@@ -35,7 +35,7 @@ _MOST_THREADS = 1 << 16
 _SPIN_DURATION, _SPIN_US = "session.intra_op.spin_duration_us", "50"
 """How long a thread without work waits spinning before it sleeps: from one operator to the next, as sleeping and waking would
 cost one busy model time, but not as long as by ONNX Runtime's default, by which two busy models take each other's cores. An ONNX
-Runtime that does not know the key passes it over."""
+Runtime before 1.26 does not know the key and passes it over."""
 
 _SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 _DEVICES = re.compile(r"((cpu:0|gpu:\d{1,4})(;(?!$)|$))*", re.ASCII)
