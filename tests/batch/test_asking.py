@@ -31,6 +31,8 @@ class TritonPythonModel:
             if (x < 0).any():
                 responses.append(pb_utils.InferenceResponse(error=pb_utils.TritonError("below zero")))
                 continue
+            if (x == 9_000).any():
+                os._exit(9)
             while (x == 7_000).any() and not os.path.exists({released!r}):
                 open({hanging!r}, "w").close()
                 time.sleep(0.01)
@@ -48,7 +50,7 @@ output [ {{ name: "y" data_type: TYPE_FP32 dims: [ {width} ] }} ]
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that refuse rows below zero, and hang at 7000 until the file `released` is there; one has long answers."""
+    """Models that refuse rows below zero, end at 9000, and hang at 7000 until the file `released` is there; one has long answers."""
     folder = tmp_path_factory.mktemp("models")
     for name, width, more in (
         ("plain", 1, ""),
@@ -104,6 +106,15 @@ def test_a_refused_row_costs_no_other(server: Transport, bad: list[int]):
     refused = [json.loads(line) for line in Path("out.jsonl.errors.jsonl").read_text().splitlines()]
     assert [row["index"] for row in refused] == bad
     assert all("below zero" in row["reason"] for row in refused)
+
+
+def test_a_row_that_ends_its_models_process_costs_no_other(server: Transport):
+    rows = np.arange(64)
+    rows[20] = 9_000
+    summary = job(server, rows).run(Path("out.jsonl"))
+    assert (summary.rows, summary.refused) == (63, 1)
+    assert answered() == [(row, row) for row in range(64) if row != 20]
+    assert "ended with status 9" in Path("out.jsonl.errors.jsonl").read_text()
 
 
 def test_a_server_without_room_is_asked_again(server: Transport):

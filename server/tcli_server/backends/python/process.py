@@ -19,7 +19,7 @@ from tcli_server.backends.python.outbox import Outbox
 from tcli_server.backends.python.spawning import spawn
 from tcli_server.backends.python.stub.memory import PROGRESS, ReadMemory, WrittenMemory, new_memory
 from tcli_server.backends.python.stub.wire import Channel, Message
-from tcli_server.errors import UnavailableError
+from tcli_server.errors import InternalError, UnavailableError
 from tcli_server.observability.log import LOG
 
 _STUB = Path(__file__).parent / "stub" / "run.py"
@@ -31,8 +31,12 @@ _LAST_WORDS_SECS = 1.0
 """How long a worker that ends may take to be gone, and its last words to arrive."""
 
 
-class WorkerGoneError(UnavailableError):
-    """The worker's process ended, or was ended as it took too long."""
+class WorkerGoneError(InternalError):
+    """The worker's process ended, or was ended as it took too long.
+
+    An error of the request that it was running, as in Triton ("Stub process is not healthy"): proxies and clients repeat what is
+    unavailable, and would end one process after another with a request that always does.
+    """
 
 
 class WorkerProcess:

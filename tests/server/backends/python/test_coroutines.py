@@ -9,7 +9,7 @@ import pytest
 
 from python_models import IDENTITY, IDENTITY_CONFIG, write_python_model
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, UnavailableError
+from tcli_server.errors import InternalError
 from tcli_server.request import InferenceRequest, InferenceResponse
 from waiting import until
 
@@ -115,7 +115,7 @@ def test_one_that_wants_the_process_to_end_is_heard(tmp_path: Path):
         raise SystemExit(3)
     """
     write(tmp_path, body)
-    with Engine(tmp_path) as engine, pytest.raises(UnavailableError, match="ended with status 3"):
+    with Engine(tmp_path) as engine, pytest.raises(InternalError, match="ended with status 3"):
         engine.infer("m", {"INPUT0": ONE})
 
 

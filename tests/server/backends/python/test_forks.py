@@ -12,7 +12,7 @@ import pytest
 
 from python_models import REPEAT, REPEAT_CONFIG, write_python_model
 from tcli_server.engine import Engine
-from tcli_server.errors import UnavailableError
+from tcli_server.errors import InternalError
 from tcli_server.observability.log import LOG
 from waiting import until
 
@@ -234,7 +234,7 @@ def test_what_forked_processes_hold_goes_with_them(engine: Engine):
 
 def test_the_end_of_a_model_is_seen_while_its_children_live_and_is_theirs(engine: Engine):
     parent, child = ask(engine, "stay", 7)  # type: ignore[misc]
-    with pytest.raises(UnavailableError, match="ended by SIGKILL"):  # its child lives on, with all that it inherited
+    with pytest.raises(InternalError, match="ended by SIGKILL"):  # its child lives on, with all that it inherited
         ask(engine, "die")
     until(lambda: engine.model_ready("m"))
     until(lambda: not Path(f"/proc/{child}").exists())

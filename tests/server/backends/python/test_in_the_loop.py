@@ -97,7 +97,7 @@ def test_a_process_that_ends_in_the_middle(client: Client):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: client.ask(n, "exit" if n == 20 else ""), range(40)))
     (failed,) = [answer for answer in answers if answer.status_code != 200]
-    assert failed.status_code == 503
+    assert failed.status_code == 500
     assert "ended with status 4" in failed.json()["error"]
     assert client.counts() == (39, 1)
 
@@ -115,7 +115,7 @@ def test_those_who_wait_for_a_process_that_ended_wait_for_the_next_one(client: C
             client.http.get("/v2/health/live")
         heard.set()
         statuses = sorted(answer.result().status_code for answer in answers)
-    assert statuses == [200] * 7 + [503]
+    assert statuses == [200] * 7 + [500]
 
 
 def test_a_process_that_ends_while_the_loop_is_busy(client: Client):
@@ -128,7 +128,7 @@ def test_a_process_that_ends_while_the_loop_is_busy(client: Client):
         supervisor.process.kill()
         until(lambda: supervisor.restarts == 1 and supervisor.fit)  # all that was the old one's is cleared away
         leave.set()
-        assert answer.result().status_code == 503
+        assert answer.result().status_code == 500
 
 
 def test_the_server_ends_with_a_request_on_its_way(client: Client):

@@ -21,7 +21,7 @@ from tcli_server.backends.python.stub.memory import WrittenMemory
 from tcli_server.backends.python.stub.responses import checked_parameters
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.engine import Engine
-from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
+from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.options import EngineOptions
 from tcli_server.request import InferenceRequest, InferenceResponse
 from waiting import PATIENCE, until
@@ -171,7 +171,7 @@ def test_a_coroutine_that_exits_ends_its_process_and_one_that_is_cancelled_its_r
         assert ask("") == [7]
         with pytest.raises(InternalError, match=r"CancelledError: , at .*model[.]py"):
             ask("cancelled")
-        with pytest.raises(UnavailableError, match="ended with status 4"):
+        with pytest.raises(InternalError, match="ended with status 4"):
             ask("exit")
         assert ask("") == [7]
 
@@ -234,7 +234,7 @@ def test_a_replacement_that_hangs_while_it_loads_ends_with_the_model(tmp_path: P
     write_python_model(tmp_path, "m", code)
     with Engine(tmp_path, options=EngineOptions(model_control_mode="explicit")) as engine:
         engine.load("m")
-        with pytest.raises(UnavailableError):
+        with pytest.raises(InternalError):
             engine.infer("m", X)
         marker = tmp_path / "m" / "started"
         until(lambda: marker.read_text() != "")
@@ -407,7 +407,7 @@ def test_a_worker_that_dies_after_its_reply_fails_what_it_would_have_answered_la
         got: list[InferenceResponse] = []
         engine.submit(InferenceRequest("m", ONE, takes_many=True, reply=got.append))
         until(lambda: bool(got))
-        assert isinstance(got[0].error, UnavailableError)
+        assert isinstance(got[0].error, InternalError)
 
 
 def test_responses_of_other_models_that_nobody_looks_at_keep_no_memory(tmp_path: Path):

@@ -66,7 +66,7 @@ def test_a_worker_that_ends_in_the_middle_tells_its_clients_how(tmp_path: Path):
     write_python_model(tmp_path, "m", PROCESS)
     with Engine(tmp_path) as engine:
         first = process_of(engine)
-        with pytest.raises(UnavailableError, match=r"instance m_0_0 ended with status 3; its last words: I am leaving"):
+        with pytest.raises(InternalError, match=r"instance m_0_0 ended with status 3; its last words: I am leaving"):
             engine.infer("m", {"INPUT0": SIXTEEN}, request_id="exit")
         assert process_of(engine) != first  # waits for the new one
         assert counts(engine) == (2, 1)
@@ -77,7 +77,7 @@ def test_a_worker_that_hangs_is_ended_at_the_time_limit_and_says_where_it_was(tm
     write_python_model(tmp_path, "m", PROCESS, IDENTITY_CONFIG + limit)
     with Engine(tmp_path) as engine:
         with pytest.raises(
-            UnavailableError, match=r"did not answer within 0.5 s and was ended.*model[.]py., line [0-9]+ in execute"
+            InternalError, match=r"did not answer within 0.5 s and was ended.*model[.]py., line [0-9]+ in execute"
         ):
             engine.infer("m", {"INPUT0": SIXTEEN}, request_id="hang")
         process_of(engine)
@@ -103,7 +103,7 @@ def test_readiness_tells_the_truth_of_a_worker_that_keeps_dying(tmp_path: Path):
     write_python_model(tmp_path, "other", IDENTITY)
     with Engine(tmp_path) as engine:
         assert engine.model_ready("m")
-        with pytest.raises(UnavailableError, match="ended with status 1"):
+        with pytest.raises(InternalError, match="ended with status 1"):
             engine.infer("m", {"INPUT0": SIXTEEN})
         until(lambda: not engine.model_ready("m"))
         assert not engine.ready()
