@@ -1,6 +1,7 @@
 """`python -m triton_cli` and the `tcli` console script."""
 
 import io
+import os
 import sys
 
 EXIT_INTERRUPTED = 130
@@ -8,6 +9,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
+    _fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             # A name or a sign that the terminal's encoding lacks is no reason to end with a traceback.
@@ -16,6 +18,17 @@ def main() -> None:
         _run()
     except KeyboardInterrupt:  # before a command that would notice it is loaded
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _fill_standard_descriptors() -> None:
+    """Whoever closes stdin, stdout or stderr for a command wants nothing there; the next file to be opened would take its number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _run() -> None:

@@ -161,6 +161,14 @@ def test_whoever_reads_only_the_first_lines_gets_no_traceback(folder: Path):
     process.wait()
 
 
+def test_closed_standard_streams_are_nobodys_files(folder: Path):
+    """The shell's `>&-`: the first file that the command opens would be what it prints to."""
+    (folder / "short.jsonl").write_text('{"content": "abc"}\n')
+    command = [*COMMAND, "short.jsonl", "-m", "length", "--local"]
+    ended = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], cwd=folder, timeout=120, check=False)
+    assert ended.returncode == 0
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures, one of which is none, and classifiers in `./model_repository`."""
