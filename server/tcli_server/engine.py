@@ -36,7 +36,7 @@ from tcli_server.models.model import Model
 from tcli_server.models.on_demand import OnDemand
 from tcli_server.models.polling import Polling
 from tcli_server.observability.custom_metrics import CustomMetrics
-from tcli_server.observability.log import LOG
+from tcli_server.observability.log import LOG, LogOptions, change_log
 from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
@@ -349,6 +349,13 @@ class Engine:
     def config_of(self, model: Model) -> ModelConfig:
         """Like `model_config`, of a model that is there."""
         return self._registry.config(model)
+
+    def change_log(self, options: LogOptions) -> "Future[None]":
+        """Log as the options say from now on, but to where it is logged already; a process has one log."""
+        change_log(options)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
     def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
         """Statistics of one model (all its ready versions unless one is named) or of all.

@@ -19,5 +19,6 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "logging",
 )
 """The V2 extensions that this server speaks, by Triton's names."""

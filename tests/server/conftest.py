@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tcli_server.observability.log import LOG
+from tcli_server.observability.log import LOG, change_log, log_options
 from tcli_server.serving import ServeOptions
 
 
@@ -17,10 +17,12 @@ def loopback() -> ServeOptions:
 @pytest.fixture
 def log_of_its_own() -> Iterator[None]:
     """For a test that configures the log, which is the process's: as it was again afterwards."""
-    before, level, propagate = list(LOG.handlers), LOG.level, LOG.propagate
+    before, level, propagate, options = list(LOG.handlers), LOG.level, LOG.propagate, log_options()
     LOG.handlers.clear()
     yield
     for handler in LOG.handlers:
         handler.close()
+    LOG.handlers.clear()
+    change_log(options)
     LOG.handlers[:], LOG.propagate = before, propagate
     LOG.setLevel(level)

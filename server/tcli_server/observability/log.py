@@ -38,6 +38,9 @@ class LogOptions:
     pid: int | None = None
 
 
+_options = LogOptions()
+
+
 def escaped(text: str) -> str:
     """Text without anything that moves a cursor, ends a line or cannot be encoded: such characters as `\\x1b`, `\\n`.
 
@@ -143,13 +146,25 @@ def configure_log(options: LogOptions) -> None:
         OSError: the log file cannot be written.
     """
     handler: logging.Handler = _FileHandler(Path(options.file)) if options.file else _StderrHandler()
-    handler.setFormatter(
-        _TritonFormatter(options.format == "ISO8601", os.getpid() if options.pid is None else options.pid)
-    )
-    handler.addFilter(_Chosen(options))
     for old in list(LOG.handlers):
         LOG.removeHandler(old)
         old.close()
     LOG.addHandler(handler)
-    LOG.setLevel(logging.DEBUG if options.verbose else logging.INFO)
     LOG.propagate = False
+    change_log(options)
+
+
+def log_options() -> LogOptions:
+    """How it is logged at present."""
+    return _options
+
+
+def change_log(options: LogOptions) -> None:
+    """Log as the options say from now on, but to where `configure_log` said."""
+    global _options
+    for handler in LOG.handlers:
+        pid = os.getpid() if options.pid is None else options.pid
+        handler.setFormatter(_TritonFormatter(options.format == "ISO8601", pid))
+        handler.filters[:] = [_Chosen(options)]
+    LOG.setLevel(logging.DEBUG if options.verbose else logging.INFO)
+    _options = options

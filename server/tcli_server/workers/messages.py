@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from prometheus_client.metrics_core import Metric
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tcli_server.observability.log import LogOptions
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -48,6 +50,13 @@ class Opened:
     """
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLog:
+    """Log so in every worker: one of them asks it of the supervisor, which tells all. As `Engine.change_log`."""
+
+    options: LogOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,20 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tcli_server.engine import Engine
 from tcli_server.errors import ServerError
 from tcli_server.models.registry import UNLOADED, State
-from tcli_server.observability.log import LOG
+from tcli_server.observability.log import LOG, LogOptions
 from tcli_server.observability.metrics import engine_families
 from tcli_server.workers.channel import Channel
-from tcli_server.workers.messages import AskStatistics, CarryOut, Load, NotLoaded, Opened, Operation, Report, Unload
+from tcli_server.workers.messages import (
+    AskStatistics,
+    CarryOut,
+    ChangeLog,
+    Load,
+    NotLoaded,
+    Opened,
+    Operation,
+    Report,
+    Unload,
+)
 from tcli_server.workers.setup import WorkerSetup
 
 _STATISTICS_SECS = 10.0
@@ -59,9 +69,13 @@ class SharedEngine(Engine):
         """As `Engine.begin_unload`, in every worker."""
         return self._ask(Unload(name, unload_dependents))
 
-    def _ask(self, operation: Operation) -> "Future[None]":
+    def change_log(self, options: LogOptions) -> "Future[None]":
+        """As `Engine.change_log`, in every worker."""
+        return self._ask(ChangeLog(options))
+
+    def _ask(self, question: Operation | ChangeLog) -> "Future[None]":
         assert self._channel is not None
-        return self._channel.ask(operation)
+        return self._channel.ask(question)
 
     def statistics(self, name: str = "", version: str = "") -> service_pb2.ModelStatisticsResponse:
         """As `Engine.statistics`, of all workers together."""

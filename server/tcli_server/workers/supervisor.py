@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from itertools import count
 from queue import SimpleQueue
 
 from prometheus_client.metrics_core import Metric
@@ -13,12 +14,12 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import LONGEST_WAIT_SECS
 from tcli_server.errors import InternalError, ServerError
-from tcli_server.observability.log import LOG
+from tcli_server.observability.log import LOG, change_log
 from tcli_server.observability.system_metrics import single
 from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
 from tcli_server.workers.counting import REPORT_SECS, Counting
-from tcli_server.workers.messages import AskStatistics, Ended, Load, Loaded, Opened, Retire, Stop, Unload
+from tcli_server.workers.messages import AskStatistics, ChangeLog, Ended, Load, Loaded, Opened, Retire, Stop, Unload
 from tcli_server.workers.metrics_port import MetricsPort
 from tcli_server.workers.model_set import ModelSet, failed_models
 from tcli_server.workers.ports import SharedPorts
@@ -147,9 +148,27 @@ class Supervisor:
             return unloaded
         if isinstance(message, Opened):
             return self._models.opened(message.number, worker)
+        if isinstance(message, ChangeLog):
+            return self._change_log(message)
         assert isinstance(message, AskStatistics)
         self._totals.told(worker, message.own)
         return self._counting.statistics(worker)
+
+    def _change_log(self, message: ChangeLog) -> "Future[None]":
+        """Done when all workers log so; those that start later will."""
+        change_log(message.options)
+        self._setup = replace(self._setup, log=message.options)
+        told = [worker.channel.ask(message) for worker in self._running()]
+        done: Future[None] = Future()
+        left = count(len(told) - 1, -1)
+
+        def heard(_: "Future[None]") -> None:
+            if next(left) == 0:
+                done.set_result(None)
+
+        for answer in told:
+            answer.add_done_callback(heard)
+        return done
 
     def _families(self) -> list[Metric]:
         serving = sum(worker.serving for worker in self._running())

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from tcli_server.errors import ServerError
 from tcli_server.hardware.share import share_machine
-from tcli_server.observability.log import LOG, configure_log
+from tcli_server.observability.log import LOG, change_log, configure_log
 from tcli_server.observability.native_log import NativeLog
 from tcli_server.serving import Server
 from tcli_server.temporary import remove_abandoned_folders, remove_own_folders
@@ -21,6 +21,7 @@ from tcli_server.workers.messages import (
     AskFailure,
     AskReport,
     CarryOut,
+    ChangeLog,
     Ended,
     Failed,
     Loaded,
@@ -111,6 +112,9 @@ def _answer(engine: SharedEngine, orders: "SimpleQueue[_Order | None]", message:
         return engine.failure(message.name)
     if isinstance(message, NotLoaded):
         engine.show_failure(message)
+        return None
+    if isinstance(message, ChangeLog):
+        change_log(message.options)
         return None
     assert isinstance(message, Retire | Stop)
     done: Future[Ended] = Future()

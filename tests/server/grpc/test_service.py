@@ -101,7 +101,6 @@ def test_statistics_of_what_is_not_there(stub, request_of: pb.ModelStatisticsReq
 
 @pytest.mark.parametrize(("method", "request_of"), [
     ("TraceSetting", pb.TraceSettingRequest()),
-    ("LogSettings", pb.LogSettingsRequest()),
 ])  # fmt: skip
 def test_extensions_that_are_missing_say_so(stub, method: str, request_of):
     status, text = refusal_of(getattr(stub, method), request_of)

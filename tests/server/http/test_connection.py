@@ -144,8 +144,6 @@ def test_a_client_that_leaves_early_harms_nobody(http_url: str, wire: socket.soc
         ("POST", "/v2/repository/index", 200),
         ("POST", "/v2/repository/other/index", 200),
         ("GET", "/v2/repository/index", 405),
-        ("GET", "/v2/logging", 501),
-        ("POST", "/v2/logging", 501),
         ("POST", "/v2/models/add_sub/generate_stream", 500),
         ("GET", "/v2/models/add_sub/generate", 405),
         ("GET", "/v2/models/add_sub/trace/setting", 501),

@@ -9,7 +9,7 @@ import pytest
 
 from python_models import write_python_model
 from tcli_server.engine import Engine
-from tcli_server.errors import InvalidArgumentError, UnavailableError
+from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableError
 from waiting import until
 
 COUNTING = """
@@ -84,7 +84,7 @@ def test_a_sequence_whose_request_kills_the_process_is_told_so(tmp_path: Path):
         sequences = Sequences(engine)
         assert sequences.send(1, 5, start=True) == 5
         assert sequences.send(2, 6, start=True) == 6
-        with pytest.raises(UnavailableError, match="ended with status 1"):
+        with pytest.raises(InternalError, match="ended with status 1"):
             sequences.send(1, 5, "die")
         with pytest.raises(UnavailableError, match=r"the state of sequence 2|is being replaced") as told:
             sequences.send(2, 1)

@@ -15,6 +15,7 @@ from tcli_server.errors import InternalError, InvalidArgumentError, UnavailableE
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN, Admission
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.infer import Inference
+from tcli_server.protocols.grpc.log_settings import log_settings
 from tcli_server.protocols.grpc.rpc import Message, Rpcs, Unary, UnaryCall
 from tcli_server.protocols.grpc.shared_memory import SharedMemoryRpcs
 from tcli_server.protocols.grpc.wire import first_tensor, split_load
@@ -39,7 +40,6 @@ _LARGEST = 1 << 20
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _UNSUPPORTED = {
     "TraceSetting": "trace",
-    "LogSettings": "logging",
 }
 """RPC -> the extension that it belongs to, for those that answer UNIMPLEMENTED."""
 
@@ -81,6 +81,7 @@ class Service:
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
             "RepositoryModelUnload": self._unload,
+            "LogSettings": lambda request: log_settings(self._engine, request),
         }
         unary = {name: self._unary(name, _reading(name, method), quick=True) for name, method in quick.items()}
         unary |= {name: self._unary(name, _reading(name, method)) for name, method in growing.items()}

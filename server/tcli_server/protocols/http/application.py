@@ -22,6 +22,7 @@ from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
+from tcli_server.protocols.http.log_settings import begin_change, read_settings
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
 from tcli_server.protocols.http.shared_memory import SharedMemoryRoutes
@@ -65,6 +66,7 @@ class HttpApplication:
                 route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
                 *self._repository_routes(),
+                *self._log_routes(),
                 *SharedMemoryRoutes(shared).routes(),
                 *_routes_not_supported_yet(),
             ]
@@ -139,6 +141,17 @@ class HttpApplication:
 
     def _statistics(self, exchange: Exchange, name: str, version: str) -> None:
         self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.statistics(name, version)))
+
+    # --- log ---
+
+    def _log_routes(self) -> list[Route]:
+        return [
+            route("GET", "/v2/logging", lambda exchange, *_: exchange.respond(200, read_settings())),
+            route("POST", "/v2/logging", self._change_log),
+        ]
+
+    def _change_log(self, exchange: Exchange, *_: str) -> None:
+        self._in_thread(self._status_pool, exchange, lambda: begin_change(self._engine, exchange.body))
 
     # --- repository ---
 
@@ -234,7 +247,6 @@ def _routes_not_supported_yet() -> list[Route]:
     """Triton's other extensions: known paths, so that a client learns what is missing instead of 'Not Found'."""
     missing = {
         r"/v2/(?:models/(?P<model>[^/]+)/)?trace/setting": ("trace", ("GET", "POST")),
-        r"/v2/logging": ("logging", ("GET", "POST")),
     }
     routes = []
     for pattern, (extension, methods) in missing.items():
