@@ -213,6 +213,9 @@ def serve(
         float,
         _choice(_HTTP, "Close connections that ask nothing, or read nothing, for so long.", min=0.1, metavar="SECONDS"),
     ] = 75,
+    http_header_forward_pattern: Annotated[
+        str, _choice(_HTTP, "Headers whose name it matches are parameters of the request.", metavar="REGEX")
+    ] = "",
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
@@ -252,6 +255,9 @@ def serve(
     grpc_server_key: Annotated[str, _choice(_GRPC, "Its private key, in PEM format.", metavar="FILE")] = "",
     grpc_root_cert: Annotated[
         str, _choice(_GRPC, "The certificates that clients' own are checked by, in PEM format.", metavar="FILE")
+    ] = "",
+    grpc_header_forward_pattern: Annotated[
+        str, _choice(_GRPC, "Metadata whose name it matches are parameters of the request.", metavar="REGEX")
     ] = "",
     grpc_reflection: Annotated[
         Switch, switch(_GRPC, "Tell clients such as grpcurl what can be called.")
@@ -337,6 +343,7 @@ def serve(
         http_address=settings.address(http_address),
         allow_http=bool(allow_http),
         http_max_input_size=http_max_input_size,
+        http_header_forward_pattern=http_header_forward_pattern,
         http=HttpLimits(
             head_timeout_secs=http_head_timeout_secs,
             body_timeout_secs=http_body_timeout_secs,
@@ -351,6 +358,7 @@ def serve(
             engine=grpc_engine,  # type: ignore[arg-type]
             tls=tls,
             reflection=bool(grpc_reflection),
+            header_forward_pattern=grpc_header_forward_pattern,
             infer_response_compression_level=level,  # type: ignore[arg-type]
             keepalive_time=grpc_keepalive_time,
             keepalive_timeout=grpc_keepalive_timeout,

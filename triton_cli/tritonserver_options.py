@@ -39,7 +39,6 @@ _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
 _NO_TRACE = "it only counts with a --trace-level, which is missing"
 _PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
 _ONE_EACH = "leave it out, give each server a port of its own and put a load balancer in front"
-_PARAMETERS = "leave it out and send what the model needs as request parameters or inputs"
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
@@ -57,14 +56,12 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # HTTP
     "--http-thread-count": _ignored(_ONE_LOOP),
     "--reuse-http-port": _missing_switch(_ONE_EACH),
-    "--http-header-forward-pattern": _missing(_PARAMETERS, ""),
     "--http-restricted-api": _missing(_PROXY.format("http")),
     # gRPC
     "--grpc-infer-thread-count": _ignored(_ONE_LOOP),
     "--grpc-infer-allocation-pool-size": _ignored(_NO_POOLS),
     "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
     "--reuse-grpc-port": _missing_switch(_ONE_EACH),
-    "--grpc-header-forward-pattern": _missing(_PARAMETERS, ""),
     "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
     # what is observed
     "--metrics-config": _missing("leave it out: there are counters and gauges, no summaries and no histograms"),

@@ -26,6 +26,8 @@ from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
 from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
+from tcli_server.protocols.http.server import http_headers
+from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 
 _Result = TypeVar("_Result")
@@ -39,6 +41,8 @@ class ServeOptions:
     Attributes:
         metrics_address: None for the same as `http_address`.
         http_max_input_size: bytes of JSON, or of one decompressed body, that an HTTP request may have.
+        http_header_forward_pattern: of headers that models get as request parameters, a regular expression that is found anywhere
+            in the name; empty for none.
         http: what one client may cost.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
@@ -52,6 +56,7 @@ class ServeOptions:
     http_address: str = "0.0.0.0"
     allow_http: bool = True
     http_max_input_size: int = DEFAULT_MAX_INPUT_SIZE
+    http_header_forward_pattern: str = ""
     http: HttpLimits = field(default_factory=HttpLimits)
     grpc_port: int = 8001
     grpc_address: str = "0.0.0.0"
@@ -101,12 +106,14 @@ def check_endpoints(options: ServeOptions) -> None:
     """Find out before models are loaded whether the addresses can be had; messages name fields of `options`.
 
     Raises:
-        InvalidArgumentError: two services on one port, an address that this machine does not have, or a file for TLS that
-            cannot be used.
+        InvalidArgumentError: two services on one port, an address that this machine does not have, a file for TLS that
+            cannot be used, or a pattern that is none.
         UnavailableError: a port is taken.
     """
     if options.allow_grpc and options.grpc.tls is not None:
         ssl_context(options.grpc.tls)
+    http_headers(options.http_header_forward_pattern)
+    RequestHeaders(options.grpc.header_forward_pattern, "grpc_header_forward_pattern")
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
         if not 0 <= endpoint.port <= _MAX_PORT:
@@ -275,6 +282,7 @@ class Server:
                         options.http,
                         options.reuse_port,
                         self._shared,
+                        options.http_header_forward_pattern,
                     )
                     self.http_port = port = self._http[0].port
                 else:

@@ -19,6 +19,7 @@ from tcli_server.protocols.grpc.options import (
 )
 from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, Rpcs, Streaming, Unary, begin_safely
 from tcli_server.protocols.grpc.tls import TlsOptions, read_pem, ssl_context
+from tcli_server.protocols.request_headers import Asked
 
 _INT32_MAX = 2**31 - 1
 
@@ -60,7 +61,10 @@ async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_p
     # Unless it is wanted, a port that another program listens on is an error, not a shared port.
     arguments.append(("grpc.so_reuseport", int(reuse_port)))
     server = grpc.aio.server(options=arguments)
-    handlers = {path: grpc.unary_unary_rpc_method_handler(_unary(unary)) for path, unary in rpcs.unary.items()}
+    handlers = {
+        path: grpc.unary_unary_rpc_method_handler(_unary(unary, rpcs.read_metadata))
+        for path, unary in rpcs.unary.items()
+    }
     handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
     server.add_generic_rpc_handlers((_Handlers(handlers),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -125,11 +129,17 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 class _UnaryCall:
     """A `UnaryCall`."""
 
-    __slots__ = ("answer", "on_gone")
+    __slots__ = ("_context", "_read_metadata", "answer", "on_gone")
 
-    def __init__(self) -> None:
+    def __init__(self, context: Any, read_metadata: Callable[[Metadata], Asked]) -> None:
+        self._context = context
+        self._read_metadata = read_metadata
         self.on_gone: Callable[[], object] | None = None
         self.answer: asyncio.Future[Parts | ServerError] = asyncio.get_running_loop().create_future()
+
+    @property
+    def asked(self) -> Asked:
+        return self._read_metadata(self._context.invocation_metadata())
 
     def respond(self, *parts: Message) -> None:
         if not self.answer.done():
@@ -158,9 +168,9 @@ class _StreamCall:
         await self._context.write(await _joined(parts))
 
 
-def _unary(begin: Unary) -> Any:
+def _unary(begin: Unary, read_metadata: Callable[[Metadata], Asked]) -> Any:
     async def answer(data: bytes, context: Any) -> bytes:
-        call = _UnaryCall()
+        call = _UnaryCall(context, read_metadata)
         begin_safely(begin, data, call)
         del data  # whoever works on it keeps it for as long as it is needed
         try:

@@ -20,6 +20,7 @@ from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.request_headers import NOTHING_ASKED, Asked, RequestHeaders, server_timing
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
@@ -81,8 +82,10 @@ class Inference:
         pool: ThreadPoolExecutor,
         admission: Admission,
         shared: SystemSharedMemory,
+        headers: RequestHeaders,
     ) -> None:
         self._shared = shared
+        self.headers = headers
         self.engine = engine
         self.loop = loop
         self.pool = pool
@@ -109,9 +112,16 @@ class Inference:
 
     async def model_stream_infer(self, call: StreamCall) -> ServerError | None:
         """Answer the requests of a stream; a client that is gone cancels this, and with it all requests."""
-        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in call.metadata)
+        metadata = list(call.metadata)
+        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in metadata)
+        asked = self.headers.read(metadata)
         flows = Flows(self.post, self._admission.leave)
-        stream = Stream(partial(self._stream_response, as_status), partial(self._flow_response, as_status), flows, call)
+        stream = Stream(
+            partial(self._stream_response, as_status, asked),
+            partial(self._flow_response, as_status, asked),
+            flows,
+            call,
+        )
         self._streams.add(stream)
         try:
             if self._admission.closed:
@@ -127,22 +137,26 @@ class Inference:
         finally:
             self._streams.discard(stream)
 
-    async def _stream_response(self, as_status: bool, stream: Stream, data: Message, place: Place) -> _Answer:
+    async def _stream_response(
+        self, as_status: bool, headers: Asked, stream: Stream, data: Message, place: Place
+    ) -> _Answer:
         """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
         call = _Call(data)
         del data
         try:
-            return await self._infer_on_stream(call, stream, place)
+            return await self._infer_on_stream(call, headers, stream, place)
         except Exception as error:
             failure = as_server_error(error, "ModelStreamInfer")
         return failure if as_status else [_error_for_stream(failure, call.id, call.request)]
 
-    async def _flow_response(self, as_status: bool, flow: Flow, response: InferenceResponse) -> _Answer:
+    async def _flow_response(self, as_status: bool, headers: Asked, flow: Flow, response: InferenceResponse) -> _Answer:
         """What is sent of a decoupled model's response: nothing of an end that the client did not ask to be told."""
         if response.empty and not flow.tells_end:
             return None
         failure = response.error
         if failure is None:
+            if headers.timing:
+                _tell_timing(response, flow.request)
             try:
                 if takes_long(response, flow.classes):
                     return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, flow.classes)
@@ -151,17 +165,18 @@ class Inference:
                 failure = as_server_error(error, "ModelStreamInfer")
         return failure if as_status else [_error_for_stream(failure, response.id, flow.request, response.final)]
 
-    async def _infer_on_stream(self, call: _Call, stream: Stream, place: Place) -> Parts | None:
+    async def _infer_on_stream(self, call: _Call, headers: Asked, stream: Stream, place: Place) -> Parts | None:
         self._admission.admit()
         try:
             asked = self.decode(call) or await self.decode_in_thread(call)
             call.request, classes = asked
+            headers.hand_on(call.request)
             if not call.loaded:
                 call.decoupled = await self._decoupled(call.request)
             await place.wait()
             stream.follow(call.request)
             if not call.decoupled:
-                return await self._answer(asked, place)
+                return await self._answer(asked, headers.timing, place)
             stream.flows.begin(call.request, classes, call.tells_end)
             self._admission.enter()  # until the flow ends
             self.engine.submit(call.request, self.turn_end)
@@ -175,7 +190,7 @@ class Inference:
         told = self.engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
-    async def _answer(self, asked: _Asked, place: Place) -> Parts:
+    async def _answer(self, asked: _Asked, timing: bool, place: Place) -> Parts:
         request, classes = asked
         future: asyncio.Future[InferenceResponse] = self.loop.create_future()
         request.reply = partial(self.post, partial(_resolve, future))
@@ -188,6 +203,8 @@ class Inference:
             raise
         if response.error is not None:
             raise response.error
+        if timing:
+            _tell_timing(response, request)
         if takes_long(response, classes):
             return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, classes)
         return _encode_for_stream(response, classes)
@@ -261,10 +278,14 @@ class Inference:
         return asked
 
 
+def _tell_timing(response: InferenceResponse, request: InferenceRequest) -> None:
+    response.parameters = {**response.parameters, "server_timing": server_timing(request)}
+
+
 class _Single:
     """A `ModelInfer` call that was admitted, from its message to its answer."""
 
-    __slots__ = ("_call", "_classes", "_ended", "_inference", "_reading", "_request")
+    __slots__ = ("_call", "_classes", "_ended", "_inference", "_reading", "_request", "_timing")
 
     def __init__(self, inference: Inference, call: UnaryCall) -> None:
         self._inference = inference
@@ -272,7 +293,7 @@ class _Single:
         self._request: InferenceRequest | None = None
         self._classes: Classes = {}
         self._reading: asyncio.Task[_Asked] | None = None
-        self._ended = False
+        self._ended = self._timing = False
 
     def begin(self, call: _Call) -> None:
         """Read the message and submit the request; what takes long is read in a thread."""
@@ -299,6 +320,10 @@ class _Single:
 
     def _submit(self, asked: _Asked) -> None:
         request, self._classes = asked
+        headers = self._call.asked
+        if headers is not NOTHING_ASKED:
+            headers.hand_on(request)
+            self._timing = headers.timing
         request.reply = self._reply
         self._request = request
         self._inference.engine.submit(request, self._inference.turn_end)
@@ -319,6 +344,8 @@ class _Single:
         if self._ended:
             return
         try:
+            if self._timing and self._request is not None:
+                _tell_timing(response, self._request)
             if response.error is not None:
                 self._fail(response.error)
             elif takes_long(response, self._classes):

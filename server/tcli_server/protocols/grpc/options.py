@@ -29,6 +29,8 @@ class GrpcOptions:
             installed. Not an option of Triton's.
         tls: the files for TLS; None for connections that anybody on the way can read.
         reflection: clients are told what can be called. Not an option of Triton's, which has no reflection.
+        header_forward_pattern: of metadata that models get as request parameters, a regular expression that is found anywhere in the
+            name; empty for none.
         infer_response_compression_level: of responses, in a coding that the client takes; gRPC chooses gzip or deflate.
         keepalive_time: a silent connection is pinged after so long; likewise keepalive_timeout for the answer.
         http2_min_recv_ping_interval_without_data: pings that come faster are strikes, after `http2_max_ping_strikes` of
@@ -40,6 +42,7 @@ class GrpcOptions:
     engine: EngineName = "auto"
     tls: TlsOptions | None = None
     reflection: bool = False
+    header_forward_pattern: str = ""
     infer_response_compression_level: CompressionLevel = "none"
     keepalive_time: int = 7_200_000
     keepalive_timeout: int = 20_000

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from tcli_server.errors import ServerError
 from tcli_server.protocols.grpc.errors import as_server_error
+from tcli_server.protocols.request_headers import NOTHING_ASKED, Asked
 
 Message = bytes | memoryview
 """A view is of memory that nobody writes to any more."""
@@ -25,8 +26,12 @@ class UnaryCall(Protocol):
     """A call with one message each way. Whoever works on it answers it once; after `on_gone` nobody hears that any more.
 
     Attributes:
+        asked: what the client sent ahead of its message asks for.
         on_gone: called at most once, if the client is gone, has cancelled it or its deadline has passed before the answer.
     """
+
+    @property
+    def asked(self) -> Asked: ...
 
     on_gone: Callable[[], object] | None
 
@@ -63,15 +68,19 @@ class Rpcs:
     """What can be called, by path, such as `/inference.GRPCInferenceService/ModelInfer`.
 
     Attributes:
+        read_metadata: tells what the client sent ahead of a unary call's message asks for.
         even_at: where in a message, of which it is told the beginning, that begins which is best read from an even address.
     """
 
     unary: Mapping[str, Unary]
     streaming: Mapping[str, Streaming]
+    read_metadata: Callable[[Metadata], Asked] = lambda _: NOTHING_ASKED
     even_at: Callable[[Message], int] = lambda _: 0
 
     def __or__(self, other: "Rpcs") -> "Rpcs":
-        return Rpcs({**self.unary, **other.unary}, {**self.streaming, **other.streaming}, self.even_at)
+        return Rpcs(
+            {**self.unary, **other.unary}, {**self.streaming, **other.streaming}, self.read_metadata, self.even_at
+        )
 
 
 def begin_safely(begin: Unary, message: Message, call: UnaryCall) -> None:

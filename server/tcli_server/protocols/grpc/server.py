@@ -14,6 +14,7 @@ from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
 from tcli_server.protocols.grpc.reflection import Reflection
 from tcli_server.protocols.grpc.rpc import Rpcs
 from tcli_server.protocols.grpc.service import Service
+from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 
 
@@ -122,6 +123,7 @@ async def start_grpc(
     Raises:
         OSError: the address cannot be bound.
         UnavailableError: the engine is not installed.
+        InvalidArgumentError: the pattern of metadata that models get is none.
     """
     options = options or GrpcOptions()
     listen = _engine(options.engine)
@@ -130,7 +132,8 @@ async def start_grpc(
     # What grows with the number of models; a thread apart, lest it wait for somebody's large tensors.
     status_pool = ThreadPoolExecutor(1, "grpc-status")
     admission = Admission(options.max_pending_calls, engine.max_pending_bytes)
-    inference = Inference(engine, asyncio.get_running_loop(), pool, admission, shared)
+    headers = RequestHeaders(options.header_forward_pattern, "grpc_header_forward_pattern")
+    inference = Inference(engine, asyncio.get_running_loop(), pool, admission, shared, headers)
     service = Service(engine, status_pool, admission, shared)
     reflection = Reflection() if options.reflection else None
     rpcs = service.rpcs(inference) if reflection is None else service.rpcs(inference) | reflection.rpcs

@@ -89,7 +89,8 @@ class Service:
         unary["ModelInfer"] = inference.model_infer
         paths = {f"/{_SERVICE.full_name}/{name}": begin for name, begin in unary.items()}
         paths["/grpc.health.v1.Health/Check"] = self._health
-        return Rpcs(paths, {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer}, first_tensor)
+        streaming = {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer}
+        return Rpcs(paths, streaming, inference.headers.read, first_tensor)
 
     def close(self) -> None:
         """Wait for no load or unload any longer: one may hang, and the engine does not wait for them either."""

@@ -26,6 +26,7 @@ from tcli_server.protocols.http.log_settings import begin_change, read_settings
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.routes import Route, Router, route
 from tcli_server.protocols.http.shared_memory import SharedMemoryRoutes
+from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 
 if TYPE_CHECKING:
@@ -44,10 +45,16 @@ class HttpApplication:
         loop: the loop that calls it.
         max_input_size: bytes of JSON, or of one decompressed body, that a request may have.
         shared: the memory that clients share with this server.
+        headers: reads those of inferences.
     """
 
     def __init__(
-        self, engine: Engine, loop: asyncio.AbstractEventLoop, max_input_size: int, shared: SystemSharedMemory
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        max_input_size: int,
+        shared: SystemSharedMemory,
+        headers: RequestHeaders,
     ) -> None:
         self._engine = engine
         self._loop = loop
@@ -58,7 +65,7 @@ class HttpApplication:
         self._status_pool = ThreadPoolExecutor(1, "http-status")
         # Reading load requests, which can carry whole models; loading itself is the engine's.
         self._control_pool = ThreadPoolExecutor(1, "http-control")
-        infer = InferHandler(engine, loop, self._pool, max_input_size, shared)
+        infer = InferHandler(engine, loop, self._pool, max_input_size, shared, headers)
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer.answer),

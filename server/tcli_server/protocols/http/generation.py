@@ -58,6 +58,8 @@ class Generation(ABC):
             return
         try:
             request = decode_generate(body, version, self._spec, self._shared.max_input_size, in_loop)
+            if self._shared.headers.forwards:
+                self._shared.asked_of(self._exchange.headers).hand_on(request)
             request.reply = self._reply
             request.takes_many, request.window = True, self._window
             self._request = request

@@ -1,6 +1,7 @@
 """`/infer`: the hot path from a request's bytes to the engine and back."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -19,11 +20,13 @@ from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongErr
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.http.known_requests import KnownRequests
 from tcli_server.protocols.mailbox import ReplyMailbox
+from tcli_server.protocols.request_headers import WANTS_TIMING, Asked, RequestHeaders, server_timing
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.texts import short
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
 
+_WANTS_TIMING = WANTS_TIMING.encode()
 _JSON = b"Content-Type: application/json\r\n"
 _BINARY = b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n"
 
@@ -59,6 +62,8 @@ class Inference:
             request, self._form = self._infer.known.decode(body, json_length, self._name, version, limit, in_loop)
             request.reply = self._reply
             request.byte_size += len(body)
+            if self._infer.headers.forwards:
+                self._infer.asked_of(headers).hand_on(request)
             self._request = request
             if not self._gone:
                 self._infer.engine.submit(request, self._infer.turn_end if in_loop else None)
@@ -110,6 +115,8 @@ class Inference:
 
     def _send(self, json_length: int, parts: list[bytes | memoryview], header: bytes) -> None:
         kind = _BINARY % json_length if json_length else _JSON
+        if self._exchange.headers.get(_WANTS_TIMING) == b"true" and self._request is not None:
+            header += b"Server-Timing: %s\r\n" % server_timing(self._request).encode()
         self._exchange.respond_parts(200, sum(map(len, parts)), kind + header, parts)
 
     def _fail(self, error: Exception) -> None:
@@ -143,13 +150,19 @@ class InferHandler:
         pool: ThreadPoolExecutor,
         max_input_size: int,
         shared: SystemSharedMemory,
+        headers: RequestHeaders,
     ) -> None:
         self.engine = engine
+        self.headers = headers
         self.mailbox = ReplyMailbox(loop)
         self.turn_end = TurnEnd(loop)
         self.pool = pool
         self.known = KnownRequests(shared)
         self.max_input_size = max_input_size
+
+    def asked_of(self, headers: Mapping[bytes, bytes]) -> Asked:
+        """What the headers of a request ask for."""
+        return self.headers.read((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.items())
 
     def answer(self, exchange: Exchange, name: str, version: str) -> None:
         """A `RouteHandler`."""

@@ -14,6 +14,7 @@ from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.listening import close_when_empty
+from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
@@ -127,6 +128,15 @@ class HttpServer:
             loop.run_in_executor(None, trim_heap)  # takes milliseconds, without the interpreter's lock
 
 
+def http_headers(forward_pattern: str) -> RequestHeaders:
+    """What reads the headers of HTTP, whose names have no case.
+
+    Raises:
+        InvalidArgumentError: the pattern is none.
+    """
+    return RequestHeaders(forward_pattern, "http_header_forward_pattern", any_case=True)
+
+
 async def start_http(
     engine: Engine,
     host: str,
@@ -135,13 +145,19 @@ async def start_http(
     limits: HttpLimits | None = None,
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
+    header_forward_pattern: str = "",
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
+    Args:
+        header_forward_pattern: of headers that models get as request parameters.
+
     Raises:
         OSError: the address cannot be bound.
+        InvalidArgumentError: the pattern is none.
     """
-    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared)
+    headers = http_headers(header_forward_pattern)
+    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared, headers)
     # A method: an object that can be called is called several times as slowly.
     server = HttpServer(application.answer, limits)
     await server.listen(host, port, reuse_port)

@@ -21,6 +21,7 @@ from tcli_server.protocols.grpc.http2.messages import (
 )
 from tcli_server.protocols.grpc.http2.trailers import CONTENT, OK, coding_headers, trailers
 from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, begin_safely
+from tcli_server.protocols.request_headers import Asked
 
 if TYPE_CHECKING:
     from tcli_server.protocols.grpc.http2.shared import Shared
@@ -192,6 +193,10 @@ class UnaryCall(Call):
         self.on_gone: Callable[[], object] | None = None
         self._messages: list[tuple[bool, Message]] = []
         self._complete = 0
+
+    @property
+    def asked(self) -> Asked:
+        return self._head.asked
 
     def receive(self, data: bytes) -> None:
         if self.ended:

@@ -10,6 +10,7 @@ from tcli_server.protocols.grpc.errors import Status
 from tcli_server.protocols.grpc.http2.messages import CODINGS
 from tcli_server.protocols.grpc.options import MAX_METADATA_BYTES
 from tcli_server.protocols.grpc.rpc import Metadata, Rpcs, Streaming, Unary
+from tcli_server.protocols.request_headers import NOTHING_ASKED, Asked
 
 Header = tuple[bytes, bytes]
 Headers = Sequence[Header]
@@ -29,6 +30,7 @@ class Head:
 
     Attributes:
         headers: of a stream.
+        asked: what those of a unary call ask for.
         unary, streaming: what answers it; both None where it is refused.
         timeout_secs: after which the client waits no longer.
         coding: of messages whose flag says that they are compressed.
@@ -40,6 +42,7 @@ class Head:
     headers: Headers
     unary: Unary | None = None
     streaming: Streaming | None = None
+    asked: Asked = NOTHING_ASKED
     timeout_secs: float | None = None
     coding: str = ""
     accepts: frozenset[str] = frozenset()
@@ -49,7 +52,7 @@ class Head:
     @property
     def metadata(self) -> Metadata:
         """What the client's program sent along, and its transport."""
-        return [(name.decode("latin-1"), _value(name, value)) for name, value in self.headers if name[:1] != b":"]
+        return _metadata(self.headers)
 
 
 class HeadReader:
@@ -58,6 +61,7 @@ class HeadReader:
     def __init__(self, rpcs: Rpcs) -> None:
         self._unary: Mapping[bytes, Unary] = {path.encode(): rpc for path, rpc in rpcs.unary.items()}
         self._streaming: Mapping[bytes, Streaming] = {path.encode(): rpc for path, rpc in rpcs.streaming.items()}
+        self._read_metadata = rpcs.read_metadata
         self._kept: dict[Headers, Head] = {}
 
     def read(self, headers: tuple[Header, ...]) -> Head:
@@ -105,6 +109,7 @@ class HeadReader:
             headers if streaming is not None else (),
             unary,
             streaming,
+            NOTHING_ASKED if unary is None else self._read_metadata(_metadata(headers)),
             timeout,
             "" if coding == "identity" else coding,
             frozenset(name.strip() for name in accepts.split(",", len(CODINGS) + 8)),
@@ -113,6 +118,10 @@ class HeadReader:
 
 def _refused(status: Status, details: str) -> Head:
     return Head((), refusal=(status, details))
+
+
+def _metadata(headers: Headers) -> Metadata:
+    return [(name.decode("latin-1"), _value(name, value)) for name, value in headers if name[:1] != b":"]
 
 
 def _size(headers: Headers) -> int:
