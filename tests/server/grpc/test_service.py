@@ -50,9 +50,10 @@ def test_the_standard_health_check_serves_kubernetes_probes(channel: grpc.Channe
     assert channel.unary_unary("/grpc.health.v1.Health/Check")(request_bytes, timeout=60) == b"\x08\x01"
 
 
-@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Watch", "/inference.GRPCInferenceService/Nope"])
-def test_unknown_calls_are_unimplemented(channel: grpc.Channel, path: str):
-    assert refusal_of(channel.unary_unary(path), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
+def test_unknown_calls_are_unimplemented(channel: grpc.Channel):
+    assert (
+        refusal_of(channel.unary_unary("/inference.GRPCInferenceService/Nope"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
+    )
 
 
 def test_server_metadata(client: triton.InferenceServerClient):

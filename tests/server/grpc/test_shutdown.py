@@ -39,16 +39,26 @@ def refusal_of(call, request) -> tuple[grpc.StatusCode, str]:
     return refusal.value.code(), refusal.value.details()
 
 
+def list_until_error(stream) -> tuple[list[bytes], grpc.StatusCode]:
+    messages = []
+    with pytest.raises(grpc.RpcError) as ended:
+        messages.extend(stream)
+    return messages, ended.value.code()
+
+
 def test_while_the_server_drains_it_answers_what_it_has_and_says_that_it_goes(tmp_path: Path, loopback: ServeOptions):
     with held_server(tmp_path, loopback) as held, connected(held) as stub, grpc.insecure_channel(held.url) as channel:
         health = channel.unary_unary(HEALTH)
         assert health(b"", timeout=60) == b"\x08\x01"
+        watched = channel.unary_stream(HEALTH.replace("Check", "Watch"))(b"", timeout=60)
+        assert next(watched) == b"\x08\x01"
         answers = stub.ModelStreamInfer(iter([identity(1.0), identity(2.0)]), timeout=60)
         held.accepted(running=1, waiting=1)
         call = stub.ModelInfer.future(identity(3.0), timeout=60)
         held.accepted(running=1, waiting=2)
         stopped = stop(held, 60)
         until(lambda: health(b"", timeout=60) == b"\x08\x02")
+        assert list_until_error(watched) == ([b"\x08\x02"], grpc.StatusCode.UNAVAILABLE)
         with connected(held) as newcomer:
             assert refusal_of(newcomer.ModelInfer, identity()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
             assert refusal_of(newcomer.ServerLive, pb.ServerLiveRequest())[0] == grpc.StatusCode.UNAVAILABLE

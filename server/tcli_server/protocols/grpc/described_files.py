@@ -50,11 +50,14 @@ def _health() -> FileDescriptorProto:
     states = file.message_type[1].enum_type.add(name="ServingStatus")
     for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")):
         states.value.add(name=name, number=number)
-    file.service.add(name="Health").method.add(
-        name="Check",
-        input_type=f".{package}.HealthCheckRequest",
-        output_type=f".{package}.HealthCheckResponse",
-    )
+    service = file.service.add(name="Health")
+    for name in ("Check", "Watch"):
+        service.method.add(
+            name=name,
+            input_type=f".{package}.HealthCheckRequest",
+            output_type=f".{package}.HealthCheckResponse",
+            server_streaming=name == "Watch",
+        )
     return file
 
 

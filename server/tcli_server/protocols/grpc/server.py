@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from tcli_server.engine import Engine
 from tcli_server.errors import UnavailableError
 from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.health import Health
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
 from tcli_server.protocols.grpc.reflection import Reflection
@@ -54,6 +55,7 @@ class GrpcServer:
         listener: Listener,
         inference: Inference,
         service: Service,
+        health: Health,
         reflection: Reflection | None,
         admission: Admission,
         pools: Sequence[ThreadPoolExecutor],
@@ -61,6 +63,7 @@ class GrpcServer:
         self._listener = listener
         self._inference = inference
         self._service = service
+        self._health = health
         self._reflection = reflection
         self._admission = admission
         self._pools = pools
@@ -87,6 +90,7 @@ class GrpcServer:
         """
         self._inference.close()
         self._service.close()
+        self._health.close()
         if self._reflection is not None:
             self._reflection.close()
         answered = await self._admission.drained(timeout)
@@ -135,10 +139,13 @@ async def start_grpc(
     headers = RequestHeaders(options.header_forward_pattern, "grpc_header_forward_pattern")
     inference = Inference(engine, asyncio.get_running_loop(), pool, admission, shared, headers)
     service = Service(engine, status_pool, admission, shared)
+    health = Health(asyncio.get_running_loop(), engine.ready)
     reflection = Reflection() if options.reflection else None
-    rpcs = service.rpcs(inference) if reflection is None else service.rpcs(inference) | reflection.rpcs
+    rpcs = service.rpcs(inference) | health.rpcs
+    if reflection is not None:
+        rpcs |= reflection.rpcs
     listener = await listen(rpcs, host, port, options, reuse_port)
-    return GrpcServer(listener, inference, service, reflection, admission, (pool, status_pool))
+    return GrpcServer(listener, inference, service, health, reflection, admission, (pool, status_pool))
 
 
 def _engine(name: EngineName) -> Listen:

@@ -1,4 +1,4 @@
-"""Every RPC but inference: health, metadata, configuration, statistics and the repository."""
+"""Every RPC of the inference service but inference: metadata, configuration, statistics, the repository and settings."""
 
 import asyncio
 import contextlib
@@ -43,10 +43,6 @@ _UNSUPPORTED = {
 }
 """RPC -> the extension that it belongs to, for those that answer UNIMPLEMENTED."""
 
-# HealthCheckResponse{status: SERVING} and {status: NOT_SERVING}: two bytes each, for which a package that pins the
-# versions of grpcio and protobuf is too much.
-_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
-
 
 class Service:
     """Translates between the V2 messages and an engine.
@@ -88,7 +84,6 @@ class Service:
         unary["RepositoryModelLoad"] = self._unary("RepositoryModelLoad", self._load)
         unary["ModelInfer"] = inference.model_infer
         paths = {f"/{_SERVICE.full_name}/{name}": begin for name, begin in unary.items()}
-        paths["/grpc.health.v1.Health/Check"] = self._health
         streaming = {f"/{_SERVICE.full_name}/ModelStreamInfer": inference.model_stream_infer}
         return Rpcs(paths, streaming, inference.headers.read, first_tensor)
 
@@ -181,10 +176,6 @@ class Service:
             raise
         finally:
             self._operations.discard(operation)
-
-    def _health(self, _: Message, call: UnaryCall) -> None:
-        """The standard health check; the service's name in the request does not matter, as in Triton."""
-        call.respond(_SERVING if self._engine.ready() and not self._admission.closed else _NOT_SERVING)
 
     def _server_live(self, _: Any) -> Any:
         self._check_running()
