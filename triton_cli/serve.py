@@ -216,6 +216,9 @@ def serve(
     http_header_forward_pattern: Annotated[
         str, _choice(_HTTP, "Headers whose name it matches are parameters of the request.", metavar="REGEX")
     ] = "",
+    http_response_header_pattern: Annotated[
+        str, _choice(_HTTP, "Response parameters whose name it matches are headers, too.", metavar="REGEX")
+    ] = "",
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
@@ -344,6 +347,7 @@ def serve(
         allow_http=bool(allow_http),
         http_max_input_size=http_max_input_size,
         http_header_forward_pattern=http_header_forward_pattern,
+        http_response_header_pattern=http_response_header_pattern,
         http=HttpLimits(
             head_timeout_secs=http_head_timeout_secs,
             body_timeout_secs=http_body_timeout_secs,

@@ -26,6 +26,7 @@ from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
 from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
+from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import SystemSharedMemory
@@ -43,6 +44,7 @@ class ServeOptions:
         http_max_input_size: bytes of JSON, or of one decompressed body, that an HTTP request may have.
         http_header_forward_pattern: of headers that models get as request parameters, a regular expression that is found anywhere
             in the name; empty for none.
+        http_response_header_pattern: of response parameters that are headers, too; likewise.
         http: what one client may cost.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
@@ -57,6 +59,7 @@ class ServeOptions:
     allow_http: bool = True
     http_max_input_size: int = DEFAULT_MAX_INPUT_SIZE
     http_header_forward_pattern: str = ""
+    http_response_header_pattern: str = ""
     http: HttpLimits = field(default_factory=HttpLimits)
     grpc_port: int = 8001
     grpc_address: str = "0.0.0.0"
@@ -113,6 +116,7 @@ def check_endpoints(options: ServeOptions) -> None:
     if options.allow_grpc and options.grpc.tls is not None:
         ssl_context(options.grpc.tls)
     http_headers(options.http_header_forward_pattern)
+    ResponseHeaders(options.http_response_header_pattern)
     RequestHeaders(options.grpc.header_forward_pattern, "grpc_header_forward_pattern")
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
@@ -283,6 +287,7 @@ class Server:
                         options.reuse_port,
                         self._shared,
                         options.http_header_forward_pattern,
+                        options.http_response_header_pattern,
                     )
                     self.http_port = port = self._http[0].port
                 else:

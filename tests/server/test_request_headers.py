@@ -20,6 +20,8 @@ from tcli_server.protocols.grpc import GrpcOptions
 from tcli_server.serving import ServeOptions, Server, check_endpoints
 
 ECHO = """
+    import json
+
     import numpy as np
     import triton_python_backend_utils as pb_utils
 
@@ -27,7 +29,10 @@ ECHO = """
     class TritonPythonModel:
         def execute(self, requests):
             return [
-                pb_utils.InferenceResponse([pb_utils.Tensor("SEEN", np.array([request.parameters()], dtype=object))])
+                pb_utils.InferenceResponse(
+                    [pb_utils.Tensor("SEEN", np.array([request.parameters()], dtype=object))],
+                    parameters=json.loads(json.loads(request.parameters()).get("back", "{}")),
+                )
                 for request in requests
             ]
 """
@@ -46,7 +51,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     write_python_model(repository, "echo", ECHO, CONFIG)
     options = ServeOptions(
         http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, allow_metrics=False,
-        http_header_forward_pattern="^X-", grpc=GrpcOptions(engine=request.param, header_forward_pattern="^(x-|seq)"),
+        http_header_forward_pattern="^X-", http_response_header_pattern="^x-|content", grpc=GrpcOptions(engine=request.param, header_forward_pattern="^(x-|seq)"),
     )  # fmt: skip
     with Server(Engine(repository), options) as running:
         yield running
@@ -109,6 +114,28 @@ def test_who_asks_is_told_how_long_it_took(server: Server):
     told = infer("grpc", server, {"x-server-timing": "true"}).get_response().parameters["server_timing"].string_param
     assert re.fullmatch(TIMING, told)
     assert "server_timing" not in infer("grpc", server, {}).get_response().parameters
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Server, coding: str):
+    back = {
+        "x-cache": "hit",
+        "X-Hits": 3,
+        "x-warm": True,
+        "x-bad": "a\r\nx-evil: 1",
+        "x bad": "1",
+        "Content-Length": 7,
+        "y": 1,
+    }
+    body = {
+        "parameters": {"back": json.dumps(back)},
+        "inputs": [{"name": "IN", "shape": [1], "datatype": "FP32", "data": [1]}],
+    }
+    url = f"http://127.0.0.1:{server.http_port}/v2/models/echo/infer"
+    answer = httpx.post(url, json=body, headers={"accept-encoding": coding})
+    assert answer.json()["parameters"] == back
+    told = {name: value for name, value in answer.headers.items() if name.startswith("x") or name == "y"}
+    assert told == {"x-cache": "hit", "x-hits": "3", "x-warm": "true"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -49,12 +49,25 @@ NOTHING_ASKED = Asked()
 TIMING_ASKED = Asked(timing=True)
 
 
+def matcher(pattern: str, option: str, any_case: bool = False) -> Callable[[str], bool]:
+    """Tells whether a regular expression of Python's, which knows nearly all of RE2's, is found anywhere in a name.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        compiled = re.compile(pattern, re.IGNORECASE if any_case else 0)
+    except re.error as error:
+        raise InvalidArgumentError(f"{option} '{pattern}' is no regular expression: {error}") from None
+    return lru_cache(256)(lambda name: compiled.search(name) is not None)
+
+
 class RequestHeaders:
     """Reads headers.
 
     Args:
-        pattern: of names that are handed on, found anywhere in them, as Triton's `--http-header-forward-pattern` and
-            `--grpc-header-forward-pattern`; empty for none. A regular expression of Python's, which knows nearly all of RE2's.
+        pattern: of names that are handed on, as Triton's `--http-header-forward-pattern` and `--grpc-header-forward-pattern`;
+            empty for none.
         option: by which it was given.
         any_case: upper and lower case are the same in it.
 
@@ -67,11 +80,7 @@ class RequestHeaders:
 
     def __init__(self, pattern: str = "", option: str = "", any_case: bool = False) -> None:
         self.forwards = bool(pattern)
-        try:
-            compiled = re.compile(pattern, re.IGNORECASE if any_case else 0)
-        except re.error as error:
-            raise InvalidArgumentError(f"{option} '{pattern}' is no regular expression: {error}") from None
-        self._is_forwarded = lru_cache(256)(lambda name: compiled.search(name) is not None)
+        self._is_forwarded = matcher(pattern, option, any_case)
 
     def read(self, headers: Iterable[tuple[str, str | bytes]]) -> Asked:
         """What they ask for.

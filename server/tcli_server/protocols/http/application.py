@@ -24,6 +24,7 @@ from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.log_settings import begin_change, read_settings
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
+from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.routes import Route, Router, route
 from tcli_server.protocols.http.shared_memory import SharedMemoryRoutes
 from tcli_server.protocols.request_headers import RequestHeaders
@@ -46,6 +47,7 @@ class HttpApplication:
         max_input_size: bytes of JSON, or of one decompressed body, that a request may have.
         shared: the memory that clients share with this server.
         headers: reads those of inferences.
+        response_headers: makes those of their answers.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class HttpApplication:
         max_input_size: int,
         shared: SystemSharedMemory,
         headers: RequestHeaders,
+        response_headers: ResponseHeaders,
     ) -> None:
         self._engine = engine
         self._loop = loop
@@ -65,7 +68,7 @@ class HttpApplication:
         self._status_pool = ThreadPoolExecutor(1, "http-status")
         # Reading load requests, which can carry whole models; loading itself is the engine's.
         self._control_pool = ThreadPoolExecutor(1, "http-control")
-        infer = InferHandler(engine, loop, self._pool, max_input_size, shared, headers)
+        infer = InferHandler(engine, loop, self._pool, max_input_size, shared, headers, response_headers)
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer.answer),

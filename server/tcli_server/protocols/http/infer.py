@@ -19,6 +19,7 @@ from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.http.known_requests import KnownRequests
+from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.request_headers import WANTS_TIMING, Asked, RequestHeaders, server_timing
 from tcli_server.protocols.shared_memory import SystemSharedMemory
@@ -99,19 +100,23 @@ class Inference:
             except Exception as error:
                 self._fail(error)
                 return
-            self._send(json_length, parts, b"")
+            self._send(json_length, parts, self._headers_of(response) if response.parameters else b"")
 
     def _encode_in_pool(self, response: InferenceResponse) -> None:
         post = self._infer.mailbox.post
         try:
             json_length, parts = encode_response(response, self._form)
-            header = b""
+            header = self._headers_of(response)
             if self._coding:
                 parts = [compress(b"".join(parts), self._coding)]
-                header = b"Content-Encoding: %s\r\n" % self._coding.encode()
+                header += b"Content-Encoding: %s\r\n" % self._coding.encode()
             post(lambda _: self._send(json_length, parts, header), None)
         except Exception as error:
             post(self._fail, error)
+
+    def _headers_of(self, response: InferenceResponse) -> bytes:
+        answers = self._infer.response_headers
+        return answers.of(response.parameters) if answers.any else b""
 
     def _send(self, json_length: int, parts: list[bytes | memoryview], header: bytes) -> None:
         kind = _BINARY % json_length if json_length else _JSON
@@ -151,9 +156,11 @@ class InferHandler:
         max_input_size: int,
         shared: SystemSharedMemory,
         headers: RequestHeaders,
+        response_headers: ResponseHeaders,
     ) -> None:
         self.engine = engine
         self.headers = headers
+        self.response_headers = response_headers
         self.mailbox = ReplyMailbox(loop)
         self.turn_end = TurnEnd(loop)
         self.pool = pool

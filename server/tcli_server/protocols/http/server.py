@@ -13,6 +13,7 @@ from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.limits import HttpLimits
+from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.listening import close_when_empty
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
@@ -146,18 +147,20 @@ async def start_http(
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
     header_forward_pattern: str = "",
+    response_header_pattern: str = "",
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
     Args:
         header_forward_pattern: of headers that models get as request parameters.
+        response_header_pattern: of response parameters that are headers, too.
 
     Raises:
         OSError: the address cannot be bound.
-        InvalidArgumentError: the pattern is none.
+        InvalidArgumentError: a pattern is none.
     """
-    headers = http_headers(header_forward_pattern)
-    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared, headers)
+    headers, response_headers = http_headers(header_forward_pattern), ResponseHeaders(response_header_pattern)
+    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared, headers, response_headers)
     # A method: an object that can be called is called several times as slowly.
     server = HttpServer(application.answer, limits)
     await server.listen(host, port, reuse_port)
