@@ -74,6 +74,7 @@ ROOMS = {
     "forks": set(),
     "apart": {"hardware"},
     "options": {"models", "scheduling"},
+    "yaml_nodes": {"repository"},
     "engine": {"caching", "models", "scheduling", "calls", "options", "pending", "forks", "hardware"},
     "protocols": {"engine", "hardware"},
     "observability": {"backends", "caching", "engine", "models", "protocols", "hardware"},

@@ -179,11 +179,11 @@ def _check(holds: bool, message: str, option: str) -> None:
 def _file(path: Path | None) -> tuple["AnalysisFile | None", list[str]]:
     if path is None:
         return None, []
-    from tcli_analyzer.space.file import AnalysisFileError, read_analysis_file
+    from tcli_analyzer.space.file import YamlFileError, read_analysis_file
 
     try:
         file = read_analysis_file(path)
-    except AnalysisFileError as error:
+    except YamlFileError as error:
         fail(str(error), status=EXIT_WRONG)
     return file, [f"{path}: {file.not_used_sentence}"] if file.not_used else []
 

@@ -82,11 +82,11 @@ def _entries(config: Path | None) -> dict[str, float]:
     """The models of the file and their weights."""
     if config is None:
         return {}
-    from tcli_analyzer.space.file import AnalysisFileError, read_analysis_file
+    from tcli_analyzer.space.file import YamlFileError, read_analysis_file
 
     try:
         return {one.name: one.weight for one in read_analysis_file(config).models}
-    except AnalysisFileError as error:
+    except YamlFileError as error:
         fail(str(error), status=EXIT_WRONG)
 
 

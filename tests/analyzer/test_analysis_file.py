@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tcli_analyzer.space import SpaceValues
-from tcli_analyzer.space.file import AnalysisFile, AnalysisFileError, ModelEntry, read_analysis_file
+from tcli_analyzer.space.file import AnalysisFile, ModelEntry, YamlFileError, read_analysis_file
 
 EVERYTHING = """
 # what to analyze
@@ -71,7 +71,7 @@ def read(tmp_path: Path, text: str | bytes) -> AnalysisFile:
 
 
 def problems(tmp_path: Path, text: str | bytes) -> list[str]:
-    with pytest.raises(AnalysisFileError) as error:
+    with pytest.raises(YamlFileError) as error:
         read(tmp_path, text)
     lines = str(error.value).splitlines()
     assert all(line.startswith(str(tmp_path / "analysis.yaml")) for line in lines)
@@ -237,7 +237,7 @@ def test_the_documented_file_is_read(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path):
-    with pytest.raises(AnalysisFileError, match="found No such file or directory, expected a file that can be read"):
+    with pytest.raises(YamlFileError, match="found No such file or directory, expected a file that can be read"):
         read_analysis_file(tmp_path / "none.yaml")
-    with pytest.raises(AnalysisFileError, match="found Is a directory"):
+    with pytest.raises(YamlFileError, match="found Is a directory"):
         read_analysis_file(tmp_path)

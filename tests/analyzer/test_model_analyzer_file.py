@@ -6,7 +6,7 @@ import pytest
 
 from spaces import ONNX_ALONE, TWO_CORES, config
 from tcli_analyzer.space import SpaceValues
-from tcli_analyzer.space.file import AnalysisFile, AnalysisFileError, read_analysis_file
+from tcli_analyzer.space.file import AnalysisFile, YamlFileError, read_analysis_file
 
 DOCUMENTED = """
 model_repository: /path/to/model/repository/
@@ -213,7 +213,7 @@ def test_fields_that_nobody_knows_are_named(tmp_path):
     ],
 )  # fmt: skip
 def test_mistakes_have_line_and_field(tmp_path, text: str, message: str):
-    with pytest.raises(AnalysisFileError) as error:
+    with pytest.raises(YamlFileError) as error:
         read(tmp_path, text)
     assert f"config.yml:{message}" in str(error.value)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tcli_analyzer.space.file import AnalysisFileError, read_analysis_file
+from tcli_analyzer.space.file import YamlFileError, read_analysis_file
 from tcli_analyzer.space.file.model_analyzer_fields import UNUSED, USED
 from tcli_analyzer.space.file.own import OWN_KEYS
 from tcli_analyzer.space.values import READERS
@@ -48,7 +48,7 @@ def mutant(number: int) -> str:
 def problems_of(file: Path) -> list[Problem]:
     try:
         read_analysis_file(file)
-    except AnalysisFileError as error:
+    except YamlFileError as error:
         return error.problems
     return []
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from tcli_analyzer.space.file.document import AnalysisFile, ModelEntry, NotUsed
 from tcli_analyzer.space.file.model_analyzer import is_model_analyzers, read_model_analyzer
-from tcli_analyzer.space.file.nodes import AnalysisFileError, read_nodes
 from tcli_analyzer.space.file.own import read_own_file
 from tcli_analyzer.space.file.reading import Reading, RefusedError
+from tcli_server.yaml_nodes import YamlFileError, read_nodes
 
-__all__ = ["AnalysisFile", "AnalysisFileError", "ModelEntry", "NotUsed", "read_analysis_file"]
+__all__ = ["AnalysisFile", "ModelEntry", "NotUsed", "YamlFileError", "read_analysis_file"]
 
 
 def read_analysis_file(path: Path) -> AnalysisFile:
     """Read a file of ours, or one of Model Analyzer's.
 
     Raises:
-        AnalysisFileError: with everything that is wrong with it.
+        YamlFileError: with everything that is wrong with it.
     """
     node = read_nodes(path)
     reading = Reading(path)
@@ -29,5 +29,5 @@ def read_analysis_file(path: Path) -> AnalysisFile:
         reading.complain(error.node, error.below.lstrip("."), error.found, error.expected, error.fix)
         found = AnalysisFile(path)
     if reading.problems:
-        raise AnalysisFileError(reading.problems)
+        raise YamlFileError(reading.problems)
     return found

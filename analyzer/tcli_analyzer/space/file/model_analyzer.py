@@ -10,15 +10,12 @@ import yaml
 from tcli_analyzer.space.file.document import AnalysisFile, ModelEntry, NotUsed
 from tcli_analyzer.space.file.model_analyzer_fields import LIMITS, MARKS, UNUSED, UNUSED_FLAGS, USED, reason_of
 from tcli_analyzer.space.file.model_config import read_model_config
-from tcli_analyzer.space.file.nodes import entries_of, line_of
 from tcli_analyzer.space.file.own import OWN_KEYS, read_shape
 from tcli_analyzer.space.file.reading import (
     Reading,
     RefusedError,
     choice,
-    describe,
     flag,
-    is_nothing,
     number,
     path_of,
     paths,
@@ -29,6 +26,7 @@ from tcli_analyzer.space.file.reading import (
 )
 from tcli_analyzer.space.file.values import read_dimension
 from tcli_analyzer.space.values import SpaceValues
+from tcli_server.yaml_nodes import describe, entries_of, is_nothing, line_of
 
 _BUDGET = number("milliseconds above 0", "50")
 _LOADS = {"batch_sizes": "client_batch_sizes", "concurrency": "concurrency", "request_rate": "request_rates"}

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from tcli_analyzer.space.file.reading import Reading, choice, is_nothing, scalar
+from tcli_analyzer.space.file.reading import Reading, choice, scalar
 from tcli_analyzer.space.file.values import read_dimension
 from tcli_server.backends.knobs import Provider
 from tcli_server.backends.registry import kinds
+from tcli_server.yaml_nodes import is_nothing
 
 Leave = Callable[[str, yaml.Node, str], None]
 """Told of a field that is not used: its full name, the node, the reason."""

@@ -12,14 +12,11 @@ from tcli_analyzer.space.file.reading import (
     Reading,
     RefusedError,
     choice,
-    describe,
     duration,
     flag,
-    is_nothing,
     number,
     path_of,
     paths,
-    plain,
     scalar,
     text_of,
     texts,
@@ -27,6 +24,7 @@ from tcli_analyzer.space.file.reading import (
 )
 from tcli_analyzer.space.file.values import dimension_readers
 from tcli_analyzer.space.values import READERS, SpaceValues
+from tcli_server.yaml_nodes import describe, is_nothing, plain
 
 _DIMS = "sizes, such as [224, 224, 3]"
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import yaml
 
-from tcli_analyzer.space.file.nodes import entries_of, line_of
 from tcli_server.repository.problem import Problem
+from tcli_server.yaml_nodes import describe, entries_of, is_nothing, line_of, plain
 
 _DURATION = re.compile(r"(\d{1,7}(?:\.\d{1,3})?) ?(s|m|min|h)?", re.ASCII)
 _SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _NUMBER = re.compile(r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})(e-?\d{1,2})?", re.ASCII)
 _SWITCHES = {"true": True, "false": False}
-_NULLS = ("~", "null", "Null", "NULL")
 _LONGEST = 4096
 _LONGEST_FIELD = 200
 _MOST_PROBLEMS = 50
@@ -103,26 +102,6 @@ class Reading:
         except RefusedError as error:
             self.complain(error.node, field + error.below, error.found, error.expected, error.fix)
             return None
-
-
-def describe(node: yaml.Node) -> str:
-    """What a node is, for messages."""
-    if isinstance(node, yaml.MappingNode):
-        return "keys and values"
-    if isinstance(node, yaml.SequenceNode):
-        return "a list"
-    return "nothing" if is_nothing(node) else f"'{plain(node)}'"
-
-
-def is_nothing(node: yaml.Node) -> bool:
-    """An empty value, or a null."""
-    return isinstance(node, yaml.ScalarNode) and (not node.value or (node.style is None and node.value in _NULLS))
-
-
-def plain(node: yaml.Node) -> str:
-    """The text of a scalar in one line, shortened."""
-    text = " ".join(str(node.value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def scalar(node: yaml.Node, expected: str, fix: str) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from tcli_analyzer.space.file.reading import Read, Reading, RefusedError, describe, scalar, whole
+from tcli_analyzer.space.file.reading import Read, Reading, RefusedError, scalar, whole
 from tcli_analyzer.space.values import READERS, parse_values, read_values
+from tcli_server.yaml_nodes import describe
 
 _RANGE = ("start", "stop", "step")
 _MOST = 1_000

@@ -1,4 +1,5 @@
-"""A YAML file as nodes that know their lines. Nothing is constructed from it, and what would take long or much is refused."""
+"""A YAML file of options as nodes that know their lines. Nothing is constructed from it, and what would take long or much is
+refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from tcli_server.repository.problem import Problem
 MOST_BYTES = 256 << 10
 _MOST_NODES = 20_000
 _MOST_DEPTH = 24
-_EXPECTED = "a YAML file of keys and values, such as models: [densenet_onnx]"
+_NULLS = ("~", "null", "Null", "NULL")
+_EXPECTED = "a YAML file of keys and values"
 
 
-class AnalysisFileError(Exception):
+class YamlFileError(Exception):
     """A file of `--config` that cannot be used; the message has a line for each problem.
 
     Attributes:
@@ -29,23 +31,23 @@ def read_nodes(path: Path) -> yaml.MappingNode:
     """The file's one mapping.
 
     Raises:
-        AnalysisFileError: it cannot be read, is no YAML, is too large, or is not a mapping.
+        YamlFileError: it cannot be read, is no YAML, is too large, or is not a mapping.
     """
     text = _read(path)
     try:
         _check_events(path, text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        raise AnalysisFileError([_syntax(path, text, error)]) from None
+        raise YamlFileError([_syntax(path, text, error)]) from None
     except yaml.YAMLError as error:  # characters that YAML does not have
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         reason = " ".join(str(error).split())[:200]
-        raise AnalysisFileError([_problem(path, line, reason, _EXPECTED, "write it as text")]) from None
+        raise YamlFileError([_problem(path, line, reason, _EXPECTED, "write it as text")]) from None
     if node is None:
-        raise AnalysisFileError([_problem(path, None, "an empty file", _EXPECTED, "add what to analyze")])
+        raise YamlFileError([_problem(path, None, "an empty file", _EXPECTED, "write 'key: value' into it")])
     if not isinstance(node, yaml.MappingNode):
-        found = "a list" if isinstance(node, yaml.SequenceNode) else f"only text, '{_short(node.value)}'"
-        raise AnalysisFileError([_problem(path, line_of(node), found, _EXPECTED, "begin lines with 'key: '")])
+        found = "a list" if isinstance(node, yaml.SequenceNode) else f"only text, '{plain(node)}'"
+        raise YamlFileError([_problem(path, line_of(node), found, _EXPECTED, "begin lines with 'key: '")])
     return node
 
 
@@ -59,22 +61,41 @@ def entries_of(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     return iter(node.value)
 
 
+def describe(node: yaml.Node) -> str:
+    """What a node is, for messages."""
+    if isinstance(node, yaml.MappingNode):
+        return "keys and values"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return "nothing" if is_nothing(node) else f"'{plain(node)}'"
+
+
+def is_nothing(node: yaml.Node) -> bool:
+    """An empty value, or a null."""
+    return isinstance(node, yaml.ScalarNode) and (not node.value or (node.style is None and node.value in _NULLS))
+
+
+def plain(node: yaml.Node) -> str:
+    """The text of a scalar in one line, shortened."""
+    return _short(node.value)
+
+
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         fix = "name another with --config"
-        raise AnalysisFileError([_problem(path, None, str(error.strerror), "a file that can be read", fix)]) from None
+        raise YamlFileError([_problem(path, None, str(error.strerror), "a file that can be read", fix)]) from None
     if len(content) > MOST_BYTES:
         found = f"more than {MOST_BYTES >> 10} KiB"
-        raise AnalysisFileError([_problem(path, None, found, _EXPECTED, "name the file with --config that you mean")])
+        raise YamlFileError([_problem(path, None, found, _EXPECTED, "name the file with --config that you mean")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{content[error.start]:02x}, which is no UTF-8 text"
-        raise AnalysisFileError([_problem(path, line, found, _EXPECTED, "save it as UTF-8")]) from None
+        raise YamlFileError([_problem(path, line, found, _EXPECTED, "save it as UTF-8")]) from None
 
 
 def _check_events(path: Path, text: str) -> None:
@@ -97,7 +118,7 @@ def _check_events(path: Path, text: str) -> None:
         elif count > _MOST_NODES:
             found, fix = f"more than {_MOST_NODES:,} values", "shorten it"
         if found:
-            raise AnalysisFileError([_problem(path, line, found, "plain keys and values", fix)])
+            raise YamlFileError([_problem(path, line, found, "plain keys and values", fix)])
 
 
 def _has_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> bool:
