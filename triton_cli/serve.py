@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from triton_cli import serve_settings as settings
-from triton_cli.console import err, fail, warn
+from triton_cli.console import answer, err, fail, warn
 from triton_cli.model_source import served_repository
+from triton_cli.option_sources import config_option
 from triton_cli.serve_process import StopSignal, importing, leave
 from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
-from triton_cli.triton_options import Switch, TritonCommand, switch
+from triton_cli.triton_command import TritonCommand
+from triton_cli.triton_options import Switch, switch
 
 if TYPE_CHECKING:
     from tcli_server.engine import Engine
@@ -30,6 +32,7 @@ def _choice(panel: str, text: str, *names: str, metavar: str | None = None, **mo
 
 @app.command(cls=TritonCommand)
 def serve(
+    ctx: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -132,6 +135,15 @@ def serve(
     ] = None,
     allow_model_control_config: Annotated[Switch, switch(_MODELS, "The load API takes configurations.")] = Switch.TRUE,
     allow_model_control_files: Annotated[Switch, switch(_MODELS, "The load API takes model files.")] = Switch.TRUE,
+    config: Annotated[Path | None, config_option(_GENERAL)] = None,  # noqa: ARG001 - its callback reads it
+    print_config: Annotated[
+        Switch,
+        switch(
+            _GENERAL,
+            "Print the options as a file for --config, each with where it is from, and start nothing.",
+            from_file=False,
+        ),
+    ] = Switch.FALSE,
     exit_on_error: Annotated[Switch, switch(_GENERAL, "Do not start if a model fails to load.")] = Switch.TRUE,
     exit_timeout_secs: Annotated[
         int, _choice(_GENERAL, "How long to wait for requests in flight when stopped.", min=0, metavar="SECONDS")
@@ -294,13 +306,15 @@ def serve(
 ) -> None:
     """Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.
 
-    Options and defaults are tritonserver's. Ctrl-C or SIGTERM ends it once all requests in flight are answered.
+    Options and defaults are tritonserver's; all of them can come from a file (--config) and from the environment, too. Ctrl-C or SIGTERM ends it once all requests in flight are answered.
 
     \b
     Examples:
       tcli serve
       tcli serve --model-repository models --http-port 9000 --allow-metrics=false
       tcli serve --model-control-mode explicit --load-model densenet_onnx
+      tcli serve --config server.yaml
+      TCLI_HTTP_PORT=9000 tcli serve --print-config
       tcli serve hf:ORG/NAME
       curl -s localhost:8000/v2/health/ready -w '%{http_code}'
     """
@@ -310,7 +324,7 @@ def serve(
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
     settings.one_of("--grpc-engine", grpc_engine, "auto", "nghttp2", "aio")
-    if source is not None:
+    if source is not None and not print_config:
         model_repository = [served_repository(source), *(model_repository or [])]
     if allow_client_shm and workers > 1:
         fail(
@@ -339,7 +353,6 @@ def serve(
     backend_settings = settings.backend_config(backend_config or [], backend_directory)
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
-    repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     tls = settings.tls(bool(grpc_use_ssl), bool(grpc_use_ssl_mutual), grpc_server_cert, grpc_server_key, grpc_root_cert)
     options = ServeOptions(
         http_port=http_port,
@@ -411,6 +424,10 @@ def serve(
         allow_model_control_files=bool(allow_model_control_files),
         server_id=server_id,
     )
+    if print_config:
+        _print_config(ctx, engine_options, options)
+        return
+    repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     if workers == 1:
         _run(stop, repositories, engine_options, options, log_options)
         return
@@ -418,6 +435,20 @@ def serve(
     from triton_cli.serve_workers import run_workers
 
     run_workers(stop, WorkerSetup(repositories, engine_options, options, log_options, workers))
+
+
+def _print_config(ctx: typer.Context, engine_options: "EngineOptions", options: "ServeOptions") -> None:
+    """Show the options once all is checked that can be, without a repository and ports."""
+    from tcli_server.errors import ServerError
+    from tcli_server.serving import check_services
+    from triton_cli.option_view import options_as_yaml
+
+    try:
+        engine_options.check()
+        check_services(options)
+    except ServerError as error:
+        fail(in_options(str(error)))
+    answer(options_as_yaml(ctx))
 
 
 def _run(

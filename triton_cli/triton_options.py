@@ -1,4 +1,4 @@
-"""Options as tritonserver takes them: switches that may carry a value, options of its that we lack, help in groups."""
+"""Options as tritonserver takes them: switches that may carry a value, and options of its that we lack."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
@@ -6,17 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
-from triton_cli.console import fail, warn
 from triton_cli.tritonserver_options import RENAMED, TRITONSERVER_OPTIONS
 
 _METAVAR = "BOOL"
-_WORDS = {"true": "true", "on": "true", "1": "true", "false": "false", "off": "false", "0": "false"}
-_HELP_OF_OTHERS = (
-    "tritonserver's other options are taken with a warning where they mean nothing here, and refused by name where they "
-    "ask for something that is missing."
-)
+SWITCH_WORDS = {"true": "true", "on": "true", "1": "true", "false": "false", "off": "false", "0": "false"}
 
 
 class Switch(StrEnum):
@@ -29,9 +23,25 @@ class Switch(StrEnum):
         return self is Switch.TRUE
 
 
-def switch(panel: str, text: str) -> Any:
-    """A boolean option; its command must be a `TritonCommand`."""
-    return typer.Option(metavar=_METAVAR, help=text, rich_help_panel=panel, case_sensitive=False)
+def switch(panel: str, text: str, from_file: bool = True) -> Any:
+    """A boolean option; its command must be a `TritonCommand`.
+
+    Args:
+        from_file: it may also come from a file of options or from the environment.
+    """
+    return typer.Option(
+        metavar=_METAVAR, help=text, rich_help_panel=panel, case_sensitive=False, allow_from_autoenv=from_file
+    )
+
+
+def is_switch(param: Any) -> bool:
+    """Whether a parameter was made by `switch`."""
+    return bool(param.metavar == _METAVAR)
+
+
+def switch_word(text: str) -> str:
+    """`true` or `false` for what says so; anything else as it is."""
+    return SWITCH_WORDS.get(text.lower(), text)
 
 
 @dataclass(slots=True)
@@ -69,56 +79,14 @@ def sort_arguments(arguments: Sequence[str], with_value: Set[str]) -> SortedArgu
             at += not alone
         else:
             following = arguments[at + 1] if at + 1 < len(arguments) else ""
-            if not given and (not foreign.boolean or following.lower() in _WORDS):
+            if not given and (not foreign.boolean or following.lower() in SWITCH_WORDS):
                 value, at = following, at + 1
             elif not given:
                 value = "true"
-            value = _WORDS.get(value.lower(), value) if foreign.boolean else value.lower()
+            value = switch_word(value) if foreign.boolean else value.lower()
             if value not in foreign.harmless and foreign.refused:
                 result.refusals[name] = foreign.text
             elif value not in foreign.harmless:
                 result.warnings[name] = f"{name} has no effect here: {foreign.text}"
         at += 1
     return result
-
-
-class TritonCommand(TyperCommand):
-    """A command that takes tritonserver's command lines and spellings, and whose help shows options under their panels."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        with_value = {name for param in self.params if param.metavar != _METAVAR for name in param.opts}
-        arguments = sort_arguments(args, with_value)
-        for warning in arguments.warnings.values():
-            warn(warning)
-        if arguments.refusals:
-            names, are = ", ".join(arguments.refusals), "is" if len(arguments.refusals) == 1 else "are"
-            fail(f"{names} {are} not supported", "; ".join(dict.fromkeys(arguments.refusals.values())))
-        return super().parse_args(ctx, self._with_explicit_switches(arguments.known))
-
-    def _with_explicit_switches(self, args: list[str]) -> list[str]:
-        """`--x`, `--x off` and `--x=OFF` all as `--x=<true or false>`."""
-        switches = {name for param in self.params if param.metavar == _METAVAR for name in param.opts}
-        explicit: list[str] = []
-        rest = iter([*args, ""])
-        argument = next(rest)
-        for following in rest:
-            name, given, value = argument.partition("=")
-            if name in switches and not given and following.lower() in _WORDS:
-                value, following = following, next(rest, "")
-            elif name in switches and not given:
-                value = "true"
-            explicit.append(f"{name}={_WORDS.get(value.lower(), value)}" if name in switches else argument)
-            argument = following
-        return explicit
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                panels.setdefault(getattr(param, "rich_help_panel", None) or "Other", []).append(record)
-        for panel, records in panels.items():
-            with formatter.section(panel):
-                formatter.write_dl(records)
-        formatter.write_paragraph()
-        formatter.write_text(_HELP_OF_OTHERS)

@@ -109,9 +109,20 @@ def check_endpoints(options: ServeOptions) -> None:
     """Find out before models are loaded whether the addresses can be had; messages name fields of `options`.
 
     Raises:
-        InvalidArgumentError: two services on one port, an address that this machine does not have, a file for TLS that
-            cannot be used, or a pattern that is none.
+        InvalidArgumentError: as of `check_services`, or an address that this machine does not have.
         UnavailableError: a port is taken.
+    """
+    check_services(options)
+    for endpoint in endpoints(options):
+        with bind_errors(endpoint):
+            _try_to_bind(endpoint, options.reuse_port)
+
+
+def check_services(options: ServeOptions) -> None:
+    """Find out whether the options go together, whatever else uses this machine's ports.
+
+    Raises:
+        InvalidArgumentError: two services on one port, a file for TLS that cannot be used, or a pattern that is none.
     """
     if options.allow_grpc and options.grpc.tls is not None:
         ssl_context(options.grpc.tls)
@@ -128,8 +139,6 @@ def check_endpoints(options: ServeOptions) -> None:
                 f"{other.name}_port and {endpoint.name}_port are both {endpoint.port}; fix: give each service a port of "
                 "its own"
             )
-        with bind_errors(endpoint):
-            _try_to_bind(endpoint, options.reuse_port)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -33,6 +33,7 @@ OF_OTHERS = {
     "tcli_client",
     "tensorrt",
     "torch",
+    "yaml",
 }
 OF_OURS = {"apart", "backends.openvino.backend", "backends.python.backend", "proof", "workers", "zoo"}
 
