@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tcli_server.observability.log import LogOptions
     from tcli_server.options import EngineOptions
     from tcli_server.serving import ServeOptions, Server
+    from tcli_server.workers import WorkerSetup
 
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
 _METRICS, _LOG = "Metrics", "Log"
@@ -206,6 +207,9 @@ def serve(
     allow_http: Annotated[Switch, switch(_HTTP, "Serve HTTP.")] = Switch.TRUE,
     http_port: Annotated[int, _choice(_HTTP, "HTTP port, 0 for a free one.", metavar="PORT")] = 8000,
     http_address: Annotated[str, _choice(_HTTP, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
+    reuse_http_port: Annotated[
+        Switch, switch(_HTTP, "Share the port with other servers of this user that have this option, too.")
+    ] = Switch.FALSE,
     http_max_input_size: Annotated[
         int, _choice(_HTTP, "Largest JSON, or decompressed body, of a request.", min=1, metavar="BYTES")
     ] = 64 << 20,
@@ -234,6 +238,9 @@ def serve(
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
+    reuse_grpc_port: Annotated[
+        Switch, switch(_GRPC, "Share the port with other servers of this user that have this option, too.")
+    ] = Switch.FALSE,
     grpc_infer_response_compression_level: Annotated[
         str, _choice(_GRPC, "Compression of inference responses (gzip at each level).", metavar="none|low|medium|high")
     ] = "none",
@@ -358,6 +365,7 @@ def serve(
         http_port=http_port,
         http_address=settings.address(http_address),
         allow_http=bool(allow_http),
+        reuse_http_port=settings.shared_port("--reuse-http-port", reuse_http_port),
         http_max_input_size=http_max_input_size,
         http_header_forward_pattern=http_header_forward_pattern,
         http_response_header_pattern=http_response_header_pattern,
@@ -371,6 +379,7 @@ def serve(
         grpc_port=grpc_port,
         grpc_address=settings.address(grpc_address),
         allow_grpc=bool(allow_grpc),
+        reuse_grpc_port=settings.shared_port("--reuse-grpc-port", reuse_grpc_port),
         grpc=GrpcOptions(
             engine=grpc_engine,  # type: ignore[arg-type]
             tls=tls,
@@ -424,28 +433,29 @@ def serve(
         allow_model_control_files=bool(allow_model_control_files),
         server_id=server_id,
     )
+    if workers > 1 or print_config:
+        from tcli_server.workers import WorkerSetup
     if print_config:
-        _print_config(ctx, engine_options, options)
+        _print_config(ctx, WorkerSetup((), engine_options, options, log_options, workers))
         return
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     if workers == 1:
         _run(stop, repositories, engine_options, options, log_options)
         return
-    from tcli_server.workers import WorkerSetup
     from triton_cli.serve_workers import run_workers
 
     run_workers(stop, WorkerSetup(repositories, engine_options, options, log_options, workers))
 
 
-def _print_config(ctx: typer.Context, engine_options: "EngineOptions", options: "ServeOptions") -> None:
-    """Show the options once all is checked that can be, without a repository and ports."""
+def _print_config(ctx: typer.Context, setup: "WorkerSetup") -> None:
+    """Show the options once all is checked that can be without models and ports."""
     from tcli_server.errors import ServerError
     from tcli_server.serving import check_services
     from triton_cli.option_view import options_as_yaml
 
     try:
-        engine_options.check()
-        check_services(options)
+        (setup if setup.workers > 1 else setup.engine).check()
+        check_services(setup.serve)
     except ServerError as error:
         fail(in_options(str(error)))
     answer(options_as_yaml(ctx))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -206,3 +207,16 @@ def rate_limit(mode: str, resources: list[str]) -> tuple[Literal["off", "executi
 def address(given: str) -> str:
     """An address as sockets take it: tritonserver's `ipv6:[::1]` is `::1`."""
     return given.removeprefix("ipv6:").removeprefix("ipv4:").removeprefix("[").removesuffix("]")
+
+
+def shared_port(option: str, wanted: object) -> bool:
+    """Whether a port is shared with other servers.
+
+    Raises:
+        Exit: the system has no such thing.
+    """
+    if wanted and not hasattr(socket, "SO_REUSEPORT"):
+        fail(
+            f"{option}: this system cannot share a port (it has no SO_REUSEPORT)", "give each server a port of its own"
+        )
+    return bool(wanted)

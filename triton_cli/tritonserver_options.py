@@ -38,7 +38,6 @@ _NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packa
 _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
 _NO_TRACE = "it only counts with a --trace-level, which is missing"
 _PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
-_ONE_EACH = "leave it out, give each server a port of its own and put a load balancer in front"
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
@@ -55,13 +54,11 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--host-policy": _ignored("instances are not bound to cores; start it with numactl or taskset for that"),
     # HTTP
     "--http-thread-count": _ignored(_ONE_LOOP),
-    "--reuse-http-port": _missing_switch(_ONE_EACH),
     "--http-restricted-api": _missing(_PROXY.format("http")),
     # gRPC
     "--grpc-infer-thread-count": _ignored(_ONE_LOOP),
     "--grpc-infer-allocation-pool-size": _ignored(_NO_POOLS),
     "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
-    "--reuse-grpc-port": _missing_switch(_ONE_EACH),
     "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
     # what is observed
     "--metrics-config": _missing("leave it out: there are counters and gauges, no summaries and no histograms"),

@@ -48,8 +48,8 @@ class ServeOptions:
         http: what one client may cost.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
-        reuse_port: other processes of this user listen on the same ports of HTTP and gRPC (SO_REUSEPORT), and the system
-            gives each connection to one of them.
+        reuse_http_port: other servers of this user that want so, too, may listen on the same port (SO_REUSEPORT), and the
+            system gives each connection to one of them; likewise reuse_grpc_port.
         allow_client_shm: clients on this machine may have their tensors in shared memory that they register. Any client can
             then have any object of this user's, and of what this user may open, read and written.
     """
@@ -72,7 +72,8 @@ class ServeOptions:
     allow_gpu_metrics: bool = True
     metrics_interval_ms: int = 2000
     exit_timeout_secs: float = 30
-    reuse_port: bool = False
+    reuse_http_port: bool = False
+    reuse_grpc_port: bool = False
     allow_client_shm: bool = False
 
 
@@ -83,12 +84,14 @@ class Endpoint:
     Attributes:
         name: `http`, `grpc` or `metrics`: how its fields in `ServeOptions` begin.
         service: as Triton's log calls it.
+        shared: other processes may listen there, too.
     """
 
     name: str
     service: str
     host: str
     port: int
+    shared: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -97,11 +100,10 @@ class Endpoint:
 def endpoints(options: ServeOptions) -> list[Endpoint]:
     """What a server with these options would open."""
     metrics_address = options.http_address if options.metrics_address is None else options.metrics_address
-    offered = (
-        (options.allow_grpc, Endpoint("grpc", "GRPCInferenceService", options.grpc_address, options.grpc_port)),
-        (options.allow_http, Endpoint("http", "HTTPService", options.http_address, options.http_port)),
-        (options.allow_metrics, Endpoint("metrics", "Metrics Service", metrics_address, options.metrics_port)),
-    )
+    grpc = Endpoint("grpc", "GRPCInferenceService", options.grpc_address, options.grpc_port, options.reuse_grpc_port)
+    http = Endpoint("http", "HTTPService", options.http_address, options.http_port, options.reuse_http_port)
+    metrics = Endpoint("metrics", "Metrics Service", metrics_address, options.metrics_port)
+    offered = ((options.allow_grpc, grpc), (options.allow_http, http), (options.allow_metrics, metrics))
     return [endpoint for allowed, endpoint in offered if allowed]
 
 
@@ -115,7 +117,7 @@ def check_endpoints(options: ServeOptions) -> None:
     check_services(options)
     for endpoint in endpoints(options):
         with bind_errors(endpoint):
-            _try_to_bind(endpoint, options.reuse_port)
+            _try_to_bind(endpoint)
 
 
 def check_services(options: ServeOptions) -> None:
@@ -145,12 +147,12 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or not {one, other}.isdisjoint(("0.0.0.0", "::", ""))
 
 
-def _try_to_bind(endpoint: Endpoint, reuse_port: bool) -> None:
+def _try_to_bind(endpoint: Endpoint) -> None:
     family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if os.name == "posix":  # as the services do: connections of a server that just ended are no obstacle
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
+        if endpoint.shared:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         probe.bind(address)
 
@@ -281,9 +283,9 @@ class Server:
         for endpoint in endpoints(options):
             with bind_errors(endpoint):
                 if endpoint.name == "grpc":
-                    _try_to_bind(endpoint, options.reuse_port)  # gRPC itself does not tell why it cannot bind
+                    _try_to_bind(endpoint)  # gRPC itself does not tell why it cannot bind
                     self._grpc = await start_grpc(
-                        engine, endpoint.host, endpoint.port, options.grpc, options.reuse_port, self._shared
+                        engine, endpoint.host, endpoint.port, options.grpc, endpoint.shared, self._shared
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
@@ -293,7 +295,7 @@ class Server:
                         endpoint.port,
                         options.http_max_input_size,
                         options.http,
-                        options.reuse_port,
+                        endpoint.shared,
                         self._shared,
                         options.http_header_forward_pattern,
                         options.http_response_header_pattern,

@@ -63,6 +63,23 @@ def test_two_servers_in_one_process(repository: Path, loopback: ServeOptions):
             assert triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}").is_server_ready()
 
 
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system cannot share ports")
+@pytest.mark.parametrize("engine", ["nghttp2", "aio"])
+def test_servers_that_all_want_so_share_ports(tmp_path: Path, loopback: ServeOptions, engine: str):
+    grpc = dataclasses.replace(loopback.grpc, engine=engine)
+    options = dataclasses.replace(loopback, grpc=grpc, reuse_http_port=True, reuse_grpc_port=True)
+    with Server(Engine(tmp_path), options) as first:
+        ports = {"http_port": first.http_port, "grpc_port": first.grpc_port}
+        with Server(Engine(tmp_path), dataclasses.replace(options, **ports)) as second:
+            assert (second.http_port, second.grpc_port) == (first.http_port, first.grpc_port)
+            first.shutdown()
+            assert httpx.get(f"http://127.0.0.1:{second.http_port}/v2/health/live").status_code == 200
+            assert triton.InferenceServerClient(f"127.0.0.1:{second.grpc_port}").is_server_live()
+            for alone in ("reuse_http_port", "reuse_grpc_port"):
+                with pytest.raises(UnavailableError, match="in use"):
+                    Server(Engine(tmp_path), dataclasses.replace(options, **ports, **{alone: False})).start()
+
+
 @pytest.mark.parametrize("service", ["http", "grpc", "metrics"])
 def test_a_port_in_use_is_named_with_its_field(repository: Path, loopback: ServeOptions, service: str):
     with socket.socket() as taken:

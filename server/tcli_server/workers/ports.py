@@ -4,7 +4,7 @@ import errno
 import socket
 from dataclasses import replace
 
-from tcli_server.serving import ServeOptions, bind_errors, endpoints
+from tcli_server.serving import Endpoint, ServeOptions, bind_errors, endpoints
 
 
 class SharedPorts:
@@ -28,7 +28,7 @@ class SharedPorts:
                 continue
             try:
                 with bind_errors(endpoint):
-                    held = _bind(endpoint.host, endpoint.port)
+                    held = _bind(endpoint)
             except BaseException:
                 self.close()
                 raise
@@ -46,23 +46,27 @@ class SharedPorts:
             held.close()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(endpoint: Endpoint) -> socket.socket:
     """Two servers that start at once must not share a port by mistake, so only what just ended is no obstacle."""
     try:
-        return _bound(host, port, reuse_address=False)
+        return _bound(endpoint, reuse_address=False)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        return _bound(host, port, reuse_address=True)
+        return _bound(endpoint, reuse_address=True)
 
 
-def _bound(host: str, port: int, reuse_address: bool) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+def _bound(endpoint: Endpoint, reuse_address: bool) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
     held = socket.socket(family, socket.SOCK_STREAM)
     try:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse_address))
+        if endpoint.shared:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(address)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # not before, or `bind` would share it with anybody
+        held.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEPORT, 1
+        )  # else not before, or `bind` would share it with anybody
     except BaseException:
         held.close()
         raise

@@ -81,5 +81,5 @@ class WorkerSetup:
             response_cache_byte_size=self.engine.response_cache_byte_size // self.workers,
             max_pending_bytes=None if pending is None else max(1, pending // self.workers),
         )
-        serve = replace(self.serve, allow_metrics=False, reuse_port=True)
+        serve = replace(self.serve, allow_metrics=False, reuse_http_port=True, reuse_grpc_port=True)
         return replace(self, engine=engine, serve=serve, operations=operations)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -28,3 +29,12 @@ def test_workers_get_a_held_port_and_another_server_does_not():
             worker.listen()
     held.close()
     SharedPorts(options(port)).close()
+
+
+def test_servers_with_workers_share_a_port_where_all_want_so():
+    held = SharedPorts(replace(options(0), reuse_http_port=True))
+    port = held.options.http_port
+    SharedPorts(replace(options(port), reuse_http_port=True)).close()
+    with pytest.raises(UnavailableError, match="is in use"):
+        SharedPorts(options(port))
+    held.close()
