@@ -1,6 +1,8 @@
 """tritonserver's command lines: its options that mean nothing here are taken with a warning, missing features refused."""
 
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 import typer
@@ -36,11 +38,22 @@ def own_options() -> dict[str, bool]:
     return {name: param.hidden for param in command.params for name in param.opts} | {"--help": False}
 
 
-def test_every_option_of_tritonserver_is_known_in_one_place():
+def documented() -> dict[str, str]:
+    """What the page says of each option: works, no effect or refused."""
+    page = (Path(__file__).parents[2] / "docs" / "tritonserver_options.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| ([a-z ]+) \|", page, re.MULTILINE))
+
+
+def test_every_option_of_tritonserver_is_known_in_one_place_and_documented_as_it_is():
     own = set(own_options())
+    pages = documented()
+    assert pages.keys() == {f"--{name}" for name in ALL_OF_TRITONSERVER.split()}
     for option in (f"--{name}" for name in ALL_OF_TRITONSERVER.split()):
         known = [option in own, option in TRITONSERVER_OPTIONS, option in RENAMED]
         assert known.count(True) == 1, option
+        foreign = TRITONSERVER_OPTIONS.get(option)
+        what = "works" if foreign is None else "refused" if foreign.refused else "no effect"
+        assert pages[option] == what, f"docs/tritonserver_options.md says of {option}: {pages[option]}"
 
 
 @pytest.mark.parametrize("line", [
