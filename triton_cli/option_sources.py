@@ -7,7 +7,7 @@ What may come from there, its name and its type are those of the command's own p
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,18 @@ class Complaints:
             raise typer.Exit(status)
 
 
-def config_option(panel: str) -> Any:
+Others = Callable[[Mapping[str, str]], Iterable[Written]]
+"""The options that variables of somebody else's stand for; everything else goes before them."""
+
+
+def config_option(panel: str, others: Others) -> Any:
     """The option `--config FILE`, which reads the file and the environment before any other parameter is looked at."""
+
+    def read(ctx: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path | None:
+        if not ctx.resilient_parsing:
+            _read(ctx, path, others)
+        return path
+
     return typer.Option(
         "--config",
         help="YAML file of options; those of the command line and of the environment (TCLI_HTTP_PORT for --http-port) go "
@@ -94,7 +104,7 @@ def config_option(panel: str) -> Any:
         metavar="FILE",
         rich_help_panel=panel,
         is_eager=True,
-        callback=_read,
+        callback=read,
         envvar=f"{PREFIX}CONFIG",
         allow_from_autoenv=False,
     )
@@ -127,14 +137,12 @@ def origin_of(ctx: typer.Context, param: Any) -> str:
     return "command line" if source is not None and source.name == "COMMANDLINE" else "default"
 
 
-def _read(ctx: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path | None:
+def _read(ctx: typer.Context, path: Path | None, others: Others) -> None:
     """Make what file and environment say the defaults of the command.
 
     Raises:
         Exit: with all that is wrong with them.
     """
-    if ctx.resilient_parsing:
-        return path
     options = settable(ctx.command)
     wrong, refused = Complaints(), Complaints()
     written: list[Written] = []
@@ -143,9 +151,12 @@ def _read(ctx: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path
 
         written += read_option_file(path, options, wrong)
     written += _from_environment(os.environ, options)
+    said = list(_renamed(written, refused))
+    names = {options[one.name].name for one in said}
+    said += [one for one in others(os.environ) if options[one.name].name not in names]
     values: dict[str, Any] = {}
     last: dict[str, Written] = {}
-    for one in _renamed(written, refused):
+    for one in said:
         param = options[one.name]
         earlier = last.setdefault(param.name, one)
         if earlier is not one and earlier.file == one.file:  # the environment may say something else than the file
@@ -155,7 +166,6 @@ def _read(ctx: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path
     refused.end(1)
     ctx.default_map = values
     ctx.meta[_ORIGINS] = {name: one.origin for name, one in last.items()}
-    return path
 
 
 def _from_environment(environment: Mapping[str, str], options: Mapping[str, Any]) -> Iterator[Written]:

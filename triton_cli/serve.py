@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from triton_cli import serve_settings as settings
-from triton_cli.console import answer, err, fail, warn
+from triton_cli.console import answer, fail
 from triton_cli.model_source import served_repository
 from triton_cli.option_sources import config_option
-from triton_cli.serve_process import StopSignal, importing, leave
-from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
+from triton_cli.serve_alone import run_alone
+from triton_cli.serve_clouds import cloud_variables, sagemaker, vertex_ai
+from triton_cli.serve_process import StopSignal, importing
+from triton_cli.serve_start import in_options
 from triton_cli.triton_command import TritonCommand
 from triton_cli.triton_options import Switch, switch
 
 if TYPE_CHECKING:
-    from tcli_server.engine import Engine
-    from tcli_server.observability.log import LogOptions
-    from tcli_server.options import EngineOptions
-    from tcli_server.serving import ServeOptions, Server
     from tcli_server.workers import WorkerSetup
 
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
-_METRICS, _LOG = "Metrics", "Log"
+_CLOUDS, _METRICS, _LOG = "Clouds", "Metrics", "Log"
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -136,7 +134,7 @@ def serve(
     ] = None,
     allow_model_control_config: Annotated[Switch, switch(_MODELS, "The load API takes configurations.")] = Switch.TRUE,
     allow_model_control_files: Annotated[Switch, switch(_MODELS, "The load API takes model files.")] = Switch.TRUE,
-    config: Annotated[Path | None, config_option(_GENERAL)] = None,  # noqa: ARG001 - its callback reads it
+    config: Annotated[Path | None, config_option(_GENERAL, cloud_variables)] = None,  # noqa: ARG001 - its callback reads it
     print_config: Annotated[
         Switch,
         switch(
@@ -294,6 +292,23 @@ def serve(
     grpc_max_pending_calls: Annotated[
         int, _choice(_GRPC, "Inferences under way at a time; more are answered UNAVAILABLE.", min=1, metavar="N")
     ] = 50_000,
+    allow_vertex_ai: Annotated[
+        Switch,
+        switch(
+            _CLOUDS, "Answer Vertex AI (AIP_MODE=PREDICTION in the environment sets it, and HTTP and gRPC to false)."
+        ),
+    ] = Switch.FALSE,
+    vertex_ai_port: Annotated[
+        int, _choice(_CLOUDS, "Port for it, 0 for a free one (AIP_HTTP_PORT sets it).", metavar="PORT")
+    ] = 8080,
+    vertex_ai_default_model: Annotated[
+        str, _choice(_CLOUDS, "Model that it asks. [default: the only one]", metavar="NAME")
+    ] = "",
+    allow_sagemaker: Annotated[
+        Switch,
+        switch(_CLOUDS, "Answer SageMaker; SAGEMAKER_TRITON_DEFAULT_MODEL_NAME in the environment is the model."),
+    ] = Switch.FALSE,
+    sagemaker_port: Annotated[int, _choice(_CLOUDS, "Port for it, 0 for a free one.", metavar="PORT")] = 8080,
     allow_metrics: Annotated[Switch, switch(_METRICS, "Serve Prometheus metrics.")] = Switch.TRUE,
     allow_cpu_metrics: Annotated[Switch, switch(_METRICS, "CPU and memory of this machine.")] = Switch.TRUE,
     allow_gpu_metrics: Annotated[Switch, switch(_METRICS, "GPUs of this machine, where there are any.")] = Switch.TRUE,
@@ -338,6 +353,12 @@ def serve(
             f"--allow-client-shm cannot be combined with --workers {workers}: a region is registered with one process, and "
             "requests come to all of them",
             "leave one of the two out",
+        )
+    if (allow_vertex_ai or allow_sagemaker) and workers > 1:
+        fail(
+            f"--allow-vertex-ai and --allow-sagemaker cannot be combined with --workers {workers}: their port is one "
+            "process's",
+            "leave --workers out",
         )
     stop = StopSignal()
 
@@ -405,6 +426,10 @@ def serve(
         metrics_interval_ms=metrics_interval_ms,
         exit_timeout_secs=exit_timeout_secs,
         allow_client_shm=bool(allow_client_shm),
+        clouds=(
+            *((vertex_ai(vertex_ai_port, vertex_ai_default_model),) if allow_vertex_ai else ()),
+            *((sagemaker(sagemaker_port),) if allow_sagemaker else ()),
+        ),
     )
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
@@ -440,7 +465,7 @@ def serve(
         return
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     if workers == 1:
-        _run(stop, repositories, engine_options, options, log_options)
+        run_alone(stop, repositories, engine_options, options, log_options)
         return
     from triton_cli.serve_workers import run_workers
 
@@ -459,75 +484,3 @@ def _print_config(ctx: typer.Context, setup: "WorkerSetup") -> None:
     except ServerError as error:
         fail(in_options(str(error)))
     answer(options_as_yaml(ctx))
-
-
-def _run(
-    stop: StopSignal,
-    repositories: list[Path],
-    engine_options: "EngineOptions",
-    options: "ServeOptions",
-    log_options: "LogOptions",
-) -> None:
-    from tcli_server.observability.log import configure_log
-    from tcli_server.observability.native_log import NativeLog
-    from tcli_server.temporary import remove_own_folders
-
-    try:
-        configure_log(log_options)
-    except OSError as error:
-        fail(f"--log-file: cannot write {log_options.file}: {error.strerror}")
-    with NativeLog(log_options) as native_log:
-
-        def clean_up() -> None:
-            remove_own_folders()
-            native_log.close()
-
-        server = stop.run(lambda: _start(repositories, engine_options, options), abandon=clean_up)
-        stop.wait()
-        answered = server.shutdown()
-        if answered and not server.engine.loading:
-            return
-        if not answered:
-            err().print("Exit timeout expired. Exiting immediately.")
-        clean_up()
-        leave(0 if answered else 1)  # what still computes or loads would keep the process alive
-
-
-def _start(repositories: list[Path], engine_options: "EngineOptions", options: "ServeOptions") -> "Server":
-    from tcli_server.engine import Engine
-    from tcli_server.errors import ServerError
-    from tcli_server.serving import Server, check_endpoints
-    from tcli_server.temporary import remove_abandoned_folders
-
-    remove_abandoned_folders()
-    try:
-        check_endpoints(options)
-        engine = Engine(*repositories, options=engine_options)
-        server = Server(engine, options)
-        _load(engine)
-        server.start()
-    except ServerError as error:
-        fail(in_options(str(error)))
-    show_addresses(server, options)
-    return server
-
-
-def _load(engine: "Engine") -> None:
-    """Load the models and show how that went.
-
-    Raises:
-        Exit: a model could not be loaded, and all must be.
-    """
-    from tcli_server.errors import ServerError
-
-    engine.start()
-    try:
-        index = engine.repository_index().models
-    except ServerError as error:  # the repository cannot be read: with --exit-on-error=false the server still starts
-        warn(str(error))
-        index = []
-    placeholders = [model.name for model in engine.models() if model.is_placeholder]
-    failed = show_loaded(index, engine.repositories, engine.options, placeholders)
-    if failed and engine.options.exit_on_error:
-        engine.shutdown(0)
-        fail_to_load(failed)

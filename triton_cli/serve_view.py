@@ -50,10 +50,16 @@ def address_lines(server: "Server | Supervisor", options: "ServeOptions") -> str
     """Where each service listens."""
     from tcli_server.serving import endpoints
 
-    ports = {"http": server.http_port, "grpc": server.grpc_port, "metrics": server.metrics_port}
-    names = {"http": "HTTP", "grpc": "gRPC", "metrics": "Metrics"}
+    ports = {"http": server.http_port, "grpc": server.grpc_port, "metrics": server.metrics_port, **server.cloud_ports}
+    names = {
+        "http": "HTTP",
+        "grpc": "gRPC",
+        "metrics": "Metrics",
+        **{cloud.name: cloud.title for cloud in options.clouds},
+    }
+    width = max(map(len, names.values())) + 2
     lines = [
-        f"{names[endpoint.name]:<9}{endpoint.host}:{ports[endpoint.name]}"
+        f"{names[endpoint.name]:<{width}}{endpoint.host}:{ports[endpoint.name]}"
         for endpoint in sorted(endpoints(options), key=lambda endpoint: list(names).index(endpoint.name))
     ]
     return "\n" + "".join(f"{line}\n" for line in lines) + "\n"

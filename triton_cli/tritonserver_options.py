@@ -69,14 +69,11 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--trace-count": _ignored(_NO_TRACE),
     "--trace-log-frequency": _ignored(_NO_TRACE),
     # other services
-    "--allow-sagemaker": _missing_switch("leave it out and ask over HTTP or gRPC"),
-    "--sagemaker-port": _ignored("it only counts with --allow-sagemaker, which is missing"),
-    "--sagemaker-safe-port-range": _ignored("it only counts with --allow-sagemaker, which is missing"),
-    "--sagemaker-thread-count": _ignored("it only counts with --allow-sagemaker, which is missing"),
-    "--allow-vertex-ai": _missing_switch("leave it out and ask over HTTP or gRPC"),
-    "--vertex-ai-port": _ignored("it only counts with --allow-vertex-ai, which is missing"),
-    "--vertex-ai-thread-count": _ignored("it only counts with --allow-vertex-ai, which is missing"),
-    "--vertex-ai-default-model": _ignored("it only counts with --allow-vertex-ai, which is missing"),
+    "--sagemaker-safe-port-range": _ignored(
+        "the ports are those of the options, as in Triton, which does not hold it either"
+    ),
+    "--sagemaker-thread-count": _ignored(_ONE_LOOP),
+    "--vertex-ai-thread-count": _ignored(_ONE_LOOP),
 }
 """By name."""
 

@@ -26,6 +26,7 @@ from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
 from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
+from tcli_server.protocols.http.clouds import Cloud
 from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.request_headers import RequestHeaders
@@ -50,6 +51,7 @@ class ServeOptions:
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
         reuse_http_port: other servers of this user that want so, too, may listen on the same port (SO_REUSEPORT), and the
             system gives each connection to one of them; likewise reuse_grpc_port.
+        clouds: that are answered on ports of their own, at `http_address`.
         allow_client_shm: clients on this machine may have their tensors in shared memory that they register. Any client can
             then have any object of this user's, and of what this user may open, read and written.
     """
@@ -75,6 +77,7 @@ class ServeOptions:
     reuse_http_port: bool = False
     reuse_grpc_port: bool = False
     allow_client_shm: bool = False
+    clouds: tuple[Cloud, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def endpoints(options: ServeOptions) -> list[Endpoint]:
     http = Endpoint("http", "HTTPService", options.http_address, options.http_port, options.reuse_http_port)
     metrics = Endpoint("metrics", "Metrics Service", metrics_address, options.metrics_port)
     offered = ((options.allow_grpc, grpc), (options.allow_http, http), (options.allow_metrics, metrics))
-    return [endpoint for allowed, endpoint in offered if allowed]
+    clouds = [Endpoint(cloud.name, cloud.service, options.http_address, cloud.port) for cloud in options.clouds]
+    return [*(endpoint for allowed, endpoint in offered if allowed), *clouds]
 
 
 def check_endpoints(options: ServeOptions) -> None:
@@ -183,16 +187,18 @@ class Server:
 
     Attributes:
         http_port: the port that HTTP listens on, 0 while it does not; likewise grpc_port and metrics_port.
+        cloud_ports: likewise, of clouds that are answered, by their names.
     """
 
     def __init__(self, engine: Engine, options: ServeOptions | None = None) -> None:
         self.engine = engine
         self.options = options or ServeOptions()
         self.http_port = self.grpc_port = self.metrics_port = 0
+        self.cloud_ports: dict[str, int] = {}
         self._shared = SystemSharedMemory(self.options.allow_client_shm, engine.max_pending_bytes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._http: tuple[HttpServer, HttpApplication] | None = None
+        self._http: list[tuple[HttpServer, HttpApplication]] = []
         self._grpc: GrpcServer | None = None
         self._metrics: tuple[HttpServer, MetricsApplication] | None = None
         self._poller: SystemPoller | None = None
@@ -289,19 +295,8 @@ class Server:
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
-                    self._http = await start_http(
-                        engine,
-                        endpoint.host,
-                        endpoint.port,
-                        options.http_max_input_size,
-                        options.http,
-                        endpoint.shared,
-                        self._shared,
-                        options.http_header_forward_pattern,
-                        options.http_response_header_pattern,
-                    )
-                    self.http_port = port = self._http[0].port
-                else:
+                    self.http_port = port = await self._open_http(endpoint)
+                elif endpoint.name == "metrics":
                     self._poller = SystemPoller(
                         options.metrics_interval_ms, options.allow_cpu_metrics, options.allow_gpu_metrics
                     )
@@ -309,7 +304,27 @@ class Server:
                     collector = ServerCollector(engine, self._poller)
                     self._metrics = await start_metrics(collector, endpoint.host, endpoint.port)
                     self.metrics_port = port = self._metrics[0].port
+                else:
+                    cloud = next(cloud for cloud in options.clouds if cloud.name == endpoint.name)
+                    self.cloud_ports[cloud.name] = port = await self._open_http(endpoint, cloud)
             LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=port))
+
+    async def _open_http(self, endpoint: Endpoint, cloud: Cloud | None = None) -> int:
+        opened = await start_http(
+            self.engine,
+            endpoint.host,
+            endpoint.port,
+            self.options.http_max_input_size,
+            self.options.http,
+            endpoint.shared,
+            self._shared,
+            self.options.http_header_forward_pattern,
+            self.options.http_response_header_pattern,
+            cloud,
+            self._metrics[1] if self._metrics is not None else None,
+        )
+        self._http.append(opened)
+        return opened[0].port
 
     async def _close_services(self, timeout: float) -> bool:
         """True if HTTP and gRPC answered all that they had accepted."""
@@ -320,19 +335,18 @@ class Server:
         return all(closing.result())
 
     async def _leave(self, timeout: float) -> bool:
-        http = self._http[0].leave(timeout) if self._http is not None else _nothing_left()
+        http = [server.leave(timeout) for server, _ in self._http]
         grpc = self._grpc.leave(timeout) if self._grpc is not None else _nothing_left()
-        return all(await asyncio.gather(http, grpc))
+        return all(await asyncio.gather(*http, grpc))
 
     async def _drain_http(self, timeout: float) -> bool:
-        if self._http is None:
-            return True
-        server, _ = self._http
-        server.drain()
-        drained = await server.drained(timeout)
-        if not drained:
-            server.abort()
-        return drained
+        for server, _ in self._http:
+            server.drain()
+        drained = await asyncio.gather(*(server.drained(timeout) for server, _ in self._http))
+        for server, _ in self._http:
+            if not all(drained):
+                server.abort()
+        return all(drained)
 
     async def _drain_grpc(self, timeout: float) -> bool:
         return self._grpc is None or await self._grpc.drain(timeout)
@@ -343,8 +357,7 @@ class Server:
     async def _close_ports(self) -> None:
         if self._poller is not None:
             self._poller.stop()
-        if self._http is not None:
-            http, application = self._http
+        for http, application in self._http:
             http.close()
             application.close()
         if self._metrics is not None:

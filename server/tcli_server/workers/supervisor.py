@@ -49,6 +49,7 @@ class Supervisor:
 
     Attributes:
         http_port: the port that HTTP listens on, 0 while it does not; likewise grpc_port and metrics_port.
+        cloud_ports: none: clouds are answered by a process alone.
         failure: why the server has to end, empty as long as it need not.
 
     Raises:
@@ -58,6 +59,7 @@ class Supervisor:
     def __init__(self, setup: WorkerSetup, failed: Callable[[], None]) -> None:
         setup.check()
         self.http_port = self.grpc_port = self.metrics_port = 0
+        self.cloud_ports: dict[str, int] = {}
         self.failure = ""
         self._setup = setup
         self._failed = failed

@@ -93,6 +93,10 @@ class HttpApplication:
             LOG.exception("%s failed", exchange.path[:200])
             exchange.respond(*status_and_body(InternalError(f"{type(error).__name__}: {error}")))
 
+    def takes(self, method: bytes, path: bytes) -> bool:
+        """Whether it has such an endpoint."""
+        return self._router.takes(method, path)
+
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False)

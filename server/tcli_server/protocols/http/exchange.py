@@ -84,6 +84,10 @@ class Exchange:
         """The body is complete."""
         self._connection.end(self)
 
+    def answer_through(self, wrap: Callable[[Answering], Answering]) -> None:
+        """Have the answer changed on its way to the connection."""
+        self._connection = wrap(self._connection)
+
     def fail(self, status: int, message: str, headers: bytes = JSON) -> None:
         """Send an error."""
         self.respond(status, error_body(message), headers)

@@ -50,6 +50,11 @@ class Router:
         handler, model, version = found
         handler(exchange, model, version)
 
+    def takes(self, method: bytes, path: bytes) -> bool:
+        """Whether there is a route."""
+        text = _QUERY.split(path, 1)[0].decode("latin-1")
+        return any(route.method == method and route.pattern.fullmatch(text) for route in self._routes)
+
     def _match(self, exchange: Exchange) -> tuple[RouteHandler, str, str] | None:
         path = _QUERY.split(exchange.path, 1)[0].decode("latin-1")
         known = False

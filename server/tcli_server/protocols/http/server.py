@@ -10,6 +10,7 @@ from tcli_server.hardware.memory import usable_memory
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.application import HttpApplication
+from tcli_server.protocols.http.clouds import Cloud, CloudApplication
 from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.limits import HttpLimits
@@ -148,12 +149,16 @@ async def start_http(
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
     header_forward_pattern: str = "",
     response_header_pattern: str = "",
+    cloud: Cloud | None = None,
+    metrics: Handler | None = None,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
     Args:
         header_forward_pattern: of headers that models get as request parameters.
         response_header_pattern: of response parameters that are headers, too.
+        cloud: whose routes are served instead of those of the V2 protocol.
+        metrics: answers `/metrics` for a cloud.
 
     Raises:
         OSError: the address cannot be bound.
@@ -162,6 +167,7 @@ async def start_http(
     headers, response_headers = http_headers(header_forward_pattern), ResponseHeaders(response_header_pattern)
     application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared, headers, response_headers)
     # A method: an object that can be called is called several times as slowly.
-    server = HttpServer(application.answer, limits)
+    handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
+    server = HttpServer(handler, limits)
     await server.listen(host, port, reuse_port)
     return server, application
