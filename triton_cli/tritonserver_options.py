@@ -29,10 +29,6 @@ def _missing(fix: str, *harmless: str) -> Foreign:
     return Foreign(fix, True, frozenset(harmless))
 
 
-def _missing_switch(fix: str) -> Foreign:
-    return Foreign(fix, True, frozenset({"false"}), boolean=True)
-
-
 _ONE_LOOP = "one event loop serves all connections"
 _NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packages"
 _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"

@@ -264,8 +264,9 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
         (
             "--model-repository",
             "models",
-            "--allow-vertex-ai",
-        ): "--allow-vertex-ai is not supported\n  fix: leave it out",
+            "--model-load-gpu-limit=0:0.5",
+        ): "--model-load-gpu-limit is not supported\n  fix: leave it out",
+        ("--model-repository", "models", "--allow-vertex-ai"): "AIP_HEALTH_ROUTE in the environment: found nothing",
         ("--model-repository", "models", "--grpc-use-ssl"): "--grpc-server-cert is missing, which gRPC with TLS needs",
         (
             "--model-repository",

@@ -13,7 +13,7 @@ import yaml
 
 import onnx_models
 from repositories import write_model
-from serve_command import serve, serving
+from serve_command import FREE_PORTS, serve, serving
 from triton_cli.option_sources import SEPARATOR, settable, variable_of
 from triton_cli.option_view import options_as_yaml
 from triton_cli.serve import app
@@ -30,7 +30,7 @@ SECRETS = {"http-restricted-api", "grpc-restricted-protocol"}
 def in_an_empty_folder_without_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in os.environ:
-        if variable.startswith("TCLI_"):
+        if variable.startswith(("TCLI_", "AIP_")):
             monkeypatch.delenv(variable)
 
 
@@ -188,18 +188,50 @@ def test_variables_that_are_nearly_options_are_warned_of_and_others_are_not(
 def test_options_that_only_tritonserver_has_are_judged_there_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    Path("server.yaml").write_text("http-thread-count: 8\nallow-sagemaker: off\nstrict-model-config: true\n")
+    Path("server.yaml").write_text("http-thread-count: 8\nstrict-model-config: true\n")
     monkeypatch.setenv("TCLI_ENABLE_PEER_ACCESS", "true")
     ctx = parsed("--config=server.yaml")
     assert bool(ctx.params["disable_auto_complete_config"])
     assert [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()] == [
-        "server.yaml:1", "server.yaml:3", "environment TCLI_ENABLE_PEER_ACCESS",
+        "server.yaml:1", "server.yaml:2", "environment TCLI_ENABLE_PEER_ACCESS",
     ]  # fmt: skip
-    Path("server.yaml").write_text("allow-sagemaker: on\n")
+    Path("server.yaml").write_text('model-load-gpu-limit: "0:0.5"\n')
     with pytest.raises(typer.Exit) as end:
         parsed("--config=server.yaml")
     assert end.value.exit_code == 1
-    assert "error: server.yaml:1: allow-sagemaker: --allow-sagemaker is not supported; fix:" in capsys.readouterr().err
+    refusal = "error: server.yaml:1: model-load-gpu-limit: --model-load-gpu-limit is not supported; fix:"
+    assert refusal in capsys.readouterr().err
+
+
+def test_vertex_ai_s_variables_are_weaker_than_all_that_is_said_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIP_MODE", "PREDICTION")
+    monkeypatch.setenv("AIP_HTTP_PORT", "8090")
+    Path("server.yaml").write_text("allow-grpc: true\n")
+    shown = {*options_as_yaml(parsed("--config=server.yaml")).splitlines()}
+    assert {
+        "allow-vertex-ai: true  # environment AIP_MODE",
+        "allow-http: false  # environment AIP_MODE",
+        "allow-grpc: true  # server.yaml:1",
+        "vertex-ai-port: 8090  # environment AIP_HTTP_PORT",
+    } < shown
+
+
+def test_a_container_of_vertex_ai_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("one", "two"):
+        write_model(tmp_path / "models", name, onnx_models.identity())
+    variables = {"MODE": "PREDICTION", "HTTP_PORT": "0", "PREDICT_ROUTE": "/predict", "HEALTH_ROUTE": "/health"}
+    for variable, value in (*variables.items(), ("STORAGE_URI", str(tmp_path / "models"))):
+        monkeypatch.setenv(f"AIP_{variable}", value)
+    done = serve(*FREE_PORTS)
+    assert done.returncode == 1
+    assert "Vertex AI asks one model, and the repository has 2: one, two" in done.stderr
+    with serving("--vertex-ai-default-model=two") as server:
+        assert server.ports.keys() == {"Metrics"}
+        (port,) = re.findall(r"^Vertex AI +127\.0\.0\.1:(\d+)$", server.output, re.MULTILINE)
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"inputs": [tensor]})
+        assert answer.json()["model_name"] == "two"
 
 
 def test_print_config_starts_nothing_and_finds_what_does_not_go_together():

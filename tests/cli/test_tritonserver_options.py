@@ -69,7 +69,7 @@ def test_an_option_without_effect_is_taken_with_its_value_and_warned_of_once(lin
 
 
 @pytest.mark.parametrize("line", [
-    "--allow-sagemaker=False", "--allow-sagemaker 0", "--trace-level OFF",
+    "--trace-level OFF",
     "--trace-config level=OFF",
 ])  # fmt: skip
 def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
@@ -78,7 +78,6 @@ def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
 
 
 @pytest.mark.parametrize("line", [
-    "--allow-sagemaker", "--allow-sagemaker=1", "--allow-sagemaker true",
     "--trace-config=triton,file=/tmp/t",
     "--http-restricted-api=model-repository:admin=1", "--metrics-config summary_latencies=true",
     "--model-load-gpu-limit 0:0.5",
