@@ -1,5 +1,6 @@
 """Python models answer as they do under a real Triton, exchange by exchange; see `record.py`."""
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -33,7 +34,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     repository = tmp_path_factory.mktemp("python") / "models"
     shutil.copytree(HERE / "python_models", repository)
     options = EngineOptions(model_control_mode="explicit", load_models=MODELS)
-    with Ours(Engine(repository, options=options), LOOPBACK) as running:
+    serving = dataclasses.replace(LOOPBACK, allow_client_shm=True)
+    with Ours(Engine(repository, options=options), serving) as running:
         server = Server(*(f"127.0.0.1:{port}" for port in (running.http_port, running.grpc_port, running.metrics_port)))
         try:
             yield {

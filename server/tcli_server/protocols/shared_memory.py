@@ -19,6 +19,7 @@ from tcli_server.errors import (
     NotFoundError,
     UnsupportedError,
 )
+from tcli_server.protocols.counted_memory import CountedMemory
 from tcli_server.protocols.texts import short
 
 _RESERVED = "triton_python_backend_shm_region_"
@@ -57,27 +58,24 @@ class Region:
         """
         if not 0 <= offset < self.byte_size:
             raise InvalidArgumentError(f"Invalid offset for shared memory region: '{short(self.name)}'")
-        if not 0 <= byte_size <= self.byte_size - offset:
+        if not 0 < byte_size <= self.byte_size - offset:
             raise InvalidArgumentError(
                 f"Invalid offset + byte size for shared memory region: '{short(self.name)}': found {offset} + {byte_size}, "
                 f"it has {self.byte_size} bytes"
             )
 
-    def read(self, offset: int, byte_size: int) -> bytearray:
-        """A copy of some of it.
+    def read(self, offset: int, into: memoryview) -> None:
+        """Copy some of it.
 
         Raises:
             InternalError: the object has become smaller since it was registered.
         """
-        content = bytearray(byte_size)
-        view = memoryview(content)
         done = 0
-        while done < byte_size:
-            count = os.preadv(self._descriptor, [view[done : done + _PIECE]], self.offset + offset + done)
+        while done < len(into):
+            count = os.preadv(self._descriptor, [into[done : done + _PIECE]], self.offset + offset + done)
             if count == 0:
                 raise self._cut()
             done += count
-        return content
 
     def write(self, content: "bytes | memoryview", offset: int) -> None:
         """Put bytes into it.
@@ -112,10 +110,6 @@ class SharedTensor:
     offset: int
     byte_size: int
 
-    def read(self) -> memoryview:
-        """A copy of its bytes, as `Region.read`."""
-        return memoryview(self.region.read(self.offset, self.byte_size))
-
     def write(self, content: "bytes | memoryview", output: str) -> None:
         """Put an output there, as `Region.write`.
 
@@ -136,12 +130,12 @@ class SystemSharedMemory:
 
     Args:
         allowed: whether clients may register any (`--allow-client-shm`).
-        most_bytes: that one request may have read of them: it may name the same region many times.
+        most_bytes: that may be in use of what was read of them, by one request or by all: each may name the same region many times.
     """
 
     def __init__(self, allowed: bool, most_bytes: int) -> None:
         self._allowed = allowed
-        self.most_bytes = most_bytes
+        self.copies = CountedMemory(most_bytes)
         self._regions: dict[str, Region] = {}
         self._lock = threading.Lock()
 
@@ -202,6 +196,19 @@ class SystemSharedMemory:
                 return [self._regions[name]]
         raise NotFoundError(f"Unable to find system shared memory region: '{short(name)}'")
 
+    def check_no_cuda(self, name: str) -> None:
+        """What the status of CUDA regions is asked for.
+
+        Raises:
+            NotFoundError: one is named, and there are none.
+        """
+        if name in self._regions:
+            raise NotFoundError(
+                f"The region named '{short(name)}' is registered as system shared memory, not CUDA shared memory"
+            )
+        if name:
+            raise NotFoundError(f"Unable to find cuda shared memory region: '{short(name)}'")
+
     def tensor(self, name: str, offset: int, byte_size: int) -> SharedTensor:
         """The bytes of a region that a request names.
 
@@ -223,14 +230,17 @@ class SystemSharedMemory:
 
         Raises:
             InvalidArgumentError: the request has read too much.
+            UnavailableError: all requests together have.
             InternalError: as `Region.read`.
         """
-        if before + tensor.byte_size > self.most_bytes:
+        if before + tensor.byte_size > self.copies.limit:
             raise InvalidArgumentError(
-                f"input '{short(name)}': the request's inputs in shared memory have more than {self.most_bytes} bytes, which "
+                f"input '{short(name)}': the request's inputs in shared memory have more than {self.copies.limit} bytes, which "
                 "is the most that all requests may hold (--max-pending-bytes)"
             )
-        return tensor.read()
+        copy = self.copies.allocate(tensor.byte_size)
+        tensor.region.read(tensor.offset, copy)
+        return copy
 
     def check_allowed(self) -> None:
         """Raises UnsupportedError where clients may not share memory."""

@@ -54,6 +54,9 @@ LONG_ID = "a sequence id of more than 128 characters"
 PART = "one output of an ensemble, of an early step"
 NOTHING = "an ensemble that gets none of its outputs"
 TWICE = "failures of ensembles in the metrics"
+PLACES = "a region that is only a part of its object, and several of one object"
+KEYS = "a region's key that names no object, or one of Python models'"
+NAMELESS = "a region without a name, over gRPC"
 
 _MADE_GOOD = {"0.outputs.JSON.0.raises": ABSENT, "0.outputs.JSON.0.error": ABSENT, "0.outputs.JSON.0.gives": ANY}
 _OF_ERROR_200 = {
@@ -61,6 +64,10 @@ _OF_ERROR_200 = {
 }  # fmt: skip
 _OF_GENERATE_200 = {"*.status": 200, "*.error": ABSENT, "generate.*": ANY, "generate_stream.*": ANY}
 _COUNTERS = {"*": ANY}
+_REGISTERED = {
+    "http.?.status": 200, "grpc.?.code": "OK", "*.error": ABSENT, "*.regions": ANY, "*.outputs": ANY, "*.raw": ANY, "*.holds": ANY,
+}  # fmt: skip
+_NO_KEY = {"http.0.status": 400, "grpc.0.code": "INVALID_ARGUMENT"}
 
 
 def _codes(name: str, path: str, code: str) -> Allowed:
@@ -131,4 +138,12 @@ ALLOWED = [
     }),
     Allowed(NEWER, "ensembles/a step's response parameters", {**_OF_ERROR_200}),
     Allowed(TWICE, "ensembles/counters*", _COUNTERS),
+    Allowed(PLACES, "shared_memory/two regions of one object", _REGISTERED),
+    Allowed(PLACES, "shared_memory/an offset inside a page", _REGISTERED),
+    Allowed(PLACES, "shared_memory/in a part of an object", {"*.1.holds.1.[4-7]": ANY}),
+    *(Allowed(KEYS, f"shared_memory/{which}", _NO_KEY)
+      for which in ("a key of slashes", "a key that is empty", "a key of a Python model's", "no key")),
+    Allowed(NAMELESS, "shared_memory/no region's name", {
+        "grpc.0.code": "INVALID_ARGUMENT", "grpc.0.error": "'name' is necessary to register system shared memory region",
+    }),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tcli_server.errors import UnavailableError
-from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.protocols.grpc.infer_request import OutputForms
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.window import ResponseWindow, Room
 
@@ -23,19 +23,19 @@ class Flow:
         tells_end: the client wants to hear of an end without another response.
     """
 
-    __slots__ = ("_arrived", "_post", "_window", "classes", "request", "tells_end", "waiting")
+    __slots__ = ("_arrived", "_post", "_window", "forms", "request", "tells_end", "waiting")
 
     def __init__(
         self,
         request: InferenceRequest,
-        classes: Classes,
+        forms: OutputForms,
         tells_end: bool,
         room: Room,
         post: Post,
         arrived: Callable[[tuple["Flow", InferenceResponse, int]], None],
     ) -> None:
         self.request = request
-        self.classes = classes
+        self.forms = forms
         self.tells_end = tells_end
         self.waiting: deque[tuple[InferenceResponse, int]] = deque()
         self._window = ResponseWindow(room=room)
@@ -73,7 +73,7 @@ class Flows:
         self._change = asyncio.Event()
         self._closed = False
 
-    def begin(self, request: InferenceRequest, classes: Classes, tells_end: bool) -> None:
+    def begin(self, request: InferenceRequest, forms: OutputForms, tells_end: bool) -> None:
         """Have a request's responses come here; it may be submitted then.
 
         Raises:
@@ -84,7 +84,7 @@ class Flows:
                 f"{MOST_FLOWS} requests of this stream to decoupled models are unfinished, which is the most that one may "
                 "have: use more streams, or try again later"
             )
-        self._open.add(Flow(request, classes, tells_end, self._room, self._post, self._arrived))
+        self._open.add(Flow(request, forms, tells_end, self._room, self._post, self._arrived))
 
     async def next(self) -> tuple[Flow, InferenceResponse, int]:
         """The response whose turn it is, and its size for `taken`; waits until there is one."""

@@ -13,7 +13,7 @@ from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details
 from tcli_server.protocols.grpc.flows import Flow, Flows
-from tcli_server.protocols.grpc.infer_request import Classes, decode_request, shares_memory, wants_empty_final
+from tcli_server.protocols.grpc.infer_request import OutputForms, decode_request, shares_memory, wants_empty_final
 from tcli_server.protocols.grpc.infer_response import encode_response, takes_long
 from tcli_server.protocols.grpc.known_requests import KnownRequests
 from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall, UnaryCall
@@ -47,7 +47,7 @@ _GONE_SECS = 0.05
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
-_Asked = tuple[InferenceRequest, Classes]
+_Asked = tuple[InferenceRequest, OutputForms]
 _Answer = Parts | ServerError | None
 
 
@@ -158,9 +158,9 @@ class Inference:
             if headers.timing:
                 _tell_timing(response, flow.request)
             try:
-                if takes_long(response, flow.classes):
-                    return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, flow.classes)
-                return _encode_for_stream(response, flow.classes)
+                if takes_long(response, flow.forms):
+                    return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, flow.forms)
+                return _encode_for_stream(response, flow.forms)
             except Exception as error:
                 failure = as_server_error(error, "ModelStreamInfer")
         return failure if as_status else [_error_for_stream(failure, response.id, flow.request, response.final)]
@@ -169,7 +169,7 @@ class Inference:
         self._admission.admit()
         try:
             asked = self.decode(call) or await self.decode_in_thread(call)
-            call.request, classes = asked
+            call.request, forms = asked
             headers.hand_on(call.request)
             if not call.loaded:
                 call.decoupled = await self._decoupled(call.request)
@@ -177,7 +177,7 @@ class Inference:
             stream.follow(call.request)
             if not call.decoupled:
                 return await self._answer(asked, headers.timing, place)
-            stream.flows.begin(call.request, classes, call.tells_end)
+            stream.flows.begin(call.request, forms, call.tells_end)
             self._admission.enter()  # until the flow ends
             self.engine.submit(call.request, self.turn_end)
             return None
@@ -191,7 +191,7 @@ class Inference:
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
     async def _answer(self, asked: _Asked, timing: bool, place: Place) -> Parts:
-        request, classes = asked
+        request, forms = asked
         future: asyncio.Future[InferenceResponse] = self.loop.create_future()
         request.reply = partial(self.post, partial(_resolve, future))
         self.engine.submit(request, self.turn_end)
@@ -205,9 +205,9 @@ class Inference:
             raise response.error
         if timing:
             _tell_timing(response, request)
-        if takes_long(response, classes):
-            return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, classes)
-        return _encode_for_stream(response, classes)
+        if takes_long(response, forms):
+            return await self.loop.run_in_executor(self.pool, _encode_for_stream, response, forms)
+        return _encode_for_stream(response, forms)
 
     def decode(self, call: _Call) -> _Asked | None:
         """Read a request; None if it may take longer than the loop has."""
@@ -285,13 +285,13 @@ def _tell_timing(response: InferenceResponse, request: InferenceRequest) -> None
 class _Single:
     """A `ModelInfer` call that was admitted, from its message to its answer."""
 
-    __slots__ = ("_call", "_classes", "_ended", "_inference", "_reading", "_request", "_timing")
+    __slots__ = ("_call", "_ended", "_forms", "_inference", "_reading", "_request", "_timing")
 
     def __init__(self, inference: Inference, call: UnaryCall) -> None:
         self._inference = inference
         self._call = call
         self._request: InferenceRequest | None = None
-        self._classes: Classes = {}
+        self._forms: OutputForms = {}
         self._reading: asyncio.Task[_Asked] | None = None
         self._ended = self._timing = False
 
@@ -319,7 +319,7 @@ class _Single:
             self._fail(error)
 
     def _submit(self, asked: _Asked) -> None:
-        request, self._classes = asked
+        request, self._forms = asked
         headers = self._call.asked
         if headers is not NOTHING_ASKED:
             headers.hand_on(request)
@@ -348,13 +348,13 @@ class _Single:
                 _tell_timing(response, self._request)
             if response.error is not None:
                 self._fail(response.error)
-            elif takes_long(response, self._classes):
+            elif takes_long(response, self._forms):
                 encoding = self._inference.loop.run_in_executor(
-                    self._inference.pool, encode_response, response, self._classes
+                    self._inference.pool, encode_response, response, self._forms
                 )
                 encoding.add_done_callback(self._encoded)
             else:
-                self._respond(encode_response(response, self._classes))
+                self._respond(encode_response(response, self._forms))
         except Exception as error:
             self._fail(error)
 
@@ -383,8 +383,8 @@ class _Single:
         return True
 
 
-def _encode_for_stream(response: InferenceResponse, classes: Classes) -> list[Message]:
-    parts = encode_response(response, classes, final_flag=True)
+def _encode_for_stream(response: InferenceResponse, forms: OutputForms) -> list[Message]:
+    parts = encode_response(response, forms, final_flag=True)
     return [_STREAM_RESPONSE + varint(sum(map(len, parts))), *parts]
 
 

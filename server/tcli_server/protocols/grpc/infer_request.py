@@ -22,10 +22,10 @@ from tcli_server.protocols.tensors import (
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceRequest
 
-Classes = Mapping[str, int | SharedTensor]
-"""Output name -> how many classes of it are wanted, for the classification extension, or where in shared memory it goes."""
+OutputForms = Mapping[str, int | SharedTensor]
+"""Output name -> how many classes of it are wanted, 0 for the tensor itself, or where in shared memory it goes."""
 
-_NO_CLASSES: Classes = {}
+_NO_FORMS: OutputForms = {}
 _RESERVED_PREFIX = "triton_"
 _FINAL_RESPONSE = "triton_enable_empty_final_response"
 _SHARED_MEMORY = "shared_memory_region"
@@ -79,7 +79,7 @@ def decode_request(
     message: service_pb2.ModelInferRequest,
     raw: Sequence[bytes | memoryview],
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
-) -> tuple[InferenceRequest, Classes]:
+) -> tuple[InferenceRequest, OutputForms]:
     """Read a request.
 
     Args:
@@ -88,7 +88,7 @@ def decode_request(
         shared: the regions that it may name.
 
     Returns:
-        The request, still without its `reply`, and the classes wanted.
+        The request, still without its `reply`, and how its outputs are wanted.
 
     Raises:
         InvalidArgumentError: the message contradicts itself.
@@ -99,9 +99,9 @@ def decode_request(
         _read_parameters(message.parameters, request)
     _read_inputs(message, raw, request, shared)
     if not message.outputs:
-        return request, _NO_CLASSES
+        return request, _NO_FORMS
     request.outputs = tuple([output.name for output in message.outputs])
-    return request, {output.name: _classes(output, shared) for output in message.outputs if output.parameters}
+    return request, {output.name: _output_form(output, shared) for output in message.outputs if output.parameters}
 
 
 def shares_memory(message: service_pb2.ModelInferRequest) -> bool:
@@ -267,7 +267,7 @@ def _read_parameters(parameters: Any, request: InferenceRequest) -> None:
             request.parameters[key] = value
 
 
-def _classes(output: Any, shared: SystemSharedMemory) -> int | SharedTensor:
+def _output_form(output: Any, shared: SystemSharedMemory) -> int | SharedTensor:
     """How many classes of an output are wanted, 0 for the tensor itself; or where in shared memory it goes."""
     if _SHARED_MEMORY in output.parameters:
         if "classification" in output.parameters:

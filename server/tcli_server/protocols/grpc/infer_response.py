@@ -5,7 +5,7 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.datatypes import datatype_of
 from tcli_server.protocols.classification import classified
-from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.protocols.grpc.infer_request import OutputForms
 from tcli_server.protocols.grpc.wire import Buffer, raw_output, text_field
 from tcli_server.protocols.shared_memory import SharedTensor
 from tcli_server.protocols.tensors import PIECE, encode_raw
@@ -28,7 +28,7 @@ _QUICK_ELEMENTS = 1 << 12
 """Elements that are written, or searched for the largest, one by one within about a millisecond."""
 
 
-def encode_response(response: InferenceResponse, classes: Classes, final_flag: bool = False) -> list[Buffer]:
+def encode_response(response: InferenceResponse, forms: OutputForms, final_flag: bool = False) -> list[Buffer]:
     """A serialized ModelInferResponse in parts; tensors are always in `raw_output_contents`, and large ones are their own memory.
 
     Args:
@@ -39,15 +39,15 @@ def encode_response(response: InferenceResponse, classes: Classes, final_flag: b
         InvalidArgumentError: classes are wanted of an output that has none.
         InternalError: one does not fit its place in shared memory.
     """
-    if classes or final_flag or response.parameters:
-        return _encode(response, classes, final_flag)
+    if forms or final_flag or response.parameters:
+        return _encode(response, forms, final_flag)
     outputs = response.outputs
     kind = response.kind or tuple([(name, array.dtype, array.shape) for name, array in outputs.items()])
     key = (response.model_name, response.model_version, kind)
     frame = _FRAMES.get(key)
     if frame is None:
         if any(array.dtype.hasobject for array in outputs.values()):
-            return _encode(response, classes, final_flag)
+            return _encode(response, forms, final_flag)
         if len(_FRAMES) >= _MOST_FRAMES:
             _FRAMES.clear()
         frame = _FRAMES[key] = _frame(response)
@@ -68,7 +68,7 @@ def _frame(response: InferenceResponse) -> _Frame:
     return begin.SerializeToString(), end.SerializeToString(), fields
 
 
-def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> list[Buffer]:
+def _encode(response: InferenceResponse, forms: OutputForms, final_flag: bool) -> list[Buffer]:
     message = service_pb2.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
@@ -79,15 +79,10 @@ def _encode(response: InferenceResponse, classes: Classes, final_flag: bool) -> 
     parts: list[Buffer] = [b""]
     add = message.outputs.add
     for name, array in response.outputs.items():
-        wanted = classes.get(name, 0)
+        wanted = forms.get(name, 0)
         if isinstance(wanted, SharedTensor):
-            content = encode_raw(array)
-            wanted.write(content, name)
-            parameters = add(name=name, datatype=datatype_of(array), shape=array.shape).parameters
-            parameters["shared_memory_region"].string_param = wanted.region.name
-            parameters["shared_memory_byte_size"].int64_param = len(content)
-            if wanted.offset:
-                parameters["shared_memory_offset"].int64_param = wanted.offset
+            wanted.write(encode_raw(array), name)
+            add(name=name, datatype=datatype_of(array), shape=array.shape)
             parts += raw_output(b"")  # keeps the indices of the others right
             continue
         if wanted:
@@ -112,16 +107,16 @@ def _set_parameter(parameter: service_pb2.InferParameter, value: Parameter) -> N
         parameter.string_param = value
 
 
-def takes_long(response: InferenceResponse, classes: Classes) -> bool:
+def takes_long(response: InferenceResponse, forms: OutputForms) -> bool:
     """Whether encoding takes too long for an event loop."""
-    if not classes and response.kind is not None:  # as most are
+    if not forms and response.kind is not None:  # as most are
         return False
     strings = 0
     for name, array in response.outputs.items():
-        if isinstance(classes.get(name), SharedTensor):
+        if isinstance(forms.get(name), SharedTensor):
             if array.nbytes > PIECE or array.dtype.hasobject:
                 return True
-        elif array.dtype.hasobject or name in classes:
+        elif array.dtype.hasobject or name in forms:
             if array.size > _QUICK_ELEMENTS:
                 return True
             strings += _string_bytes(array)

@@ -6,7 +6,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from tcli_server.protocols.grpc.infer_request import Classes
+from tcli_server.protocols.grpc.infer_request import OutputForms
 from tcli_server.protocols.grpc.rpc import Message
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, raw_input, split_request
 from tcli_server.protocols.tensors import Shape
@@ -65,7 +65,7 @@ class _Known:
     version: str
     inputs: tuple[_KnownInput, ...]
     outputs: tuple[str, ...]
-    classes: Classes
+    forms: OutputForms
     byte_size: int
 
 
@@ -76,7 +76,7 @@ class KnownRequests:
         self._known: dict[_Key, _Known] = {}
         self._unknown = 0
 
-    def decode(self, data: Message) -> tuple[InferenceRequest, Classes] | None:
+    def decode(self, data: Message) -> tuple[InferenceRequest, OutputForms] | None:
         """The request; None for one that has to be read."""
         beginning = data if isinstance(data, bytes) else bytes(data[:_HEAD])
         split = _split_id(beginning, len(data))
@@ -94,9 +94,9 @@ class KnownRequests:
             inputs[one.name] = np.ndarray(one.shape, one.dtype, data, begin)
         request = InferenceRequest(known.name, inputs, known.outputs, known.version, request_id)
         request.kind, request.byte_size = known, known.byte_size
-        return request, known.classes
+        return request, known.forms
 
-    def learn(self, data: Message, request: InferenceRequest, classes: Classes) -> None:
+    def learn(self, data: Message, request: InferenceRequest, forms: OutputForms) -> None:
         """Remember a request that was read, if it has nothing but raw tensors of fixed size, behind all else."""
         self._unknown += 1
         if self._unknown % _LEARN_EACH:
@@ -134,7 +134,7 @@ class KnownRequests:
             request.model_version,
             tuple(inputs),
             request.outputs,
-            classes,
+            forms,
             sum([array.nbytes for array in arrays.values()]),
         )
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
 
-from tcli_server.errors import InvalidArgumentError, NotFoundError
+from tcli_server.errors import InvalidArgumentError
 from tcli_server.protocols.shared_memory import SystemSharedMemory, refuse_cuda
-from tcli_server.protocols.texts import short
 
 
 class SharedMemoryRpcs:
@@ -22,7 +21,7 @@ class SharedMemoryRpcs:
             "SystemSharedMemoryStatus": self._status,
             "SystemSharedMemoryRegister": self._register,
             "SystemSharedMemoryUnregister": self._unregister,
-            "CudaSharedMemoryStatus": _cuda_status,
+            "CudaSharedMemoryStatus": self._cuda_status,
             "CudaSharedMemoryRegister": self._cuda_register,
             "CudaSharedMemoryUnregister": self._cuda_unregister,
         }
@@ -45,6 +44,10 @@ class SharedMemoryRpcs:
         self._shared.unregister(request.name)
         return pb.SystemSharedMemoryUnregisterResponse()
 
+    def _cuda_status(self, request: pb.CudaSharedMemoryStatusRequest) -> Any:
+        self._shared.check_no_cuda(request.name)
+        return pb.CudaSharedMemoryStatusResponse()
+
     def _cuda_register(self, request: pb.CudaSharedMemoryRegisterRequest) -> Any:
         self._shared.check_allowed()
         refuse_cuda(request.name)
@@ -52,9 +55,3 @@ class SharedMemoryRpcs:
     def _cuda_unregister(self, _: pb.CudaSharedMemoryUnregisterRequest) -> Any:
         self._shared.check_allowed()
         return pb.CudaSharedMemoryUnregisterResponse()
-
-
-def _cuda_status(request: pb.CudaSharedMemoryStatusRequest) -> Any:
-    if request.name:
-        raise NotFoundError(f"Unable to find cuda shared memory region: '{short(request.name)}'")
-    return pb.CudaSharedMemoryStatusResponse()

@@ -68,11 +68,7 @@ def _encode(response: InferenceResponse, form: ResponseForm) -> tuple[int, list[
             array = classified(array, wanted.classes, name, response.spec)
         entry: dict[str, Any] = {"name": name, "datatype": BY_DTYPE[array.dtype].name, "shape": array.shape}
         if wanted.shared is not None:
-            content, place = encode_raw(array), wanted.shared
-            place.write(content, name)
-            entry["parameters"] = {"shared_memory_region": place.region.name, "shared_memory_byte_size": len(content)}
-            if place.offset:
-                entry["parameters"]["shared_memory_offset"] = place.offset
+            wanted.shared.write(encode_raw(array), name)
         elif wanted.binary:
             blob = encode_raw(array)
             entry["parameters"] = {"binary_data_size": len(blob)}

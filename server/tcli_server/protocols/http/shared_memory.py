@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from tcli_server.errors import InternalError, InvalidArgumentError, NotFoundError
+from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.json_text import parse
 from tcli_server.protocols.http.routes import Route, route
@@ -31,7 +31,7 @@ class SharedMemoryRoutes:
             route("GET", system + "/status", self._status),
             route("POST", system + "/register", self._register),
             route("POST", system + "/unregister", self._unregister),
-            route("GET", cuda + "/status", _cuda_status),
+            route("GET", cuda + "/status", self._cuda_status),
             route("POST", cuda + "/register", self._cuda_register),
             route("POST", cuda + "/unregister", self._cuda_unregister),
         ]
@@ -67,6 +67,10 @@ class SharedMemoryRoutes:
         self._shared.unregister(name)
         exchange.respond(200)
 
+    def _cuda_status(self, exchange: Exchange, name: str, _: str) -> None:
+        self._shared.check_no_cuda(name)
+        exchange.respond(200, b"[]")
+
     def _cuda_register(self, _: Exchange, name: str, __: str) -> None:
         self._shared.check_allowed()
         refuse_cuda(name)
@@ -74,12 +78,6 @@ class SharedMemoryRoutes:
     def _cuda_unregister(self, exchange: Exchange, *_: str) -> None:
         self._shared.check_allowed()
         exchange.respond(200)
-
-
-def _cuda_status(exchange: Exchange, name: str, _: str) -> None:
-    if name:
-        raise NotFoundError(f"Unable to find cuda shared memory region: '{short(name)}'")
-    exchange.respond(200, b"[]")
 
 
 def _count(value: Any, key: str) -> int:

@@ -9,6 +9,7 @@ from conformance.recorded.exchanges import (
     metering,
     probes,
     sequences,
+    shared_memory,
     tensors,
     told,
 )
@@ -16,7 +17,19 @@ from conformance.recorded.kinds import Exchange
 
 TOPICS: dict[str, list[Exchange]] = {
     module.__name__.rpartition(".")[2]: module.EXCHANGES
-    for module in (tensors, told, errors, probes, decoupled, calls, sequences, ensembles, metering, loading)
+    for module in (
+        tensors,
+        told,
+        errors,
+        probes,
+        decoupled,
+        calls,
+        sequences,
+        ensembles,
+        metering,
+        shared_memory,
+        loading,
+    )
 }
 
 MODELS = (
