@@ -281,6 +281,12 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
             "--model-control-mode=explicit",
             "--load-model=nope",
         ): "failed to load all models: nope",
+        (
+            "--model-repository",
+            "models",
+            "--allow-client-shm",
+            "--workers=2",
+        ): "--allow-client-shm cannot be combined with --workers 2: a region is registered with one process",
         ("--model-repository", "models", "--log-file=nowhere/log"): "--log-file: cannot write nowhere/log",
     }
     for options, message in mistakes.items():
