@@ -150,6 +150,21 @@ def test_what_is_wrong_with_a_request(client, key: str):
     refused(client[0], INTERNAL, "output 'OUTPUT0'.*should be at least 16 bytes", infer, client, "r", room=15)
 
 
+def test_inputs_of_one_request_are_not_endless(client, sharing: Server, key: str):
+    module, connection = client
+    connection.register_system_shared_memory("r", key, 4096)
+    inputs = [module.InferInput(name, [1, 16], "FP32") for name in ("INPUT0", "INPUT1")]
+    for tensor in inputs:
+        tensor.set_shared_memory("r", 64)
+    copies = sharing._shared.copies
+    limit, copies.limit = copies.limit, 127
+    try:
+        refused(module, INVALID, "more than 127 bytes.*--max-pending-bytes", connection.infer, "add_sub", inputs)
+    finally:
+        copies.limit = limit
+    connection.infer("add_sub", inputs)
+
+
 def test_what_is_wrong_with_a_registration(client, key: str):
     module, connection = client
     register = connection.register_system_shared_memory

@@ -46,4 +46,4 @@ class CountedMemory:
                 )
             self._used += size
         weakref.finalize(content, self._returned.append, size).atexit = False
-        return memoryview(content)
+        return content.data
