@@ -34,7 +34,6 @@ _ERRORS: dict[grpc.StatusCode, type[AnswerError]] = {
 }
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
 _CONTENTS = {
@@ -58,16 +57,20 @@ class GrpcTransport(Transport):
     """V2 over gRPC, all threads on one connection.
 
     Proxy settings of the environment are not used, as in Triton's own clients.
+
+    Args:
+        most_bytes: of an answer; -1 for any number.
     """
 
-    def __init__(self, address: Address, timeout: float = 60) -> None:
+    def __init__(self, address: Address, timeout: float = 60, most_bytes: int = -1) -> None:
         self.address = address
         self._timeout = timeout
+        options = [*_OPTIONS, ("grpc.max_receive_message_length", most_bytes)]
         target = address.host_and_port
         if address.tls:
-            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
         else:
-            self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+            self._channel = grpc.insecure_channel(target, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def live(self) -> bool:

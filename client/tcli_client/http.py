@@ -43,15 +43,18 @@ class HttpTransport(Transport):
 
     Proxy settings of the environment are not used, as in Triton's own clients. Tensors travel as binary data; to a server
     that does not list the `binary_tensor_data` extension they travel as JSON.
+
+    Args:
+        below: sends the requests, where that is not to be done as usual.
     """
 
-    def __init__(self, address: Address, timeout: float = 60) -> None:
+    def __init__(self, address: Address, timeout: float = 60, below: httpx.BaseTransport | None = None) -> None:
         self.address = address
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._client = httpx.Client(
             base_url=str(address),
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
-            transport=httpx.HTTPTransport(limits=limits),
+            transport=below or httpx.HTTPTransport(limits=limits),
         )
 
     def live(self) -> bool:

@@ -1,0 +1,71 @@
+"""Samples of a server as they come, taken in a thread: whatever the server does, the terminal is served."""
+
+import queue
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from tcli_client import ClientError
+    from tcli_client.watch import Activity, Watcher
+
+PATIENCE = 20.0
+"""Seconds without a sample after which something is said: three answers may take five each."""
+
+
+class Feed:
+    """What a server did, interval by interval.
+
+    Args:
+        watcher: closed at the end.
+        interval: seconds between the beginnings of two samples.
+    """
+
+    def __init__(self, watcher: "Watcher", interval: float) -> None:
+        self.address = watcher.address
+        self.interval = interval
+        self._watcher = watcher
+        self._found: queue.SimpleQueue[Activity | ClientError] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="top", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Does not wait for an answer that is under way: the thread ends with the process."""
+        self._ended.set()
+
+    def next(self, seconds: float) -> "Activity | ClientError | None":
+        """What came next: an interval, or why there is none; None if nothing came in so many seconds.
+
+        After a server was away the first interval begins when it is back.
+        """
+        try:
+            return self._found.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _run(self) -> None:
+        from tcli_client import ClientError
+        from tcli_client.watch import activity
+
+        before = None
+        due = time.monotonic()
+        while not self._ended.is_set():
+            try:
+                after = self._watcher.sample()
+            except ClientError as problem:
+                before = None
+                self._found.put(problem)
+            else:
+                if before is not None:
+                    self._found.put(activity(before, after))
+                before = after
+            due = max(due + self.interval, time.monotonic())
+            self._ended.wait(due - time.monotonic())
+        self._watcher.close()
