@@ -56,8 +56,13 @@ class Watcher:
         statistics = self._statistics(notes)
         page, machine = self._metrics(notes)
         if statistics is None:
+            if not (page or states):
+                raise WrongProtocolError(
+                    f"{self.address} tells nothing of models: no index, no statistics, no metrics",
+                    "check the port: a server's HTTP port (8000) or grpc:// and its gRPC port (8001)",
+                )
             if not page:
-                notes.append("neither statistics nor metrics: there is nothing to count with")
+                notes.append("neither statistics nor metrics: only states are known")
             counted: Mapping[Key, ModelSample] = page
         else:
             counted = {key: _with_page(model, page.get(key)) for key, model in statistics.items()}
@@ -86,9 +91,7 @@ class Watcher:
             return {(row.name, row.version): (row.state, row.reason) for row in self._server.index()}
         except AnswerError as problem:
             notes.append(f"no states of models, as the server has no index ({problem})")
-        except WrongProtocolError:  # also what a server answers that has no such path
-            if not self._server.live():
-                raise
+        except WrongProtocolError:  # what a server answers that has no such path
             notes.append("no states of models, as the server has no index")
         return {}
 
