@@ -8,11 +8,11 @@ from typing import Any
 from tcli_analyzer.earlier import Earlier
 from tcli_analyzer.planning.plan import Demand, Fleet, PlanError, Sensitivity, plan, sensitivities
 from tcli_analyzer.prediction.forecast import Forecast
-from tcli_analyzer.prediction.scenario import stored_tables
+from tcli_analyzer.prediction.scenario import setting_label, stored_tables
 from tcli_analyzer.prediction.stored import StoredTables
 
 _LOCAL = "this machine"
-_WRONG = "differ"
+_WRONG = "wrong"
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,12 @@ def planned(
 
 
 def _usable(earlier: Earlier, tables: StoredTables, instances: Sequence[int] | None) -> StoredTables:
-    wrong = {row.get("configuration") for row in earlier.rows("points") if row.get("accuracy_verdict") == _WRONG}
-    right = [table for table in tables.tables if table.label not in wrong]
+    wrong = {
+        _runs_as(str(row.get("configuration")))
+        for row in earlier.rows("points")
+        if row.get("accuracy_verdict") == _WRONG
+    }
+    right = [table for table in tables.tables if _runs_as(table.label) not in wrong]
     if tables.tables and not right:
         raise PlanError(
             f"{earlier.path}: all configurations answer otherwise than the model", "analyze the model again"
@@ -149,6 +153,11 @@ def _usable(earlier: Earlier, tables: StoredTables, instances: Sequence[int] | N
             "leave --instance-counts out, or analyze the model with these",
         )
     return replace(tables, tables=tuple(kept))
+
+
+def _runs_as(label: str) -> str:
+    """What of a configuration's label says how its executions run: all but the batcher's settings."""
+    return setting_label(label, 1, 0)
 
 
 def _figures(found: Forecast) -> dict[str, float]:
