@@ -23,7 +23,7 @@ _ORDERS = {key_of(order): order for order in Order}
 
 
 @dataclass
-class _Screen:
+class Screen:
     """What is to be drawn.
 
     Attributes:
@@ -99,7 +99,7 @@ def watch_live(feed: Feed, wanted: Callable[[str], bool], order: Order, stop: th
     from tcli_client import ClientError
 
     console = out()
-    screen = _Screen(str(feed.address), feed.interval, order, wanted, time.monotonic())
+    screen = Screen(str(feed.address), feed.interval, order, wanted, time.monotonic())
     refused: ClientError | None = None
     with keyboard() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
         drawn: tuple[object, ...] = ()

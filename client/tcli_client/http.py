@@ -175,7 +175,7 @@ class HttpTransport(Transport):
     def _json(self, response: httpx.Response) -> Any:
         try:
             return json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._not_v2(response) from None
 
     def _asked(
@@ -188,7 +188,7 @@ class HttpTransport(Transport):
             raise self._not_v2(response)
         try:
             message = str(json.loads(response.content)["error"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if (
                 response.status_code == httpx.codes.SERVICE_UNAVAILABLE
             ):  # what proxies and starting servers say, without a body of V2's
