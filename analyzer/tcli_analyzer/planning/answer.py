@@ -124,12 +124,12 @@ def planned(
         PlanError: nothing is left, or no number of replicas keeps the objective.
         WhatIfError: the service times cannot answer that.
     """
-    tables = _usable(earlier, stored_tables(earlier), instances)
-    fleet = plan(tables, demand, batch_limits)
-    errors = {name: value for name, value in (tables.errors or {}).items() if math.isfinite(value)}
     cores = earlier.part("machine").get("cores")
     if not isinstance(cores, int) or cores < 1:
         raise PlanError(f"{earlier.path} does not say how many cores its machine has", "analyze the model again")
+    tables = _usable(earlier, stored_tables(earlier), instances)
+    fleet = plan(tables, demand, batch_limits)
+    errors = {name: value for name, value in (tables.errors or {}).items() if math.isfinite(value)}
     others = sensitivities(tables, demand, fleet)
     return PlanAnswer(earlier, demand, fleet, others, cores, price_per_hour, errors)
 

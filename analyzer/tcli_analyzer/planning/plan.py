@@ -15,7 +15,9 @@ from tcli_analyzer.rate.slo import Slo
 _REQUESTS = 5_000
 """Simulated while looking for the number."""
 _REQUESTS_SURE = 20_000
-"""Simulated of what is answered, so that chance moves a p99 by a few percent at most."""
+"""Simulated of what is answered, so that chance moves a p99 less."""
+_REQUESTS_FULL = 1_500
+"""Simulated to know what a replica takes at most: a mean needs fewer."""
 _ALONE = 0.001
 """Of what a replica takes at most: at this rate hardly a request meets another one."""
 
@@ -102,17 +104,22 @@ def plan(tables: StoredTables, demand: Demand, batch_limits: Sequence[int] | Non
         PlanError: no number of replicas keeps the objective.
         WhatIfError: the tables cannot answer that.
     """
+    found = _fewest(tables, demand, batch_limits)
+    return found.replica.fleet(found.needed)
+
+
+def _fewest(tables: StoredTables, demand: Demand, batch_limits: Sequence[int] | None) -> "_Found":
     question = Question(loads=(), batch_limits=batch_limits, items=demand.items)
     what_if(tables, question)  # says what cannot be answered
     replicas = [
         _Replica(tables, table, limit, demand) for table in tables.tables for limit in limits_of(table, question)
     ]
-    best: Fleet | None = None
+    best: _Found | None = None
     for one in sorted(replicas, key=lambda each: each.least):
         if best is not None and one.least > best.needed:
             break
-        found = one.fleet()
-        if found is not None and (best is None or _rank(found) < _rank(best)):
+        found = one.search()
+        if found is not None and (best is None or found.rank < best.rank):
             best = found
     if best is None:
         raise _refusal(replicas, demand)
@@ -138,7 +145,7 @@ def sensitivities(tables: StoredTables, demand: Demand, fleet: Fleet) -> list[Se
     found = []
     for assumed, changed in cases:
         try:
-            replicas: int | None = plan(of_it, changed, (fleet.max_batch_size,)).replicas
+            replicas: int | None = _fewest(of_it, changed, (fleet.max_batch_size,)).needed + demand.spare
         except PlanError:
             replicas = None
         found.append(Sensitivity(assumed, replicas))
@@ -163,21 +170,24 @@ class _Replica:
         errors = tables.errors or {}
         self._longer = 1 + _known(errors.get("p99"))
         outstanding = ClosedLoad(2 * self._setup.instances * self._setup.rules.limit)
-        full = forecast(self._setup, self._service, outstanding, _REQUESTS, demand.items, self._factor)
+        full = forecast(self._setup, self._service, outstanding, _REQUESTS_FULL, demand.items, self._factor)
         self._capacity = full.throughput / demand.items / (1 + _known(errors.get("throughput")))
         self.least = max(1, math.ceil(demand.rate / (self._capacity * demand.most_utilisation)))
 
-    def fleet(self) -> Fleet | None:
-        """The fewest that are enough; None if no number is."""
-        needed = self._search()
-        if needed is None:
-            return None
-        while not self._keeps(self._under(self._demand.rate, needed, _REQUESTS_SURE)):
+    def fleet(self, needed: int) -> Fleet:
+        """So many, or some more if a longer simulation says so.
+
+        Raises:
+            PlanError: no number is enough, which a shorter simulation did not see.
+        """
+        demand = self._demand
+        without = self._under(demand.rate, needed, _REQUESTS_SURE)
+        while not self._keeps(without):
             needed += max(1, needed // 200)
             if self._is_alone(needed):
-                return None
-        replicas = needed + self._demand.spare
-        without = self._under(self._demand.rate, needed, _REQUESTS_SURE)
+                raise _refusal([self], demand)
+            without = self._under(demand.rate, needed, _REQUESTS_SURE)
+        replicas = needed + demand.spare
         return Fleet(
             configuration=self.label,
             max_batch_size=self._limit,
@@ -185,18 +195,19 @@ class _Replica:
             needed=needed,
             replicas=replicas,
             capacity=self._capacity,
-            with_all=self._under(self._demand.rate, replicas, _REQUESTS_SURE) if self._demand.spare else without,
+            with_all=self._under(demand.rate, replicas, _REQUESTS_SURE) if demand.spare else without,
             without_spare=without,
             sentence=self._reason(needed),
         )
 
     def alone(self) -> Forecast:
         """Requests that hardly meet each other."""
-        return self._under(_ALONE * self._capacity, 1, _REQUESTS)
+        return self._under(_ALONE * self._capacity, 1, _REQUESTS_FULL)
 
-    def _search(self) -> int | None:
+    def search(self) -> "_Found | None":
+        """The fewest that are enough; None if no number is."""
         if self._enough(self.least):
-            return self.least
+            return self._found(self.least)
         if not self._keeps(self.alone()):
             return None
         low, high = self.least, 2 * self.least
@@ -207,7 +218,10 @@ class _Replica:
         while high - low > max(1, low // 500):
             middle = (low + high) // 2
             low, high = (low, middle) if self._enough(middle) else (middle, high)
-        return high
+        return self._found(high)
+
+    def _found(self, needed: int) -> "_Found":
+        return _Found(self, needed, self._under(self._demand.rate, needed, _REQUESTS).latency_ms(99))
 
     def _is_alone(self, replicas: int) -> bool:
         """Whether more replicas change nothing any more."""
@@ -236,8 +250,22 @@ def _known(error: float | None) -> float:
     return error if error is not None and math.isfinite(error) else 0.0
 
 
-def _rank(fleet: Fleet) -> tuple[int, float]:
-    return fleet.needed, fleet.without_spare.latency_ms(99)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """So many replicas are enough.
+
+    Attributes:
+        p99_ms: then.
+    """
+
+    replica: _Replica
+    needed: int
+    p99_ms: float
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What is best has the least."""
+        return self.needed, self.p99_ms
 
 
 def _refusal(replicas: "Sequence[_Replica]", demand: Demand) -> PlanError:
