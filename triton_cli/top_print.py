@@ -74,9 +74,12 @@ def _problem(problem: str, json: bool) -> str:
 def _document(activity: "Activity", address: str) -> dict[str, Any]:
     document = asdict(activity)
     machine = document.pop("machine")
-    machine["gpus"] = [{"uuid": uuid, **gpu} for uuid, gpu in machine["gpus"].items()]
+    seen = {"cpu_utilization": machine.pop("cpu_utilisation"), **machine}
+    seen["gpus"] = [
+        {"uuid": uuid, "utilization": gpu.pop("utilisation"), **gpu} for uuid, gpu in machine["gpus"].items()
+    ]
     models = [{key: _finite(value) for key, value in model.items()} for model in document.pop("models")]
-    return {"time": _now(), "url": address, **document, **machine, "models": models}
+    return {"time": _now(), "url": address, **document, **seen, "models": models}
 
 
 def _finite(value: Any) -> Any:

@@ -106,6 +106,7 @@ def test_one_interval_as_text_and_as_json(server: Server):
     document = json.loads(run(url, "--metrics-url", "none", "--once", "--json", "-i", "0.1", "--sort", "name").stdout)
     assert [model["name"] for model in document["models"]] == ["add_sub", "other"]
     assert document["models"][0]["percentiles_of"] == "none"
+    assert (document["cpu_utilization"], document["gpus"]) == (None, [])
     assert "--metrics-url" in document["notes"][0]
 
 
