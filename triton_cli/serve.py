@@ -233,6 +233,7 @@ def serve(
     http_response_header_pattern: Annotated[
         str, _choice(_HTTP, "Response parameters whose name it matches are headers, too.", metavar="REGEX")
     ] = "",
+    allow_ui: Annotated[Switch, switch(_HTTP, "Serve the web page at / of the HTTP port.")] = Switch.TRUE,
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
@@ -397,6 +398,7 @@ def serve(
             max_body_size=http_max_body_size,
             max_connections=http_max_connections,
         ),
+        allow_ui=bool(allow_ui),
         grpc_port=grpc_port,
         grpc_address=settings.address(grpc_address),
         allow_grpc=bool(allow_grpc),

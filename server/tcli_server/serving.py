@@ -47,6 +47,7 @@ class ServeOptions:
             in the name; empty for none.
         http_response_header_pattern: of response parameters that are headers, too; likewise.
         http: what one client may cost.
+        allow_ui: the web page at `/` of the HTTP port, which is not Triton's.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
         reuse_http_port: other servers of this user that want so, too, may listen on the same port (SO_REUSEPORT), and the
@@ -63,6 +64,7 @@ class ServeOptions:
     http_header_forward_pattern: str = ""
     http_response_header_pattern: str = ""
     http: HttpLimits = field(default_factory=HttpLimits)
+    allow_ui: bool = True
     grpc_port: int = 8001
     grpc_address: str = "0.0.0.0"
     allow_grpc: bool = True
@@ -322,6 +324,7 @@ class Server:
             self.options.http_response_header_pattern,
             cloud,
             self._metrics[1] if self._metrics is not None else None,
+            self.options.allow_ui and cloud is None,
         )
         self._http.append(opened)
         return opened[0].port

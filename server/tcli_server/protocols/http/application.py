@@ -18,11 +18,14 @@ from tcli_server.errors import (
 )
 from tcli_server.messages import to_json
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.http.cross_origin import same_origin_only
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.log_settings import begin_change, read_settings
+from tcli_server.protocols.http.openapi import openapi_document
+from tcli_server.protocols.http.page import page_routes
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
 from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.routes import Route, Router, route
@@ -48,6 +51,7 @@ class HttpApplication:
         shared: the memory that clients share with this server.
         headers: reads those of inferences.
         response_headers: makes those of their answers.
+        ui: serve the web page at `/`.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class HttpApplication:
         shared: SystemSharedMemory,
         headers: RequestHeaders,
         response_headers: ResponseHeaders,
+        ui: bool = True,
     ) -> None:
         self._engine = engine
         self._loop = loop
@@ -75,13 +80,16 @@ class HttpApplication:
                 route("POST", "/v2/models/{model}/generate", GenerateHandler.single(infer)),
                 route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
-                *self._repository_routes(),
-                *self._log_routes(),
-                *SharedMemoryRoutes(shared).routes(),
+                *same_origin_only(
+                    [*self._repository_routes(), *self._log_routes(), *SharedMemoryRoutes(shared).routes()]
+                ),
                 *_routes_not_supported_yet(),
+                route("GET", r"/v2/openapi\.json", lambda exchange, *_: exchange.respond(200, self._openapi)),
+                *(page_routes(engine.options.takes_control) if ui else ()),
             ]
         )
         self._metadata = orjson.dumps(to_json(engine.server_metadata()))
+        self._openapi = orjson.dumps(openapi_document())
 
     def answer(self, exchange: Exchange) -> None:
         """A `Handler`."""

@@ -151,6 +151,7 @@ async def start_http(
     response_header_pattern: str = "",
     cloud: Cloud | None = None,
     metrics: Handler | None = None,
+    ui: bool = True,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
@@ -159,13 +160,15 @@ async def start_http(
         response_header_pattern: of response parameters that are headers, too.
         cloud: whose routes are served instead of those of the V2 protocol.
         metrics: answers `/metrics` for a cloud.
+        ui: with the web page at `/`.
 
     Raises:
         OSError: the address cannot be bound.
         InvalidArgumentError: a pattern is none.
     """
     headers, response_headers = http_headers(header_forward_pattern), ResponseHeaders(response_header_pattern)
-    application = HttpApplication(engine, asyncio.get_running_loop(), max_input_size, shared, headers, response_headers)
+    loop = asyncio.get_running_loop()
+    application = HttpApplication(engine, loop, max_input_size, shared, headers, response_headers, ui)
     # A method: an object that can be called is called several times as slowly.
     handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
     server = HttpServer(handler, limits)
