@@ -91,6 +91,11 @@ class HttpApplication:
         self._metadata = orjson.dumps(to_json(engine.server_metadata()))
         self._openapi = orjson.dumps(openapi_document())
 
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """What it answers, in the order in which a path is looked for."""
+        return self._router.routes
+
     def answer(self, exchange: Exchange) -> None:
         """A `Handler`."""
         try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.exchange import JSON, Exchange
 
 RouteHandler = Callable[[Exchange, str, str], None]
 """Called with the exchange, the model's name and its version (both empty where the path has none)."""
@@ -37,6 +37,11 @@ class Router:
         self._routes = routes
         self._cache: dict[tuple[bytes, bytes], tuple[RouteHandler, str, str]] = {}
 
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """In the order in which they are tried."""
+        return tuple(self._routes)
+
     def answer(self, exchange: Exchange) -> None:
         """Have the exchange answered."""
         key = (exchange.method, exchange.path)
@@ -57,14 +62,17 @@ class Router:
 
     def _match(self, exchange: Exchange) -> tuple[RouteHandler, str, str] | None:
         path = _QUERY.split(exchange.path, 1)[0].decode("latin-1")
-        known = False
+        allowed: list[bytes] = []
         for candidate in self._routes:
             match = candidate.pattern.fullmatch(path)
             if match is None:
                 continue
-            known = True
+            allowed.append(candidate.method)
             if candidate.method == exchange.method:
                 groups = match.groupdict()
                 return candidate.handler, unquote(groups.get("model") or ""), groups.get("version") or ""
-        exchange.fail(*((405, "Method Not Allowed") if known else (404, "Not Found")))
+        if allowed:
+            exchange.fail(405, "Method Not Allowed", JSON + b"Allow: %s\r\n" % b", ".join(dict.fromkeys(allowed)))
+        else:
+            exchange.fail(404, "Not Found")
         return None

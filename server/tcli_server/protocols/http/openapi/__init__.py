@@ -13,7 +13,8 @@ _JSON = "application/json"
 
 _STATUSES = {
     400: "The request is wrong, or the model is not ready.",
-    403: "A page of another origin asked for it.",
+    401: "The server asks for a token.",
+    403: "The token is not for this, or a page of another origin asked for it.",
     404: "There is no such model, version or region.",
     408: "The request did not come in time.",
     413: "The request is larger than the server allows.",
@@ -21,6 +22,9 @@ _STATUSES = {
     501: "The server does not have that.",
     503: "Too much is waiting, the server is stopping, or model control is off.",
 }
+
+_ALWAYS = {400, 401, 403, 503}
+"""Whatever is asked: no HTTP, no right to ask, too many connections."""
 
 _PATH_PARAMETERS = {
     "model_name": ("Name of the model.", "string"),
@@ -69,7 +73,7 @@ def _operation(operation: Operation, path: str) -> dict[str, Any]:
                 str(status): _response("Error", _JSON, _STATUSES[status])
                 if status not in operation.bare
                 else {"description": _STATUSES[status]}
-                for status in sorted({*operation.errors, *operation.bare})
+                for status in sorted(_ALWAYS.union(operation.errors, operation.bare, (404,) if names else ()))
             },
         },
     }
@@ -91,7 +95,7 @@ def _operation(operation: Operation, path: str) -> dict[str, Any]:
 
 def _path_parameter(name: str) -> dict[str, Any]:
     text, kind = _PATH_PARAMETERS[name]
-    schema = {"type": kind, "minimum": 1} if kind == "integer" else {"type": kind, "minLength": 1}
+    schema = {"type": kind, "minimum": 1, "maximum": 2**63 - 1} if kind == "integer" else {"type": kind, "minLength": 1}
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
 
 

@@ -19,7 +19,7 @@ class Operation:
         id: names it in generated clients.
         paths: templates; those with more in them ask the same of less.
         answer: the schema of a 200 answer; empty where it has no body.
-        errors: statuses that are answered with an error's text; likewise `bare`, with an empty body.
+        errors: statuses of its own that are answered with an error's text; likewise `bare`, with an empty body.
         body: schema of the request's body; empty where there is none.
         binary: the body may also have binary tensors.
         headers: name -> description and type.
@@ -72,8 +72,8 @@ def _post(
     return Operation("post", name, paths, summary, tag, answer, errors=(*errors, 408, 413), body=body)
 
 
-_INFER_ERRORS = (400, 404, 408, 413, 500, 501, 503)
-_CONTROL_ERRORS = (400, 403, 404, 408, 413, 500, 501, 503)
+_INFER_ERRORS = (408, 413, 500, 501)
+_CONTROL_ERRORS = (500, 501)
 _REGION = "/region/{region_name}"
 
 
@@ -84,7 +84,7 @@ def _shared_memory(kind: str) -> list[Operation]:
     both = (base, one)
     body = "CudaRegion" if kind == "cuda" else "SystemRegion"
     return [
-        _get(f"{name}_status", (f"{base}/status", f"{one}/status"), f"Regions of {title} shared memory", tag, "Regions", 404),
+        _get(f"{name}_status", (f"{base}/status", f"{one}/status"), f"Regions of {title} shared memory", tag, "Regions"),
         _post(
             f"{name}_register",
             tuple(f"{path}/register" for path in both),
@@ -92,12 +92,9 @@ def _shared_memory(kind: str) -> list[Operation]:
             tag,
             "",
             body,
-            400,
-            403,
             404,
             500,
             501,
-            503,
         ),
         _post(
             f"{name}_unregister",
@@ -106,11 +103,8 @@ def _shared_memory(kind: str) -> list[Operation]:
             tag,
             "",
             "",
-            400,
-            403,
             404,
             501,
-            503,
         ),
     ]
 
@@ -118,10 +112,10 @@ def _shared_memory(kind: str) -> list[Operation]:
 OPERATIONS: tuple[Operation, ...] = (
     Operation("get", "live", ("/v2/health/live",), "Whether the server runs", "health", bare=(400, 503)),
     Operation("get", "ready", ("/v2/health/ready",), "Whether the server is ready", "health", bare=(400, 503)),
-    _get("model_ready", _model("/ready"), "Whether a model is ready", "health", "", 400, 503),
+    _get("model_ready", _model("/ready"), "Whether a model is ready", "health"),
     _get("server_metadata", "/v2", "Name, version and extensions of the server", "metadata", "ServerMetadata"),
-    _get("model_metadata", _model(""), "Inputs and outputs of a model", "metadata", "ModelMetadata", 400, 404, 503),
-    _get("model_config", _model("/config"), "Configuration of a model", "metadata", "ModelConfig", 400, 404, 503),
+    _get("model_metadata", _model(""), "Inputs and outputs of a model", "metadata", "ModelMetadata"),
+    _get("model_config", _model("/config"), "Configuration of a model", "metadata", "ModelConfig"),
     Operation(
         "post",
         "infer",
@@ -159,8 +153,8 @@ OPERATIONS: tuple[Operation, ...] = (
         body="GenerateRequest",
         body_required=True,
     ),
-    _get("statistics", "/v2/models/stats", "Statistics of all models", "statistics", "Statistics", 503),
-    _get("model_statistics", _model("/stats"), "Statistics of a model", "statistics", "Statistics", 400, 404, 503),
+    _get("statistics", "/v2/models/stats", "Statistics of all models", "statistics", "Statistics"),
+    _get("model_statistics", _model("/stats"), "Statistics of a model", "statistics", "Statistics"),
     Operation(
         "post",
         "repository_index",
@@ -168,7 +162,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "All models and their states",
         "repository",
         "RepositoryIndex",
-        errors=_CONTROL_ERRORS,
+        errors=(408, 413, 500),
         body="IndexRequest",
     ),
     _post("load", "/v2/repository/models/{model_name}/load", "Load a model, or load it anew", "repository", "",
@@ -183,10 +177,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *_shared_memory("cuda"),
     _get("log_settings", "/v2/logging", "What is logged", "settings", "LogSettings"),
     _post("change_log_settings", "/v2/logging", "Change what is logged", "settings", "LogSettings", "LogSettings",
-          400, 403, 500, 501, 503),
+          500, 501),
     _get("trace_settings", ("/v2/trace/setting", "/v2/models/{model_name}/trace/setting"), "What is traced", "settings",
-         "TraceSettings", 400, 404, 501),
+         "TraceSettings", 501),
     _post("change_trace_settings", ("/v2/trace/setting", "/v2/models/{model_name}/trace/setting"),
-          "Change what is traced", "settings", "TraceSettings", "TraceSettings", 400, 403, 404, 500, 501, 503),
+          "Change what is traced", "settings", "TraceSettings", "TraceSettings", 500, 501),
     _get("openapi", "/v2/openapi.json", "This document", "description", "Document"),
 )  # fmt: skip

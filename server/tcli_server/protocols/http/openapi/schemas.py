@@ -114,7 +114,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Regions": _list(_object("name", name=_TEXT, key=_TEXT, offset=_COUNT, byte_size=_COUNT)),
     "LogSettings": _object(
-        log_file=_TEXT,
+        log_file={"type": "string", "description": "Only told: clients cannot change it."},
         log_info={"type": "boolean"},
         log_warning={"type": "boolean"},
         log_error={"type": "boolean"},

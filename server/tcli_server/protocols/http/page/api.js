@@ -12,9 +12,8 @@ export function hasToken() {
   return token !== "";
 }
 
-export function modelPath(name, version = "") {
-  const part = encodeURIComponent(name);
-  return "v2/models/" + part + (version ? "/versions/" + encodeURIComponent(version) : "");
+export function modelPath(name) {
+  return "v2/models/" + encodeURIComponent(name);
 }
 
 export function address(path) {

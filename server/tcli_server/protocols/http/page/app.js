@@ -65,7 +65,8 @@ async function turn() {
   setTimeout(turn, EVERY_MS);
 }
 
-$("token").addEventListener("change", () => {
+$("access").addEventListener("submit", (event) => {
+  event.preventDefault();
   useToken($("token").value.trim());
   everything();
 });

@@ -38,7 +38,7 @@ function imports(names) {
 }
 
 // [[title, text]] of a request in JSON.
-export function jsonPrograms(path, name, version, text) {
+export function jsonPrograms(path, name, text) {
   const url = address(path + "/infer");
   const curl = ["curl -sS " + shell(url), "-H 'Content-Type: application/json'", ...(hasToken() ? ['-H "Authorization: Bearer $TOKEN"'] : []),
     "--data-binary " + shell(text)].join(" \\\n  ");
@@ -67,10 +67,10 @@ print(response.json())`;
   return [["curl", curl], ["Python, tritonclient", triton], ["Python, httpx", httpx]];
 }
 
-// The same of a picture; `header` is the JSON before the tensor.
+// The same of a picture, whose part `box` is what the model gets.
 export function picturePrograms(path, name, file, form, box, request) {
   const url = address(path + "/infer");
-  const curl = ["# request.bin: the button “Save the request” above", "curl -sS " + shell(url),
+  const curl = ["# request.bin is what “Save the request” saves", "curl -sS " + shell(url),
     `-H 'Inference-Header-Content-Length: ${request.headers["Inference-Header-Content-Length"]}'`,
     ...(hasToken() ? ['-H "Authorization: Bearer $TOKEN"'] : []), "--data-binary @request.bin"];
   const headers = hasToken() ? ", headers=headers" : "";
@@ -139,12 +139,15 @@ function pixelLines(file, form, box) {
 }
 
 export function showPrograms(place, programs, more = []) {
-  place.replaceChildren(...more, ...programs.map(([title, text]) => {
-    const heading = element("div", { className: "heading" }, element("h4", {}, title));
-    if (navigator.clipboard) heading.append(copyButton(title, text));
+  const open = new Set([...place.querySelectorAll("details[open]")].map((one) => one.dataset.title));
+  place.replaceChildren(...more, ...programs.map(([title, text], number) => {
     const code = element("pre", { tabIndex: 0 }, text);
     code.setAttribute("aria-label", title);
-    return element("div", { className: "program" }, heading, code);
+    const program = element("details", { className: "program", open: open.size ? open.has(title) : !number },
+      element("summary", {}, title), code);
+    program.dataset.title = title;
+    if (navigator.clipboard) program.append(copyButton(title, text));
+    return program;
   }));
 }
 

@@ -51,7 +51,7 @@ export class TryOut {
       return;
     }
     try {
-      const path = modelPath(row.name, row.version);
+      const path = modelPath(row.name);
       const [metadata, config] = await Promise.all([askJson(path), askJson(path + "/config")]);
       if (turn === this.turn) this.offer({ path, row, metadata, config, form: pictureForm(metadata, config) });
     } catch (error) {
@@ -88,7 +88,7 @@ export class TryOut {
     } catch {
       right = false;
     }
-    if (right) showPrograms($("programs"), jsonPrograms(this.model.path, this.model.row.name, this.model.row.version, text));
+    if (right) showPrograms($("programs"), jsonPrograms(this.model.path, this.model.row.name, text));
     else $("programs").replaceChildren(element("p", { className: "quiet" }, "Shown as soon as the request is JSON."));
   }
 
