@@ -44,7 +44,9 @@ def main() -> int:
             command = [arguments.schemathesis, "run", url, "--no-color", "--exclude-checks", NOT_ASKED]
             command += ["--max-time", str(arguments.secs), "--seed", str(arguments.seed), "--continue-on-failure"]
             path = {**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "SCHEMATHESIS_HOOKS": "http_api_checks"}
-            return subprocess.run(command, cwd=folder, env=path, timeout=arguments.secs * 2 + 300, check=False).returncode
+            return subprocess.run(
+                command, cwd=folder, env=path, timeout=arguments.secs * 2 + 300, check=False
+            ).returncode
 
 
 if __name__ == "__main__":

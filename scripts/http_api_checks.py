@@ -13,7 +13,7 @@ TRITONS_500 = re.compile(
 
 
 @schemathesis.check
-def no_500_but_tritons(_context, response, _case) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def no_500_but_tritons(_context, response, _case) -> None:  # type: ignore[no-untyped-def]
     """A client's mistake is no server's error, except where Triton calls it one."""
     if response.status_code == 500:
         error = response.json()["error"]

@@ -65,7 +65,9 @@ class Chromium:
         page = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             page.ask(f"{domain}.enable")
-        page.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        page.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         page.ask("Emulation.setEmulatedMedia", features=scheme)
         page.ask("Page.navigate", url=url)

@@ -51,9 +51,9 @@ def test_the_page_and_all_its_files_come_from_the_server_under_a_strict_policy(h
         answer = http.get(f"/{name}")
         suffix = name[name.rfind(".") :] if name else ""
         assert answer.headers["content-type"] == f"{types.get(suffix, 'text/html')}; charset=utf-8"
-        policy = dict(one.strip().partition(" ")[::2] for one in answer.headers["content-security-policy"].split(";"))
-        assert (policy["default-src"], policy["script-src"], policy["frame-ancestors"]) == ("'none'", "'self'", "'none'")
-        assert "unsafe" not in answer.headers["content-security-policy"]
+        policy = answer.headers["content-security-policy"]
+        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+        assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "innerHTML" not in answer.text
         assert not re.search(r'\son\w+="|\sstyle="|https?://(?!www\.w3\.org/)', answer.text), name
@@ -67,10 +67,11 @@ def test_a_browser_that_has_a_file_does_not_get_it_again(http: httpx.Client):
     assert http.get("/ui/app.js", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/__init__.py", "/ui/../v2", "/ui/%2e%2e/page/index.html", "/index.html"])
+@pytest.mark.parametrize(
+    "path", ["/ui/", "/ui/__init__.py", "/ui/%2e%2e/page/index.html", "/index.html", "/ui/app.js/"]
+)
 def test_nothing_else_is_a_file(http: httpx.Client, path: str):
-    assert http.build_request("GET", path).url.raw_path.decode() in (path, "/v2")
-    assert http.get(path).status_code == (200 if "/../v2" in path and http.build_request("GET", path).url.path == "/v2" else 404)
+    assert http.get(path).status_code == 404
 
 
 def test_the_page_knows_whether_models_may_be_loaded_and_can_be_left_out(http: httpx.Client, tmp_path: Path):

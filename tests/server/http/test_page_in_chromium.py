@@ -1,6 +1,10 @@
 """The web page in a browser: what it shows, what it asks for, and that what a model is called is only ever text."""
 
+import contextlib
+import io
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,8 +41,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_model(repository, "grey", onnx_models.identity(shape=("N", 2, 2, 1)), GREY)
     write_model(repository, "identity", onnx_models.identity())
     write_model(repository, "later", onnx_models.identity())
+    engine = Engine(repository, options=EngineOptions(model_control_mode="explicit", load_models=LOADED))
     options = ServeOptions(http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False)
-    with Server(Engine(repository, options=EngineOptions(model_control_mode="explicit", load_models=LOADED)), options) as one:
+    with Server(engine, options) as one:
         yield one
 
 
@@ -73,7 +78,8 @@ def text(page: Page, selector: str) -> str:
 
 def test_it_shows_the_models_and_asks_nobody_else(server: Server, page: Page):
     page.until("document.querySelector('#health').textContent === 'ready'")
-    rows = page.run("[...document.querySelectorAll('#model-rows tr')].map(row => [...row.cells].map(cell => cell.textContent))")
+    cells = "[...row.cells].map(cell => cell.textContent)"
+    rows = page.run(f"[...document.querySelectorAll('#model-rows tr')].map(row => {cells})")
     assert rows == [
         ["add_sub", "1", "ready", "Unload"],
         ["grey", "1", "ready", "Unload"],
@@ -105,7 +111,38 @@ def test_json_is_asked_by_keyboard_and_labels_are_text(page: Page):
     cells = page.run("[...document.querySelectorAll('#classes tbody td')].map(one => one.textContent)")
     assert cells == [HOSTILE, "3", "2.5"]
     assert page.run("document.querySelectorAll('main img').length") == 0
-    assert "tritonclient" in text(page, "#programs")
+
+
+def programs(page: Page) -> dict[str, str]:
+    """By their titles."""
+    one = "[one.querySelector('summary').textContent, one.querySelector('pre').textContent]"
+    return dict(page.run(f"[...document.querySelectorAll('.program')].map(one => {one})"))
+
+
+def printed(program: str) -> str:
+    """What a Python program prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(program, {})
+    return out.getvalue()
+
+
+def test_programs_ask_the_same(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page.run("document.querySelector('#send').click()")
+    shown = programs(page)
+    assert "'OUTPUT1'" in printed(shown["Python, httpx"])
+    assert "OUTPUT1 [[0. " in printed(shown["Python, tritonclient"])
+    if shutil.which("curl"):
+        ran = subprocess.run(shown["curl"], shell=True, capture_output=True, timeout=60, check=True)
+        assert json.loads(ran.stdout)["model_name"] == "add_sub"
+    Image.fromarray(np.array([[0, 50], [100, 255]], np.uint8)).save(tmp_path / "it's.png")
+    choose(page, "grey")
+    page.drop("#drop", tmp_path / "it's.png")
+    page.until("document.querySelector('#outcome').textContent.startsWith('Answered')")
+    monkeypatch.chdir(tmp_path)
+    shown = programs(page)
+    assert "'data': [0.0, 50.0, 100.0, 255.0]" in printed(shown["Python, httpx"])
+    assert "[100.]" in printed(shown["Python, tritonclient"])
 
 
 def test_a_refusal_is_told_in_the_servers_words(page: Page):
@@ -150,9 +187,10 @@ def test_pixels_are_those_of_tcli_infer(page: Page, tmp_path: Path):
     assert np.mean(np.array(values, np.float32) != expected) < 0.01
 
 
-def test_models_are_loaded_and_unloaded_and_the_focus_stays(page: Page):
+def test_models_are_loaded_and_unloaded_by_keyboard(page: Page):
     def press(name: str) -> None:
-        page.run(f"(() => {{ const one = document.querySelector('[aria-label=\"{name} later\"]'); one.focus(); one.click() }})()")
+        page.run(f"document.querySelector('[aria-label=\"{name} later\"]').focus()")
+        page.press("Enter", "\r")
 
     press("Load")
     page.until("document.querySelector('[aria-label=\"Unload later\"]')?.disabled === false")

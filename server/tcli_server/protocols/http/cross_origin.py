@@ -12,9 +12,7 @@ from tcli_server.protocols.http.routes import Route, RouteHandler
 
 def same_origin_only(routes: list[Route]) -> list[Route]:
     """These routes, where a POST from a page of another origin is answered 403."""
-    return [
-        Route(one.method, one.pattern, _guarded(one.handler)) if one.method == b"POST" else one for one in routes
-    ]
+    return [Route(one.method, one.pattern, _guarded(one.handler)) if one.method == b"POST" else one for one in routes]
 
 
 def _guarded(handler: RouteHandler) -> RouteHandler:

@@ -84,7 +84,9 @@ def _shared_memory(kind: str) -> list[Operation]:
     both = (base, one)
     body = "CudaRegion" if kind == "cuda" else "SystemRegion"
     return [
-        _get(f"{name}_status", (f"{base}/status", f"{one}/status"), f"Regions of {title} shared memory", tag, "Regions"),
+        _get(
+            f"{name}_status", (f"{base}/status", f"{one}/status"), f"Regions of {title} shared memory", tag, "Regions"
+        ),
         _post(
             f"{name}_register",
             tuple(f"{path}/register" for path in both),

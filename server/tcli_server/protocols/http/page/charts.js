@@ -84,7 +84,7 @@ class Figure {
     this.svg.setAttribute("role", "img");
     this.svg.append(this.area, this.line);
     this.root = element("figure", {}, element("figcaption", {}, chart.title, this.now), this.svg,
-      element("div", { className: "scale" }, element("span", {}, "2 min ago"), this.top));
+      element("div", { className: "scale" }, element("span", {}, "2 min"), this.top));
   }
 
   clear() {

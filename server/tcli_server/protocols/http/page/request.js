@@ -10,6 +10,10 @@ function element(datatype) {
   return datatype === "BYTES" ? "text" : 0;
 }
 
+function listed(texts) {
+  return `[${texts.join(", ")}]`;
+}
+
 // The outputs to ask for: the best classes, where a model's only output has a score for each class.
 function outputsOf(metadata, wanted) {
   if (!wanted || metadata.outputs?.length !== 1) return undefined;
@@ -30,9 +34,8 @@ export function exampleRequest(metadata, config) {
     const elements = size.reduce((one, other) => one * other, 1);
     count += elements;
     if (count > MOST_ELEMENTS) return "";
-    const tensor = { name, shape: size, datatype };
-    const data = JSON.stringify(Array(elements).fill(element(datatype))).replaceAll(",", ", ");
-    lines.push("    " + JSON.stringify(tensor).replaceAll(",\"", ", \"").slice(0, -1) + `, "data": ${data}}`);
+    const data = listed(Array(elements).fill(JSON.stringify(element(datatype))));
+    lines.push(`    {"name": ${JSON.stringify(name)}, "shape": ${listed(size)}, "datatype": "${datatype}", "data": ${data}}`);
   }
   const labelled = config.output?.some((one) => one.label_filename);
   const outputs = outputsOf(metadata, labelled);
