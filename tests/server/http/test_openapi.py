@@ -10,7 +10,9 @@ import pytest
 from tcli_server import Engine
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.openapi import openapi_document
+from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.routes import Route
+from tcli_server.protocols.request_headers import http_headers
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY
 
 EXAMPLES = {"model_name": "a", "model_version": "1", "repository_name": "b", "region_name": "c"}
@@ -21,7 +23,8 @@ METHODS = {"get", "post", "put", "delete", "patch", "head", "options"}
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Route, ...]]:
     loop = asyncio.new_event_loop()
-    application = HttpApplication(Engine(tmp_path_factory.mktemp("empty")), loop, 1 << 20, NO_SHARED_MEMORY)
+    engine, headers = Engine(tmp_path_factory.mktemp("empty")), http_headers("")
+    application = HttpApplication(engine, loop, 1 << 20, NO_SHARED_MEMORY, headers, ResponseHeaders(""))
     yield application.routes
     application.close()
     loop.close()
