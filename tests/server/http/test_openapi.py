@@ -12,7 +12,7 @@ from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.openapi import openapi_document
 from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.routes import Route
-from tcli_server.protocols.request_headers import http_headers
+from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY
 
 EXAMPLES = {"model_name": "a", "model_version": "1", "repository_name": "b", "region_name": "c"}
