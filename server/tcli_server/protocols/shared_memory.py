@@ -152,10 +152,13 @@ class SystemSharedMemory:
         if not name:
             raise InvalidArgumentError("shared memory region name must not be empty")
         if not key.strip("/"):
-            raise InvalidArgumentError(f"shared memory region '{short(name)}': the key '{short(key)}' names no object")
+            raise InvalidArgumentError(
+                f"cannot register shared memory region '{short(name)}' - invalid shm key '{short(key)}': it names no object"
+            )
         if key.lstrip("/").startswith(_RESERVED):
             raise InvalidArgumentError(
-                f"cannot register shared memory region '{short(name)}': keys that start with '{_RESERVED}' are reserved"
+                f"cannot register shared memory region '{short(name)}' with key '{short(key)}' as the key contains the "
+                f"reserved prefix '{_RESERVED}'"
             )
         if offset < 0 or byte_size <= 0:
             raise _invalid(name)
