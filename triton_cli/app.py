@@ -14,8 +14,8 @@ COMMANDS = {
     "serve": "Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.",
     "analyze": "Find the best configuration of a model: batch size, instances, threads, engine, precision and more.",
     "model": "See, load and unload the models of a running server: tcli's, NVIDIA Triton or another V2 server.",
-    "top": "Watch the models of a running server: rates, errors, queue, batches, latency, CPU and GPU.",
-    "plan": "How many replicas, cores and what cost for a rate and a latency objective, from an analysis.",
+    "top": "Watch the models of any V2 server: requests, errors, queue, batches, latency, and its CPU and GPUs.",
+    "plan": "Say how many replicas keep a latency objective at a rate, from what `tcli analyze` has measured.",
     "deploy": "Write manifests for Kubernetes (Helm, Kustomize, KServe), compose or Swarm, filled in for your repository.",
     "repo": "Scaffold a model repository, add models to it, list and check them.",
 }

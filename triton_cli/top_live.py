@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tcli_client.watch import Activity
 
 _TURN = 0.1
+_LEAST_ROWS = 4
+"""Of the table, before notes may take room from it."""
 _ORDERS = {key_of(order): order for order in Order}
 
 
@@ -62,7 +64,9 @@ class Screen:
         body: list[str] = []
         if self.activity is not None:
             head.append(machine_line(self.activity.machine))
-            foot = [*notes_of(self.activity), *foot]
+            notes = notes_of(self.activity)
+            if len(head) + len(notes) + len(foot) + _LEAST_ROWS <= height:
+                foot = [*notes, *foot]
             models = ordered((one for one in self.activity.models if self.wanted(one.name)), self.order)
             room = max(1, height - len(head) - len(foot) - 2)
             self.first = max(0, min(self.first, len(models) - room))
