@@ -60,7 +60,13 @@ LEAVES = {
     "window",
     "temporary",
 }
-BOOKS = {"observability.custom_metrics", "observability.log", "observability.statistics"}
+BOOKS = {
+    "observability.custom_metrics",
+    "observability.distributions",
+    "observability.log",
+    "observability.metrics_options",
+    "observability.statistics",
+}
 ROOMS = {
     "hardware": set(),
     "repository": set(),

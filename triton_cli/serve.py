@@ -320,6 +320,15 @@ def serve(
     metrics_interval_ms: Annotated[
         int, _choice(_METRICS, "CPU and GPU gauges are read twice in this time.", min=1, metavar="MS")
     ] = 2000,
+    metrics_config: Annotated[
+        list[str] | None,
+        _choice(
+            _METRICS,
+            "Families of times (repeatable): counter_latencies, histogram_latencies and summary_latencies are true or false, "
+            "summary_quantiles is a list such as 0.5:0.05,0.99:0.001.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     log_verbose: Annotated[int, _choice(_LOG, "1 and more: also log details.", min=0, metavar="LEVEL")] = 0,
     log_info: Annotated[Switch, switch(_LOG, "Log what happens.")] = Switch.TRUE,
     log_warning: Annotated[Switch, switch(_LOG, "Log warnings.")] = Switch.TRUE,
@@ -458,6 +467,7 @@ def serve(
         max_pending_bytes=max_pending_bytes,
         allow_model_control_config=bool(allow_model_control_config),
         allow_model_control_files=bool(allow_model_control_files),
+        metrics=settings.metrics(metrics_config or []),
         server_id=server_id,
     )
     if workers > 1 or print_config:

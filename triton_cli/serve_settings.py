@@ -12,6 +12,7 @@ import typer
 from triton_cli.console import fail, warn
 
 if TYPE_CHECKING:
+    from tcli_server.observability.metrics_options import MetricsOptions
     from tcli_server.protocols.grpc import TlsOptions
 
 _DEFAULT_REPOSITORY = Path("model_repository")
@@ -127,6 +128,21 @@ def backend_config(settings: list[str], directory: Path | None = None) -> Mappin
         else:
             config.setdefault(backend, {})[key] = value
     return config
+
+
+def metrics(given: list[str]) -> "MetricsOptions":
+    """Which families there are of the times of requests.
+
+    Raises:
+        BadParameter: a setting that there is not.
+    """
+    from tcli_server.errors import InvalidArgumentError
+    from tcli_server.observability.metrics_options import parse_metrics_config
+
+    try:
+        return parse_metrics_config(given)
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(str(error), param_hint="--metrics-config") from None
 
 
 def byte_count(option: str, given: str) -> int:

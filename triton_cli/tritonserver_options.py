@@ -57,7 +57,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
     "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
     # what is observed
-    "--metrics-config": _missing("leave it out: there are counters and gauges, no summaries and no histograms"),
     "--trace-config": _missing("leave it out: requests are not traced", "level=off"),
     "--trace-level": _missing("leave it out: requests are not traced", "off"),
     "--trace-file": _ignored(_NO_TRACE),

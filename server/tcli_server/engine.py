@@ -85,6 +85,7 @@ class Engine:
             self.rate_limiter,
             self.options.model_namespacing,
             self.options.model_load_retry_count,
+            self.options.metrics,
         )
         self._registry = self._control.registry
         limit = self.options.max_pending_bytes

@@ -6,6 +6,7 @@ from typing import Literal
 from tcli_server.errors import InvalidArgumentError, UnavailableError
 from tcli_server.models.draft import BackendConfig
 from tcli_server.models.on_demand_options import OnDemandOptions
+from tcli_server.observability.metrics_options import MetricsOptions
 from tcli_server.scheduling.limits.amounts import parse_amounts
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
 
@@ -36,6 +37,7 @@ class EngineOptions:
         max_pending_bytes: bytes of input that requests which are not answered yet may hold together; None for a quarter
             of the memory that this process may use.
         allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
+        metrics: which families there are of the times of requests.
         server_id: the name in the server metadata.
     """
 
@@ -57,6 +59,7 @@ class EngineOptions:
     max_pending_bytes: int | None = None
     allow_model_control_config: bool = True
     allow_model_control_files: bool = True
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
     server_id: str = "triton"
 
     @property

@@ -79,7 +79,7 @@ def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
 
 @pytest.mark.parametrize("line", [
     "--trace-config=triton,file=/tmp/t",
-    "--http-restricted-api=model-repository:admin=1", "--metrics-config summary_latencies=true",
+    "--http-restricted-api=model-repository:admin=1",
     "--model-load-gpu-limit 0:0.5",
 ])  # fmt: skip
 def test_a_missing_feature_is_refused_with_what_to_do(line: str):

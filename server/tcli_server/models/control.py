@@ -28,6 +28,7 @@ from tcli_server.models.model import Model
 from tcli_server.models.operations import Operations, refused, together
 from tcli_server.models.registry import Registry, State
 from tcli_server.observability.log import LOG
+from tcli_server.observability.metrics_options import MetricsOptions
 from tcli_server.repository import CONFIG_FILE, ModelFolder, read_config_file
 from tcli_server.repository.identifiers import ambiguous, candidates, name_of, namespace_of
 from tcli_server.repository.repositories import Repositories
@@ -47,6 +48,7 @@ class ModelControl:
         host: the server, for models that are programs of their own.
         limiter: see `Model`.
         namespacing: several repositories may have models of the same name.
+        metrics: what is kept of their requests.
 
     Attributes:
         loader: does what one load of one name is.
@@ -64,6 +66,7 @@ class ModelControl:
         limiter: RateLimiter | None = None,
         namespacing: bool = False,
         load_retries: int = 0,
+        metrics: MetricsOptions | None = None,
     ) -> None:
         self.registry = Registry()
         self.operations = Operations(loads)
@@ -81,6 +84,7 @@ class ModelControl:
             host,
             limiter,
             load_retries,
+            metrics or MetricsOptions(),
         )
         self._lock = threading.Lock()
         self._asked: set[str] = set()  # names that were loaded by themselves, not only as a step

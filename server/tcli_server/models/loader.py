@@ -23,7 +23,9 @@ from tcli_server.models.model import Model
 from tcli_server.models.pushed import PushedFiles
 from tcli_server.models.rate_limits import check_rate_limits
 from tcli_server.models.registry import Registry, Source
+from tcli_server.observability.distributions import Distributions
 from tcli_server.observability.log import LOG
+from tcli_server.observability.metrics_options import MetricsOptions
 from tcli_server.repository import ModelFolder, identifiers
 from tcli_server.repository.identifiers import name_of
 from tcli_server.repository.repositories import Repositories
@@ -39,7 +41,7 @@ class Loader:
 
     Args:
         close: takes a model that no longer answers.
-        auto_complete, backend_config, cache, host, limiter, retries: as `ModelControl`.
+        auto_complete, backend_config, cache, host, limiter, retries, metrics: as `ModelControl`.
 
     Attributes:
         watch: is told of every load.
@@ -56,6 +58,7 @@ class Loader:
         host: Host | None,
         limiter: RateLimiter | None,
         retries: int,
+        metrics: MetricsOptions,
     ) -> None:
         self._registry = registry
         self._repositories = repositories
@@ -66,6 +69,7 @@ class Loader:
         self._host = host
         self._limiter = limiter
         self._load_retries = retries
+        self._metrics = metrics
         self.watch: LoadWatch = LoadWatch()
 
     def load(
@@ -173,6 +177,9 @@ class Loader:
         self._registry.loading(name, versions)
         find = partial(self._registry.find_step, draft.folder.namespace)
         loaded, failed = load_versions(draft, versions, find, self._cache, self._limiter, self._load_retries)
+        if self._metrics.distributions:
+            for model in loaded:
+                model.statistics.distributions = Distributions(model.config, model.is_cached, self._metrics)
         if not failed:
             self._agree(name, loaded, agree)
             self.watch.loaded(loaded)

@@ -182,6 +182,9 @@ class Model:
             shape_raw_input(request, self.spec)
         self._validator.check(request)
         request.observer = self.statistics
+        distributions = self.statistics.distributions
+        if distributions is not None and distributions.first_response is not None:
+            distributions.watch_first_response(request)
         try:
             return self._scheduler.submit(request, later)
         except InvalidArgumentError:

@@ -107,7 +107,7 @@ class Series:
             total, counts = self._value, list(itertools.accumulate(self._counts))
         yield f"{name}_count", self.labels, counts[-1]
         yield f"{name}_sum", self.labels, total
-        for bound, count in zip((*map(_bound, self.bounds), "+Inf"), counts, strict=True):
+        for bound, count in zip((*map(bound_text, self.bounds), "+Inf"), counts, strict=True):
             yield f"{name}_bucket", (*self.labels, ("le", bound)), count
 
     def _check(self, operation: str, *kinds: MetricKind) -> None:
@@ -253,5 +253,6 @@ def _checked_bounds(family: Family, buckets: Sequence[float] | None) -> tuple[fl
     return tuple(buckets)
 
 
-def _bound(bound: float) -> str:
+def bound_text(bound: float) -> str:
+    """A bucket's bound, or a quantile, as a label's value."""
     return repr(bound).removesuffix(".0")

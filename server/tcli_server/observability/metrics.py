@@ -15,7 +15,9 @@ from tcli_server.hardware.gpu import gpu_uuid
 from tcli_server.models.model import Model
 from tcli_server.models.on_demand import OnDemand
 from tcli_server.observability.custom_metrics import CustomMetrics
+from tcli_server.observability.distribution_metrics import distribution_families
 from tcli_server.observability.log import LOG
+from tcli_server.observability.metrics_options import MetricsOptions
 from tcli_server.observability.on_demand_metrics import on_demand_families
 from tcli_server.observability.system import SystemPoller
 from tcli_server.observability.system_metrics import SystemCollector, single
@@ -47,6 +49,15 @@ _PER_MODEL: tuple[tuple[str, str, str, Callable[[Model], int]], ...] = (
         lambda model: model.statistics.execution_count,
     ),
     (
+        "nv_inference_pending_request_count",
+        "gauge",
+        "Requests that wait for an instance now",
+        lambda model: model.pending,
+    ),
+)
+
+_DURATIONS: tuple[tuple[str, str, str, Callable[[Model], int]], ...] = (
+    (
         "nv_inference_request_duration_us",
         "counter",
         "Microseconds from arrival to answer, summed over requests",
@@ -76,13 +87,8 @@ _PER_MODEL: tuple[tuple[str, str, str, Callable[[Model], int]], ...] = (
         "Microseconds of giving out outputs, summed over requests",
         lambda model: model.statistics.compute_output_ns // 1000,
     ),
-    (
-        "nv_inference_pending_request_count",
-        "gauge",
-        "Requests that wait for an instance now",
-        lambda model: model.pending,
-    ),
 )
+"""Sums, unless `counter_latencies=false`."""
 
 _PER_CACHED_MODEL: tuple[tuple[str, str, str, Callable[[Model], float]], ...] = (
     (
@@ -97,6 +103,9 @@ _PER_CACHED_MODEL: tuple[tuple[str, str, str, Callable[[Model], float]], ...] = 
         "Requests that were not in the response cache",
         lambda model: model.statistics.miss_count,
     ),
+)
+
+_CACHED_DURATIONS: tuple[tuple[str, str, str, Callable[[Model], float]], ...] = (
     (
         "nv_cache_hit_duration_per_model",
         "counter",
@@ -171,7 +180,7 @@ def engine_families(engine: Engine) -> Iterator[Metric]:
     """Every family of an engine; the models' only once a model is loaded."""
     models = engine.models()
     if models:
-        yield from _model_families(models)
+        yield from _model_families(models, engine.options.metrics)
     if isinstance(engine.demand, OnDemand):
         yield from on_demand_families(engine.demand)
     cache = engine.response_cache
@@ -184,24 +193,26 @@ def engine_families(engine: Engine) -> Iterator[Metric]:
     yield from _custom_families(engine.custom_metrics)
 
 
-def _model_families(models: Sequence[Model]) -> Iterator[Metric]:
+def _model_families(models: Sequence[Model], options: MetricsOptions) -> Iterator[Metric]:
     labelled = [(model, _labels(model)) for model in models]
+    durations, cached_durations = (_DURATIONS, _CACHED_DURATIONS) if options.counter_latencies else ((), ())
     failures = Metric("nv_inference_request_failure", "Requests that failed, by reason", "counter")
     for model, labels in labelled:
         for reason, count in model.statistics.failure_count.items():
             failures.add_sample(failures.name, {**labels, "reason": str(reason)}, count)
     yield failures
-    for name, kind, documentation, read in _PER_MODEL:
+    for name, kind, documentation, read in (*_PER_MODEL, *durations):
         family = Metric(name, documentation, kind)
         for model, labels in labelled:
             family.add_sample(name, labels, read(model))
         yield family
     cached = [(model, labels) for model, labels in labelled if model.is_cached]
-    for name, kind, documentation, counted in _PER_CACHED_MODEL if cached else ():
+    for name, kind, documentation, counted in (*_PER_CACHED_MODEL, *cached_durations) if cached else ():
         family = Metric(name, documentation, kind)
         for model, labels in cached:
             family.add_sample(name, labels, counted(model))
         yield family
+    yield from distribution_families(labelled, options.summary_quantiles)
     yield from _worker_families(labelled)
     load = Metric("nv_model_load_duration_secs", "Seconds that loading took", "gauge")
     for model, labels in labelled:

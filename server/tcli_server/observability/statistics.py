@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from tritonclient.grpc import service_pb2
 
+from tcli_server.observability.distributions import Distributions
 from tcli_server.request import FailureReason, InferenceRequest
 
 
@@ -25,6 +26,9 @@ class InferenceStatistics:
 
     As in Triton, each request of a batch is charged the whole batch's compute times, while `batches` counts each
     execution once.
+
+    Attributes:
+        distributions: what is kept beside the totals; None for nothing.
     """
 
     success_count: int = 0
@@ -44,6 +48,7 @@ class InferenceStatistics:
     miss_ns: int = 0
     failure_count: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FailureReason, 0))
     batches: dict[int, BatchStatistics] = field(default_factory=dict)
+    distributions: Distributions | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def go_on_from(self, before: "InferenceStatistics") -> None:
@@ -90,6 +95,8 @@ class InferenceStatistics:
             self.compute_output_ns += request.compute_end_ns - request.compute_output_start_ns
             self.inference_count += request.batch_size
             self.last_inference_ms = time.time_ns() // 1_000_000
+        if self.distributions is not None:
+            self.distributions.success(request, end_ns)
 
     def cache_hit(self, request: InferenceRequest, lookup_ns: int, end_ns: int) -> None:
         """Count a request that was answered from the response cache: no inference, and no computing."""
@@ -99,6 +106,8 @@ class InferenceStatistics:
             self.queue_ns += request.queue_ns - request.arrival_ns
             self.hit_count += 1
             self.hit_ns += lookup_ns
+        if self.distributions is not None:
+            self.distributions.cache_hit(request, lookup_ns, end_ns)
 
     def cache_miss(self, duration_ns: int) -> None:
         """Count a request that was not in the response cache; looking for it and keeping its answer took so long."""
@@ -106,6 +115,8 @@ class InferenceStatistics:
             self.miss_count += 1
             self.miss_ns += duration_ns
             self.success_ns += duration_ns
+        if self.distributions is not None:
+            self.distributions.cache_miss(duration_ns)
 
     def failure(self, request: InferenceRequest, reason: FailureReason, end_ns: int) -> None:
         """Count a request that failed."""
@@ -113,6 +124,11 @@ class InferenceStatistics:
             self.fail_count += 1
             self.fail_ns += end_ns - request.arrival_ns
             self.failure_count[reason] += 1
+
+    def executions(self) -> dict[int, int]:
+        """How many executions there were, by the size of their batch."""
+        with self._lock:
+            return {size: batch.count for size, batch in self.batches.items()}
 
     def to_message(self, name: str, version: str) -> service_pb2.ModelStatistics:
         """The statistics extension's object (fields as in Triton's `ModelStatistics`)."""

@@ -32,6 +32,9 @@ class SystemCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every family."""
         usage = self._poller.usage
+        # There is no such pool. Triton shows one of no size likewise where it has none.
+        yield single("nv_pinned_memory_pool_total_bytes", "Pinned memory pool, bytes", 0)
+        yield single("nv_pinned_memory_pool_used_bytes", "Pinned memory pool in use, bytes", 0)
         if self._poller.gpu:
             yield from self._gpu_families(usage.gpus)
         if self._poller.cpu:

@@ -1,13 +1,12 @@
 """The rules of a model configuration that hold whatever the model file says: Triton's static checks."""
 
-import re
-
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelInstanceGroup, ModelOutput
 
 from tcli_server.datatypes import BY_CONFIG_TYPE
 from tcli_server.repository.checksums import check_agents
 from tcli_server.repository.ensemble_rules import check_ensemble
 from tcli_server.repository.layout import ModelFolder
+from tcli_server.repository.metric_rules import check_metrics
 from tcli_server.repository.path_rules import check_paths
 from tcli_server.repository.pbtxt import quoted
 from tcli_server.repository.positions import Positions
@@ -18,7 +17,6 @@ from tcli_server.repository.report import Report
 from tcli_server.repository.sequence_rules import check_sequences
 from tcli_server.repository.warmup_rules import check_warmup
 
-_TAG = re.compile(r"(?!_)[a-zA-Z0-9_]*")  # behind the _ of the label: two at the start are Prometheus' own
 _MOST_DIMENSIONS = 64
 
 
@@ -57,7 +55,7 @@ def config_problems(config: ModelConfig, folder: ModelFolder, positions: Positio
     _instances(config, report)
     check_paths(config, folder, report)
     check_agents(config, report)
-    _metric_tags(config, report)
+    check_metrics(config, report)
     return report.problems
 
 
@@ -168,20 +166,3 @@ def _cache(config: ModelConfig, report: Report) -> None:
             field = "response_cache.enable"
             expected = f"false, as answers from a cache do not go with {with_what}"
             report.add(field, "true", expected, "remove response_cache", edits=report.removing("response_cache"))
-
-
-def _metric_tags(config: ModelConfig, report: Report) -> None:
-    """A tag becomes the label `_<tag>` of every metric of the model: one that is no label spoils the whole page."""
-    for tag in sorted(config.metric_tags):
-        if _TAG.fullmatch(tag):
-            continue
-        meant = re.sub(r"\W", "_", tag.strip(), flags=re.ASCII).lstrip("_")
-        field = f'metric_tags["{tag}"]'
-        is_meant = meant and _TAG.fullmatch(meant) and meant not in config.metric_tags
-        report.add(
-            field,
-            f"the tag {tag!a}",
-            "a name for Prometheus: letters (a-z, A-Z), digits and _, the first one no _",
-            f'write key: "{meant}"' if is_meant else "write another key",
-            edits=report.writing(f"{field}.key", f'"{meant}"') if is_meant else (),
-        )

@@ -59,6 +59,7 @@ _SUPPORTED = frozenset(
         "model_repository_agents.agents",
         "parameters",
         "metric_tags",
+        "model_metrics",
         "model_transaction_policy.decoupled",
         "optimization.graph",
         "optimization.input_pinned_memory",

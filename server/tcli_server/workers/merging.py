@@ -1,5 +1,6 @@
 """Adds up what several workers counted."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.metrics_core import Metric
@@ -11,6 +12,7 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 _LARGEST = {"nv_model_load_duration_secs"}
 _MEAN = {"nv_cache_util"}
+_QUANTILE = "quantile"
 _COUNTING = {
     "nv_cache_num_lookups",
     "nv_cache_num_hits",
@@ -27,8 +29,10 @@ def series(sample: Sample) -> Series:
     return sample.name, tuple(sorted(sample.labels.items()))
 
 
-def only_grows(family: Metric) -> bool:
-    """Whether its samples count what has happened, so that those of a worker that ended still belong to the sum."""
+def only_grows(family: Metric, labels: Iterable[str]) -> bool:
+    """Whether a sample counts what has happened, so that that of a worker that ended still belongs to the sum."""
+    if family.type == "summary":
+        return _QUANTILE not in labels
     return family.type in ("counter", "histogram") or family.name in _COUNTING
 
 
@@ -73,11 +77,19 @@ def merged_families(reports: Iterable[Sequence[Metric]], ended: Mapping[Series, 
             for sample in family.samples:
                 of_family.setdefault(series(sample), []).append(sample.value)
     for name, family in families.items():
-        counts = only_grows(family)
         for key, found in values[name].items():
-            value = _together(name, found) + (ended.get(key, 0) if counts else 0)
-            family.add_sample(key[0], dict(key[1]), value)
+            labels = dict(key[1])
+            if family.type == "summary" and _QUANTILE in labels:
+                value = _largest(found)
+            else:
+                value = _together(name, found) + (ended.get(key, 0) if only_grows(family, labels) else 0)
+            family.add_sample(key[0], labels, value)
     return list(families.values())
+
+
+def _largest(quantiles: Sequence[float]) -> float:
+    """What the quantile of all together is not above; NaN if no worker observed anything."""
+    return max((value for value in quantiles if not math.isnan(value)), default=math.nan)
 
 
 def _together(name: str, values: Sequence[float]) -> float:

@@ -41,8 +41,8 @@ class Totals:
             for one in service_pb2.ModelStatisticsResponse.FromString(report.statistics).model_stats:
                 _add(self._ended, one)
             for family in report.families:
-                if only_grows(family):
-                    for sample in family.samples:
+                for sample in family.samples:
+                    if only_grows(family, sample.labels):
                         key = series(sample)
                         self._ended_series[key] = self._ended_series.get(key, 0) + sample.value
 

@@ -246,7 +246,7 @@ def test_families_can_be_switched_off(tmp_path: Path, loopback: ServeOptions):
     write_model(tmp_path, "counted", onnx_models.identity())
     options = dataclasses.replace(loopback, allow_cpu_metrics=False, allow_gpu_metrics=False)
     with Server(Engine(tmp_path), options) as running:
-        assert all(name.startswith(("nv_inference_", "nv_model_")) for name, _ in samples(running))
+        assert all(name.startswith(("nv_inference_", "nv_model_", "nv_pinned_")) for name, _ in samples(running))
 
 
 def test_other_paths_are_empty_and_other_methods_refused(counted: Server):

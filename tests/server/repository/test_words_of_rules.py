@@ -135,6 +135,21 @@ RULES: list[tuple[str, str, str | None]] = [
         'metric_tags { key: "a" value: "1" }',
     ),
     (
+        'model_metrics { metric_control { metric_identifier { family: "latency" } histogram_options { buckets: 1 } } }',
+        "1: model_metrics.metric_control[0].metric_identifier.family: found 'latency', "
+        "expected a histogram: nv_inference_first_response_histogram_ms, tcli_request_duration_seconds, tcli_batch_size; "
+        "fix: write one of these, or remove this metric_control",
+        None,
+    ),
+    (
+        'model_metrics { metric_control { metric_identifier { family: "tcli_batch_size" } '
+        "histogram_options { buckets: [2, 1] } } }",
+        "1: model_metrics.metric_control[0].histogram_options.buckets: found [2.0, 1.0], "
+        "expected upper bounds in ascending order, at most 100, none of them infinite; "
+        "fix: write, for example, histogram_options { buckets: [10, 100, 1000] }",
+        None,
+    ),
+    (
         "max_batch_size: -3",
         "1: max_batch_size: found -3, "
         "expected 0 (the model does not batch) or the largest batch; "

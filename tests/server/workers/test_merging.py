@@ -95,3 +95,22 @@ def test_gauges_are_added_but_for_those_of_which_a_sum_means_nothing():
         "nv_model_load_duration_secs 0.75",
         "nv_cache_util 0.5",
     ]
+
+
+def summary(count: int, median: float) -> Metric:
+    made = Metric("s", "s", "summary")
+    made.add_sample("s_count", {"model": "m"}, count)
+    made.add_sample("s", {"model": "m", "quantile": "0.5"}, median)
+    return made
+
+
+def test_of_a_quantile_the_largest_is_shown_and_counts_are_sums():
+    totals = Totals()
+    for worker, median in (("gone", 9.0), ("a", 3.0), ("b", 5.0), ("idle", float("nan"))):
+        totals.told(worker, report(1, families=(summary(2, median),)))
+    totals.ended("gone")
+    assert exposition(totals.families()).decode().splitlines()[2:] == [
+        's_count{model="m"} 8',
+        's{model="m",quantile="0.5"} 5',
+    ]
+    assert 's{model="m",quantile="0.5"} NaN' in exposition(merged_families([[summary(0, float("nan"))]], {})).decode()
