@@ -61,6 +61,8 @@ LEAVES = {
     "temporary",
 }
 BOOKS = {
+    "observability.access_entry",
+    "observability.access_log",
     "observability.custom_metrics",
     "observability.distributions",
     "observability.log",

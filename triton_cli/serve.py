@@ -335,6 +335,13 @@ def serve(
     log_error: Annotated[Switch, switch(_LOG, "Log errors.")] = Switch.TRUE,
     log_format: Annotated[str, _choice(_LOG, "How lines begin.", metavar="default|ISO8601")] = "default",
     log_file: Annotated[str, _choice(_LOG, "Append to this file instead of stderr.", metavar="FILE")] = "",
+    access_log: Annotated[
+        str, _choice(_LOG, "Append a line for each request to this file; - for stdout.", metavar="FILE|-")
+    ] = "",
+    access_log_format: Annotated[str, _choice(_LOG, "What such a line is.", metavar="text|json")] = "text",
+    access_log_sample: Annotated[
+        int, _choice(_LOG, "Log every so many requests only, and all that fail.", min=1, metavar="N")
+    ] = 1,
 ) -> None:
     """Serve the models of a repository: HTTP on port 8000, gRPC on 8001, metrics on 8002.
 
@@ -353,6 +360,7 @@ def serve(
     model_control_mode = model_control_mode.lower()
     settings.one_of("--model-control-mode", model_control_mode, "none", "poll", "explicit", "on-demand")
     settings.one_of("--log-format", log_format, "default", "ISO8601")
+    settings.one_of("--access-log-format", access_log_format, "text", "json")
     level = grpc_infer_response_compression_level
     settings.one_of("--grpc-infer-response-compression-level", level, "none", "low", "medium", "high")
     settings.one_of("--grpc-engine", grpc_engine, "auto", "nghttp2", "aio")
@@ -441,6 +449,7 @@ def serve(
             *((vertex_ai(vertex_ai_port, vertex_ai_default_model),) if allow_vertex_ai else ()),
             *((sagemaker(sagemaker_port),) if allow_sagemaker else ()),
         ),
+        access_log=settings.access_log(access_log, access_log_format, access_log_sample),
     )
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import typer
 from triton_cli.console import fail, warn
 
 if TYPE_CHECKING:
+    from tcli_server.observability.access_log import AccessLogOptions
     from tcli_server.observability.metrics_options import MetricsOptions
     from tcli_server.protocols.grpc import TlsOptions
 
@@ -143,6 +144,18 @@ def metrics(given: list[str]) -> "MetricsOptions":
         return parse_metrics_config(given)
     except InvalidArgumentError as error:
         raise typer.BadParameter(str(error), param_hint="--metrics-config") from None
+
+
+def access_log(file: str, form: str, sample: int) -> "AccessLogOptions | None":
+    """Where requests are logged, if they are; options that count for nothing are warned of."""
+    from tcli_server.observability.access_log import AccessLogOptions
+
+    if file:
+        return AccessLogOptions(file, form, sample)  # type: ignore[arg-type]
+    for option, is_given in (("--access-log-format", form != "text"), ("--access-log-sample", sample != 1)):
+        if is_given:
+            warn(f"{option} has no effect here: it only counts with --access-log")
+    return None
 
 
 def byte_count(option: str, given: str) -> int:

@@ -18,6 +18,8 @@ from typing import Any, Self, TypeVar
 
 from tcli_server.engine import LONGEST_WAIT_SECS, Engine
 from tcli_server.errors import InvalidArgumentError, UnavailableError
+from tcli_server.observability.access_log import AccessLog, AccessLogOptions
+from tcli_server.observability.custom_metrics import MetricKind
 from tcli_server.observability.http import MetricsApplication, start_metrics
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
@@ -55,6 +57,7 @@ class ServeOptions:
         clouds: that are answered on ports of their own, at `http_address`.
         allow_client_shm: clients on this machine may have their tensors in shared memory that they register. Any client can
             then have any object of this user's, and of what this user may open, read and written.
+        access_log: where requests are logged; None for nowhere.
     """
 
     http_port: int = 8000
@@ -80,6 +83,7 @@ class ServeOptions:
     reuse_grpc_port: bool = False
     allow_client_shm: bool = False
     clouds: tuple[Cloud, ...] = ()
+    access_log: AccessLogOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +122,10 @@ def check_endpoints(options: ServeOptions) -> None:
 
     Raises:
         InvalidArgumentError: as of `check_services`, or an address that this machine does not have.
-        UnavailableError: a port is taken.
+        UnavailableError: a port is taken, or the access log cannot be written.
     """
+    if options.access_log is not None:
+        options.access_log.check()
     check_services(options)
     for endpoint in endpoints(options):
         with bind_errors(endpoint):
@@ -204,6 +210,7 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._metrics: tuple[HttpServer, MetricsApplication] | None = None
         self._poller: SystemPoller | None = None
+        self._access: AccessLog | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -228,6 +235,8 @@ class Server:
             LOG.debug(
                 "%s version %d loaded in %.2f s, instances: %s", model.name, model.version, model.load_seconds, names
             )
+        if self.options.access_log is not None:
+            self._access = self._open_access_log(self.options.access_log)
         self._loop = _new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self._thread.start()
@@ -272,6 +281,8 @@ class Server:
         self._in_loop(self._close_ports())
         self._stop_loop()
         self._shared.close()
+        if self._access is not None:
+            self._access.close()
         return answered and drained and sent
 
     def _in_loop(self, work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -293,7 +304,13 @@ class Server:
                 if endpoint.name == "grpc":
                     _try_to_bind(endpoint)  # gRPC itself does not tell why it cannot bind
                     self._grpc = await start_grpc(
-                        engine, endpoint.host, endpoint.port, options.grpc, endpoint.shared, self._shared
+                        engine,
+                        endpoint.host,
+                        endpoint.port,
+                        options.grpc,
+                        endpoint.shared,
+                        self._shared,
+                        self._access,
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
@@ -325,9 +342,16 @@ class Server:
             cloud,
             self._metrics[1] if self._metrics is not None else None,
             self.options.allow_ui and cloud is None,
+            self._access,
         )
         self._http.append(opened)
         return opened[0].port
+
+    def _open_access_log(self, options: AccessLogOptions) -> AccessLog:
+        metrics = self.engine.custom_metrics
+        lost = "tcli_access_log_lost_lines"
+        family = metrics.open(lost, "Lines of the access log that could not be written", MetricKind.COUNTER)
+        return AccessLog(options, metrics.open_series(family, {}, None).increment)
 
     async def _close_services(self, timeout: float) -> bool:
         """True if HTTP and gRPC answered all that they had accepted."""

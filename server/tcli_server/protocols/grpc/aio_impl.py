@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -131,6 +132,8 @@ class _UnaryCall:
 
     __slots__ = ("_context", "_read_metadata", "answer", "on_gone")
 
+    access = None
+
     def __init__(self, context: Any, read_metadata: Callable[[Metadata], Asked]) -> None:
         self._context = context
         self._read_metadata = read_metadata
@@ -140,6 +143,10 @@ class _UnaryCall:
     @property
     def asked(self) -> Asked:
         return self._read_metadata(self._context.invocation_metadata())
+
+    @property
+    def client(self) -> str:
+        return _client(self._context)
 
     def respond(self, *parts: Message) -> None:
         if not self.answer.done():
@@ -153,8 +160,14 @@ class _UnaryCall:
 class _StreamCall:
     """A `StreamCall`."""
 
+    access = None
+
     def __init__(self, context: Any) -> None:
         self._context = context
+
+    @property
+    def client(self) -> str:
+        return _client(self._context)
 
     @property
     def metadata(self) -> Metadata:
@@ -195,6 +208,11 @@ def _streaming(serve: Streaming) -> Any:
             await _abort(context, error)
 
     return run
+
+
+def _client(context: Any) -> str:
+    """What gRPC calls `ipv4:127.0.0.1:4711` or `ipv6:%5B::1%5D:4711`."""
+    return unquote(context.peer().partition(":")[2])
 
 
 async def _joined(parts: Parts) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tcli_server.errors import UnavailableError
+from tcli_server.observability.access_entry import AccessEntry
+from tcli_server.protocols.grpc.access import GONE
 from tcli_server.protocols.grpc.infer_request import OutputForms
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.window import ResponseWindow, Room
@@ -21,9 +23,10 @@ class Flow:
 
     Attributes:
         tells_end: the client wants to hear of an end without another response.
+        access: its entry in the access log; None where there is none.
     """
 
-    __slots__ = ("_arrived", "_post", "_window", "forms", "request", "tells_end", "waiting")
+    __slots__ = ("_arrived", "_post", "_window", "access", "forms", "request", "tells_end", "waiting")
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Flow:
         room: Room,
         post: Post,
         arrived: Callable[[tuple["Flow", InferenceResponse, int]], None],
+        access: AccessEntry | None,
     ) -> None:
         self.request = request
         self.forms = forms
@@ -44,6 +48,9 @@ class Flow:
         request.takes_many = True
         request.window = self._window
         request.reply = self._reply
+        self.access = access
+        if access is not None:
+            access.follow(request)
 
     def taken(self, size: int) -> None:
         """The client has another of the responses."""
@@ -73,7 +80,9 @@ class Flows:
         self._change = asyncio.Event()
         self._closed = False
 
-    def begin(self, request: InferenceRequest, forms: OutputForms, tells_end: bool) -> None:
+    def begin(
+        self, request: InferenceRequest, forms: OutputForms, tells_end: bool, access: AccessEntry | None = None
+    ) -> None:
         """Have a request's responses come here; it may be submitted then.
 
         Raises:
@@ -84,7 +93,7 @@ class Flows:
                 f"{MOST_FLOWS} requests of this stream to decoupled models are unfinished, which is the most that one may "
                 "have: use more streams, or try again later"
             )
-        self._open.add(Flow(request, forms, tells_end, self._room, self._post, self._arrived))
+        self._open.add(Flow(request, forms, tells_end, self._room, self._post, self._arrived, access))
 
     async def next(self) -> tuple[Flow, InferenceResponse, int]:
         """The response whose turn it is, and its size for `taken`; waits until there is one."""
@@ -118,6 +127,8 @@ class Flows:
         self._ready.clear()
         for flow in flows:
             flow.request.cancel()
+            if flow.access is not None:
+                flow.access.end(GONE, failed=True)
             self._left()
 
     def _arrived(self, arrival: tuple[Flow, InferenceResponse, int]) -> None:

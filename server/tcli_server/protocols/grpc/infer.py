@@ -10,6 +10,8 @@ from tritonclient.grpc import service_pb2
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError
+from tcli_server.observability.access_entry import AccessEntry
+from tcli_server.protocols.grpc.access import GONE, end_entry
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.errors import as_server_error, details
 from tcli_server.protocols.grpc.flows import Flow, Flows
@@ -60,9 +62,10 @@ class _Call:
         loaded: its model is; else nobody knows yet whether that is decoupled.
         decoupled: its model is.
         tells_end: the client wants to hear of an end without another response.
+        access: its entry in the access log, where a stream has one.
     """
 
-    __slots__ = ("data", "decoupled", "id", "loaded", "request", "tells_end")
+    __slots__ = ("access", "data", "decoupled", "id", "loaded", "request", "tells_end")
 
     def __init__(self, data: Message) -> None:
         self.data = data
@@ -70,6 +73,7 @@ class _Call:
         self.request: InferenceRequest | None = None
         self.loaded = True
         self.decoupled = self.tells_end = False
+        self.access: AccessEntry | None = None
 
 
 class Inference:
@@ -142,15 +146,36 @@ class Inference:
     ) -> _Answer:
         """A request's answer, or its error in an answer; or the error itself where that is to be the stream's status."""
         call = _Call(data)
+        access = call.access = stream.begin_entry(len(data))
         del data
+        failure: ServerError | None = None
+        answer: Parts | None = None
         try:
-            return await self._infer_on_stream(call, headers, stream, place)
+            answer = await self._infer_on_stream(call, headers, stream, place)
+        except asyncio.CancelledError:
+            if access is not None:
+                access.end(GONE, failed=True)
+            raise
         except Exception as error:
             failure = as_server_error(error, "ModelStreamInfer")
-        return failure if as_status else [_error_for_stream(failure, call.id, call.request)]
+            answer = [_error_for_stream(failure, call.id, call.request)]
+        if access is not None and answer is not None:  # else a flow has begun, which ends it
+            access.bytes_out = sum(map(len, answer))
+            end_entry(access, failure)
+        return failure if as_status and failure is not None else answer
 
     async def _flow_response(self, as_status: bool, headers: Asked, flow: Flow, response: InferenceResponse) -> _Answer:
-        """What is sent of a decoupled model's response: nothing of an end that the client did not ask to be told."""
+        """What is sent of a decoupled model's response, which is noted in the access log."""
+        answer = await self._encode_flow(as_status, headers, flow, response)
+        if flow.access is not None:
+            if answer is not None and not isinstance(answer, ServerError):
+                flow.access.bytes_out += sum(map(len, answer))
+            if response.final:
+                end_entry(flow.access, response.error)
+        return answer
+
+    async def _encode_flow(self, as_status: bool, headers: Asked, flow: Flow, response: InferenceResponse) -> _Answer:
+        """Nothing of an end that the client did not ask to be told."""
         if response.empty and not flow.tells_end:
             return None
         failure = response.error
@@ -176,8 +201,8 @@ class Inference:
             await place.wait()
             stream.follow(call.request)
             if not call.decoupled:
-                return await self._answer(asked, headers.timing, place)
-            stream.flows.begin(call.request, forms, call.tells_end)
+                return await self._answer(asked, headers.timing, place, call.access)
+            stream.flows.begin(call.request, forms, call.tells_end, call.access)
             self._admission.enter()  # until the flow ends
             self.engine.submit(call.request, self.turn_end)
             return None
@@ -190,10 +215,12 @@ class Inference:
         told = self.engine.demand.when_loaded(name, version, lambda model: model.spec.decoupled)
         return await asyncio.wrap_future(told) if isinstance(told, Future) else told
 
-    async def _answer(self, asked: _Asked, timing: bool, place: Place) -> Parts:
+    async def _answer(self, asked: _Asked, timing: bool, place: Place, access: AccessEntry | None) -> Parts:
         request, forms = asked
         future: asyncio.Future[InferenceResponse] = self.loop.create_future()
         request.reply = partial(self.post, partial(_resolve, future))
+        if access is not None:
+            access.follow(request)
         self.engine.submit(request, self.turn_end)
         place.leave()
         try:
@@ -325,6 +352,9 @@ class _Single:
             headers.hand_on(request)
             self._timing = headers.timing
         request.reply = self._reply
+        access = self._call.access
+        if access is not None:
+            access.follow(request)
         self._request = request
         self._inference.engine.submit(request, self._inference.turn_end)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tcli_server.errors import ServerError
+from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.request_headers import NOTHING_ASKED, Asked
 
@@ -28,12 +29,20 @@ class UnaryCall(Protocol):
     Attributes:
         asked: what the client sent ahead of its message asks for.
         on_gone: called at most once, if the client is gone, has cancelled it or its deadline has passed before the answer.
+        access: its entry in the access log; None where there is none.
     """
 
     @property
     def asked(self) -> Asked: ...
 
     on_gone: Callable[[], object] | None
+
+    @property
+    def access(self) -> AccessEntry | None: ...
+
+    @property
+    def client(self) -> str:
+        """The address and port of who is connected."""
 
     def respond(self, *parts: Message) -> None:
         """Answer with a message; what is in the memory of its parts must stay the same until they are let go of."""
@@ -43,7 +52,18 @@ class UnaryCall(Protocol):
 
 
 class StreamCall(Protocol):
-    """A call with any number of messages each way."""
+    """A call with any number of messages each way.
+
+    Attributes:
+        access: begins the entry of a message of so many bytes in the access log; None where there is none.
+    """
+
+    @property
+    def access(self) -> Callable[[int], AccessEntry] | None: ...
+
+    @property
+    def client(self) -> str:
+        """The address and port of who is connected."""
 
     @property
     def metadata(self) -> Metadata:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from tcli_server.engine import Engine
 from tcli_server.errors import UnavailableError
+from tcli_server.observability.access_log import AccessLog
+from tcli_server.protocols.grpc.access import logged
 from tcli_server.protocols.grpc.admission import Admission
 from tcli_server.protocols.grpc.health import Health
 from tcli_server.protocols.grpc.infer import Inference
@@ -117,12 +119,14 @@ async def start_grpc(
     options: GrpcOptions | None = None,
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
+    access: AccessLog | None = None,
 ) -> GrpcServer:
     """Serve an engine over gRPC in the running loop; port 0 takes a free one.
 
     Args:
         reuse_port: other processes listen on it, too.
         shared: the memory that clients share with this server.
+        access: notes all calls; None where nobody does.
 
     Raises:
         OSError: the address cannot be bound.
@@ -144,6 +148,7 @@ async def start_grpc(
     rpcs = service.rpcs(inference) | health.rpcs
     if reflection is not None:
         rpcs |= reflection.rpcs
+    rpcs = rpcs if access is None else logged(rpcs, access)
     listener = await listen(rpcs, host, port, options, reuse_port)
     return GrpcServer(listener, inference, service, health, reflection, admission, (pool, status_pool))
 

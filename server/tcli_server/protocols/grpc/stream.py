@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from tcli_server.errors import ServerError, UnavailableError
+from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.flows import Flow, Flows
@@ -126,6 +127,11 @@ class Stream:
             self._unanswered.add(task)
             task.add_done_callback(self._unanswered.discard)
             self._begun.put_nowait(task)
+
+    def begin_entry(self, size: int) -> AccessEntry | None:
+        """The entry of a message of so many bytes in the access log; None where there is none."""
+        begin = self._call.access
+        return None if begin is None else begin(size)
 
     def follow(self, request: InferenceRequest) -> None:
         """Remember a sequence while it is open."""

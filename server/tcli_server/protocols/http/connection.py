@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
+from tcli_server.observability.access_entry import AccessEntry
+from tcli_server.observability.access_log import AccessLog
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
+from tcli_server.protocols.client_address import client_address
 from tcli_server.protocols.http.errors import error_body
 from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
 from tcli_server.protocols.http.half_close import CONTINUE, WAIT_SECS, next_look, was_reset
@@ -36,6 +39,7 @@ class Shared:
 
     Attributes:
         turned_away: status and message for every request on a new connection, while the server drains.
+        access: notes all requests; None where nobody does.
         leaving: other processes go on serving this port: a connection closes with its next answer.
         arrivals: what comes is read to here, and taken from here at once.
     """
@@ -44,10 +48,15 @@ class Shared:
     limits: HttpLimits
     budget: ByteBudget
     max_connections: int
+    access: AccessLog | None = None
     connections: "set[Connection]" = field(default_factory=set)
     turned_away: tuple[int, str] | None = None
     leaving: bool = False
     arrivals: memoryview = field(default_factory=lambda: memoryview(bytearray(_ARRIVALS)))
+
+
+_GONE = "499"
+"""The status of a request whose client did not wait, in the access log: nginx', as HTTP has none."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -74,6 +83,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = False
         self._since = time.monotonic()  # when began what `check` waits for
         self._unsent = 0
+        self._address: str | None = None
 
     # --- asyncio's callbacks ---
 
@@ -100,6 +110,8 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting.clear()
         exchange, self._current = self._current, None
         if exchange is not None:
+            if exchange.access is not None:
+                exchange.access.end(_GONE, failed=True)
             exchange.on_room = None
             _tell_gone(exchange, True)
             if not exchange.keeps_body:
@@ -163,6 +175,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._current is not None or self._something_else or self._unread:
             return False
         return not (self._writing_paused or self._reading_paused)
+
+    @property
+    def _client(self) -> str:
+        """The address and port of who is connected."""
+        if self._address is None:
+            self._address = client_address(self._transport)
+        return self._address
 
     # --- what the reader tells ---
 
@@ -247,6 +266,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
+        access = self._shared.access
+        if access is not None:
+            size = len(exchange.body)
+            exchange.access = access.begin("HTTP", self._client, exchange.method, exchange.path, size)
         try:
             self._shared.handler(exchange)
         except Exception as error:  # a defect must answer this request and leave the connection usable
@@ -304,6 +327,9 @@ class Connection(asyncio.BufferedProtocol):
         head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], headers, connection, length)
         if exchange.method == b"HEAD":  # answered by its headers alone
             parts = ()
+        if exchange.access is not None:
+            _note_status(exchange.access, status)
+            exchange.access.bytes_out = length if parts else 0
         if length < 65536:
             transport.write(b"".join((head, *parts)))
         else:  # large bodies are not copied together
@@ -314,6 +340,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answered(self, exchange: Exchange, last: bool) -> None:
         self._current = exchange.on_gone = None
+        if exchange.access is not None:
+            exchange.access.end()
         if exchange.charged:
             self.drop_body(exchange)
         self._since = time.monotonic()
@@ -328,6 +356,8 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or exchange is not self._current:
             return
         self._begun = True
+        if exchange.access is not None:
+            _note_status(exchange.access, status)
         self.drop_body(exchange)
         if exchange.http_1_0:  # its end is that of the connection
             exchange.keep_alive = False
@@ -341,6 +371,8 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or exchange is not self._current:
             return True
         if piece and exchange.method != b"HEAD":
+            if exchange.access is not None:
+                exchange.access.bytes_out += len(piece)
             transport.write(piece if exchange.http_1_0 else b"%x\r\n%b\r\n" % (len(piece), piece))
         return not self._writing_paused
 
@@ -370,6 +402,11 @@ class Connection(asyncio.BufferedProtocol):
         body = error_body(message)
         head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], JSON, _CLOSE, len(body))
         self._transport.write(head + body)
+        if self._shared.access is not None:  # there is no request that could be named
+            entry = self._shared.access.begin("HTTP", self._client, b"-", b"-", 0)
+            _note_status(entry, status)
+            entry.bytes_out = len(body)
+            entry.end()
         self._refusal = None
         self._close(linger=True)
 
@@ -472,6 +509,10 @@ class Connection(asyncio.BufferedProtocol):
     def _time_out(self, what: str, seconds: float) -> None:
         self._reader.give_up(408, f"{what} within {seconds:g} seconds")
         self._pump()
+
+
+def _note_status(entry: AccessEntry, status: int) -> None:
+    entry.status, entry.failed = str(status), status >= HTTPStatus.BAD_REQUEST
 
 
 def _tell_gone(exchange: Exchange, lost: bool) -> None:

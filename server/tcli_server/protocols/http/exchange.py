@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.protocols.http.errors import error_body
 
 JSON = b"Content-Type: application/json\r\n"
@@ -34,6 +35,7 @@ class Exchange:
         body: not to be changed; empty again once it is dropped: when the exchange is answered, or the connection is lost.
         charged: bytes of the body that count as held until it is dropped, whatever became of `body` meanwhile.
         keeps_body: set by a handler that needs the body even if the connection is lost, until it answers.
+        access: its entry in the access log; None where there is none.
         on_gone: set by a handler that works on the exchange, and called in the loop at most once if the client is gone
             before the answer is sent: with True if the connection is lost, with False some 50 ms after the client ended
             its input, which may only mean that it has nothing more to ask. Who sets it anew then is told of the loss, too,
@@ -43,7 +45,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "on_room",
+        "_connection", "access", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "on_room",
         "path",
     )  # fmt: skip
 
@@ -57,6 +59,7 @@ class Exchange:
         self.keeps_body = False
         self.keep_alive = True
         self.http_1_0 = False
+        self.access: AccessEntry | None = None
         self.on_gone: Callable[[bool], None] | None = None
         self.on_room: Callable[[], None] | None = None
 

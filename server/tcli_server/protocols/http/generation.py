@@ -61,6 +61,9 @@ class Generation(ABC):
             if self._shared.headers.forwards:
                 self._shared.asked_of(self._exchange.headers).hand_on(request)
             request.reply = self._reply
+            access = self._exchange.access
+            if access is not None:
+                access.follow(request)
             request.takes_many, request.window = True, self._window
             self._request = request
             if not self._gone:

@@ -62,6 +62,8 @@ class Inference:
             json_length = None if length is None else _parse_length(length)
             request, self._form = self._infer.known.decode(body, json_length, self._name, version, limit, in_loop)
             request.reply = self._reply
+            if exchange.access is not None:
+                exchange.access.follow(request)
             request.byte_size += len(body)
             if self._infer.headers.forwards:
                 self._infer.asked_of(headers).hand_on(request)

@@ -7,6 +7,7 @@ from functools import partial
 from tcli_server.engine import Engine
 from tcli_server.hardware.allocator import trim_heap
 from tcli_server.hardware.memory import usable_memory
+from tcli_server.observability.access_log import AccessLog
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.application import HttpApplication
@@ -35,12 +36,19 @@ class HttpServer:
     Args:
         budget: bytes of request bodies that all connections hold together, by default a quarter of the memory that this
             process may use.
+        access: notes all requests; None where nobody does.
     """
 
-    def __init__(self, handler: Handler, limits: HttpLimits | None = None, budget: ByteBudget | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits | None = None,
+        budget: ByteBudget | None = None,
+        access: AccessLog | None = None,
+    ) -> None:
         limits = limits or HttpLimits()
         self._budget = budget or ByteBudget(usable_memory() // 4)
-        self._shared = Shared(handler, limits, self._budget, limits.connections())
+        self._shared = Shared(handler, limits, self._budget, limits.connections(), access)
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._trimmed_at = time.monotonic()
@@ -152,6 +160,7 @@ async def start_http(
     cloud: Cloud | None = None,
     metrics: Handler | None = None,
     ui: bool = True,
+    access: AccessLog | None = None,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
@@ -171,6 +180,6 @@ async def start_http(
     application = HttpApplication(engine, loop, max_input_size, shared, headers, response_headers, ui)
     # A method: an object that can be called is called several times as slowly.
     handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
-    server = HttpServer(handler, limits)
+    server = HttpServer(handler, limits, access=access)
     await server.listen(host, port, reuse_port)
     return server, application

@@ -48,6 +48,10 @@ class Carrying(Protocol):
 
     waiting_for_room: "set[StreamCall]"
 
+    @property
+    def client(self) -> str:
+        """As `rpc.UnaryCall.client`."""
+
     def send_whole(self, call: "Call", head: Sequence[Header], data: bytes, end: Sequence[Header]) -> None:
         """Send an answer that is complete: headers, data and the last headers."""
 
@@ -83,6 +87,8 @@ class Call:
 
     __slots__ = ("_carrier", "_charged", "_deadline", "_head", "_head_sent", "_reader", "_shared", "ended", "stream_id")
 
+    access = None
+
     def __init__(self, carrier: Carrying, shared: "Shared", stream_id: int, head: Head) -> None:
         self.stream_id = stream_id
         self.ended = False
@@ -95,6 +101,11 @@ class Call:
         self._deadline: asyncio.TimerHandle | None = None
         if head.timeout_secs is not None:
             self._deadline = shared.loop.call_later(head.timeout_secs, self._expire)
+
+    @property
+    def client(self) -> str:
+        """As `rpc.UnaryCall.client`."""
+        return self._carrier.client
 
     def receive(self, data: bytes) -> None:
         """Some data of the stream."""

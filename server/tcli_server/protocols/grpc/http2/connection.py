@@ -16,6 +16,7 @@ from typing import Any, cast
 import ngh2
 
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.client_address import client_address
 from tcli_server.protocols.grpc.errors import Status
 from tcli_server.protocols.grpc.http2.call import Call, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.http2.head import Header
@@ -84,8 +85,16 @@ class Connection(asyncio.BufferedProtocol):
         self._spoke = False
         self._oversized = 0
         self._unsent = 0
+        self._address: str | None = None
         age = shared.options.max_connection_age / 1e3
         self._leaves_at = self._made + age * random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER) if age else None
+
+    @property
+    def client(self) -> str:
+        """As `rpc.UnaryCall.client`."""
+        if self._address is None:
+            self._address = client_address(self._transport)
+        return self._address
 
     # --- asyncio's callbacks ---
 

@@ -1,0 +1,146 @@
+"""One request in the access log: what is noted of it on its way, and the line that is made of that."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tcli_server.observability.log import escaped
+from tcli_server.request import InferenceRequest, InferenceResponse, Reply
+
+_LONGEST = 1000
+"""Characters of a path, an id or a name in a line."""
+
+
+class AccessEntry:
+    """What is noted of one request; its line is written when it ends. In the loop's thread, but for `follow`.
+
+    Args:
+        put: takes it at its end.
+        client: the address and port of who is connected.
+        bytes_in: of the body or message.
+
+    Attributes:
+        status: HTTP's, or the name of gRPC's; empty until it is known.
+        failed: the request was not answered as it wanted.
+        bytes_out: of the body or messages that were sent.
+    """
+
+    __slots__ = (
+        "_began_ns", "_client", "_compute_ns", "_ended", "_id", "_method", "_model", "_path", "_protocol", "_put",
+        "_queue_ns", "_reply", "_request", "_time", "_total_ns", "_version", "bytes_in", "bytes_out", "failed", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        put: Callable[["AccessEntry"], None],
+        protocol: str,
+        client: str,
+        method: bytes,
+        path: bytes,
+        bytes_in: int,
+    ) -> None:
+        self._put = put
+        self._protocol = protocol
+        self._client = client
+        self._method = method
+        self._path = path
+        self._time = time.time()
+        self._began_ns = time.monotonic_ns()
+        self._total_ns = 0
+        self._request: InferenceRequest | None = None
+        self._reply: Reply | None = None
+        self._id = self._model = self._version = ""
+        self._queue_ns: int | None = None
+        self._compute_ns: int | None = None
+        self._ended = False
+        self.bytes_in = bytes_in
+        self.bytes_out = 0
+        self.status = ""
+        self.failed = False
+
+    def follow(self, request: InferenceRequest) -> None:
+        """It is an inference, which is about to be submitted, with its `reply`."""
+        self._request = request
+        self._reply = request.reply
+        request.reply = self._replied
+
+    def end(self, status: str = "", failed: bool = False) -> None:
+        """Nothing more comes; a second call changes nothing.
+
+        Args:
+            status: instead of what `status` says; likewise `failed`.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        end_ns = time.monotonic_ns()
+        self._total_ns = end_ns - self._began_ns
+        request = self._request
+        if request is not None:
+            self._request = None  # it may hold much, and lines may wait
+            self._id, self._model = request.id, request.model_name
+            self._version = self._version or request.model_version
+            if request.compute_start_ns:  # else it came from a cache, or never came to an instance
+                self._queue_ns = max(0, request.compute_start_ns - request.queue_ns)
+                # An instance may not have finished with a request that has ended.
+                self._compute_ns = max(0, min(request.compute_end_ns or end_ns, end_ns) - request.compute_start_ns)
+        if status:
+            self.status, self.failed = status, failed
+        self._put(self)
+
+    def line(self, is_json: bool) -> str:
+        """The line, without its end; nothing that a client sent can make it more than one."""
+        return _json(self._fields()) if is_json else _text(self._fields())
+
+    def _replied(self, response: InferenceResponse) -> None:
+        """Called by whichever thread the response comes from."""
+        reply = self._reply
+        assert reply is not None
+        if response.model_version:
+            self._version = response.model_version
+        if response.final:
+            self._reply = None  # a circle
+        reply(response)
+
+    def _fields(self) -> dict[str, Any]:
+        moment = datetime.fromtimestamp(self._time, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        fields: dict[str, Any] = {
+            "time": f"{moment}Z",
+            "client": self._client,
+            "protocol": self._protocol,
+            "method": _short(self._method.decode("latin-1")),
+            "path": _short(self._path.decode("latin-1")),
+            "status": self.status,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "total_us": self._total_ns // 1000,
+        }
+        if self._model:
+            fields |= {"model": _short(self._model), "version": _short(self._version)}
+            if self._id:
+                fields["id"] = _short(self._id)
+        if self._queue_ns is not None and self._compute_ns is not None:
+            fields |= {"queue_us": self._queue_ns // 1000, "compute_us": self._compute_ns // 1000}
+        return fields
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _text(fields: dict[str, Any]) -> str:
+    moment, client, protocol, method, path, status, *_ = fields.values()
+    begin = f"{moment} {client or '-'} {protocol} {_quoted(f'{method} {path}')} {status}"
+    rest = [*fields.items()][6:]
+    return " ".join((begin, *(f"{name}={_quoted(value) if isinstance(value, str) else value}" for name, value in rest)))
+
+
+def _quoted(text: str) -> str:
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped(text)}"'
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,115 @@
+"""gRPC's calls in the access log: a line for each unary call, and for each request of a stream of inferences."""
+
+from collections.abc import Callable
+from functools import partial
+
+from tcli_server.errors import ServerError
+from tcli_server.observability.access_entry import AccessEntry
+from tcli_server.observability.access_log import AccessLog
+from tcli_server.protocols.grpc.errors import STATUS, Status
+from tcli_server.protocols.grpc.rpc import Message, Metadata, Rpcs, StreamCall, Streaming, Unary, UnaryCall
+from tcli_server.protocols.request_headers import Asked
+
+_METHOD = b"POST"
+OK, GONE = Status.OK.name, Status.CANCELLED.name
+
+
+def logged(rpcs: Rpcs, log: AccessLog) -> Rpcs:
+    """The same calls, noted in the log."""
+    unary = {path: _unary(path.encode(), begin, log) for path, begin in rpcs.unary.items()}
+    streaming = {path: _streaming(path.encode(), serve, log) for path, serve in rpcs.streaming.items()}
+    return Rpcs(unary, streaming, rpcs.even_at)
+
+
+def end_entry(entry: AccessEntry, error: ServerError | None) -> None:
+    """Note how a request has ended."""
+    if error is None:
+        entry.end(OK)
+    else:
+        entry.end(STATUS[error.kind].name, failed=True)
+
+
+class _LoggedCall:
+    """A `UnaryCall` over another one."""
+
+    __slots__ = ("_call", "_on_gone", "access")
+
+    def __init__(self, call: UnaryCall, entry: AccessEntry) -> None:
+        self.access: AccessEntry | None = entry
+        self._call = call
+        self._on_gone: Callable[[], object] | None = None
+        call.on_gone = self._gone
+
+    @property
+    def asked(self) -> Asked:
+        return self._call.asked
+
+    @property
+    def client(self) -> str:
+        return self._call.client
+
+    @property
+    def on_gone(self) -> Callable[[], object] | None:
+        return self._on_gone
+
+    @on_gone.setter
+    def on_gone(self, on_gone: Callable[[], object] | None) -> None:
+        self._on_gone = on_gone
+
+    def respond(self, *parts: Message) -> None:
+        entry = self._end()
+        entry.bytes_out = sum(map(len, parts))
+        entry.end(OK)
+        self._call.respond(*parts)
+
+    def fail(self, error: ServerError) -> None:
+        end_entry(self._end(), error)
+        self._call.fail(error)
+
+    def _gone(self) -> None:
+        on_gone = self._on_gone
+        self._end().end(GONE, failed=True)
+        if on_gone is not None:
+            on_gone()
+
+    def _end(self) -> AccessEntry:
+        assert self.access is not None
+        self._on_gone = None
+        return self.access
+
+
+class _LoggedStream:
+    """A `StreamCall` over another one."""
+
+    def __init__(self, call: StreamCall, begin: Callable[[int], AccessEntry]) -> None:
+        self._call = call
+        self.access: Callable[[int], AccessEntry] | None = begin
+
+    @property
+    def client(self) -> str:
+        return self._call.client
+
+    @property
+    def metadata(self) -> Metadata:
+        return self._call.metadata
+
+    async def read(self) -> Message | None:
+        return await self._call.read()
+
+    async def write(self, *parts: Message) -> None:
+        await self._call.write(*parts)
+
+
+def _unary(path: bytes, begin: Unary, log: AccessLog) -> Unary:
+    def begin_logged(data: Message, call: UnaryCall) -> None:
+        entry = log.begin("gRPC", call.client, _METHOD, path, len(data))
+        begin(data, _LoggedCall(call, entry))
+
+    return begin_logged
+
+
+def _streaming(path: bytes, serve: Streaming, log: AccessLog) -> Streaming:
+    async def serve_logged(call: StreamCall) -> ServerError | None:
+        return await serve(_LoggedStream(call, partial(log.begin, "gRPC", call.client, _METHOD, path)))
+
+    return serve_logged
