@@ -396,6 +396,7 @@ def serve(
         log_format,  # type: ignore[arg-type]
         log_file,
     )
+    metrics = settings.metrics(metrics_config or [])
     backend_settings = settings.backend_config(backend_config or [], backend_directory)
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
@@ -476,7 +477,7 @@ def serve(
         max_pending_bytes=max_pending_bytes,
         allow_model_control_config=bool(allow_model_control_config),
         allow_model_control_files=bool(allow_model_control_files),
-        metrics=settings.metrics(metrics_config or []),
+        metrics=metrics,
         server_id=server_id,
     )
     if workers > 1 or print_config:

@@ -288,6 +288,11 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
             "--workers=2",
         ): "--allow-client-shm cannot be combined with --workers 2: a region is registered with one process",
         ("--model-repository", "models", "--log-file=nowhere/log"): "--log-file: cannot write nowhere/log",
+        (
+            "--model-repository",
+            "models",
+            "--access-log=nowhere/log",
+        ): "--access-log: cannot write nowhere/log: No such file",
     }
     for options, message in mistakes.items():
         done = serve(*FREE_PORTS, *options, cwd=repository.parent)
@@ -300,6 +305,7 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
     ("--allow-http=maybe", "'maybe' is not one of"),
     ("--frobnicate", "No such option"),
     ("--log-format=xml", "'xml' is not one of default, ISO8601"),
+    ("--metrics-config=summary_latencies=perhaps", "expected true or false"),
     ("--backend-config=x", "expected BACKEND,KEY=VALUE"),
     ("--exit-timeout-secs=-1", "--exit-timeout-secs"),
 ])  # fmt: skip

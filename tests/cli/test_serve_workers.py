@@ -26,8 +26,10 @@ def repository(tmp_path: Path) -> Path:
     return write_models(tmp_path / "models")
 
 
-def test_two_workers_answer_on_one_port_and_their_counts_are_one(repository: Path):
-    with two_workers("--model-repository", repository) as server:
+def test_two_workers_answer_on_one_port_and_their_counts_are_one(repository: Path, tmp_path: Path):
+    log = tmp_path / "access"
+    metrics = [f"--metrics-config={kind}_latencies=true" for kind in ("histogram", "summary")]
+    with two_workers("--model-repository", repository, "--access-log", log, *metrics) as server:
         assert [line.split() for line in server.output.splitlines()[:3]] == [
             ["Model", "Version", "Status"],
             ["identity", "1", "READY"],
@@ -47,6 +49,13 @@ def test_two_workers_answer_on_one_port_and_their_counts_are_one(repository: Pat
             assert client.get_inference_statistics("identity").model_stats[0].inference_count == 2 * SEVERAL
         assert scraped(server, "nv_inference_count") == 2 * SEVERAL
         assert scraped(server, "tcli_server_workers") == 2
+        for family in ("tcli_request_duration_seconds", "tcli_batch_size", "nv_inference_request_summary_us"):
+            assert scraped(server, f"{family}_count") == 2 * SEVERAL
+        assert scraped(server, "tcli_access_log_lost_lines") == 0
+        assert server.end()[0] == 0
+    inferences = [line for line in log.read_text().splitlines() if 'model="identity"' in line]
+    assert sum(line.split(" ")[2] == "HTTP" for line in inferences) == SEVERAL
+    assert sum(line.split(" ")[2] == "gRPC" for line in inferences) == SEVERAL
 
 
 def test_each_worker_has_its_share_of_the_cores(repository: Path):

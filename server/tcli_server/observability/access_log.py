@@ -67,7 +67,7 @@ class AccessLogOptions:
             return os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UnavailableError(f"cannot write the access log {self.file}: {reason}; fix: access_log") from None
+            raise UnavailableError(f"access_log: cannot write {self.file}: {reason}") from None
 
 
 class AccessLog:

@@ -1,0 +1,293 @@
+"""The access log, written by a server that is asked over HTTP and gRPC, and what happens where it cannot be written."""
+
+import dataclasses
+import json
+import os
+import queue
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+import onnx_models
+from decoupled_python_models import SPEAK, SPEAK_CONFIG
+from python_models import write_python_model
+from repositories import write_model
+from tcli_server import Engine
+from tcli_server.observability.access_log import MOST_WAITING, AccessLog, AccessLogOptions
+from tcli_server.protocols.grpc import GrpcOptions
+from tcli_server.serving import ServeOptions, Server
+
+PATIENCE = 60
+GRPC = "/inference.GRPCInferenceService/"
+BODY = '{"id": "%s", "inputs": [{"name": "INPUT0", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}'
+
+
+def until(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+class Logged:
+    """A server and the lines of its log."""
+
+    def __init__(self, server: Server, file: Path) -> None:
+        self.server = server
+        self.http = f"http://127.0.0.1:{server.http_port}"
+        self._file = file
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._file.read_text().splitlines()]
+
+    def line(self, **fields: object) -> dict[str, Any]:
+        """The one that has these, which it may be a moment before it is written."""
+        (found,) = until(lambda: [line for line in self.lines() if fields.items() <= line.items()])
+        return found
+
+    def grpc(self) -> triton.InferenceServerClient:
+        return triton.InferenceServerClient(f"127.0.0.1:{self.server.grpc_port}")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    write_model(root, "identity", onnx_models.identity())
+    write_model(root, "slow", onnx_models.slow_identity(rounds=1000))
+    write_python_model(root, "speak", SPEAK, SPEAK_CONFIG)
+    return root
+
+
+@pytest.fixture(scope="module", params=["nghttp2", "aio"])
+def logged(
+    repository: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Logged]:
+    file = tmp_path_factory.mktemp("log") / "access"
+    options = ServeOptions(
+        *(0, "127.0.0.1"),
+        grpc_port=0,
+        grpc_address="127.0.0.1",
+        grpc=GrpcOptions(engine=request.param),
+        allow_metrics=False,
+        access_log=AccessLogOptions(str(file), "json"),
+    )
+    with Server(Engine(repository), options) as server:
+        yield Logged(server, file)
+
+
+def numbers(count: int = 4) -> triton.InferInput:
+    value = triton.InferInput("INPUT0", [1, count], "FP32")
+    value.set_data_from_numpy(np.ones((1, count), np.float32))
+    return value
+
+
+def prompt(words: bytes) -> triton.InferInput:
+    value = triton.InferInput("PROMPT", [1], "BYTES")
+    value.set_data_from_numpy(np.array([words], np.object_))
+    return value
+
+
+def test_an_inference_over_http_says_what_was_asked_and_what_it_took(logged: Logged):
+    body = BODY % "over-http"
+    with httpx.Client() as client:
+        plain = {"Accept-Encoding": "identity"}
+        answer = client.post(f"{logged.http}/v2/models/identity/infer", content=body, headers=plain)
+        port = answer.extensions["network_stream"].get_extra_info("socket").getsockname()[1]
+    line = logged.line(id="over-http")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("time"))
+    total, queued, computed = (line.pop(f"{name}_us") for name in ("total", "queue", "compute"))
+    assert 0 <= queued + computed <= total < 1e6 * PATIENCE
+    assert line == {
+        "client": f"127.0.0.1:{port}",
+        "protocol": "HTTP",
+        "method": "POST",
+        "path": "/v2/models/identity/infer",
+        "status": "200",
+        "bytes_in": len(body),
+        "bytes_out": len(answer.content),
+        "model": "identity",
+        "version": "1",
+        "id": "over-http",
+    }
+
+
+def test_an_inference_over_grpc_likewise(logged: Logged):
+    with logged.grpc() as client:
+        client.infer("identity", [numbers()], request_id="over-grpc")
+    line = logged.line(id="over-grpc")
+    assert (line["protocol"], line["path"], line["status"]) == ("gRPC", f"{GRPC}ModelInfer", "OK")
+    assert (line["model"], line["version"]) == ("identity", "1")
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", line["client"])
+    assert line["bytes_in"] > 16 < line["bytes_out"]
+    assert 0 <= line["queue_us"] + line["compute_us"] <= line["total_us"]
+
+
+def test_what_is_no_inference_or_fails_is_a_line_too(logged: Logged):
+    httpx.get(f"{logged.http}/nowhere?a=1")
+    httpx.head(f"{logged.http}/v2/health/live")
+    httpx.post(f"{logged.http}/v2/models/identity/infer", content=BODY.replace("INPUT0", "INPUT9") % "misfit")
+    with socket.create_connection(("127.0.0.1", logged.server.http_port)) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        until(lambda: connection.recv(1 << 16))
+    with logged.grpc() as client:
+        client.is_server_live()
+        with pytest.raises(triton.InferenceServerException):
+            client.infer("nobody", [numbers()])
+    assert logged.line(path="/nowhere?a=1")["status"] == "404"
+    assert logged.line(method="HEAD")["bytes_out"] == 0
+    refused = logged.line(id="misfit")
+    assert (refused["status"], refused["model"], "compute_us" in refused) == ("400", "identity", False)
+    assert logged.line(path="-")["status"] == "400"
+    assert logged.line(path=f"{GRPC}ServerLive")["status"] == "OK"
+    assert logged.line(path=f"{GRPC}ModelInfer", status="NOT_FOUND")["bytes_out"] == 0
+
+
+def test_each_request_of_a_stream_is_one_line_however_many_its_responses(logged: Logged):
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with logged.grpc() as client:
+        client.start_stream(lambda result, error: answers.put(result or error))
+        client.async_stream_infer("speak", [prompt(b"three more words")], request_id="spoken")
+        client.async_stream_infer("identity", [numbers()], request_id="plain")
+        client.async_stream_infer("identity", [numbers(5)], request_id="wrong")
+        sizes = [answers.get(timeout=PATIENCE) for _ in range(5)]
+        client.stop_stream()
+    assert len(sizes) == 5
+    path = f"{GRPC}ModelStreamInfer"
+    spoken, plain, wrong = (logged.line(path=path, id=name) for name in ("spoken", "plain", "wrong"))
+    assert [line["status"] for line in (spoken, plain, wrong)] == ["OK", "OK", "INVALID_ARGUMENT"]
+    assert spoken["bytes_out"] > 2 * plain["bytes_out"] > 0
+    assert spoken["compute_us"] <= spoken["total_us"]
+
+
+def test_a_stream_of_events_is_one_line(logged: Logged):
+    body = json.dumps({"PROMPT": "so many words", "id": "events"})
+    answer = httpx.post(f"{logged.http}/v2/models/speak/generate_stream", content=body)
+    line = logged.line(id="events")
+    assert (line["status"], line["bytes_out"]) == ("200", len(answer.content))
+
+
+def test_a_client_that_does_not_wait_is_told_apart(logged: Logged):
+    body = (BODY % "gone-http").encode()
+    head = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    model = logged.server.engine.model("slow")
+    with socket.create_connection(("127.0.0.1", logged.server.http_port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+        connection.sendall(head + body)
+        until(lambda: not model.idle)
+    assert logged.line(path="/v2/models/slow/infer")["status"] == "499"
+    with logged.grpc() as client:
+        done = threading.Event()
+        until(lambda: model.idle)
+        call = client.async_infer("slow", [numbers()], lambda **_: done.set(), request_id="gone-grpc")
+        until(lambda: not model.idle)
+        call.cancel()
+        assert done.wait(PATIENCE)
+    assert logged.line(id="gone-grpc")["status"] == "CANCELLED"
+
+
+class Lost:
+    """Counts lost lines."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, count: int) -> None:
+        self.count += count
+
+
+def note(log: AccessLog, path: bytes = b"/", status: str = "200", failed: bool = False) -> None:
+    log.begin("HTTP", "127.0.0.1:1", b"GET", path, 0).end(status, failed)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nothing_that_a_client_sends_makes_a_second_line(tmp_path: Path, form: str):
+    file = tmp_path / "log"
+    log = AccessLog(AccessLogOptions(str(file), form), Lost())  # type: ignore[arg-type]
+    note(log, b'/a\n2026" 200 \x1b[31m\r\x85\xe2\x80\xa8\\' + b"x" * 5000)
+    log.close()
+    data = file.read_bytes()
+    assert data.count(b"\n") == len(data.splitlines()) == len(data.decode().splitlines()) == 1
+    assert data.strip().decode().isprintable()
+    assert len(data) < 1300
+    if form == "json":
+        assert json.loads(data)["path"].startswith('/a\n2026" 200 \x1b[31m\r\x85')
+    else:
+        assert rb'"GET /a\n2026\" 200 \x1b[31m\r' in data
+
+
+def test_some_are_logged_and_all_that_fail(tmp_path: Path):
+    file = tmp_path / "log"
+    log = AccessLog(AccessLogOptions(str(file), sample=3), Lost())
+    for number in range(10):
+        note(log, b"/%d" % number)
+        note(log, b"/failed", "500", failed=True)
+    log.close()
+    assert re.findall(r"GET /(\d)", file.read_text()) == ["2", "5", "8"]
+    assert file.read_text().count("/failed") == 10
+
+
+def test_a_renamed_file_is_left_to_whoever_renamed_it(tmp_path: Path):
+    file, rotated = tmp_path / "log", tmp_path / "log.1"
+    log = AccessLog(AccessLogOptions(str(file)), Lost())
+    note(log)
+    until(lambda: file.read_text())
+    file.rename(rotated)
+    noted = 1
+
+    def reopened() -> bool:
+        nonlocal noted
+        noted += 1
+        note(log)
+        return file.exists()
+
+    until(reopened)
+    log.close()
+    assert rotated.read_text().count("\n") + file.read_text().count("\n") == noted
+    assert file.read_text()
+
+
+def test_a_reader_that_does_not_keep_up_costs_lines_and_no_time_or_memory(caplog: pytest.LogCaptureFixture):
+    reader, writer = os.pipe()
+    lost = Lost()
+    log = AccessLog(AccessLogOptions(f"/dev/fd/{writer}"), lost)
+    total = MOST_WAITING + 5000
+    for _ in range(total):
+        note(log)
+    assert total - MOST_WAITING >= lost.count > 0, "the pipe takes some, and the thread holds some"
+    os.close(writer)
+    closing = threading.Thread(target=log.close)
+    closing.start()
+    with os.fdopen(reader, "rb") as pipe:
+        written = 0
+        while written + lost.count < total:
+            line = pipe.readline()
+            assert line.endswith(b" total_us=0\n") or b" total_us=" in line
+            written += 1
+    closing.join(PATIENCE)
+    assert f"the access log has lost {lost.count} lines: more requests than could be written" in caplog.text
+
+
+def test_a_full_disk_fails_no_request_and_is_counted_and_told(
+    tmp_path: Path, loopback: ServeOptions, caplog: pytest.LogCaptureFixture
+):
+    options = dataclasses.replace(loopback, access_log=AccessLogOptions("/dev/full"))
+    with Server(Engine(tmp_path), options) as server:
+        for _ in range(3):
+            assert httpx.get(f"http://127.0.0.1:{server.http_port}/v2/health/live").status_code == 200
+
+        def lost() -> bool:
+            page = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics").text
+            return "\ntcli_access_log_lost_lines 3\n" in page
+
+        until(lost)
+    assert re.search(r"the access log has lost \d lines?: No space left on device", caplog.text)
