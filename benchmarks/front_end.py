@@ -1,10 +1,11 @@
 """What the server itself costs: a tiny model, served, against the least that a Python server can do (`floor.py`).
 
     python benchmarks/front_end.py [--protocol http grpc] [--rounds 3] [--seconds 4]
-        [--against CHECKOUT] [--json FILE]
+        [--against CHECKOUT] [--option=OPTION ...] [--json FILE]
 
 With --against it is compared with the server of another checkout of this project instead, for example of the commit
-before a change.
+before a change. With --option our server has an option of `tcli serve` more than the other: with --against the same checkout
+that shows what the option costs.
 
 Rounds are interleaved, and only the ratios mean anything: server and load share the processor. On a busy machine the
 processor time that the server uses for a request says more than the rate.
@@ -54,12 +55,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="length of one measurement")
     parser.add_argument("--against", type=Path, help="a checkout to compare with, instead of the floor")
+    parser.add_argument("--option", action="append", default=[], help="of tcli serve, for our server alone")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         repository = write_repository(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         other = tcli_serve(repository, checkout=args.against) if args.against else floor_server()
-        floor, ours = stack.enter_context(other), stack.enter_context(tcli_serve(repository))
+        floor, ours = stack.enter_context(other), stack.enter_context(tcli_serve(repository, *args.option))
         name = "before" if args.against else "floor"
         print(
             f"{'protocol':>8} {'concurrency':>11} {name + ' req/s':>12} {'tcli req/s':>12} {'ratio':>6} "

@@ -14,11 +14,17 @@ def _rate(family: str, by: str = "model") -> str:
     return f"sum by ({by}) (rate({family}{{{_SELECTED}}}[$__rate_interval]))"
 
 
+def _quantile(quantile: float) -> str:
+    return f"histogram_quantile({quantile}, {_rate('tcli_request_duration_seconds_bucket', 'model, le')})"
+
+
 _PANELS = (
     ("Requests answered", "reqps", _rate("nv_inference_request_success"), "{{model}}"),
     ("Inferences", "ops", _rate("nv_inference_count"), "{{model}}"),
     ("Requests failed", "reqps", _rate("nv_inference_request_failure", "model, reason"), "{{model}} {{reason}}"),
     ("Mean time of a request", "µs", f"{_rate('nv_inference_request_duration_us')} / {_ASKED}", "{{model}}"),
+    ("Median time of a request", "s", _quantile(0.5), "{{model}}"),
+    ("99th percentile of a request", "s", _quantile(0.99), "{{model}}"),
     ("Mean time in the queue", "µs", f"{_rate('nv_inference_queue_duration_us')} / {_ASKED}", "{{model}}"),
     ("Mean time in the model", "µs", f"{_rate('nv_inference_compute_infer_duration_us')} / {_ASKED}", "{{model}}"),
     (

@@ -68,6 +68,7 @@ class Deployment:
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",
+            "--metrics-config=histogram_latencies=true",  # for the dashboard
             "--model-control-mode=explicit",
             "--allow-model-control-config=false",
             "--allow-model-control-files=false",

@@ -121,7 +121,7 @@ def test_metrics_that_are_asked_for_exist(written: Path, server: Server):
     assert used - exist <= {"nv_gpu_utilization"}  # only where there is a GPU
     dashboard = json.loads((written / "compose" / "grafana" / "dashboards" / "tcli.json").read_text())
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
-    assert len(set(places)) == len(places) == 12
+    assert len(set(places)) == len(places) == 14
 
 
 def test_what_may_run_may_not_do_much(written: Path):
