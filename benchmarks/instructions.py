@@ -1,6 +1,6 @@
 """How many instructions the server needs for a request: a figure that does not depend on what else the machine does.
 
-    python benchmarks/instructions.py [CHECKOUT ...] [--requests 300] [--json FILE]
+    python benchmarks/instructions.py [CHECKOUT ...] [--option=OPTION ...] [--requests 300] [--json FILE]
 
 `tcli serve` runs under valgrind's callgrind, which counts from when the server is ready and warm; requests come one at a time. A
 tiny model (add_sub), over HTTP and over gRPC. Needs valgrind; Linux.
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -32,7 +33,7 @@ class NoValgrindError(Exception):
     """There is no valgrind on this machine."""
 
 
-def instructions(checkout: Path, requests: int) -> dict[str, float]:
+def instructions(checkout: Path, requests: int, options: Sequence[str] = ()) -> dict[str, float]:
     """Instructions for a request, by protocol.
 
     Raises:
@@ -44,7 +45,7 @@ def instructions(checkout: Path, requests: int) -> dict[str, float]:
         repository = write_repository(Path(folder) / "models")
         output = Path(folder) / "callgrind.out"
         valgrind = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={output}")
-        with tcli_serve(repository, checkout=checkout, under=valgrind) as server:
+        with tcli_serve(repository, *options, checkout=checkout, under=valgrind) as server:
             return {
                 protocol: _counted(server, protocol, requests, output, number)
                 for number, protocol in enumerate(("http", "grpc"), 1)
@@ -101,13 +102,14 @@ def _grpc(server: Ports, count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkouts", type=Path, nargs="*", default=[HERE.parent], metavar="CHECKOUT")
+    parser.add_argument("--option", action="append", default=[], help="of tcli serve")
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     figures = {}
     for checkout in args.checkouts:
         try:
-            figures[str(checkout)] = figure = instructions(checkout, args.requests)
+            figures[str(checkout)] = figure = instructions(checkout, args.requests, args.option)
         except NoValgrindError as error:
             sys.exit(str(error))
         for protocol, count in figure.items():

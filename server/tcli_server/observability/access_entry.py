@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+
+import orjson
 
 from tcli_server.observability.log import escaped
 from tcli_server.request import InferenceRequest, InferenceResponse, Reply
@@ -90,9 +91,9 @@ class AccessEntry:
             self.status, self.failed = status, failed
         self._put(self)
 
-    def line(self, is_json: bool) -> str:
-        """The line, without its end; nothing that a client sent can make it more than one."""
-        return _json(self._fields()) if is_json else _text(self._fields())
+    def line(self, is_json: bool) -> bytes:
+        """The line, with its end; nothing that a client sent can make it more than one."""
+        return self._json() if is_json else self._text()
 
     def _replied(self, response: InferenceResponse) -> None:
         """Called by whichever thread the response comes from."""
@@ -104,14 +105,13 @@ class AccessEntry:
             self._reply = None  # a circle
         reply(response)
 
-    def _fields(self) -> dict[str, Any]:
-        moment = datetime.fromtimestamp(self._time, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-        fields: dict[str, Any] = {
-            "time": f"{moment}Z",
+    def _json(self) -> bytes:
+        fields: dict[str, str | int] = {
+            "time": self._moment(),
             "client": self._client,
             "protocol": self._protocol,
-            "method": _short(self._method.decode("latin-1")),
-            "path": _short(self._path.decode("latin-1")),
+            "method": _decoded(self._method),
+            "path": _decoded(self._path),
             "status": self.status,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
@@ -123,22 +123,49 @@ class AccessEntry:
                 fields["id"] = _short(self._id)
         if self._queue_ns is not None and self._compute_ns is not None:
             fields |= {"queue_us": self._queue_ns // 1000, "compute_us": self._compute_ns // 1000}
-        return fields
+        try:
+            line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+            if line.isascii():
+                return line
+        except TypeError:  # a text that is no Unicode
+            pass
+        return f"{json.dumps(fields, separators=(',', ':'))}\n".encode()  # escapes whatever is no ASCII
+
+    def _text(self) -> bytes:
+        line = (
+            f"{self._moment()} {self._client or '-'} {self._protocol} {_target(self._method, self._path)} {self.status} "
+            f"bytes_in={self.bytes_in} bytes_out={self.bytes_out} total_us={self._total_ns // 1000}"
+        )
+        if self._model:
+            line += f" model={_quoted(self._model)} version={_quoted(self._version)}"
+            if self._id:
+                line += f" id={_quoted(self._id)}"
+        if self._queue_ns is not None and self._compute_ns is not None:
+            line += f" queue_us={self._queue_ns // 1000} compute_us={self._compute_ns // 1000}"
+        return f"{line}\n".encode(errors="backslashreplace")
+
+    def _moment(self) -> str:
+        second = int(self._time)
+        return f"{_second(second)}.{int((self._time - second) * 1e6):06d}Z"
 
 
-def _json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, separators=(",", ":"))
+@lru_cache(2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def _text(fields: dict[str, Any]) -> str:
-    moment, client, protocol, method, path, status, *_ = fields.values()
-    begin = f"{moment} {client or '-'} {protocol} {_quoted(f'{method} {path}')} {status}"
-    rest = [*fields.items()][6:]
-    return " ".join((begin, *(f"{name}={_quoted(value) if isinstance(value, str) else value}" for name, value in rest)))
+@lru_cache(64)
+def _target(method: bytes, path: bytes) -> str:
+    """What was asked for, in quotes. Most requests ask for one of few things."""
+    return _quoted(f"{_decoded(method)} {_decoded(path)}")
+
+
+def _decoded(text: bytes) -> str:
+    return _short(text.decode("latin-1"))
 
 
 def _quoted(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    text = _short(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped(text)}"'
 
 

@@ -28,6 +28,9 @@ _GATHER_SECS = 0.05
 _TOGETHER = 32
 """Lines of one write. Between two the interpreter is free for the loop."""
 
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+"""Opening a FIFO that nobody reads fails instead of waiting."""
+
 _LOOK_SECS = 1.0
 _TELL_SECS = 10.0
 _CLOSE_SECS = 2.0
@@ -64,10 +67,13 @@ class AccessLogOptions:
         if self.file == STDOUT:
             return sys.__stdout__.fileno() if sys.__stdout__ is not None else os.open(os.devnull, os.O_WRONLY)
         try:
-            return os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            file = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _AT_ONCE, 0o640)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UnavailableError(f"access_log: cannot write {self.file}: {reason}") from None
+        if _AT_ONCE:
+            os.set_blocking(file, True)
+        return file
 
 
 class AccessLog:
@@ -134,7 +140,7 @@ class AccessLog:
             while self._waiting:
                 entries = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
                 try:
-                    lines = [f"{entry.line(self._is_json)}\n".encode(errors="backslashreplace") for entry in entries]
+                    lines = [entry.line(self._is_json) for entry in entries]
                     self._follow_rotation()
                 except Exception:  # a defect, for which no line after these is to be lost
                     LOG.exception("requests cannot be noted in the access log")
