@@ -32,6 +32,9 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
+_GONE = "499"
+"""The status of a request whose client did not wait, in the access log: nginx', as HTTP has none."""
+
 
 @dataclass(slots=True)
 class Shared:
@@ -53,10 +56,6 @@ class Shared:
     turned_away: tuple[int, str] | None = None
     leaving: bool = False
     arrivals: memoryview = field(default_factory=lambda: memoryview(bytearray(_ARRIVALS)))
-
-
-_GONE = "499"
-"""The status of a request whose client did not wait, in the access log: nginx', as HTTP has none."""
 
 
 class Connection(asyncio.BufferedProtocol):
