@@ -1,6 +1,7 @@
 """gRPC's calls in the access log: a line for each unary call, and for each request of a stream of inferences."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from tcli_server.errors import ServerError
@@ -18,7 +19,7 @@ def logged(rpcs: Rpcs, log: AccessLog) -> Rpcs:
     """The same calls, noted in the log."""
     unary = {path: _unary(path.encode(), begin, log) for path, begin in rpcs.unary.items()}
     streaming = {path: _streaming(path.encode(), serve, log) for path, serve in rpcs.streaming.items()}
-    return Rpcs(unary, streaming, rpcs.even_at)
+    return replace(rpcs, unary=unary, streaming=streaming)
 
 
 def end_entry(entry: AccessEntry, error: ServerError | None) -> None:
