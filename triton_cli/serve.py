@@ -13,6 +13,7 @@ from triton_cli.serve_alone import run_alone
 from triton_cli.serve_clouds import cloud_variables, sagemaker, vertex_ai
 from triton_cli.serve_process import StopSignal, importing
 from triton_cli.serve_start import in_options
+from triton_cli.serve_traces import Deprecated, trace_options
 from triton_cli.triton_command import TritonCommand
 from triton_cli.triton_options import Switch, switch
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tcli_server.workers import WorkerSetup
 
 _GENERAL, _MODELS, _HTTP, _GRPC = "General", "Models", "HTTP", "gRPC"
-_CLOUDS, _METRICS, _LOG = "Clouds", "Metrics", "Log"
+_CLOUDS, _METRICS, _TRACES, _LOG = "Clouds", "Metrics", "Traces", "Log"
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -329,6 +330,26 @@ def serve(
             metavar="KEY=VALUE",
         ),
     ] = None,
+    trace_config: Annotated[
+        list[str] | None,
+        _choice(
+            _TRACES,
+            "What is traced (repeatable): level=TIMESTAMPS|OFF, rate=N, count=N, mode=triton|opentelemetry, triton,file=FILE, "
+            "triton,log-frequency=N, opentelemetry,url=URL, opentelemetry,resource=NAME=VALUE, opentelemetry,bsp_...=N.",
+            metavar="[MODE,]SETTING=VALUE",
+        ),
+    ] = None,
+    trace_file: Annotated[
+        str | None, _choice(_TRACES, "Deprecated: --trace-config triton,file=FILE.", metavar="FILE")
+    ] = None,
+    trace_level: Annotated[
+        list[str] | None, _choice(_TRACES, "Deprecated: --trace-config level=LEVEL.", metavar="LEVEL")
+    ] = None,
+    trace_rate: Annotated[int | None, _choice(_TRACES, "Deprecated: --trace-config rate=N.", metavar="N")] = None,
+    trace_count: Annotated[int | None, _choice(_TRACES, "Deprecated: --trace-config count=N.", metavar="N")] = None,
+    trace_log_frequency: Annotated[
+        int | None, _choice(_TRACES, "Deprecated: --trace-config triton,log-frequency=N.", metavar="N")
+    ] = None,
     log_verbose: Annotated[int, _choice(_LOG, "1 and more: also log details.", min=0, metavar="LEVEL")] = 0,
     log_info: Annotated[Switch, switch(_LOG, "Log what happens.")] = Switch.TRUE,
     log_warning: Annotated[Switch, switch(_LOG, "Log warnings.")] = Switch.TRUE,
@@ -452,6 +473,7 @@ def serve(
         ),
         access_log=settings.access_log(access_log, access_log_format, access_log_sample),
     )
+    traces_before = Deprecated(trace_file, trace_level or (), trace_rate, trace_count, trace_log_frequency)
     engine_options = EngineOptions(
         model_control_mode=model_control_mode,  # type: ignore[arg-type]
         repository_poll_secs=repository_poll_secs,
@@ -478,6 +500,7 @@ def serve(
         allow_model_control_config=bool(allow_model_control_config),
         allow_model_control_files=bool(allow_model_control_files),
         metrics=metrics,
+        trace=trace_options(trace_config or [], traces_before),
         server_id=server_id,
     )
     if workers > 1 or print_config:

@@ -32,7 +32,6 @@ def _missing(fix: str, *harmless: str) -> Foreign:
 _ONE_LOOP = "one event loop serves all connections"
 _NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packages"
 _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
-_NO_TRACE = "it only counts with a --trace-level, which is missing"
 _PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
@@ -57,12 +56,6 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
     "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
     # what is observed
-    "--trace-config": _missing("leave it out: requests are not traced", "level=off"),
-    "--trace-level": _missing("leave it out: requests are not traced", "off"),
-    "--trace-file": _ignored(_NO_TRACE),
-    "--trace-rate": _ignored(_NO_TRACE),
-    "--trace-count": _ignored(_NO_TRACE),
-    "--trace-log-frequency": _ignored(_NO_TRACE),
     # other services
     "--sagemaker-safe-port-range": _ignored(
         "the ports are those of the options, as in Triton, which does not hold it either"

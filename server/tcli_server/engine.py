@@ -41,6 +41,7 @@ from tcli_server.options import EngineOptions
 from tcli_server.pending import PendingBytes
 from tcli_server.request import FailureReason, InferenceRequest, InferenceResponse, Parameter
 from tcli_server.scheduling import Later
+from tcli_server.tracing.tracer import Changes, Tracer
 from tcli_server.version import EXTENSIONS, VERSION
 
 LONGEST_WAIT_SECS = 100 * 365 * 86400
@@ -73,6 +74,7 @@ class Engine:
         size = self.options.response_cache_byte_size
         self.response_cache = ResponseCache(size) if size else None
         self.custom_metrics = CustomMetrics()
+        self.tracer = Tracer(self.options.trace)
         self.rate_limiter = self.options.rate_limiter()
         self._control = ModelControl(
             [] if missing else self.repositories,
@@ -166,6 +168,7 @@ class Engine:
         drained = self._control.shut_down(time.monotonic() + min(timeout, LONGEST_WAIT_SECS))
         if self.response_cache is not None:
             self.response_cache.close()
+        self.tracer.close()
         return drained
 
     def live(self) -> bool:
@@ -354,6 +357,13 @@ class Engine:
     def change_log(self, options: LogOptions) -> "Future[None]":
         """Log as the options say from now on, but to where it is logged already; a process has one log."""
         change_log(options)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def change_trace(self, model: str, changes: Changes) -> "Future[None]":
+        """As `Tracer.change`. Raises as that."""
+        self.tracer.change(model, changes)
         done: Future[None] = Future()
         done.set_result(None)
         return done

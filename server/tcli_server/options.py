@@ -9,6 +9,7 @@ from tcli_server.models.on_demand_options import OnDemandOptions
 from tcli_server.observability.metrics_options import MetricsOptions
 from tcli_server.scheduling.limits.amounts import parse_amounts
 from tcli_server.scheduling.limits.rate_limiter import RateLimiter
+from tcli_server.tracing.options import TraceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class EngineOptions:
             of the memory that this process may use.
         allow_model_control_config: `load` takes a configuration; likewise allow_model_control_files.
         metrics: which families there are of the times of requests.
+        trace: which requests are traced, and to where.
         server_id: the name in the server metadata.
     """
 
@@ -60,6 +62,7 @@ class EngineOptions:
     allow_model_control_config: bool = True
     allow_model_control_files: bool = True
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    trace: TraceOptions = field(default_factory=TraceOptions)
     server_id: str = "triton"
 
     @property

@@ -64,6 +64,23 @@ class Step(Protocol):
         """What the model gets in this row instead if the request is refused; None for no row at all."""
 
 
+class RequestTrace(Protocol):
+    """Notes what happens to a request that was chosen to be traced."""
+
+    @property
+    def carrier(self) -> str:
+        """The request's W3C context as JSON text, for programs that trace on; empty where nobody needs one."""
+
+    def step(self) -> "RequestTrace | None":
+        """Of a request that an ensemble makes of this one; None if that is not to be traced."""
+
+    def child(self) -> "RequestTrace | None":
+        """Of a request that a model asks while it works on this one; None if that is not to be traced."""
+
+    def end(self, request: "InferenceRequest", response: "InferenceResponse", end_ns: int) -> None:
+        """The request has ended; called once."""
+
+
 class Holder(Protocol):
     """Holds something for a request, which ends with it: a place in a queue, a share of the memory, a model's attention."""
 
@@ -178,6 +195,7 @@ class InferenceRequest:
     compute_end_ns: int = 0
 
     observer: Observer | None = None
+    trace: RequestTrace | None = None
     queue: Holder | None = None
     """The queue that it waits in; set and cleared by that queue alone."""
     budget: Holder | None = None
@@ -295,6 +313,8 @@ class InferenceRequest:
                     self.observer.success(self, time.monotonic_ns())
                 else:
                     self.observer.failure(self, reason, time.monotonic_ns())
+            if self.trace is not None:
+                self.trace.end(self, response, time.monotonic_ns())
             if self.queue is not None:
                 self.queue.release(self)
             if self.budget is not None:

@@ -20,5 +20,6 @@ EXTENSIONS = (
     "parameters",
     "statistics",
     "logging",
+    "trace",
 )
 """The V2 extensions that this server speaks, by Triton's names."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from tcli_server.errors import InvalidArgumentError, ServerError
 from tcli_server.protocols.texts import short
 from tcli_server.request import InferenceRequest
+from tcli_server.tracing.context import PARENT, STATE
 
 WANTS_TIMING = "x-server-timing"
 """The header by which a client asks how long its request took in the server."""
@@ -27,11 +28,14 @@ class Asked:
         parameters: headers that the model gets as request parameters.
         timing: the client wants to know how long the request took.
         error: a header that cannot be a parameter.
+        trace_parent: the W3C context of the client's trace; likewise trace_state.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     timing: bool = False
     error: ServerError | None = None
+    trace_parent: str = ""
+    trace_state: str = ""
 
     def hand_on(self, request: InferenceRequest) -> None:
         """Give the model's request its parameters.
@@ -89,15 +93,20 @@ class RequestHeaders:
             headers: names in lower case, and values; of names that come twice, the last one counts.
         """
         timing, parameters = False, {}
+        traced = {PARENT: "", STATE: ""}
         for name, value in headers:
             if name == WANTS_TIMING:
                 timing = value == "true"
+            elif name in traced:
+                traced[name] = str(value)
             if self.forwards and isinstance(value, str) and self._is_forwarded(name):
                 if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
                     return Asked(
                         error=InvalidArgumentError(f"Header '{short(name)}' is reserved and cannot be forwarded")
                     )
                 parameters[name] = value
+        if traced[PARENT]:
+            return Asked(parameters, timing, trace_parent=traced[PARENT], trace_state=traced[STATE])
         return Asked(parameters, timing) if parameters else TIMING_ASKED if timing else NOTHING_ASKED
 
 

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import Metric
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tcli_server.observability.log import LogOptions
+from tcli_server.tracing.tracer import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ class ChangeLog:
     """Log so in every worker: one of them asks it of the supervisor, which tells all. As `Engine.change_log`."""
 
     options: LogOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTrace:
+    """Trace so in every worker: one of them asks it of the supervisor, which tells all. As `Engine.change_trace`."""
+
+    model: str
+    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)

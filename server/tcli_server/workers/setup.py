@@ -3,14 +3,15 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import LogOptions
 from tcli_server.options import EngineOptions
 from tcli_server.serving import ServeOptions
+from tcli_server.tracing.tracer import Changes
 from tcli_server.workers.messages import Operation
 
 _MOST_PER_CORE = 8
@@ -26,6 +27,7 @@ class WorkerSetup:
     Attributes:
         workers: how many there are; each takes that share of what is counted in bytes.
         operations: what clients loaded and unloaded since the start, for a worker that takes another's place.
+        trace_changes: what they changed of the trace settings of each model, and of the server's.
     """
 
     repositories: Sequence[Path]
@@ -34,6 +36,7 @@ class WorkerSetup:
     log: LogOptions
     workers: int
     operations: Sequence[Operation] = ()
+    trace_changes: Mapping[str, Changes] = field(default_factory=dict)
 
     def check(self) -> None:
         """Whether several workers can do what is asked for.
@@ -79,6 +82,7 @@ class WorkerSetup:
             self.engine,
             load_models=tuple(name for name in self.engine.load_models if name not in controlled),
             response_cache_byte_size=self.engine.response_cache_byte_size // self.workers,
+            trace=replace(self.engine.trace, of_process=True),
             max_pending_bytes=None if pending is None else max(1, pending // self.workers),
         )
         serve = replace(self.serve, allow_metrics=False, reuse_http_port=True, reuse_grpc_port=True)

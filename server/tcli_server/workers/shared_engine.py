@@ -15,11 +15,13 @@ from tcli_server.errors import ServerError
 from tcli_server.models.registry import UNLOADED, State
 from tcli_server.observability.log import LOG, LogOptions
 from tcli_server.observability.metrics import engine_families
+from tcli_server.tracing.tracer import Changes
 from tcli_server.workers.channel import Channel
 from tcli_server.workers.messages import (
     AskStatistics,
     CarryOut,
     ChangeLog,
+    ChangeTrace,
     Load,
     NotLoaded,
     Opened,
@@ -38,6 +40,8 @@ class SharedEngine(Engine):
 
     def __init__(self, setup: WorkerSetup) -> None:
         super().__init__(*setup.repositories, options=setup.engine)
+        for model, changes in setup.trace_changes.items():
+            self.tracer.change(model, changes)
         self._channel: Channel | None = None
         self._order = threading.Lock()
         self._earlier = {operation.name: operation for operation in setup.operations}  # what is still to be done of it
@@ -73,7 +77,12 @@ class SharedEngine(Engine):
         """As `Engine.change_log`, in every worker."""
         return self._ask(ChangeLog(options))
 
-    def _ask(self, question: Operation | ChangeLog) -> "Future[None]":
+    def change_trace(self, model: str, changes: Changes) -> "Future[None]":
+        """As `Engine.change_trace`, in every worker."""
+        self.tracer.check(model, changes)
+        return self._ask(ChangeTrace(model, changes))
+
+    def _ask(self, question: Operation | ChangeLog | ChangeTrace) -> "Future[None]":
         assert self._channel is not None
         return self._channel.ask(question)
 

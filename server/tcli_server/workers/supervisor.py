@@ -19,7 +19,18 @@ from tcli_server.observability.system_metrics import single
 from tcli_server.serving import check_endpoints, endpoints
 from tcli_server.workers.cores import core_shares
 from tcli_server.workers.counting import REPORT_SECS, Counting
-from tcli_server.workers.messages import AskStatistics, ChangeLog, Ended, Load, Loaded, Opened, Retire, Stop, Unload
+from tcli_server.workers.messages import (
+    AskStatistics,
+    ChangeLog,
+    ChangeTrace,
+    Ended,
+    Load,
+    Loaded,
+    Opened,
+    Retire,
+    Stop,
+    Unload,
+)
 from tcli_server.workers.metrics_port import MetricsPort
 from tcli_server.workers.model_set import ModelSet, failed_models
 from tcli_server.workers.ports import SharedPorts
@@ -152,6 +163,8 @@ class Supervisor:
             return self._models.opened(message.number, worker)
         if isinstance(message, ChangeLog):
             return self._change_log(message)
+        if isinstance(message, ChangeTrace):
+            return self._change_trace(message)
         assert isinstance(message, AskStatistics)
         self._totals.told(worker, message.own)
         return self._counting.statistics(worker)
@@ -160,6 +173,16 @@ class Supervisor:
         """Done when all workers log so; those that start later will."""
         change_log(message.options)
         self._setup = replace(self._setup, log=message.options)
+        return self._tell_all(message)
+
+    def _change_trace(self, message: ChangeTrace) -> "Future[None]":
+        """Likewise."""
+        known = self._setup.trace_changes
+        changes = {**known, message.model: {**known.get(message.model, {}), **message.changes}}
+        self._setup = replace(self._setup, trace_changes=changes)
+        return self._tell_all(message)
+
+    def _tell_all(self, message: ChangeLog | ChangeTrace) -> "Future[None]":
         told = [worker.channel.ask(message) for worker in self._running()]
         done: Future[None] = Future()
         left = count(len(told) - 1, -1)

@@ -22,6 +22,7 @@ from tcli_server.workers.messages import (
     AskReport,
     CarryOut,
     ChangeLog,
+    ChangeTrace,
     Ended,
     Failed,
     Loaded,
@@ -115,6 +116,9 @@ def _answer(engine: SharedEngine, orders: "SimpleQueue[_Order | None]", message:
         return None
     if isinstance(message, ChangeLog):
         change_log(message.options)
+        return None
+    if isinstance(message, ChangeTrace):
+        engine.tracer.change(message.model, message.changes)
         return None
     assert isinstance(message, Retire | Stop)
     done: Future[Ended] = Future()

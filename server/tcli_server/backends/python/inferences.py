@@ -13,7 +13,7 @@ from tcli_server.backends.python.stub.memory import FullError, ReadMemory, Writt
 from tcli_server.backends.python.stub.wire import Message
 from tcli_server.backends.python.tensors import Description, read, write
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError
-from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.request import InferenceRequest, InferenceResponse, RequestTrace
 from tcli_server.window import ResponseWindow
 
 _CODES = {kind: code for code, kind in enumerate(ErrorKind)}
@@ -34,15 +34,24 @@ class Asking(Protocol):
         """Tell it something, without waiting; what is gone hears nothing."""
 
 
+def _untraced(_: int) -> RequestTrace | None:
+    """Where nobody knows the process's requests."""
+    return None
+
+
 class Inferences:
     """Those of one process that are under way, by its numbers.
+
+    Args:
+        trace_of: the trace of a request that the process works on, by its number.
 
     Attributes:
         handlers: by the kinds of the worker's messages.
     """
 
-    def __init__(self, host: Host | None) -> None:
+    def __init__(self, host: Host | None, trace_of: Callable[[int], RequestTrace | None] = _untraced) -> None:
         self._host = host
+        self._trace_of = trace_of
         self._under_way: dict[int, _Inference] = {}
         self.handlers: dict[str, Callable[[Asking, Message], None]] = {
             "infer": self._infer,
@@ -59,6 +68,9 @@ class Inferences:
     def _infer(self, process: Asking, message: Message) -> None:
         number = message["inference"]
         inference = _Inference(process, message, lambda: self._under_way.pop(number, None))
+        above = self._trace_of(message["trace"]) if message["trace"] else None
+        if above is not None:
+            inference.request.trace = above.child()
         self._under_way[number] = inference
         inference.answer_next(message["call"])
         if self._host is None:

@@ -21,6 +21,7 @@ from tcli_server.backends.python.supervisor import Handle, Start, Supervisor
 from tcli_server.backends.python.tensors import read, write
 from tcli_server.errors import ErrorKind, InternalError, ServerError, UnavailableError, error_of_kind
 from tcli_server.observability.log import LOG
+from tcli_server.request import RequestTrace
 
 _LIGHT = 1 << 18
 """Bytes of outputs that are copied in next to no time."""
@@ -74,7 +75,7 @@ class PythonInstance:
             "failed": self._failed,
             "settle": lambda process, message: process.tell({"call": message["call"]}),  # all before it is done
         }
-        self._inferences = Inferences(surroundings.host)
+        self._inferences = Inferences(surroundings.host, self._trace_of)
         self._handlers.update(self._inferences.handlers)
         self._readiness = ReadinessCheck(name, lambda message: self._supervisor.process.tell(message))
         self._handlers["ready"] = lambda _, message: self._readiness.answered(message)
@@ -290,6 +291,10 @@ class PythonInstance:
         call.respond(_answer(answer, process), final)
         call.request.when_room(lambda: process.tell(taken))
 
+    def _trace_of(self, number: int) -> RequestTrace | None:
+        call = self._open.get(number)
+        return None if call is None else call.request.trace
+
     def _abandoned(self, _: WorkerProcess, message: Message) -> None:
         call = self._close(message["request"])
         if call is not None and not call.request.ended:
@@ -340,4 +345,5 @@ def _fields(number: int, call: Call, tensors: list[Any]) -> list[Any]:
     flags = (1 if request.sequence_start else 0) | (2 if request.sequence_end else 0)
     parameters = json.dumps(request.parameters) if request.parameters else "{}"
     timeout = request.timeout_us
-    return [number, request.id, request.sequence_id, flags, timeout, parameters, call.outputs, tensors]
+    context = None if request.trace is None else request.trace.carrier
+    return [number, request.id, request.sequence_id, flags, timeout, parameters, call.outputs, tensors, context]

@@ -20,12 +20,14 @@ from tcli_server.protocols.grpc.infer_response import encode_response, takes_lon
 from tcli_server.protocols.grpc.known_requests import KnownRequests
 from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall, UnaryCall
 from tcli_server.protocols.grpc.stream import Place, Stream
+from tcli_server.protocols.grpc.traces import begin_trace
 from tcli_server.protocols.grpc.wire import TooManyFieldsError, check_field_count, split_request, varint
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.request_headers import NOTHING_ASKED, Asked, RequestHeaders, server_timing
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.tracing.trace import Trace
 
 _LARGE = 1 << 14
 """Bytes from which a request's tensors are cut out of it instead of being parsed with it."""
@@ -200,6 +202,10 @@ class Inference:
                 call.decoupled = await self._decoupled(call.request)
             await place.wait()
             stream.follow(call.request)
+            if self.engine.tracer.on:
+                trace = begin_trace(self.engine.tracer, call.request, headers)
+                if trace is not None:
+                    trace.close()  # answers have their turns on the stream
             if not call.decoupled:
                 return await self._answer(asked, headers.timing, place, call.access)
             stream.flows.begin(call.request, forms, call.tells_end, call.access)
@@ -312,7 +318,7 @@ def _tell_timing(response: InferenceResponse, request: InferenceRequest) -> None
 class _Single:
     """A `ModelInfer` call that was admitted, from its message to its answer."""
 
-    __slots__ = ("_call", "_ended", "_forms", "_inference", "_reading", "_request", "_timing")
+    __slots__ = ("_call", "_ended", "_forms", "_inference", "_reading", "_request", "_timing", "_trace")
 
     def __init__(self, inference: Inference, call: UnaryCall) -> None:
         self._inference = inference
@@ -320,6 +326,7 @@ class _Single:
         self._request: InferenceRequest | None = None
         self._forms: OutputForms = {}
         self._reading: asyncio.Task[_Asked] | None = None
+        self._trace: Trace | None = None
         self._ended = self._timing = False
 
     def begin(self, call: _Call) -> None:
@@ -356,11 +363,16 @@ class _Single:
         if access is not None:
             access.follow(request)
         self._request = request
+        tracer = self._inference.engine.tracer
+        if tracer.on:
+            self._trace = begin_trace(tracer, request, headers)
         self._inference.engine.submit(request, self._inference.turn_end)
 
     def _leave(self) -> None:
         """The client is gone."""
         if self._end():
+            if self._trace is not None:
+                self._trace.close()
             if self._reading is not None:
                 self._reading.cancel()
             if self._request is not None:
@@ -397,12 +409,22 @@ class _Single:
             self._fail(error)
 
     def _respond(self, parts: Parts) -> None:
-        if self._end():
+        if not self._end():
+            return
+        if self._trace is None:
             self._call.respond(*parts)
+        else:
+            with self._trace.sending("GRPC"):
+                self._call.respond(*parts)
 
     def _fail(self, error: Exception) -> None:
-        if self._end():
+        if not self._end():
+            return
+        if self._trace is None:
             self._call.fail(as_server_error(error, "ModelInfer"))
+        else:
+            with self._trace.sending("GRPC"):
+                self._call.fail(as_server_error(error, "ModelInfer"))
 
     def _end(self) -> bool:
         """Once: nothing is under way any more."""

@@ -18,6 +18,7 @@ from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.log_settings import log_settings
 from tcli_server.protocols.grpc.rpc import Message, Rpcs, Unary, UnaryCall
 from tcli_server.protocols.grpc.shared_memory import SharedMemoryRpcs
+from tcli_server.protocols.grpc.trace_settings import trace_settings
 from tcli_server.protocols.grpc.wire import first_tensor, split_load
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.texts import short
@@ -38,10 +39,6 @@ _LARGEST = 1 << 20
 """Bytes of a request that is not for inference, without the files of a load."""
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-_UNSUPPORTED = {
-    "TraceSetting": "trace",
-}
-"""RPC -> the extension that it belongs to, for those that answer UNIMPLEMENTED."""
 
 
 class Service:
@@ -69,7 +66,6 @@ class Service:
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: self._engine.server_metadata(),
             **self._shared.methods(),
-            **{name: _refusal(extension) for name, extension in _UNSUPPORTED.items()},
         }
         growing: dict[str, Method] = {
             "ModelMetadata": self._model_metadata,
@@ -78,6 +74,7 @@ class Service:
             "RepositoryIndex": self._repository_index,
             "RepositoryModelUnload": self._unload,
             "LogSettings": lambda request: log_settings(self._engine, request),
+            "TraceSetting": lambda request: trace_settings(self._engine, request),
         }
         unary = {name: self._unary(name, _reading(name, method), quick=True) for name, method in quick.items()}
         unary |= {name: self._unary(name, _reading(name, method)) for name, method in growing.items()}
@@ -290,13 +287,6 @@ def _after(done: "Future[None]", message: Any) -> "Future[Any]":
 
     done.add_done_callback(settle)
     return answered
-
-
-def _refusal(extension: str) -> Method:
-    def refuse(_: Any) -> Any:
-        raise UnsupportedError(f"the '{extension}' extension is not supported by this server yet")
-
-    return refuse
 
 
 def _read_load(data: Message) -> tuple[pb.RepositoryModelLoadRequest, dict[str, memoryview]]:

@@ -18,6 +18,7 @@ from tcli_server.errors import (
 )
 from tcli_server.messages import to_json
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.http import trace_settings
 from tcli_server.protocols.http.cross_origin import same_origin_only
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
@@ -81,9 +82,13 @@ class HttpApplication:
                 route("POST", "/v2/models/{model}/generate_stream", GenerateHandler.streaming(infer)),
                 *self._status_routes(),
                 *same_origin_only(
-                    [*self._repository_routes(), *self._log_routes(), *SharedMemoryRoutes(shared).routes()]
+                    [
+                        *self._repository_routes(),
+                        *self._log_routes(),
+                        *self._trace_routes(),
+                        *SharedMemoryRoutes(shared).routes(),
+                    ]
                 ),
-                *_routes_not_supported_yet(),
                 route("GET", r"/v2/openapi\.json", lambda exchange, *_: exchange.respond(200, self._openapi)),
                 *(page_routes(engine.options.takes_control) if ui else ()),
             ]
@@ -180,6 +185,21 @@ class HttpApplication:
     def _change_log(self, exchange: Exchange, *_: str) -> None:
         self._in_thread(self._status_pool, exchange, lambda: begin_change(self._engine, exchange.body))
 
+    # --- traces ---
+
+    def _trace_routes(self) -> list[Route]:
+        pattern = r"/v2/(?:models/(?P<model>[^/]+)/)?trace/setting"
+        return [route("GET", pattern, self._trace_settings), route("POST", pattern, self._change_trace)]
+
+    def _trace_settings(self, exchange: Exchange, name: str, _: str) -> None:
+        self._in_thread(self._status_pool, exchange, lambda: trace_settings.read_settings(self._engine, name))
+
+    def _change_trace(self, exchange: Exchange, name: str, _: str) -> None:
+        def change() -> "Future[bytes]":
+            return trace_settings.begin_change(self._engine, name, exchange.body)
+
+        self._in_thread(self._status_pool, exchange, change)
+
     # --- repository ---
 
     def _repository_routes(self) -> list[Route]:
@@ -268,18 +288,3 @@ def _dump(message: Message) -> bytes:
 
 def _refuse_repository(*_: Exchange | str) -> None:
     raise UnsupportedError("'repository_name' specification is not supported")
-
-
-def _routes_not_supported_yet() -> list[Route]:
-    """Triton's other extensions: known paths, so that a client learns what is missing instead of 'Not Found'."""
-    missing = {
-        r"/v2/(?:models/(?P<model>[^/]+)/)?trace/setting": ("trace", ("GET", "POST")),
-    }
-    routes = []
-    for pattern, (extension, methods) in missing.items():
-
-        def refuse(exchange: Exchange, *_: str, extension: str = extension) -> None:
-            exchange.fail(501, f"the '{extension}' extension is not supported by this server yet")
-
-        routes += [route(method, pattern, refuse) for method in methods]
-    return routes

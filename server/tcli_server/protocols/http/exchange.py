@@ -33,6 +33,7 @@ class Exchange:
         path: the target as sent, without scheme and host.
         headers: by lower-case name; values of a repeated header are joined by commas.
         body: not to be changed; empty again once it is dropped: when the exchange is answered, or the connection is lost.
+        body_begun_ns: when a large body began to come, time.monotonic_ns(); likewise body_ended_ns. 0 for one that came at once.
         charged: bytes of the body that count as held until it is dropped, whatever became of `body` meanwhile.
         keeps_body: set by a handler that needs the body even if the connection is lost, until it answers.
         access: its entry in the access log; None where there is none.
@@ -45,7 +46,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "access", "body", "charged", "headers", "http_1_0", "keep_alive", "keeps_body", "method", "on_gone", "on_room",
+        "_connection", "access", "body", "body_begun_ns", "body_ended_ns", "charged", "headers", "http_1_0", "keep_alive",
+        "keeps_body", "method", "on_gone", "on_room",
         "path",
     )  # fmt: skip
 
@@ -55,6 +57,7 @@ class Exchange:
         self.path = path
         self.headers = headers
         self.body: Body = b""
+        self.body_begun_ns = self.body_ended_ns = 0
         self.charged = 0
         self.keeps_body = False
         self.keep_alive = True

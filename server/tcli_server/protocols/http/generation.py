@@ -12,6 +12,7 @@ from tcli_server.protocols.http.generate_response import encode_generated
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongError
 from tcli_server.protocols.http.infer_response import takes_long
+from tcli_server.protocols.http.traces import begin_trace
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.spec import ModelSpec
 from tcli_server.window import ResponseWindow
@@ -67,6 +68,10 @@ class Generation(ABC):
             request.takes_many, request.window = True, self._window
             self._request = request
             if not self._gone:
+                if self._shared.engine.tracer.on:
+                    trace = begin_trace(self._shared.engine.tracer, request, self._exchange)
+                    if trace is not None:
+                        trace.close()  # its responses come one by one
                 self._shared.engine.submit(request, self._shared.turn_end if in_loop else None)
         except TakesLongError:
             self._shared.pool.submit(self.start, version, False)

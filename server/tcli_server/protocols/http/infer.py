@@ -20,12 +20,14 @@ from tcli_server.protocols.http.infer_request import JSON_RESPONSE, TakesLongErr
 from tcli_server.protocols.http.infer_response import encode_response, takes_long
 from tcli_server.protocols.http.known_requests import KnownRequests
 from tcli_server.protocols.http.response_headers import ResponseHeaders
+from tcli_server.protocols.http.traces import begin_trace
 from tcli_server.protocols.mailbox import ReplyMailbox
 from tcli_server.protocols.request_headers import WANTS_TIMING, Asked, RequestHeaders, server_timing
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.protocols.texts import short
 from tcli_server.protocols.turn import TurnEnd
 from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.tracing.trace import Trace
 
 _WANTS_TIMING = WANTS_TIMING.encode()
 _JSON = b"Content-Type: application/json\r\n"
@@ -35,7 +37,7 @@ _BINARY = b"Content-Type: application/octet-stream\r\nInference-Header-Content-L
 class Inference:
     """One inference over HTTP, from its request to its response."""
 
-    __slots__ = ("_answered", "_coding", "_exchange", "_form", "_gone", "_infer", "_name", "_request")
+    __slots__ = ("_answered", "_coding", "_exchange", "_form", "_gone", "_infer", "_name", "_request", "_trace")
 
     def __init__(self, infer: "InferHandler", exchange: Exchange, name: str) -> None:
         self._infer = infer
@@ -43,6 +45,7 @@ class Inference:
         self._name = name
         self._form = JSON_RESPONSE
         self._request: InferenceRequest | None = None
+        self._trace: Trace | None = None
         self._gone = self._answered = False
         accept = exchange.headers.get(b"accept-encoding")
         self._coding = choose_coding(accept.decode("latin-1")) if accept else ""
@@ -69,6 +72,8 @@ class Inference:
                 self._infer.asked_of(headers).hand_on(request)
             self._request = request
             if not self._gone:
+                if self._infer.engine.tracer.on:
+                    self._trace = begin_trace(self._infer.engine.tracer, request, exchange)
                 self._infer.engine.submit(request, self._infer.turn_end if in_loop else None)
         except TakesLongError:
             self._infer.pool.submit(self.start, version, False)
@@ -124,7 +129,11 @@ class Inference:
         kind = _BINARY % json_length if json_length else _JSON
         if self._exchange.headers.get(_WANTS_TIMING) == b"true" and self._request is not None:
             header += b"Server-Timing: %s\r\n" % server_timing(self._request).encode()
-        self._exchange.respond_parts(200, sum(map(len, parts)), kind + header, parts)
+        if self._trace is None:
+            self._exchange.respond_parts(200, sum(map(len, parts)), kind + header, parts)
+        else:
+            with self._trace.sending("HTTP"):
+                self._exchange.respond_parts(200, sum(map(len, parts)), kind + header, parts)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, ServerError):
@@ -134,7 +143,11 @@ class Inference:
         headers = _JSON
         if status == 501:
             headers += "{}: {}\r\n".format(*ACCEPT_ENCODING).encode()
-        self._exchange.respond(status, body, headers)
+        if self._trace is None:
+            self._exchange.respond(status, body, headers)
+        else:
+            with self._trace.sending("HTTP"):
+                self._exchange.respond(status, body, headers)
 
 
 @lru_cache(64)

@@ -4,6 +4,7 @@ As nginx does, and stricter where leniency lets two servers disagree about where
 """
 
 import re
+import time
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -288,6 +289,7 @@ class RequestReader:
             return False
         place[:have] = self._body if self._pieces is None else self._pieces.getbuffer()
         self._place, self._pieces, self._body = place, None, b""
+        exchange.body_begun_ns = time.monotonic_ns()
         return True
 
     def on_chunk_header(self) -> None:
@@ -301,6 +303,7 @@ class RequestReader:
             return
         if self._place is not None:
             exchange.body = self._place.toreadonly()
+            exchange.body_ended_ns = time.monotonic_ns()
             self._leave_place()
         elif self._pieces is None:
             exchange.body = self._body

@@ -211,6 +211,8 @@ class Run:
             window=ResponseWindow() if step in self._patient else None,
             arrival_ns=time.monotonic_ns(),
         )
+        if outer.trace is not None:
+            inner.trace = outer.trace.step()
         inner.reply = partial(self._answered, scope, step, inner)
         self._running[inner] = sequence
         return inner

@@ -95,13 +95,14 @@ class InferenceRequest:
     @classmethod
     def _received(cls, fields: list[Any], inputs: list[Tensor], sender: InferenceResponseSender) -> InferenceRequest:
         request = cls.__new__(cls)
-        _, request._id, request._correlation_id, request._flags, request._timeout, parameters, outputs, _ = fields
+        number, request._id, request._correlation_id, request._flags, request._timeout, *rest = fields
+        parameters, outputs, _, context = rest
         request._inputs = inputs
         request._outputs = outputs
         request._parameters = parameters
         request._sender = sender
         request._release_flags = RELEASE_ALL
-        request._trace = _UNTRACED
+        request._trace = _UNTRACED if context is None else InferenceTrace._of_request(context, number)
         return request
 
     def inputs(self) -> list[Tensor]:
@@ -202,6 +203,7 @@ class InferenceRequest:
             "timeout": self._timeout,
             "parameters": self._parameters,
             "outputs": self._outputs,
+            "trace": self._trace._request,
         }
 
 

@@ -1,0 +1,65 @@
+"""The endpoints of the trace extension."""
+
+from concurrent.futures import Future
+
+import orjson
+
+from tcli_server.engine import Engine
+from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.protocols.http.json_text import parse
+from tcli_server.protocols.trace_settings import changes_of, check_model, settings_of
+
+_LARGEST = 1 << 14
+"""Bytes of a change."""
+
+
+def read_settings(engine: Engine, model: str) -> bytes:
+    """All of the server's, or of a model's, as JSON.
+
+    Raises:
+        InvalidArgumentError: there is no such model, or it is not ready.
+    """
+    check_model(engine, model)
+    return _dump(engine, model)
+
+
+def begin_change(engine: Engine, model: str, body: bytes | memoryview) -> "Future[bytes]":
+    """Change what a request says; the future is all settings then.
+
+    Raises:
+        InternalError: the body is no JSON, or a field of another type than Triton's.
+        InvalidArgumentError, UnsupportedError: as `check_model`, `changes_of` and `Tracer.change`.
+    """
+    if len(body) > _LARGEST:
+        raise InvalidArgumentError(f"the trace settings have {len(body)} bytes, expected at most {_LARGEST}")
+    check_model(engine, model)
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise InvalidArgumentError("the trace settings are no JSON object")
+    values = {name: None if value is None else _texts(name, value) for name, value in document.items()}
+    done: Future[bytes] = Future()
+
+    def tell(changed: "Future[None]") -> None:
+        error = changed.exception()
+        if error is None:
+            done.set_result(_dump(engine, model))
+        else:
+            done.set_exception(error)
+
+    engine.change_trace(model, changes_of(values)).add_done_callback(tell)
+    return done
+
+
+def _texts(name: str, value: object) -> list[str]:
+    values = value if name == "trace_level" else [value]
+    if not isinstance(values, list):
+        raise InternalError("attempt to access JSON non-array as array")
+    for text in values:
+        if not isinstance(text, str):
+            raise InternalError("attempt to access JSON non-string as string")
+    return values
+
+
+def _dump(engine: Engine, model: str) -> bytes:
+    fields = settings_of(engine, model)
+    return orjson.dumps({name: value if name == "trace_level" else value[0] for name, value in fields.items()})

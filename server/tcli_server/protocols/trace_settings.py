@@ -1,0 +1,103 @@
+"""The trace extension: which requests are traced, read and changed by clients while the server runs.
+
+Triton's fields and errors, but for these: a number is all of the text, a field or a level that does not exist is an error, and the
+level TENSORS is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tcli_server.engine import Engine
+from tcli_server.errors import InvalidArgumentError, UnsupportedError
+from tcli_server.protocols.texts import short
+from tcli_server.tracing.options import MAX_INT32, MAX_UINT32
+
+_RANGES = {"trace_rate": (0, MAX_UINT32), "trace_count": (-1, MAX_INT32), "log_frequency": (0, MAX_UINT32)}
+_CHANGEABLE = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
+"""The protocol's names -> those of `TraceSettings`."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_TENSORS = (
+    "trace level TENSORS is not supported: it would write what clients send to a file, without a limit; use TIMESTAMPS"
+)
+
+Values = Mapping[str, list[str] | None]
+"""What a client sets, by the protocol's names; None for what it clears."""
+
+
+def check_model(engine: Engine, model: str) -> None:
+    """Raises: InvalidArgumentError: a model is named that cannot be asked."""
+    if model and not engine.begin_model_ready(model).result():
+        raise InvalidArgumentError(f"Request for unknown model : {short(model)}")
+
+
+def changes_of(values: Values) -> dict[str, Any]:
+    """As `tcli_server.tracing.tracer.Changes`.
+
+    Raises:
+        InvalidArgumentError: there is no such setting, or its value is none.
+        UnsupportedError: the file, which a client may not choose: it could write to any; or the level TENSORS.
+    """
+    return {_field(name): _value(name, value) for name, value in values.items()}
+
+
+def _field(name: str) -> str:
+    if name == "trace_file":
+        raise UnsupportedError("trace file location can not be updated through network protocol")
+    if name not in _CHANGEABLE:
+        raise InvalidArgumentError(
+            f"there is no trace setting '{short(name)}' to be changed, expected one of {', '.join(_CHANGEABLE)}"
+        )
+    return _CHANGEABLE[name]
+
+
+def _value(name: str, given: list[str] | None) -> str | int | None:
+    if not given:
+        return None
+    if name == "trace_level":
+        return _level(given)
+    if len(given) != 1:
+        raise InvalidArgumentError(f"expect only 1 value for '{name}'")
+    (text,) = given
+    lowest, highest = _RANGES[name]
+    if not _NUMBER.fullmatch(text):
+        raise InvalidArgumentError(f"Unable to parse '{name}', got: {short(text)}")
+    if not lowest <= int(text) <= highest:
+        raise InvalidArgumentError(
+            f"Unable to parse '{name}', value is out of range [ {lowest}, {highest} ], got: {text}"
+        )
+    return int(text)
+
+
+def _level(given: list[str]) -> str:
+    for level in given:
+        if level == "TENSORS":
+            raise UnsupportedError(_TENSORS)
+        if level not in ("OFF", "TIMESTAMPS"):
+            raise InvalidArgumentError(f"there is no trace level '{short(level)}', expected OFF or TIMESTAMPS")
+    if len(set(given)) > 1:
+        raise InvalidArgumentError("Expect only one trace level 'OFF' is specified")
+    return given[0]
+
+
+def settings_of(engine: Engine, model: str) -> dict[str, list[str]]:
+    """All fields that the mode has, by the protocol's names."""
+    options, settings = engine.tracer.options, engine.tracer.settings(model)
+    fields = {
+        "trace_level": settings.level,
+        "trace_rate": str(settings.rate),
+        "trace_count": str(settings.count),
+    }
+    if options.mode == "triton":
+        fields |= {"log_frequency": str(settings.log_frequency), "trace_file": options.file}
+    fields["trace_mode"] = options.mode
+    if options.mode == "opentelemetry":
+        fields |= {
+            "url": options.url,
+            "resource": ",".join(f"{name}={value}" for name, value in options.resource.items()),
+            "bsp_max_queue_size": str(options.bsp_max_queue_size),
+            "bsp_schedule_delay": str(options.bsp_schedule_delay),
+            "bsp_max_export_batch_size": str(options.bsp_max_export_batch_size),
+        }
+    return {name: [value] for name, value in fields.items()}

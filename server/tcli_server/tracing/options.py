@@ -1,0 +1,78 @@
+"""What can be chosen about traces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tcli_server.errors import InvalidArgumentError
+
+MAX_UINT32 = 2**32 - 1
+MAX_INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """What clients may change while the server runs; of the server, or of one model. Names and defaults are Triton's.
+
+    Attributes:
+        level: `TIMESTAMPS`, or `OFF` for no traces.
+        rate: one request in so many is traced. 0: none but those that come with a context in which their parent is traced.
+        count: so many requests are traced, and then no more; -1 for any number.
+        log_frequency: so many traces go to a file, whose name ends with its number; 0 for one file for all.
+    """
+
+    level: Literal["OFF", "TIMESTAMPS"] = "OFF"
+    rate: int = 1000
+    count: int = -1
+    log_frequency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceOptions:
+    """How a server traces; names and defaults are Triton's.
+
+    Attributes:
+        mode: `triton` writes a file, `opentelemetry` sends spans to a collector.
+        settings: what it begins with.
+        file: of the mode `triton`; what is there is replaced when the first trace is written.
+        of_process: each process writes a file of its own, whose name has the process's number behind that of `file`.
+        url: of the mode `opentelemetry`; empty for what OpenTelemetry's environment variables say, or
+            `http://localhost:4318/v1/traces`.
+        resource: attributes of the server in all its spans.
+        bsp_max_queue_size: spans that wait to be sent; more are dropped.
+        bsp_schedule_delay: milliseconds between two batches that are not full.
+        bsp_max_export_batch_size: spans of one batch.
+    """
+
+    mode: Literal["triton", "opentelemetry"] = "triton"
+    settings: TraceSettings = field(default_factory=TraceSettings)
+    file: str = ""
+    of_process: bool = False
+    url: str = ""
+    resource: Mapping[str, str] = field(default_factory=dict)
+    bsp_max_queue_size: int = 2048
+    bsp_schedule_delay: int = 5000
+    bsp_max_export_batch_size: int = 512
+
+    def obstacle(self, settings: TraceSettings) -> str:
+        """Why nothing can be traced with these settings, in Triton's words; empty if something can, or shall not."""
+        if settings.level == "OFF":
+            return ""
+        if self.mode == "triton" and not self.file:
+            return "trace file name is not given"
+        return ""
+
+    def check(self) -> None:
+        """Whether all that was chosen goes together.
+
+        Raises:
+            InvalidArgumentError: it does not.
+        """
+        obstacle = self.obstacle(self.settings)
+        if obstacle:
+            raise InvalidArgumentError(f"{obstacle}: use --trace-config triton,file=FILE")
+        if self.bsp_max_export_batch_size > self.bsp_max_queue_size:
+            raise InvalidArgumentError(
+                f"bsp_max_export_batch_size {self.bsp_max_export_batch_size} is more than bsp_max_queue_size "
+                f"{self.bsp_max_queue_size}, so that no batch would ever be full"
+            )

@@ -1,0 +1,162 @@
+"""One client's request that is traced, with all requests that follow from it."""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.tracing.context import TraceContext
+
+_MOST_REQUESTS = 256
+"""Requests of one trace: a model may ask others for as long as it likes."""
+
+_NUMBERS = itertools.count(1)
+
+Stamps = list[tuple[str, int]]
+"""What happened and when, `time.monotonic_ns()`; names are Triton's."""
+
+
+class Trace:
+    """It is handed on as soon as the front end has answered and all its requests have ended.
+
+    Args:
+        finished: called once then, from any thread; must not block or raise.
+        context: of the client's span, or of a new trace's beginning; None where nobody needs one.
+        parent: the client's span, of which this is a part.
+
+    Attributes:
+        stamps: those of the front end.
+        requests: those that have ended.
+    """
+
+    def __init__(
+        self,
+        log_frequency: int,
+        context: TraceContext | None,
+        parent: TraceContext | None,
+        finished: Callable[["Trace"], None],
+    ) -> None:
+        self.log_frequency = log_frequency
+        self.context = context
+        self.parent = parent
+        self.stamps: Stamps = []
+        self.requests: list[TracedRequest] = []
+        self.began_ns = time.monotonic_ns()
+        self.end_ns = 0
+        self._finished = finished
+        self._lock = threading.Lock()
+        self._begun = 0
+        self._open = 1  # the front end
+        self._closed = False
+
+    def begin(self, parent: "TracedRequest | None") -> "TracedRequest | None":
+        """A request that belongs to this; None if it comes too late, or is one too many."""
+        with self._lock:
+            if not self._open or self._begun >= _MOST_REQUESTS:
+                return None
+            self._open += 1
+            self._begun += 1
+        return TracedRequest(self, parent)
+
+    def stamp(self, name: str, ns: int = 0) -> None:
+        """Something happened in the front end: now, unless it is said when."""
+        self.stamps.append((name, ns or time.monotonic_ns()))
+
+    @contextlib.contextmanager
+    def sending(self, protocol: str) -> Iterator[None]:
+        """Around the sending of the answer, which ends the front end's part."""
+        self.stamp(f"{protocol}_SEND_START")
+        try:
+            yield
+        finally:
+            self.stamp(f"{protocol}_SEND_END")
+            self.close()
+
+    def close(self) -> None:
+        """The front end has nothing more to say; a second call changes nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._leave()
+
+    def end(self, traced: "TracedRequest") -> None:
+        """One of the requests has ended."""
+        self.requests.append(traced)
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._open -= 1
+            if self._open:
+                return
+        self.end_ns = time.monotonic_ns()
+        self._finished(self)
+
+
+class TracedRequest:
+    """One of the requests of a trace; as `tcli_server.request.RequestTrace`.
+
+    Attributes:
+        id: unique in this process.
+        parent_id: the request that it follows from, 0 for the client's own.
+        context: of its own span.
+        model_version: -1 where none has answered, and the client has named none.
+        failure: why it failed, empty if it did not.
+    """
+
+    def __init__(self, trace: Trace, parent: "TracedRequest | None") -> None:
+        self.id = next(_NUMBERS)
+        self.parent_id = 0 if parent is None else parent.id
+        above: TraceContext | None = trace.context if parent is None else parent.context
+        self.parent_context = above
+        self.context: TraceContext | None = None if above is None else above.child()
+        self.model_name = self.request_id = self.failure = ""
+        self.model_version = -1
+        self.stamps: Stamps = []
+        self._trace = trace
+        self._composed = False
+
+    @property
+    def trace(self) -> Trace:
+        """What it is part of."""
+        return self._trace
+
+    @property
+    def carrier(self) -> str:
+        """As `RequestTrace.carrier`."""
+        return "" if self.context is None else self.context.to_json()
+
+    def step(self) -> "TracedRequest | None":
+        """As `RequestTrace.step`."""
+        self._composed = True
+        return self.child()
+
+    def child(self) -> "TracedRequest | None":
+        """As `RequestTrace.child`."""
+        return self._trace.begin(self)
+
+    def end(self, request: InferenceRequest, response: InferenceResponse, end_ns: int) -> None:
+        """As `RequestTrace.end`."""
+        version = response.model_version or request.model_version
+        self.model_name, self.request_id = request.model_name, request.id
+        self.model_version = int(version) if version.isdecimal() else -1
+        self.failure = "" if response.error is None else str(response.error)
+        stamps = [
+            ("REQUEST_START", request.arrival_ns),
+            ("QUEUE_START", request.queue_ns),
+        ]
+        if not self._composed:  # an ensemble itself computes nothing
+            stamps += [
+                ("COMPUTE_START", request.compute_start_ns),
+                ("COMPUTE_INPUT_END", request.compute_input_end_ns),
+                ("COMPUTE_OUTPUT_START", request.compute_output_start_ns),
+                ("COMPUTE_END", request.compute_end_ns),
+            ]
+        stamps.append(("REQUEST_END", end_ns))
+        self.stamps = [stamp for stamp in stamps if stamp[1]]
+        if not self.parent_id:
+            self._trace.stamp("INFER_RESPONSE_COMPLETE", end_ns)
+        self._trace.end(self)

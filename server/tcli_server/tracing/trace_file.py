@@ -1,0 +1,140 @@
+"""Traces in files, in Triton's form: a list of objects, which belong together by their `id`."""
+
+import os
+from typing import BinaryIO
+
+import orjson
+
+from tcli_server.tracing.collector import LostError
+from tcli_server.tracing.trace import Stamps, Trace
+
+
+class TraceFile:
+    """Writes `path`, or `path.0`, `path.1` and so on where each file is for so many traces. Each is whole JSON at any time.
+
+    One at a time is open, and as little as possible is in memory. What a full disk leaves of a trace is cut off again.
+    """
+
+    pause_secs = 0.05
+    enough = 256
+    most = 4096
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._index = 0
+        self._numbered: _Growing | None = None
+        self._frequency = 0
+        self._only: _Growing | None = None
+
+    def weight(self, trace: Trace) -> int:
+        """As `Exporter.weight`: its requests, each of which is about a kilobyte."""
+        return max(1, len(trace.requests))
+
+    def export(self, traces: list[Trace]) -> None:
+        """As `Exporter.export`."""
+        lost, reason = 0, ""
+        start = 0
+        while start < len(traces):
+            file, room = self._file(traces[start].log_frequency)
+            end = start + 1
+            while end < len(traces) and end - start < room and traces[end].log_frequency == traces[start].log_frequency:
+                end += 1
+            try:
+                file.add(traces[start:end])
+            except OSError as error:
+                lost, reason = lost + end - start, f"cannot write {file.path}: {error.strerror or error}"
+            start = end
+        if lost:
+            raise LostError(reason, lost)
+
+    def _file(self, frequency: int) -> "tuple[_Growing, int]":
+        """Where the next traces go, and how many of them."""
+        if not frequency:
+            self._only = self._only or _Growing(self._path)
+            return self._only, 1 << 30
+        file = self._numbered
+        if file is None or file.count >= frequency or self._frequency != frequency:
+            if file is not None:
+                file.close()
+            file = self._numbered = _Growing(f"{self._path}.{self._index}")
+            self._index, self._frequency = self._index + 1, frequency
+        return file, frequency - file.count
+
+    def close(self) -> None:
+        """As `Exporter.close`."""
+        for file in (self._numbered, self._only):
+            if file is not None:
+                file.close()
+
+
+class _Growing:
+    """A list in a file, which is whole after each addition."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.count = 0
+        self._size = 0
+        self._file: BinaryIO | None = None
+
+    def add(self, traces: list[Trace]) -> None:
+        """Raises OSError; the file is as before then."""
+        text = b",\n".join(_encoded(trace) for trace in traces)
+        try:
+            if self._file is None:
+                self._file = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
+            whole = (b",\n" if self.count else b"[") + text + b"]"
+            place = max(0, self._size - 1)  # the bracket before makes room
+            descriptor = self._file.fileno()
+            _write_all(descriptor, whole, place)
+        except OSError:
+            self._cut()
+            raise
+        self._size = place + len(whole)
+        self.count += len(traces)
+
+    def _cut(self) -> None:
+        if self._file is None:
+            return
+        descriptor = self._file.fileno()
+        try:
+            os.ftruncate(descriptor, self._size)
+            if self._size:
+                os.pwrite(descriptor, b"]", self._size - 1)
+        except OSError:  # the next trace writes over it
+            pass
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _write_all(descriptor: int, data: bytes, place: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, place)
+        view, place = view[written:], place + written
+
+
+def _encoded(trace: Trace) -> bytes:
+    """The objects of a trace, without the brackets of a list."""
+    objects: list[dict[str, object]] = []
+    for traced in sorted(trace.requests, key=lambda traced: traced.id):
+        what: dict[str, object] = {
+            "id": traced.id,
+            "model_name": traced.model_name,
+            "model_version": traced.model_version,
+        }
+        if traced.request_id:
+            what["request_id"] = traced.request_id
+        if traced.parent_id:
+            what["parent_id"] = traced.parent_id
+        objects.append(what)
+        objects += _timestamps(traced.id, traced.stamps)
+        if not traced.parent_id:
+            objects += _timestamps(traced.id, trace.stamps)
+    return orjson.dumps(objects)[1:-1]
+
+
+def _timestamps(number: int, stamps: Stamps) -> list[dict[str, object]]:
+    return [{"id": number, "timestamps": [{"name": name, "ns": ns}]} for name, ns in stamps]
