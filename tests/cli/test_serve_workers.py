@@ -66,7 +66,7 @@ def test_each_worker_has_its_share_of_the_cores(repository: Path):
         assert set.intersection(*shares) == set() or len(cores) == 1
 
 
-def test_a_load_an_unload_and_the_log_settings_reach_all_workers(repository: Path):
+def test_loads_unloads_and_settings_reach_all_workers(repository: Path):
     with two_workers("--model-repository", repository, "--model-control-mode=explicit") as server:
         assert ask(server, "repository/models/identity/load", "{}").status_code == 200
         for _ in range(SEVERAL):
@@ -82,6 +82,9 @@ def test_a_load_an_unload_and_the_log_settings_reach_all_workers(repository: Pat
         assert ask(server, "logging", '{"log_verbose_level": 3}').status_code == 200
         for _ in range(SEVERAL):
             assert ask(server, "logging").json()["log_verbose_level"] == 3
+        assert ask(server, "trace/setting", '{"trace_rate": "5"}').status_code == 200
+        for _ in range(SEVERAL):
+            assert ask(server, "trace/setting").json()["trace_rate"] == "5"
 
 
 def test_what_cannot_be_loaded_is_told_and_the_others_keep_what_they_have(repository: Path):

@@ -69,16 +69,6 @@ def test_an_option_without_effect_is_taken_with_its_value_and_warned_of_once(lin
 
 
 @pytest.mark.parametrize("line", [
-    "--trace-level OFF",
-    "--trace-config level=OFF",
-])  # fmt: skip
-def test_an_option_that_asks_for_nothing_is_taken_without_a_word(line: str):
-    found = sort_arguments([*shlex.split(line), "--log-info"], set())
-    assert (found.known, found.warnings, found.refusals) == (["--log-info"], {}, {})
-
-
-@pytest.mark.parametrize("line", [
-    "--trace-config=triton,file=/tmp/t",
     "--http-restricted-api=model-repository:admin=1",
     "--model-load-gpu-limit 0:0.5",
 ])  # fmt: skip

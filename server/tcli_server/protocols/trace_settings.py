@@ -14,10 +14,10 @@ from tcli_server.protocols.texts import short
 from tcli_server.tracing.options import MAX_INT32, MAX_UINT32
 
 _RANGES = {"trace_rate": (0, MAX_UINT32), "trace_count": (-1, MAX_INT32), "log_frequency": (0, MAX_UINT32)}
-_CHANGEABLE = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
+CHANGEABLE = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
 """The protocol's names -> those of `TraceSettings`."""
 
-_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
 _TENSORS = (
     "trace level TENSORS is not supported: it would write what clients send to a file, without a limit; use TIMESTAMPS"
 )
@@ -45,11 +45,11 @@ def changes_of(values: Values) -> dict[str, Any]:
 def _field(name: str) -> str:
     if name == "trace_file":
         raise UnsupportedError("trace file location can not be updated through network protocol")
-    if name not in _CHANGEABLE:
+    if name not in CHANGEABLE:
         raise InvalidArgumentError(
-            f"there is no trace setting '{short(name)}' to be changed, expected one of {', '.join(_CHANGEABLE)}"
+            f"there is no trace setting '{short(name)}' to be changed, expected one of {', '.join(CHANGEABLE)}"
         )
-    return _CHANGEABLE[name]
+    return CHANGEABLE[name]
 
 
 def _value(name: str, given: list[str] | None) -> str | int | None:
@@ -63,11 +63,14 @@ def _value(name: str, given: list[str] | None) -> str | int | None:
     lowest, highest = _RANGES[name]
     if not _NUMBER.fullmatch(text):
         raise InvalidArgumentError(f"Unable to parse '{name}', got: {short(text)}")
-    if not lowest <= int(text) <= highest:
+    number = int(text)
+    if name == "trace_count" and number < lowest:
+        raise InvalidArgumentError(f"Unable to parse 'trace_count'. Expecting value >= -1, got: {text}")
+    if not lowest <= number <= highest:
         raise InvalidArgumentError(
             f"Unable to parse '{name}', value is out of range [ {lowest}, {highest} ], got: {text}"
         )
-    return int(text)
+    return number
 
 
 def _level(given: list[str]) -> str:

@@ -100,15 +100,6 @@ def test_statistics_of_what_is_not_there(stub, request_of: pb.ModelStatisticsReq
     assert refusal_of(stub.ModelStatistics, request_of) == (grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
-@pytest.mark.parametrize(("method", "request_of"), [
-    ("TraceSetting", pb.TraceSettingRequest()),
-])  # fmt: skip
-def test_extensions_that_are_missing_say_so(stub, method: str, request_of):
-    status, text = refusal_of(getattr(stub, method), request_of)
-    assert status == grpc.StatusCode.UNIMPLEMENTED
-    assert "not supported by this server yet" in text
-
-
 def test_repository_index(client: triton.InferenceServerClient, stub):
     index = client.get_model_repository_index()
     assert ("add_sub", "1", "READY") in [(m.name, m.version, m.state) for m in index.models]

@@ -7,7 +7,7 @@ import orjson
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError
 from tcli_server.protocols.http.json_text import parse
-from tcli_server.protocols.trace_settings import changes_of, check_model, settings_of
+from tcli_server.protocols.trace_settings import CHANGEABLE, changes_of, check_model, settings_of
 
 _LARGEST = 1 << 14
 """Bytes of a change."""
@@ -54,7 +54,7 @@ def _texts(name: str, value: object) -> list[str]:
     values = value if name == "trace_level" else [value]
     if not isinstance(values, list):
         raise InternalError("attempt to access JSON non-array as array")
-    for text in values:
+    for text in values if name in CHANGEABLE else ():
         if not isinstance(text, str):
             raise InternalError("attempt to access JSON non-string as string")
     return values
