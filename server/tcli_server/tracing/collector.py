@@ -11,6 +11,10 @@ _LAST_SECS = 5.0
 """For what waits at the end."""
 
 
+_FAREWELL_SECS = 1.0
+"""For counting what could not be written."""
+
+
 class LostError(Exception):
     """So many traces could not be written; says why."""
 
@@ -41,6 +45,9 @@ class Exporter(Protocol):
         Raises:
             LostError: some could not be written.
         """
+
+    def hurry(self) -> None:
+        """End what is being written, written or not, as the server ends; from another thread."""
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -96,6 +103,8 @@ class Collector:
             thread.join(timeout)
             if thread.is_alive():
                 LOG.warning("the last traces could not be written within %g seconds", timeout)
+                self._exporter.hurry()
+                thread.join(_FAREWELL_SECS)
         if self.lost:
             LOG.warning("%d traces were lost", self.lost)
 

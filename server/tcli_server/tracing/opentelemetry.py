@@ -37,6 +37,7 @@ class SpanExporter:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what fails is told once, by the collector
         self._resource = Resource.create({SERVICE_NAME: _SERVICE, **options.resource})
         self._exporter = OTLPSpanExporter(endpoint=options.url or None)
+        self._where = f" at {options.url}" if options.url else ""
         self._success = SpanExportResult.SUCCESS
         self.pause_secs = options.bsp_schedule_delay / 1000
         self.most = options.bsp_max_queue_size
@@ -59,7 +60,11 @@ class SpanExporter:
                     lost += count
                 batch, count = [], 0
         if lost:
-            raise LostError(f"the collector at {self._exporter._endpoint} does not take them", lost)
+            raise LostError(f"the collector{self._where} does not take them", lost)
+
+    def hurry(self) -> None:
+        """As `Exporter.hurry`."""
+        self._exporter.shutdown()
 
     def close(self) -> None:
         """As `Exporter.close`."""

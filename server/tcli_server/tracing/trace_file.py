@@ -1,7 +1,7 @@
 """Traces in files, in Triton's form: a list of objects, which belong together by their `id`."""
 
-import os
-from typing import BinaryIO
+import contextlib
+from io import FileIO
 
 import orjson
 
@@ -60,6 +60,9 @@ class TraceFile:
             self._index, self._frequency = self._index + 1, frequency
         return file, frequency - file.count
 
+    def hurry(self) -> None:
+        """As `Exporter.hurry`: a disk that does not answer cannot be asked to."""
+
     def close(self) -> None:
         """As `Exporter.close`."""
         for file in (self._numbered, self._only):
@@ -74,18 +77,17 @@ class _Growing:
         self.path = path
         self.count = 0
         self._size = 0
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def add(self, traces: list[Trace]) -> None:
         """Raises OSError; the file is as before then."""
         text = b",\n".join(_encoded(trace) for trace in traces)
         try:
             if self._file is None:
-                self._file = open(self.path, "wb", buffering=0)  # noqa: PTH123, SIM115
+                self._file = FileIO(self.path, "w")
             whole = (b",\n" if self.count else b"[") + text + b"]"
             place = max(0, self._size - 1)  # the bracket before makes room
-            descriptor = self._file.fileno()
-            _write_all(descriptor, whole, place)
+            _write_all(self._file, whole, place)
         except OSError:
             self._cut()
             raise
@@ -95,13 +97,10 @@ class _Growing:
     def _cut(self) -> None:
         if self._file is None:
             return
-        descriptor = self._file.fileno()
-        try:
-            os.ftruncate(descriptor, self._size)
+        with contextlib.suppress(OSError):  # the next trace writes over it
+            self._file.truncate(self._size)
             if self._size:
-                os.pwrite(descriptor, b"]", self._size - 1)
-        except OSError:  # the next trace writes over it
-            pass
+                _write_all(self._file, b"]", self._size - 1)
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -109,11 +108,11 @@ class _Growing:
             self._file.close()
 
 
-def _write_all(descriptor: int, data: bytes, place: int) -> None:
+def _write_all(file: FileIO, data: bytes, place: int) -> None:
+    file.seek(place)
     view = memoryview(data)
     while view:
-        written = os.pwrite(descriptor, view, place)
-        view, place = view[written:], place + written
+        view = view[file.write(view) :]
 
 
 def _encoded(trace: Trace) -> bytes:

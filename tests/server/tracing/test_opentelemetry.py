@@ -3,6 +3,7 @@
 import http.server
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -162,7 +163,7 @@ def test_a_collector_that_takes_none_costs_traces_and_no_request(
         for _ in range(3):
             ask(server, "telling", "INPUT0", SAMPLED)
         while server.engine.tracer.lost < 3:
-            pass
+            time.sleep(0.01)
         collector.status = 200
         ask(server, "telling", "INPUT0", SAMPLED)
         assert len(collector.spans(3)) == 3
