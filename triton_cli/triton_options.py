@@ -80,13 +80,10 @@ def sort_arguments(arguments: Sequence[str], with_value: Set[str]) -> SortedArgu
         else:
             following = arguments[at + 1] if at + 1 < len(arguments) else ""
             if not given and (not foreign.boolean or following.lower() in SWITCH_WORDS):
-                value, at = following, at + 1
-            elif not given:
-                value = "true"
-            value = switch_word(value) if foreign.boolean else value.lower()
-            if value not in foreign.harmless and foreign.refused:
+                at += 1
+            if foreign.refused:
                 result.refusals[name] = foreign.text
-            elif value not in foreign.harmless:
+            else:
                 result.warnings[name] = f"{name} has no effect here: {foreign.text}"
         at += 1
     return result

@@ -1,6 +1,5 @@
 """tritonserver's options that `tcli serve` does not have, so that people's launch scripts start or fail for a reason."""
 
-from collections.abc import Set
 from dataclasses import dataclass
 
 
@@ -11,13 +10,11 @@ class Foreign:
     Attributes:
         text: why it has no effect here; what to do instead, where it is refused.
         refused: it asks for something that is missing here, and going on without would not be what was asked for.
-        harmless: values, in lower case, that ask for nothing: taken without a word.
         boolean: it may stand without a value.
     """
 
     text: str
     refused: bool = False
-    harmless: Set[str] = frozenset()
     boolean: bool = False
 
 
@@ -25,8 +22,8 @@ def _ignored(text: str, boolean: bool = False) -> Foreign:
     return Foreign(text, boolean=boolean)
 
 
-def _missing(fix: str, *harmless: str) -> Foreign:
-    return Foreign(fix, True, frozenset(harmless))
+def _missing(fix: str) -> Foreign:
+    return Foreign(fix, refused=True)
 
 
 _ONE_LOOP = "one event loop serves all connections"
