@@ -19,7 +19,7 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
-    "logging",
     "trace",
+    "logging",
 )
 """The V2 extensions that this server speaks, by Triton's names."""
