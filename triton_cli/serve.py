@@ -199,6 +199,14 @@ def serve(
             _GENERAL, "Clients on this machine may have tensors in shared memory. Only where all clients are trusted."
         ),
     ] = Switch.FALSE,
+    auth_token_file: Annotated[
+        str,
+        _choice(
+            _GENERAL,
+            "Tokens, and what each is for: needed for every call but those that ask whether the server is alive and ready.",
+            metavar="FILE",
+        ),
+    ] = "",
     strict_readiness: Annotated[
         Switch, switch(_GENERAL, "Ready only while every model is; false: as soon as the server runs.")
     ] = Switch.TRUE,
@@ -235,6 +243,19 @@ def serve(
         str, _choice(_HTTP, "Response parameters whose name it matches are headers, too.", metavar="REGEX")
     ] = "",
     allow_ui: Annotated[Switch, switch(_HTTP, "Serve the web page at / of the HTTP port.")] = Switch.TRUE,
+    http_use_ssl: Annotated[Switch, switch(_HTTP, "Serve HTTP and metrics over TLS only.")] = Switch.FALSE,
+    http_use_ssl_mutual: Annotated[
+        Switch, switch(_HTTP, "The same, and only for clients whose certificate --http-root-cert has signed.")
+    ] = Switch.FALSE,
+    http_server_cert: Annotated[str, _choice(_HTTP, "The server's certificate, in PEM format.", metavar="FILE")] = "",
+    http_server_key: Annotated[str, _choice(_HTTP, "Its private key, in PEM format.", metavar="FILE")] = "",
+    http_root_cert: Annotated[
+        str, _choice(_HTTP, "The certificates that clients' own are checked by, in PEM format.", metavar="FILE")
+    ] = "",
+    http_restricted_api: Annotated[
+        list[str] | None,
+        _choice(_HTTP, "APIs for who sends the header KEY: VALUE only (repeatable).", metavar="API1,API2:KEY=VALUE"),
+    ] = None,
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
     grpc_address: Annotated[str, _choice(_GRPC, "Address to listen on.", metavar="ADDRESS")] = "0.0.0.0",
@@ -281,6 +302,14 @@ def serve(
     grpc_header_forward_pattern: Annotated[
         str, _choice(_GRPC, "Metadata whose name it matches are parameters of the request.", metavar="REGEX")
     ] = "",
+    grpc_restricted_protocol: Annotated[
+        list[str] | None,
+        _choice(
+            _GRPC,
+            "APIs for who sends the metadata triton-grpc-protocol-KEY: VALUE only (repeatable).",
+            metavar="API1,API2:KEY=VALUE",
+        ),
+    ] = None,
     grpc_reflection: Annotated[
         Switch, switch(_GRPC, "Tell clients such as grpcurl what can be called.")
     ] = Switch.FALSE,
@@ -407,6 +436,7 @@ def serve(
         from tcli_server.options import EngineOptions
         from tcli_server.protocols.grpc import GrpcOptions
         from tcli_server.protocols.http import HttpLimits
+        from tcli_server.protocols.security import SecurityOptions
         from tcli_server.serving import ServeOptions
 
     log_options = LogOptions(
@@ -421,7 +451,12 @@ def serve(
     backend_settings = settings.backend_config(backend_config or [], backend_directory)
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])
-    tls = settings.tls(bool(grpc_use_ssl), bool(grpc_use_ssl_mutual), grpc_server_cert, grpc_server_key, grpc_root_cert)
+    grpc_tls = settings.tls(
+        "grpc", bool(grpc_use_ssl), bool(grpc_use_ssl_mutual), grpc_server_cert, grpc_server_key, grpc_root_cert
+    )
+    http_tls = settings.tls(
+        "http", bool(http_use_ssl), bool(http_use_ssl_mutual), http_server_cert, http_server_key, http_root_cert
+    )
     options = ServeOptions(
         http_port=http_port,
         http_address=settings.address(http_address),
@@ -444,7 +479,7 @@ def serve(
         reuse_grpc_port=settings.shared_port("--reuse-grpc-port", reuse_grpc_port),
         grpc=GrpcOptions(
             engine=grpc_engine,  # type: ignore[arg-type]
-            tls=tls,
+            tls=grpc_tls,
             reflection=bool(grpc_reflection),
             header_forward_pattern=grpc_header_forward_pattern,
             infer_response_compression_level=level,  # type: ignore[arg-type]
@@ -472,6 +507,9 @@ def serve(
             *((sagemaker(sagemaker_port),) if allow_sagemaker else ()),
         ),
         access_log=settings.access_log(access_log, access_log_format, access_log_sample),
+        security=SecurityOptions(
+            http_tls, auth_token_file, tuple(http_restricted_api or []), tuple(grpc_restricted_protocol or [])
+        ),
     )
     traces_before = Deprecated(trace_file, trace_level or (), trace_rate, trace_count, trace_log_frequency)
     engine_options = EngineOptions(

@@ -14,7 +14,7 @@ from triton_cli.console import fail, warn
 if TYPE_CHECKING:
     from tcli_server.observability.access_log import AccessLogOptions
     from tcli_server.observability.metrics_options import MetricsOptions
-    from tcli_server.protocols.grpc import TlsOptions
+    from tcli_server.protocols.tls import TlsOptions
 
 _DEFAULT_REPOSITORY = Path("model_repository")
 _OBJECT_STORAGE = ("s3:/", "gs:/", "as:/")
@@ -81,17 +81,19 @@ def models_to_load(mode: str, names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def tls(one_way: bool, mutual: bool, server_cert: str, server_key: str, root_cert: str) -> "TlsOptions | None":
-    """TLS for gRPC, if it is wanted; files that count for nothing are warned of, as they look like safety."""
-    from tcli_server.protocols.grpc import TlsOptions
+def tls(
+    protocol: Literal["http", "grpc"], one_way: bool, mutual: bool, server_cert: str, server_key: str, root_cert: str
+) -> "TlsOptions | None":
+    """TLS for a protocol, if it is wanted; files that count for nothing are warned of, as they look like safety."""
+    from tcli_server.protocols.tls import TlsOptions
 
     if root_cert and not mutual:
-        warn("--grpc-root-cert has no effect here: it only counts with --grpc-use-ssl-mutual")
+        warn(f"--{protocol}-root-cert has no effect here: it only counts with --{protocol}-use-ssl-mutual")
     if mutual or one_way:
-        return TlsOptions(server_cert, server_key, root_cert, mutual)
-    for option, given in (("--grpc-server-cert", server_cert), ("--grpc-server-key", server_key)):
+        return TlsOptions(server_cert, server_key, root_cert, mutual, protocol)
+    for option, given in (("server-cert", server_cert), ("server-key", server_key)):
         if given:
-            warn(f"{option} has no effect here: it only counts with --grpc-use-ssl")
+            warn(f"--{protocol}-{option} has no effect here: it only counts with --{protocol}-use-ssl")
     return None
 
 

@@ -29,7 +29,6 @@ def _missing(fix: str) -> Foreign:
 _ONE_LOOP = "one event loop serves all connections"
 _NO_PLUGINS = "nothing is loaded from plug-in folders: backends are Python packages"
 _NO_POOLS = "memory is taken when it is needed, not from pools of a fixed size"
-_PROXY = "leave it out and put a proxy in front that does this, with --{}-address=127.0.0.1"
 
 TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     # models
@@ -46,12 +45,10 @@ TRITONSERVER_OPTIONS: dict[str, Foreign] = {
     "--host-policy": _ignored("instances are not bound to cores; start it with numactl or taskset for that"),
     # HTTP
     "--http-thread-count": _ignored(_ONE_LOOP),
-    "--http-restricted-api": _missing(_PROXY.format("http")),
     # gRPC
     "--grpc-infer-thread-count": _ignored(_ONE_LOOP),
     "--grpc-infer-allocation-pool-size": _ignored(_NO_POOLS),
     "--grpc-max-response-pool-size": _ignored(_NO_POOLS),
-    "--grpc-restricted-protocol": _missing(_PROXY.format("grpc")),
     # what is observed
     # other services
     "--sagemaker-safe-port-range": _ignored(

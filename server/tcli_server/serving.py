@@ -25,14 +25,16 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemPoller
 from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
-from tcli_server.protocols.grpc.tls import ssl_context
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.clouds import Cloud
+from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.request_headers import RequestHeaders
+from tcli_server.protocols.security import Security, SecurityOptions
 from tcli_server.protocols.shared_memory import SystemSharedMemory
+from tcli_server.protocols.tls import Certificates
 
 _Result = TypeVar("_Result")
 _MAX_PORT = 65535
@@ -58,6 +60,7 @@ class ServeOptions:
         allow_client_shm: clients on this machine may have their tensors in shared memory that they register. Any client can
             then have any object of this user's, and of what this user may open, read and written.
         access_log: where requests are logged; None for nowhere.
+        security: TLS of HTTP and metrics, tokens, restricted APIs; TLS of gRPC is an option of gRPC's.
     """
 
     http_port: int = 8000
@@ -84,6 +87,7 @@ class ServeOptions:
     allow_client_shm: bool = False
     clouds: tuple[Cloud, ...] = ()
     access_log: AccessLogOptions | None = None
+    security: SecurityOptions = field(default_factory=SecurityOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,14 @@ def check_services(options: ServeOptions) -> None:
     """Find out whether the options go together, whatever else uses this machine's ports.
 
     Raises:
-        InvalidArgumentError: two services on one port, a file for TLS that cannot be used, or a pattern that is none.
+        InvalidArgumentError: two services on one port, a file for TLS or of tokens that cannot be used, a pattern that is
+            none, or tokens together with a cloud's port.
     """
-    if options.allow_grpc and options.grpc.tls is not None:
-        ssl_context(options.grpc.tls)
+    security_of(options)
+    if options.clouds and options.security.auth_token_file:
+        raise InvalidArgumentError(
+            "auth_token_file does not go together with a cloud's port, to which the cloud sends no tokens; fix: leave one out"
+        )
     http_headers(options.http_header_forward_pattern)
     ResponseHeaders(options.http_response_header_pattern)
     RequestHeaders(options.grpc.header_forward_pattern, "grpc_header_forward_pattern")
@@ -153,6 +161,15 @@ def check_services(options: ServeOptions) -> None:
                 f"{other.name}_port and {endpoint.name}_port are both {endpoint.port}; fix: give each service a port of "
                 "its own"
             )
+
+
+def security_of(options: ServeOptions) -> Security:
+    """What protects the ports, from the files as they are now.
+
+    Raises:
+        InvalidArgumentError: one of them cannot be used.
+    """
+    return Security(options.security, options.grpc.tls if options.allow_grpc else None)
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -211,6 +228,7 @@ class Server:
         self._metrics: tuple[HttpServer, MetricsApplication] | None = None
         self._poller: SystemPoller | None = None
         self._access: AccessLog | None = None
+        self._security: Security | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -299,6 +317,8 @@ class Server:
 
     async def _open(self) -> None:
         engine, options = self.engine, self.options
+        security = self._security = security_of(options)
+        security.start()
         for endpoint in endpoints(options):
             with bind_errors(endpoint):
                 if endpoint.name == "grpc":
@@ -311,24 +331,36 @@ class Server:
                         endpoint.shared,
                         self._shared,
                         self._access,
+                        security.grpc_guard,
+                        security.grpc_certificates,
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
-                    self.http_port = port = await self._open_http(endpoint)
+                    self.http_port = port = await self._open_http(
+                        endpoint, None, security.http_guard, security.http_certificates
+                    )
                 elif endpoint.name == "metrics":
                     self._poller = SystemPoller(
                         options.metrics_interval_ms, options.allow_cpu_metrics, options.allow_gpu_metrics
                     )
                     self._poller.start()
                     collector = ServerCollector(engine, self._poller)
-                    self._metrics = await start_metrics(collector, endpoint.host, endpoint.port)
+                    self._metrics = await start_metrics(
+                        collector, endpoint.host, endpoint.port, security.metrics_guard, security.http_certificates
+                    )
                     self.metrics_port = port = self._metrics[0].port
                 else:
                     cloud = next(cloud for cloud in options.clouds if cloud.name == endpoint.name)
                     self.cloud_ports[cloud.name] = port = await self._open_http(endpoint, cloud)
             LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=port))
 
-    async def _open_http(self, endpoint: Endpoint, cloud: Cloud | None = None) -> int:
+    async def _open_http(
+        self,
+        endpoint: Endpoint,
+        cloud: Cloud | None = None,
+        guard: HttpGuard | None = None,
+        certificates: Certificates | None = None,
+    ) -> int:
         opened = await start_http(
             self.engine,
             endpoint.host,
@@ -343,6 +375,8 @@ class Server:
             self._metrics[1] if self._metrics is not None else None,
             self.options.allow_ui and cloud is None,
             self._access,
+            guard,
+            certificates,
         )
         self._http.append(opened)
         return opened[0].port
@@ -382,6 +416,8 @@ class Server:
         return self._grpc is None or await self._grpc.close(timeout)
 
     async def _close_ports(self) -> None:
+        if self._security is not None:
+            self._security.stop()
         if self._poller is not None:
             self._poller.stop()
         for http, application in self._http:

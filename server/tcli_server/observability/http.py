@@ -8,8 +8,10 @@ from prometheus_client.registry import Collector
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import CONTENT_TYPE, exposition
 from tcli_server.protocols.http.exchange import Exchange
+from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.server import HttpServer
+from tcli_server.protocols.tls import Certificates
 
 _HEADERS = f"Content-Type: {CONTENT_TYPE}\r\n".encode()
 _NO_HEADERS = b""
@@ -46,13 +48,19 @@ class MetricsApplication:
         self._pool.shutdown(wait=False)
 
 
-async def start_metrics(collector: Collector, host: str, port: int) -> tuple[HttpServer, MetricsApplication]:
+async def start_metrics(
+    collector: Collector,
+    host: str,
+    port: int,
+    guard: HttpGuard | None = None,
+    certificates: Certificates | None = None,
+) -> tuple[HttpServer, MetricsApplication]:
     """Serve metrics in the running loop; port 0 takes a free one.
 
     Raises:
         OSError: the address cannot be bound.
     """
     application = MetricsApplication(collector, asyncio.get_running_loop())
-    server = HttpServer(application, _LIMITS)
+    server = HttpServer(application, _LIMITS, guard=guard, certificates=certificates)
     await server.listen(host, port)
     return server, application

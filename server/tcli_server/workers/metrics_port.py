@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from tcli_server.observability.http import start_metrics
 from tcli_server.observability.system import SystemPoller
 from tcli_server.observability.system_metrics import SystemCollector
-from tcli_server.serving import Endpoint, ServeOptions, bind_errors
+from tcli_server.serving import Endpoint, ServeOptions, bind_errors, security_of
 
 
 class MetricsPort(Collector):
@@ -28,6 +28,7 @@ class MetricsPort(Collector):
 
     def __init__(self, endpoint: Endpoint, options: ServeOptions, families: Callable[[], list[Metric]]) -> None:
         self._families = families
+        self._security = security_of(options)
         self._poller = SystemPoller(options.metrics_interval_ms, options.allow_cpu_metrics, options.allow_gpu_metrics)
         self._system = SystemCollector(self._poller)
         self._loop = asyncio.new_event_loop()
@@ -36,13 +37,21 @@ class MetricsPort(Collector):
         try:
             with bind_errors(endpoint):
                 opening = asyncio.run_coroutine_threadsafe(
-                    start_metrics(self, endpoint.host, endpoint.port), self._loop
+                    start_metrics(
+                        self,
+                        endpoint.host,
+                        endpoint.port,
+                        self._security.metrics_guard,
+                        self._security.http_certificates,
+                    ),
+                    self._loop,
                 )
                 self._server, self._application = opening.result()
         except BaseException:
             self._end_loop()
             raise
         self._poller.start()
+        self._security.start()
         self.port = self._server.port
 
     def collect(self) -> Iterator[Metric]:
@@ -53,6 +62,7 @@ class MetricsPort(Collector):
     def close(self) -> None:
         """Answer what was asked, and close."""
         self._poller.stop()
+        self._security.stop()
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._end_loop()
 

@@ -1,4 +1,4 @@
-"""gRPC over TLS: who is let in, what is said of wrong files; certificates are made by trustme."""
+"""gRPC over TLS: who is let in, what is said of wrong files."""
 
 import asyncio
 import dataclasses
@@ -9,7 +9,6 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-import trustme
 from cryptography.hazmat.primitives import serialization
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
@@ -17,37 +16,14 @@ from tritonclient.grpc import service_pb2_grpc
 from held_models import identity, number_of
 from tcli_server import Engine
 from tcli_server.errors import InvalidArgumentError
-from tcli_server.protocols.grpc import GrpcOptions, TlsOptions
+from tcli_server.protocols.grpc import GrpcOptions
 from tcli_server.serving import ServeOptions, Server, check_endpoints
-
-
-class Files:
-    """Certificates of one authority: the server's, and a client's."""
-
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.root = folder / "root.pem"
-        authority.cert_pem.write_to_path(self.root)
-        for name in ("server", "client"):
-            made = authority.issue_cert("localhost", "127.0.0.1")
-            made.private_key_pem.write_to_path(folder / f"{name}.key")
-            (folder / f"{name}.pem").write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
-        self.folder = folder
-
-    def options(self, mutual: bool = False) -> TlsOptions:
-        return TlsOptions(self.path("server.pem"), self.path("server.key"), str(self.root), mutual)
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def channel_credentials(self, with_certificate: bool = False) -> grpc.ChannelCredentials:
-        key, certificate = ((self.folder / name).read_bytes() for name in ("client.key", "client.pem"))
-        return grpc.ssl_channel_credentials(self.root.read_bytes(), *((key, certificate) if with_certificate else ()))
+from tls_files import TlsFiles
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files(tmp_path_factory.mktemp("tls"))
+def files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return TlsFiles(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["one-way", "mutual"])
@@ -56,7 +32,7 @@ def mutual(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module")
-def address(files: Files, mutual: bool, standard_repository: Path, grpc_engine: str) -> Iterator[str]:
+def address(files: TlsFiles, mutual: bool, standard_repository: Path, grpc_engine: str) -> Iterator[str]:
     """Of a server that speaks TLS only."""
     del grpc_engine  # it is in force
     options = ServeOptions(
@@ -67,7 +43,7 @@ def address(files: Files, mutual: bool, standard_repository: Path, grpc_engine: 
         yield f"127.0.0.1:{running.grpc_port}"
 
 
-def test_a_client_that_is_to_be_let_in_is_served(address: str, files: Files, mutual: bool):
+def test_a_client_that_is_to_be_let_in_is_served(address: str, files: TlsFiles, mutual: bool):
     large = identity(model_name="identity_fp32")
     large.inputs[0].shape[:] = [1, 1 << 21]
     large.raw_input_contents[0] = bytes(range(256)) * (1 << 15)
@@ -82,7 +58,7 @@ def test_a_client_that_is_to_be_let_in_is_served(address: str, files: Files, mut
     assert [number_of(answer.infer_response) for answer in answers] == list(map(float, range(100)))
 
 
-def test_the_asynchronous_client_is_served(address: str, files: Files, mutual: bool):
+def test_the_asynchronous_client_is_served(address: str, files: TlsFiles, mutual: bool):
     async def ask() -> bool:
         async with grpc.aio.secure_channel(address, files.channel_credentials(mutual)) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -102,7 +78,7 @@ def test_a_client_without_tls_is_not_served(address: str):
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_client_without_a_certificate_is_served_unless_it_needs_one(address: str, files: Files, mutual: bool):
+def test_a_client_without_a_certificate_is_served_unless_it_needs_one(address: str, files: TlsFiles, mutual: bool):
     with grpc.secure_channel(address, files.channel_credentials()) as channel:
         if not mutual:
             assert is_live(channel)
@@ -112,8 +88,8 @@ def test_a_client_without_a_certificate_is_served_unless_it_needs_one(address: s
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_certificate_of_somebody_else_lets_nobody_in(address: str, files: Files, mutual: bool, tmp_path: Path):
-    other = Files(tmp_path)
+def test_a_certificate_of_somebody_else_lets_nobody_in(address: str, files: TlsFiles, mutual: bool, tmp_path: Path):
+    other = TlsFiles(tmp_path)
     key, certificate = ((tmp_path / name).read_bytes() for name in ("client.key", "client.pem"))
     credentials = grpc.ssl_channel_credentials(files.root.read_bytes(), key, certificate)
     with grpc.secure_channel(address, credentials) as channel:
@@ -127,7 +103,9 @@ def test_a_certificate_of_somebody_else_lets_nobody_in(address: str, files: File
 
 
 @pytest.mark.parametrize("offered", [[], ["http/1.1"]], ids=["none", "http/1.1"])
-def test_a_client_that_does_not_speak_of_http_2_is_closed(address: str, files: Files, mutual: bool, offered: list[str]):
+def test_a_client_that_does_not_speak_of_http_2_is_closed(
+    address: str, files: TlsFiles, mutual: bool, offered: list[str]
+):
     async def come_and_go() -> bytes:
         context = ssl.create_default_context(cafile=str(files.root))
         context.set_alpn_protocols(offered)
@@ -144,7 +122,7 @@ def test_a_client_that_does_not_speak_of_http_2_is_closed(address: str, files: F
     assert asyncio.run(come_and_go()) == b""
 
 
-def encrypted_key(files: Files) -> str:
+def encrypted_key(files: TlsFiles) -> str:
     path = files.path("encrypted.key")
     key = serialization.load_pem_private_key(Path(files.path("server.key")).read_bytes(), None)
     locked = serialization.BestAvailableEncryption(b"secret")
@@ -171,7 +149,7 @@ def encrypted_key(files: Files) -> str:
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_told_before_anything_is_served(
-    files: Files, loopback: ServeOptions, change: dict[str, str], said: str
+    files: TlsFiles, loopback: ServeOptions, change: dict[str, str], said: str
 ):
     encrypted_key(files)
     Path(files.path("binary")).write_bytes(b"\xff\x00" * 100)

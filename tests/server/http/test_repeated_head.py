@@ -28,7 +28,7 @@ class Heard:
 
     def expects_continue(self) -> None: ...
 
-    def refuse(self, status: int, message: str) -> None:
+    def refuse(self, status: int, message: str, headers: bytes) -> None:  # noqa: ARG002
         self.refused.append((status, message))
 
     def finish(self, exchange: Exchange, status: int, length: int, headers: bytes, parts: Parts) -> None: ...

@@ -2,6 +2,6 @@
 
 from tcli_server.protocols.grpc.options import GrpcOptions
 from tcli_server.protocols.grpc.server import GrpcServer, start_grpc
-from tcli_server.protocols.grpc.tls import TlsOptions
+from tcli_server.protocols.tls import TlsOptions
 
 __all__ = ["GrpcOptions", "GrpcServer", "TlsOptions", "start_grpc"]

@@ -10,7 +10,8 @@ import grpc
 import grpc.aio
 
 from tcli_server.errors import ServerError
-from tcli_server.protocols.grpc.errors import status_and_details
+from tcli_server.protocols.grpc.errors import Status, status_and_details
+from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.options import (
     COMPRESSION_LEVELS,
     HANDSHAKE_SECS,
@@ -19,8 +20,8 @@ from tcli_server.protocols.grpc.options import (
     GrpcOptions,
 )
 from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, Rpcs, Streaming, Unary, begin_safely
-from tcli_server.protocols.grpc.tls import TlsOptions, read_pem, ssl_context
 from tcli_server.protocols.request_headers import Asked
+from tcli_server.protocols.tls import Certificates, Pem
 
 _INT32_MAX = 2**31 - 1
 
@@ -48,15 +49,24 @@ class AioListener:
         return not timeout or time.monotonic() < deadline
 
 
-async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_port: bool = False) -> AioListener:
+async def listen(
+    rpcs: Rpcs,
+    host: str,
+    port: int,
+    options: GrpcOptions,
+    reuse_port: bool = False,
+    guard: GrpcGuard | None = None,
+    certificates: Certificates | None = None,
+) -> AioListener:
     """Serve in the running loop; port 0 takes a free one.
 
     Args:
         reuse_port: other processes listen on it, too.
+        guard: who may call what; None where everybody may call everything.
+        certificates: for TLS; None for connections that anybody on the way can read.
 
     Raises:
         OSError: the address cannot be bound.
-        InvalidArgumentError: a file for TLS is not what it is to be.
     """
     arguments = channel_arguments(options)
     # Unless it is wanted, a port that another program listens on is an error, not a shared port.
@@ -67,23 +77,34 @@ async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_p
         for path, unary in rpcs.unary.items()
     }
     handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
-    server.add_generic_rpc_handlers((_Handlers(handlers),))
+    server.add_generic_rpc_handlers((_Handlers(handlers, guard),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        if options.tls is None:
+        if certificates is None:
             bound = server.add_insecure_port(address)
         else:
-            bound = server.add_secure_port(address, _credentials(options.tls))
+            bound = server.add_secure_port(address, _credentials(certificates))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: {error}") from None
     await server.start()
     return AioListener(server, bound)
 
 
-def _credentials(options: TlsOptions) -> grpc.ServerCredentials:
-    ssl_context(options)  # gRPC does not say what is wrong with a file
-    pem = read_pem(options)
-    return grpc.ssl_server_credentials([(pem.key, pem.certificate)], pem.root, pem.root is not None)
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Which ask for the files' contents at each handshake, from any thread."""
+    shown = certificates.pem
+
+    def configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], pem.root)
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        if certificates.pem is shown:
+            return None
+        shown = certificates.pem
+        return configuration(shown)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(shown), renewed, shown.root is not None)
 
 
 def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
@@ -119,11 +140,17 @@ def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, handlers: dict[str, Any]) -> None:
+    def __init__(self, handlers: dict[str, Any], guard: GrpcGuard | None) -> None:
         self._handlers = handlers
+        self._guard = guard
 
     def service(self, details: Any) -> Any:
         """The handler of a path; None if there is none."""
+        if self._guard is not None:
+            metadata = [(name.encode(), _as_bytes(value)) for name, value in details.invocation_metadata]
+            refusal = self._guard.refusal(details.method, metadata)
+            if refusal is not None:
+                return _refusing(*refusal)
         return self._handlers.get(details.method)
 
 
@@ -213,6 +240,19 @@ def _streaming(serve: Streaming) -> Any:
 def _client(context: Any) -> str:
     """What gRPC calls `ipv4:127.0.0.1:4711` or `ipv6:%5B::1%5D:4711`."""
     return unquote(context.peer().partition(":")[2])
+
+
+def _refusing(status: Status, details: str) -> Any:
+    """As a stream: a message that comes is not waited for."""
+
+    async def refuse(_: Any, context: Any) -> None:
+        await context.abort(_STATUS[status], details)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _as_bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("latin-1", "replace")
 
 
 async def _joined(parts: Parts) -> bytes:

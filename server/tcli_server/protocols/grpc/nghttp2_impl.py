@@ -6,12 +6,14 @@ from functools import partial
 
 from tcli_server.hardware.memory import usable_memory
 from tcli_server.observability.log import LOG
+from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.http2.connection import Connection
 from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, GrpcOptions
 from tcli_server.protocols.grpc.rpc import Rpcs
-from tcli_server.protocols.grpc.tls import ssl_context
-from tcli_server.protocols.listening import close_when_empty
+from tcli_server.protocols.listening import BACKLOG, Listening, close_when_empty
+from tcli_server.protocols.tls import Certificates
+from tcli_server.protocols.tls_server import TlsServer, listen_with_tls
 
 _SWEEP_SECS = 1.0
 _LOOK_SECS = 0.01
@@ -22,7 +24,7 @@ _PORTION = 4
 class Nghttp2Listener:
     """An open port and the connections made to it; a `Listener`."""
 
-    def __init__(self, server: asyncio.Server, shared: Shared) -> None:
+    def __init__(self, server: Listening, shared: Shared) -> None:
         self._server = server
         self._shared = shared
         self._sweep = shared.loop.call_later(_SWEEP_SECS, self._check)
@@ -32,6 +34,8 @@ class Nghttp2Listener:
         """Cut off every call."""
         for connection in list(self._shared.connections):
             connection.abort()
+        if isinstance(self._server, TlsServer):
+            self._server.abort()
 
     async def close(self, timeout: float) -> bool:
         """Close the port, and connections as soon as the answers are sent, at most `timeout` seconds from now."""
@@ -59,27 +63,31 @@ class Nghttp2Listener:
                 LOG.exception("cannot check a gRPC connection")
 
 
-async def listen(rpcs: Rpcs, host: str, port: int, options: GrpcOptions, reuse_port: bool = False) -> Nghttp2Listener:
+async def listen(
+    rpcs: Rpcs,
+    host: str,
+    port: int,
+    options: GrpcOptions,
+    reuse_port: bool = False,
+    guard: GrpcGuard | None = None,
+    certificates: Certificates | None = None,
+) -> Nghttp2Listener:
     """Serve in the running loop; port 0 takes a free one.
 
     Args:
         reuse_port: other processes listen on it, too.
+        guard: who may call what; None where everybody may call everything.
+        certificates: for TLS; None for connections that anybody on the way can read.
 
     Raises:
         OSError: the address cannot be bound.
-        InvalidArgumentError: a file for TLS is not what it is to be.
     """
-    tls = None if options.tls is None else ssl_context(options.tls)
-    shared = Shared(rpcs, options, usable_memory() // _PORTION)
+    shared = Shared(rpcs, options, usable_memory() // _PORTION, guard)
     connect = partial(Connection, shared)
-    # None where it is not wanted: where sockets have no such option, even False is an error.
-    server = await shared.loop.create_server(
-        connect,
-        host,
-        port,
-        backlog=1024,
-        reuse_port=reuse_port or None,
-        ssl=tls,
-        ssl_handshake_timeout=None if tls is None else HANDSHAKE_SECS,
-    )
+    server: Listening
+    if certificates is not None:
+        server = await listen_with_tls(certificates, connect, host, port, reuse_port, HANDSHAKE_SECS)
+    else:
+        # None where it is not wanted: where sockets have no such option, even False is an error.
+        server = await shared.loop.create_server(connect, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
     return Nghttp2Listener(server, shared)

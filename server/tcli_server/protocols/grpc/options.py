@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tcli_server.protocols.grpc.tls import TlsOptions
+from tcli_server.protocols.tls import TlsOptions
 
 CompressionLevel = Literal["none", "low", "medium", "high"]
 COMPRESSION_LEVELS: tuple[CompressionLevel, ...] = get_args(CompressionLevel)

@@ -11,6 +11,7 @@ from tcli_server.errors import UnavailableError
 from tcli_server.observability.access_log import AccessLog
 from tcli_server.protocols.grpc.access import logged
 from tcli_server.protocols.grpc.admission import Admission
+from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.health import Health
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
@@ -19,6 +20,7 @@ from tcli_server.protocols.grpc.rpc import Rpcs
 from tcli_server.protocols.grpc.service import Service
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
+from tcli_server.protocols.tls import Certificates
 
 
 class Listener(Protocol):
@@ -41,8 +43,10 @@ class Listener(Protocol):
         """
 
 
-Listen = Callable[[Rpcs, str, int, GrpcOptions, bool], Coroutine[Any, Any, Listener]]
-"""Opens a port; the last argument: other processes listen on it, too."""
+Listen = Callable[
+    [Rpcs, str, int, GrpcOptions, bool, GrpcGuard | None, Certificates | None], Coroutine[Any, Any, Listener]
+]
+"""Opens a port; the last arguments: whether other processes listen on it, too, who may call what, and TLS."""
 
 
 class GrpcServer:
@@ -120,6 +124,8 @@ async def start_grpc(
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
     access: AccessLog | None = None,
+    guard: GrpcGuard | None = None,
+    certificates: Certificates | None = None,
 ) -> GrpcServer:
     """Serve an engine over gRPC in the running loop; port 0 takes a free one.
 
@@ -127,6 +133,8 @@ async def start_grpc(
         reuse_port: other processes listen on it, too.
         shared: the memory that clients share with this server.
         access: notes all calls; None where nobody does.
+        guard: who may call what; None where everybody may call everything.
+        certificates: for TLS; None for connections that anybody on the way can read.
 
     Raises:
         OSError: the address cannot be bound.
@@ -149,7 +157,7 @@ async def start_grpc(
     if reflection is not None:
         rpcs |= reflection.rpcs
     rpcs = rpcs if access is None else logged(rpcs, access)
-    listener = await listen(rpcs, host, port, options, reuse_port)
+    listener = await listen(rpcs, host, port, options, reuse_port, guard, certificates)
     return GrpcServer(listener, inference, service, health, reflection, admission, (pool, status_pool))
 
 

@@ -18,6 +18,7 @@ from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.client_address import client_address
 from tcli_server.protocols.http.errors import error_body
 from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
+from tcli_server.protocols.http.guard import HttpGuard, Refusal
 from tcli_server.protocols.http.half_close import CONTINUE, WAIT_SECS, next_look, was_reset
 from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, HttpLimits
 from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
@@ -44,6 +45,7 @@ class Shared:
         turned_away: status and message for every request on a new connection, while the server drains.
         access: notes all requests; None where nobody does.
         leaving: other processes go on serving this port: a connection closes with its next answer.
+        guard: who may ask what; None where everybody may ask everything.
         arrivals: what comes is read to here, and taken from here at once.
     """
 
@@ -52,6 +54,7 @@ class Shared:
     budget: ByteBudget
     max_connections: int
     access: AccessLog | None = None
+    guard: HttpGuard | None = None
     connections: "set[Connection]" = field(default_factory=set)
     turned_away: tuple[int, str] | None = None
     leaving: bool = False
@@ -63,7 +66,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._reader = RequestReader(self, shared.limits, shared.budget)
+        self._reader = RequestReader(self, shared.limits, shared.budget, shared.guard)
         self._reader.turned_away = shared.turned_away
         self._transport: asyncio.Transport | None = None
         self._arrivals = shared.arrivals
@@ -71,7 +74,7 @@ class Connection(asyncio.BufferedProtocol):
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._unread: bytes | memoryview = b""
-        self._refusal: tuple[int, str] | None = None
+        self._refusal: Refusal | None = None
         self._continue_due = False
         self._pumping = self._pump_scheduled = False
         self._reading_paused = self._writing_paused = False
@@ -128,7 +131,12 @@ class Connection(asyncio.BufferedProtocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        """Answer what was asked: the client may only have nothing more to ask. True keeps the connection open for that."""
+        """Answer what was asked: the client may only have nothing more to ask. True keeps the connection open for that.
+
+        Over TLS whoever ends one side ends both.
+        """
+        if self._transport is not None and not self._transport.can_write_eof():
+            return False
         self._input_ended = self._last_answers = self._something_else = True
         if self._closing and self._transport is not None:  # the client has read why it was refused
             self._transport.close()
@@ -193,9 +201,9 @@ class Connection(asyncio.BufferedProtocol):
         """The client sends its body once it is asked to, which has to wait for the answers before."""
         self._continue_due = self._something_else = True
 
-    def refuse(self, status: int, message: str) -> None:
+    def refuse(self, status: int, message: str, headers: bytes) -> None:
         """Close with this answer after those that are due."""
-        self._refusal = (status, message)
+        self._refusal = (status, message, headers)
         self._something_else = True
         self._unread = b""
 
@@ -395,11 +403,11 @@ class Connection(asyncio.BufferedProtocol):
         exchange.charged = 0
         exchange.body = b""
 
-    def _send_refusal(self, status: int, message: str) -> None:
+    def _send_refusal(self, status: int, message: str, headers: bytes) -> None:
         if self._transport is None:
             return
         body = error_body(message)
-        head = b"%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], JSON, _CLOSE, len(body))
+        head = b"%s%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], JSON, headers, _CLOSE, len(body))
         self._transport.write(head + body)
         if self._shared.access is not None:  # there is no request that could be named
             entry = self._shared.access.begin("HTTP", self._client, b"-", b"-", 0)
@@ -445,7 +453,8 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = b""
         self._since = time.monotonic()
         if linger and not self._input_ended:
-            transport.write_eof()
+            if transport.can_write_eof():  # not over TLS, where the client closes, or is cut off
+                transport.write_eof()
             if self._reading_paused:
                 self._reading_paused = False
                 transport.resume_reading()

@@ -13,6 +13,7 @@ import httptools
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.exchange import Answering, Exchange
+from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import MAX_CHUNKS, MAX_HEAD_BYTES, MAX_HEADERS, HttpLimits
 from tcli_server.protocols.http.repeated_head import RepeatedHead, repeated_head
 from tcli_server.protocols.place import aligned_place
@@ -44,7 +45,7 @@ class Receiver(Answering, Protocol):
     def expects_continue(self) -> None:
         """The client waits for 100 Continue before it sends the body."""
 
-    def refuse(self, status: int, message: str) -> None:
+    def refuse(self, status: int, message: str, headers: bytes) -> None:
         """What came cannot be read any further; nothing else will be received."""
 
 
@@ -67,6 +68,7 @@ class RequestReader:
         "_chunks",
         "_exchange",
         "_framing",
+        "_guard",
         "_head_fed",
         "_headers",
         "_host",
@@ -89,8 +91,11 @@ class RequestReader:
         "turned_away",
     )  # fmt: skip
 
-    def __init__(self, receiver: Receiver, limits: HttpLimits, budget: ByteBudget) -> None:
+    def __init__(
+        self, receiver: Receiver, limits: HttpLimits, budget: ByteBudget, guard: HttpGuard | None = None
+    ) -> None:
         self._receiver: Receiver | None = receiver
+        self._guard = guard
         self._limits = limits
         self._budget = budget
         self._parser: Any = self._new_parser()
@@ -165,6 +170,8 @@ class RequestReader:
             return None
         if len(data) != repeated.size or self.stopped or self.turned_away is not None or receiver is None:
             return None
+        if self._guard is not None and self._guard.refusal(repeated.path, repeated.headers) is not None:
+            return None  # who was let in may not be any more
         if not self._budget.reserve(repeated.length):
             return None
         self.heads += 1
@@ -235,6 +242,8 @@ class RequestReader:
             self._refuse(*problem)
         elif receiver is not None:
             path = self._path if self._path[:1] == b"/" else _origin_form(self._path)
+            if self._guard is not None and self._is_denied(path, headers):
+                return
             self._exchange = exchange = Exchange(receiver, method, path, headers)
             self._headers = {}  # for trailers, which mean nothing here
             if not keep_alive:
@@ -342,6 +351,8 @@ class RequestReader:
             return True
         if data != repeated.head or self.turned_away is not None or receiver is None:
             return False
+        if self._guard is not None and self._guard.refusal(repeated.path, repeated.headers) is not None:
+            return False
         self.heads += 1
         self.phase, self._unparsed = BODY, True
         self._exchange = Exchange(receiver, repeated.method, repeated.path, repeated.headers)
@@ -392,6 +403,14 @@ class RequestReader:
             return 405, "Method Not Allowed"
         return self.turned_away
 
+    def _is_denied(self, path: bytes, headers: dict[bytes, bytes]) -> bool:
+        """Refuse whoever may not ask this, before anything of the body is read."""
+        assert self._guard is not None
+        refusal = self._guard.refusal(path, headers)
+        if refusal is not None:
+            self._refuse(*refusal)
+        return refusal is not None
+
     def _waits_for_continue(self, exchange: Exchange) -> bool:
         has_body = self._chunked or self._length > 0
         return has_body and not exchange.http_1_0 and exchange.headers[b"expect"].lower() == b"100-continue"
@@ -433,11 +452,11 @@ class RequestReader:
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         return parser
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, headers: bytes = b"") -> None:
         receiver = self._receiver
         if not self.stopped and receiver is not None:
             self._stop()
-            receiver.refuse(status, message)
+            receiver.refuse(status, message, headers)
 
     def _stop(self) -> None:
         """Read nothing more, and drop what is half read."""

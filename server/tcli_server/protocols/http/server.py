@@ -14,17 +14,23 @@ from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.clouds import Cloud, CloudApplication
 from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
+from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.response_headers import ResponseHeaders
-from tcli_server.protocols.listening import close_when_empty
+from tcli_server.protocols.listening import BACKLOG, Listening, close_when_empty
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
+from tcli_server.protocols.tls import Certificates
+from tcli_server.protocols.tls_server import TlsServer, listen_with_tls
 
 DEFAULT_MAX_INPUT_SIZE = 64 << 20
 
 _EXITING = (503, "Server exiting")
 _TRIM_AFTER_BYTES = 64 << 20
 _TRIM_SECS = 10.0
+_HANDSHAKE_SECS = 20.0
+"""How long a new connection may take to speak TLS, unless `head_timeout_secs` is shorter."""
+
 _LEAVE_SECS = 2.0
 """How long a client that keeps a connection may take to ask again and be told that it closes: closed before, a request that is
 on its way would be lost."""
@@ -37,6 +43,8 @@ class HttpServer:
         budget: bytes of request bodies that all connections hold together, by default a quarter of the memory that this
             process may use.
         access: notes all requests; None where nobody does.
+        guard: who may ask what; None where everybody may ask everything.
+        certificates: for TLS; None for connections that anybody on the way can read.
     """
 
     def __init__(
@@ -45,11 +53,14 @@ class HttpServer:
         limits: HttpLimits | None = None,
         budget: ByteBudget | None = None,
         access: AccessLog | None = None,
+        guard: HttpGuard | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         limits = limits or HttpLimits()
         self._budget = budget or ByteBudget(usable_memory() // 4)
-        self._shared = Shared(handler, limits, self._budget, limits.connections(), access)
-        self._server: asyncio.Server | None = None
+        self._shared = Shared(handler, limits, self._budget, limits.connections(), access, guard)
+        self._certificates = certificates
+        self._server: Listening | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._trimmed_at = time.monotonic()
         self._trimmed_bytes = 0
@@ -66,8 +77,12 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         connect = partial(Connection, self._shared)
-        # None where it is not wanted: where sockets have no such option, even False is an error.
-        self._server = await loop.create_server(connect, host, port, backlog=1024, reuse_port=reuse_port or None)
+        if self._certificates is not None:
+            secs = min(_HANDSHAKE_SECS, self._shared.limits.head_timeout_secs)
+            self._server = await listen_with_tls(self._certificates, connect, host, port, reuse_port, secs)
+        else:
+            # None where it is not wanted: where sockets have no such option, even False is an error.
+            self._server = await loop.create_server(connect, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep = loop.call_later(self._shared.limits.sweep_secs(), self._check, loop)
 
@@ -115,6 +130,8 @@ class HttpServer:
         """Close every connection at once."""
         for connection in list(self._shared.connections):
             connection.abort()
+        if isinstance(self._server, TlsServer):
+            self._server.abort()
 
     def close(self) -> None:
         """Accept no more connections, and close those there are."""
@@ -161,6 +178,8 @@ async def start_http(
     metrics: Handler | None = None,
     ui: bool = True,
     access: AccessLog | None = None,
+    guard: HttpGuard | None = None,
+    certificates: Certificates | None = None,
 ) -> tuple[HttpServer, HttpApplication]:
     """Serve an engine over HTTP in the running loop.
 
@@ -180,6 +199,6 @@ async def start_http(
     application = HttpApplication(engine, loop, max_input_size, shared, headers, response_headers, ui)
     # A method: an object that can be called is called several times as slowly.
     handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
-    server = HttpServer(handler, limits, access=access)
+    server = HttpServer(handler, limits, access=access, guard=guard, certificates=certificates)
     await server.listen(host, port, reuse_port)
     return server, application

@@ -26,7 +26,7 @@ from tcli_server.protocols.grpc.http2.shared import Shared
 from tcli_server.protocols.grpc.http2.trailers import CONTENT
 from tcli_server.protocols.grpc.options import HANDSHAKE_SECS, MAX_METADATA_BYTES
 from tcli_server.protocols.grpc.rpc import Message, Parts
-from tcli_server.protocols.grpc.tls import ALPN
+from tcli_server.protocols.tls import ALPN
 
 _STREAM_WINDOW = 1 << 22
 _CONNECTION_WINDOW = 1 << 30
@@ -102,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         shared = self._shared
         tls = self._transport.get_extra_info("ssl_object")
-        if len(shared.connections) >= shared.max_connections or (tls and tls.selected_alpn_protocol() != ALPN):
+        if len(shared.connections) >= shared.max_connections or (tls and tls.selected_alpn_protocol() != ALPN["grpc"]):
             self._closing = True
             self._transport.abort()
             return

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tcli_server.protocols.grpc.errors import Status
+from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.http2.messages import CODINGS
 from tcli_server.protocols.grpc.options import MAX_METADATA_BYTES
 from tcli_server.protocols.grpc.rpc import Metadata, Rpcs, Streaming, Unary
@@ -58,7 +59,8 @@ class Head:
 class HeadReader:
     """Reads heads; those of a client's calls are nearly always alike, so the last ones are remembered."""
 
-    def __init__(self, rpcs: Rpcs) -> None:
+    def __init__(self, rpcs: Rpcs, guard: GrpcGuard | None) -> None:
+        self._guard = guard
         self._unary: Mapping[bytes, Unary] = {path.encode(): rpc for path, rpc in rpcs.unary.items()}
         self._streaming: Mapping[bytes, Streaming] = {path.encode(): rpc for path, rpc in rpcs.streaming.items()}
         self._read_metadata = rpcs.read_metadata
@@ -66,6 +68,8 @@ class HeadReader:
 
     def read(self, headers: tuple[Header, ...]) -> Head:
         """A call's head; says in itself why a call is refused."""
+        if self._guard is not None and (refusal := self._guard.refusal(_path(headers), headers)) is not None:
+            return _refused(*refusal)  # each time: who was let in may not be any more
         known = self._kept.get(headers)
         if known is not None:
             return known
@@ -122,6 +126,10 @@ def _refused(status: Status, details: str) -> Head:
 
 def _metadata(headers: Headers) -> Metadata:
     return [(name.decode("latin-1"), _value(name, value)) for name, value in headers if name[:1] != b":"]
+
+
+def _path(headers: Headers) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name == b":path"), "")
 
 
 def _size(headers: Headers) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tcli_server.hardware.descriptors import usable_descriptors
 from tcli_server.protocols.budget import ByteBudget
+from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.http2.head import HeadReader
 from tcli_server.protocols.grpc.http2.messages import CODINGS
 from tcli_server.protocols.grpc.options import MAX_MESSAGE_BYTES, GrpcOptions
@@ -34,10 +35,10 @@ class Shared:
         draining: connections are to end as soon as their calls have.
     """
 
-    def __init__(self, rpcs: Rpcs, options: GrpcOptions, memory: int) -> None:
+    def __init__(self, rpcs: Rpcs, options: GrpcOptions, memory: int, guard: GrpcGuard | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.options = options
-        self.heads = HeadReader(rpcs)
+        self.heads = HeadReader(rpcs, guard)
         self.even_at = rpcs.even_at
         self.pool = ThreadPoolExecutor(1, "grpc-codings")
         self.budget = ByteBudget(memory)
