@@ -69,7 +69,6 @@ def test_an_option_without_effect_is_taken_with_its_value_and_warned_of_once(lin
 
 
 @pytest.mark.parametrize("line", [
-    "--http-restricted-api=model-repository:admin=1",
     "--model-load-gpu-limit 0:0.5",
 ])  # fmt: skip
 def test_a_missing_feature_is_refused_with_what_to_do(line: str):

@@ -31,9 +31,8 @@ class Followed(Protocol):
 class Follower:
     """Looks at files in a thread of its own: a disk may be slow."""
 
-    def __init__(self, followed: Sequence[Followed], interval_secs: float = INTERVAL_SECS) -> None:
+    def __init__(self, followed: Sequence[Followed]) -> None:
         self._followed = followed
-        self._interval_secs = interval_secs
         self._complaints: dict[str, str] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="followed-files", daemon=True)
@@ -64,5 +63,5 @@ class Follower:
                     LOG.info("%s: read again, as files have changed", followed.name)
 
     def _run(self) -> None:
-        while not self._end.wait(self._interval_secs):
+        while not self._end.wait(INTERVAL_SECS):
             self.look()

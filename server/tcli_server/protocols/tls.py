@@ -10,6 +10,7 @@ from tcli_server.protocols.small_files import read_small
 ALPN = {"http": "http/1.1", "grpc": "h2"}
 """What the protocols are called in a TLS handshake. gRPC's own servers and this one refuse a client that does not offer `h2`."""
 
+_NAMES = {"http": "HTTP", "grpc": "gRPC"}
 _FIX = "fix: name a file in PEM format"
 
 
@@ -54,7 +55,7 @@ class Certificates:
     """
 
     def __init__(self, options: TlsOptions) -> None:
-        self.name = f"TLS of {options.protocol}"
+        self.name = f"TLS of {_NAMES[options.protocol]}"
         self._options = options
         self.pem = read_pem(options)
         self.context = ssl_context(options)
@@ -139,7 +140,7 @@ def _is_certificate(path: str) -> bool:
 
 def _read(options: TlsOptions, name: str, path: str) -> bytes:
     if not path:
-        what = {"http": "HTTP", "grpc": "gRPC"}[options.protocol]
+        what = _NAMES[options.protocol]
         raise InvalidArgumentError(f"{options.protocol}_{name} is missing, which {what} with TLS needs; {_FIX}")
     return read_small(f"{options.protocol}_{name}", path, _FIX)
 

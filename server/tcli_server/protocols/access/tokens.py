@@ -54,7 +54,7 @@ class TokenFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._data = b""
+        self._data: bytes | None = None
         # Looked up by a digest under a key that nobody knows: how long that takes says nothing of the tokens there are.
         self._key = secrets.token_bytes(32)
         self._by_tag: dict[bytes, Token] = {}
