@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -274,6 +275,8 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
             "--grpc-use-ssl-mutual",
             "--grpc-server-cert=nowhere",
         ): "--grpc-server-cert: cannot read 'nowhere': No such file or directory; fix:",
+        ("--model-repository", "models", "--auth-token-file=nowhere"): "--auth-token-file: cannot read 'nowhere'",
+        ("--model-repository", "models", "--http-restricted-api=nope:k=v"): "--http-restricted-api: unknown API 'nope'",
         ("--model-repository", "models", "--load-model=identity"): "--load-model needs --model-control-mode=explicit",
         (
             "--model-repository",
@@ -323,7 +326,18 @@ def test_tls_is_what_the_files_say_and_files_that_do_not_count_are_warned_of(rep
     made.private_key_pem.write_to_path(key)
     root = authority.cert_pem.bytes()
     files = (f"--grpc-server-cert={cert}", f"--grpc-server-key={key}", f"--grpc-root-cert={key}")
-    with serving("--model-repository", repository, "--grpc-use-ssl", *files) as server:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("all all a-token-of-some-length\n")
+    http = ("--http-use-ssl", f"--http-server-cert={cert}", f"--http-server-key={key}", f"--auth-token-file={tokens}")
+    with serving("--model-repository", repository, "--grpc-use-ssl", *files, *http) as server:
+        trusting = ssl.create_default_context(cadata=root.decode())
+        found = [
+            httpx.get(
+                f"https://{server.url('HTTP')}/v2", headers=headers, verify=trusting, timeout=PATIENCE
+            ).status_code
+            for headers in ({}, {"Authorization": "Bearer a-token-of-some-length"})
+        ]
+        assert found == [401, 200]
         with grpc.secure_channel(server.url("gRPC"), grpc.ssl_channel_credentials(root)) as channel:
             assert channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=PATIENCE)
         _, errors = server.end()
