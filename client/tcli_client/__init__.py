@@ -3,6 +3,7 @@
 from tcli_client.address import Address, parse_address
 from tcli_client.classification import Classifier, ImageClassifier, ImageResult
 from tcli_client.classifier_model import ClassifierModel
+from tcli_client.credentials import Credentials
 from tcli_client.discovery import (
     choose_encoded_model,
     choose_image_model,
@@ -14,6 +15,7 @@ from tcli_client.encoded import EncodedClassifier
 from tcli_client.errors import (
     AnswerError,
     ClientError,
+    CredentialsError,
     ImageError,
     InvalidRequestError,
     NotAClassifierError,
@@ -41,6 +43,8 @@ __all__ = [
     "Classifier",
     "ClassifierModel",
     "ClientError",
+    "Credentials",
+    "CredentialsError",
     "EncodedClassifier",
     "ImageClassifier",
     "ImageError",

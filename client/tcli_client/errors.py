@@ -2,6 +2,7 @@
 
     ClientError
     ├── UrlError                 the server's address cannot be understood
+    ├── CredentialsError         a file of certificates or of a token cannot be used
     ├── ServerUnreachableError   nothing answers at the address, or the connection was lost
     ├── WrongProtocolError       something answers, but it does not speak the protocol asked for
     ├── RequestTimeoutError      no answer in time
@@ -33,6 +34,10 @@ class ClientError(Exception):
 
 class UrlError(ClientError):
     """The server's address cannot be understood."""
+
+
+class CredentialsError(ClientError):
+    """A file that the environment names for TLS or for a token cannot be used."""
 
 
 class ServerUnreachableError(ClientError):

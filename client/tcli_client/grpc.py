@@ -9,6 +9,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from tcli_client.address import Address
+from tcli_client.credentials import Credentials
 from tcli_client.errors import (
     AnswerError,
     ClientError,
@@ -66,9 +67,11 @@ class GrpcTransport(Transport):
         self.address = address
         self._timeout = timeout
         options = [*_OPTIONS, ("grpc.max_receive_message_length", most_bytes)]
+        credentials = Credentials.of_environment()
+        self._metadata = tuple(credentials.headers.items()) or None
         target = address.host_and_port
         if address.tls:
-            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            self._channel = grpc.secure_channel(target, credentials.channel_credentials(), options=options)
         else:
             self._channel = grpc.insecure_channel(target, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
@@ -117,7 +120,7 @@ class GrpcTransport(Transport):
         return self._answer(self._ask(self._stub.ModelInfer, _request(inference)))
 
     def stream(self, inferences: Iterator[Inference]) -> Generator[Answer | AnswerError, None, None]:
-        call = self._stub.ModelStreamInfer(map(_request, inferences))
+        call = self._stub.ModelStreamInfer(map(_request, inferences), metadata=self._metadata)
         with Patience(self._timeout, call.cancel) as patience:
             try:
                 while (response := patience.of(partial(next, call, None))) is not None:
@@ -135,7 +138,7 @@ class GrpcTransport(Transport):
 
     def _ask(self, method: Callable[..., _Response], request: Any) -> _Response:
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as problem:
             raise self._error(problem) from None
 
@@ -170,12 +173,13 @@ class GrpcTransport(Transport):
         if "CERTIFICATE_VERIFY_FAILED" in details:
             return ServerUnreachableError(
                 f"the certificate of {self.address} is not signed by an authority that is trusted here",
-                "name the file with that authority's certificate: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=root.pem",
+                "name the file with that authority's certificate: TCLI_CLIENT_CA=root.pem",
             )
         if details.startswith("failed to connect"):
+            other = f"if that is the HTTP port, use http{'s' * self.address.tls}://{self.address.host_and_port}"
             return WrongProtocolError(
                 f"something answers at {self.address}, but not in {'gRPC with TLS' if self.address.tls else 'gRPC'}",
-                f"if that is the HTTP port, use http://{self.address.host_and_port}",
+                f"if it wants a certificate, name yours by TCLI_CLIENT_CERT; {other}" if self.address.tls else other,
             )
         if "ocket closed" in details or "onnection reset" in details:
             return ServerUnreachableError(f"the connection to {self.address} was lost")

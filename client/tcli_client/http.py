@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tcli_client.address import Address
+from tcli_client.credentials import Credentials
 from tcli_client.errors import (
     AnswerError,
     InvalidRequestError,
@@ -50,11 +51,16 @@ class HttpTransport(Transport):
 
     def __init__(self, address: Address, timeout: float = 60, below: httpx.BaseTransport | None = None) -> None:
         self.address = address
+        credentials = Credentials.of_environment()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._client = httpx.Client(
             base_url=str(address),
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
-            transport=below or httpx.HTTPTransport(limits=limits),
+            headers=credentials.headers,
+            transport=below
+            or httpx.HTTPTransport(
+                limits=limits, verify=credentials.ssl_context() if credentials.is_for_tls else True
+            ),
         )
 
     def live(self) -> bool:

@@ -161,6 +161,7 @@ def connect(url: str = "localhost", protocol: Protocol | None = None, timeout: f
 
     Raises:
         UrlError: `url` is not an address.
+        CredentialsError: a file that the environment names for TLS or for a token cannot be used.
     """
     address = parse_address(url, protocol)
     if address.protocol == "grpc":

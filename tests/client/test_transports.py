@@ -194,7 +194,7 @@ def test_a_certificate_that_is_not_trusted(tmp_path, server):
         url = f"grpcs://127.0.0.1:{other.grpc_port}"
         with connect(url) as transport, pytest.raises(ServerUnreachableError, match="not signed by") as untrusted:
             transport.metadata()
-    assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in untrusted.value.fix
+    assert "TCLI_CLIENT_CA" in untrusted.value.fix
 
 
 def test_http_to_the_metrics_port(server):

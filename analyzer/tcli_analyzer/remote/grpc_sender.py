@@ -9,7 +9,7 @@ from tritonclient.grpc import service_pb2
 
 from tcli_analyzer.remote.wire import Parameter, Wire, with_marks
 from tcli_analyzer.target import OnReply, SequenceMark
-from tcli_client import Address
+from tcli_client import Address, Credentials
 from tcli_client.tensors import datatype_of, to_raw
 from tcli_server.errors import ErrorKind, ServerError, UnavailableError, error_of_kind
 
@@ -48,7 +48,7 @@ class GrpcSender:
         self._version = version
         self._timeout = timeout
         self._parameters = wire.parameters
-        self._metadata = tuple((name.lower(), value) for name, value in wire.headers.items()) or None
+        self._metadata = tuple((name.lower(), value) for name, value in wire.all_headers().items()) or None
         self._loop = asyncio.get_running_loop()
         self._channel = grpc_channel(address, wire)
         self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -87,7 +87,7 @@ def grpc_channel(address: Address, wire: Wire) -> grpc.aio.Channel:
     """A channel; nothing is sent yet."""
     compression = _COMPRESSION[wire.compression]
     if address.tls:
-        credentials = grpc.ssl_channel_credentials()
+        credentials = Credentials.of_environment().channel_credentials()
         return grpc.aio.secure_channel(address.host_and_port, credentials, _OPTIONS, compression)
     return grpc.aio.insecure_channel(address.host_and_port, _OPTIONS, compression)
 

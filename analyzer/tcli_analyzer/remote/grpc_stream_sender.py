@@ -36,7 +36,7 @@ class GrpcStreamSender:
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._channel = grpc_channel(address, wire)
-        self._metadata = tuple((name.lower(), value) for name, value in wire.headers.items()) or None
+        self._metadata = tuple((name.lower(), value) for name, value in wire.all_headers().items()) or None
         self.responses = 0
         self._idle: list[_Stream] = []
         self._all: set[_Stream] = set()

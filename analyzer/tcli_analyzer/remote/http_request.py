@@ -26,7 +26,7 @@ class HttpRequests:
         if version:
             path += f"/versions/{quote(version, safe='')}"
         lines = [f"POST {path}/infer HTTP/1.1", f"Host: {address.host_and_port}"]
-        lines += [f"{name}: {value}" for name, value in wire.headers.items()]
+        lines += [f"{name}: {value}" for name, value in wire.all_headers().items()]
         self._start = "\r\n".join(lines) + "\r\n"
         self._binary = binary and not wire.json_inputs
         self._parameters: dict[str, Parameter] = dict(wire.parameters)

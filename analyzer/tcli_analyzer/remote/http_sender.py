@@ -11,7 +11,7 @@ from tcli_analyzer.remote.connections import most_connections
 from tcli_analyzer.remote.http_connection import HttpConnection, Job
 from tcli_analyzer.remote.http_request import HttpRequests
 from tcli_analyzer.target import OnReply, SequenceMark
-from tcli_client import Address
+from tcli_client import Address, Credentials
 from tcli_server.errors import UnavailableError
 
 CONNECT_SECONDS = 5.0
@@ -43,7 +43,7 @@ class HttpSender:
         self.arriving = memoryview(bytearray(1 << 18))  # of all connections: nothing stays in it
         self._requests = requests
         self._most = connections or most_connections()
-        self._tls = ssl.create_default_context() if address.tls else None
+        self._tls = Credentials.of_environment().ssl_context() if address.tls else None
         self._idle: list[HttpConnection] = []
         self._all: set[HttpConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tcli_analyzer.target import SequenceMark
+from tcli_client import Credentials
 
 Parameter = bool | int | float | str
 
@@ -26,6 +27,16 @@ class Wire:
     json_inputs: bool = False
     json_outputs: bool = False
     compression: str = "none"
+
+    def all_headers(self) -> Mapping[str, str]:
+        """The headers, and the token that the environment names unless there is one already.
+
+        Raises:
+            CredentialsError: its file cannot be used.
+        """
+        given = {name.lower() for name in self.headers}
+        own = Credentials.of_environment().headers
+        return {**self.headers, **{name: value for name, value in own.items() if name not in given}}
 
 
 def with_marks(parameters: Mapping[str, Parameter], sequence: SequenceMark | None) -> Mapping[str, Parameter]:
