@@ -16,6 +16,8 @@ from tritonclient.grpc import service_pb2_grpc
 from tcli_server import Engine
 from tcli_server.protocols import following, tls_server
 from tcli_server.protocols.grpc import GrpcOptions
+from tcli_server.protocols.http import HttpLimits
+from tcli_server.protocols.http import server as http_server
 from tcli_server.protocols.security import SecurityOptions
 from tcli_server.serving import ServeOptions, Server
 from tls_files import TlsFiles
@@ -33,11 +35,13 @@ def started(files: TlsFiles, repository: Path, mutual: bool, engine: str) -> Ite
     options = dataclasses.replace(
         LOOPBACK,
         security=security,
+        http=HttpLimits(head_timeout_secs=3600),
         grpc=GrpcOptions(engine=engine, tls=files.options(mutual)),  # type: ignore[arg-type]
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(following, "INTERVAL_SECS", 0.02)
         patch.setattr(tls_server, "_MOST", 4)
+        patch.setattr(http_server, "_HANDSHAKE_SECS", 3600)
         with Server(Engine(repository), options) as running:
             yield running
 
