@@ -254,7 +254,12 @@ def serve(
     ] = "",
     http_restricted_api: Annotated[
         list[str] | None,
-        _choice(_HTTP, "APIs for who sends the header KEY: VALUE only (repeatable).", metavar="API1,API2:KEY=VALUE"),
+        _choice(
+            _HTTP,
+            "APIs for who sends the header KEY: VALUE only (repeatable).",
+            metavar="API1,API2:KEY=VALUE",
+            hide_input=True,
+        ),
     ] = None,
     allow_grpc: Annotated[Switch, switch(_GRPC, "Serve gRPC.")] = Switch.TRUE,
     grpc_port: Annotated[int, _choice(_GRPC, "gRPC port, 0 for a free one.", metavar="PORT")] = 8001,
@@ -308,6 +313,7 @@ def serve(
             _GRPC,
             "APIs for who sends the metadata triton-grpc-protocol-KEY: VALUE only (repeatable).",
             metavar="API1,API2:KEY=VALUE",
+            hide_input=True,
         ),
     ] = None,
     grpc_reflection: Annotated[

@@ -58,9 +58,7 @@ class HttpTransport(Transport):
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             headers=credentials.headers,
             transport=below
-            or httpx.HTTPTransport(
-                limits=limits, verify=credentials.ssl_context() if credentials.is_for_tls else True
-            ),
+            or httpx.HTTPTransport(limits=limits, verify=credentials.ssl_context() if credentials.is_for_tls else True),
         )
 
     def live(self) -> bool:

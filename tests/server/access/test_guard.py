@@ -208,8 +208,7 @@ def test_a_stream_is_let_in_by_its_headers(server: Server, stub: service_pb2_grp
 
 
 def test_everything_that_can_be_asked_is_in_a_group_or_needs_a_token(server: Server):
-    _, application = server._http or (None, None)
-    assert application is not None
+    ((_, application),) = server._http
     ungrouped = set()
     for route in application._router._routes:
         pattern = route.pattern.pattern.replace("(?P<version>[0-9]+)", "1")
