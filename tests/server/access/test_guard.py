@@ -216,10 +216,12 @@ def test_everything_that_can_be_asked_is_in_a_group_or_needs_a_token(server: Ser
             pattern = pattern.replace(made, "m")
         path = pattern.replace("(?:/versions/1)?", "/versions/1").replace("(?:un)?", "un").replace("(?:/m)?", "/m")
         path = path.replace("(?:models/m/)?", "models/m/").replace("(?:/region/m)?", "/region/m")
+        path = path.replace("\\", "")
         assert route.pattern.fullmatch(path), path
         if http_api_of(path.encode()) is None:
             ungrouped.add(path)
-    assert ungrouped == set()
+    assert not [path for path in ungrouped if path.startswith("/v2") and "openapi" not in path]
+    assert {status(server, get(path)) for path in ungrouped} == {401}
     names = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
     assert all(grpc_api_of(f"/inference.GRPCInferenceService/{name}") for name in names)
 
