@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from fuzz.grpc_messages import grpc_messages
+from fuzz.seeds import seeds
 from tcli_server.serving import Server
 
 COUNT = int(os.environ.get("FUZZ_REQUESTS", "1200"))
@@ -22,7 +23,7 @@ STATUSES = {
 """INTERNAL is the answer to bytes that are no message, see below."""
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", seeds(2))
 def test_every_call_is_answered_with_a_fitting_status(server: Server, seed: int, caplog: pytest.LogCaptureFixture):
     told = 0
     with caplog.at_level(logging.WARNING), grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
@@ -49,7 +50,7 @@ def answered(call: grpc.Future, data: bytes, valid: bool) -> int:
     return 1
 
 
-@pytest.mark.parametrize("seed", [3])
+@pytest.mark.parametrize("seed", seeds(1, first=3))
 def test_a_stream_answers_each_message_in_its_order_and_lives(server: Server, seed: int):
     messages = list(islice(grpc_messages(seed), COUNT // 4))
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fuzz.h2_frames import h2_connections
+from fuzz.seeds import seeds
 from h2_wire import PATIENCE, Wire
 from tcli_server.serving import Server
 from waiting import until
@@ -55,7 +56,7 @@ def expect_a_good_call(server: Server) -> None:
     assert time.monotonic() - began < SLOWEST
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", seeds(1))
 def test_nothing_crashes_hangs_or_is_left(server: Server, caplog: pytest.LogCaptureFixture, seed: int):
     assert server._grpc is not None
     shared = server._grpc._listener._shared  # type: ignore[attr-defined]

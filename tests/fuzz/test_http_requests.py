@@ -6,6 +6,7 @@ import os
 import pytest
 
 from fuzz.http_requests import Case, cases
+from fuzz.seeds import seeds
 from http_wire import Response, Wire, get
 from tcli_server.serving import Server
 
@@ -38,7 +39,7 @@ def read(wire: Wire, heads: tuple[bool, ...]) -> list[Response]:
     return responses
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", seeds(2))
 def test_every_valid_request_has_one_answer_and_nothing_breaks_the_server(
     server: Server, caplog: pytest.LogCaptureFixture, seed: int
 ):

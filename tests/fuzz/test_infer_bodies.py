@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 from fuzz.infer_bodies import infer_bodies
+from fuzz.seeds import seeds
 from tcli_server.serving import Server
 
 MISTAKES_THAT_TRITON_ANSWERS_WITH_500 = (
@@ -20,7 +21,7 @@ MISTAKES_THAT_TRITON_ANSWERS_WITH_500 = (
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1800")) // 3
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", seeds(3))
 def test_every_request_is_answered_with_a_fitting_status(server: Server, seed: int, caplog: pytest.LogCaptureFixture):
     connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
     answered = set()

@@ -1,0 +1,137 @@
+"""The models of `soak.py`: one of each kind that the server has, all tiny."""
+
+from pathlib import Path
+
+from onnx import TensorProto, helper, numpy_helper
+
+SHAPE = (1, 16)
+"""Of each FP32 tensor."""
+
+_ECHO = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor("OUTPUT0", pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy())]
+            )
+            for request in requests
+        ]
+"""
+
+_REPEAT = """
+import time
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            array = pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy()
+            for _ in range(4):
+                time.sleep(0.005)
+                sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", array)]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+
+_SLOW = """
+import time
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        responses = []
+        for request in requests:
+            time.sleep(0.02)
+            array = pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy()
+            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", array)]))
+        return responses
+"""
+
+_SEQUENCE = """
+sequence_batching {
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
+  state { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 16 ] }
+}
+"""
+
+_ENSEMBLE = """
+ensemble_scheduling {
+  step { model_name: "add" input_map { key: "INPUT0" value: "INPUT0" } output_map { key: "OUTPUT0" value: "SUM" } }
+  step { model_name: "echo" input_map { key: "INPUT0" value: "SUM" } output_map { key: "OUTPUT0" value: "OUTPUT0" } }
+}
+"""
+
+_TENSORS = """
+input { name: "INPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
+output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 16 ] }
+"""
+
+
+def write_repository(root: Path) -> Path:
+    """All of them."""
+    _onnx(root, "add", "dynamic_batching { }")
+    _onnx(root, "cached", "response_cache { enable: true }")
+    _onnx(root, "reloaded")
+    _onnx(root, "passing")
+    _write(root, "sum", 'backend: "onnxruntime"' + _TENSORS + _SEQUENCE, "model.onnx", _sums())
+    _python(root, "echo", _ECHO, "dynamic_batching { }")
+    _python(root, "repeat", _REPEAT, "model_transaction_policy { decoupled: true }")
+    _python(root, "slow", _SLOW)
+    _write(root, "both", 'platform: "ensemble"' + _TENSORS + _ENSEMBLE)
+    return root
+
+
+def write_version(root: Path, model: str, version: int) -> None:
+    """Add a version of an ONNX model, which is like the others."""
+    folder = root / model / str(version)
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(_plus_one())
+
+
+def _onnx(root: Path, name: str, more: str = "") -> None:
+    _write(root, name, 'backend: "onnxruntime"' + _TENSORS + more, "model.onnx", _plus_one())
+
+
+def _python(root: Path, name: str, code: str, more: str = "") -> None:
+    _write(root, name, 'backend: "python"' + _TENSORS + more, "model.py", code.encode())
+
+
+def _write(root: Path, name: str, config: str, file: str | None = None, content: bytes = b"") -> None:
+    folder = root / name
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(f"max_batch_size: 8\n{config}\n")
+    if file is not None:
+        (folder / "1" / file).write_bytes(content)
+
+
+def _plus_one() -> bytes:
+    one = helper.make_tensor("ONE", TensorProto.FLOAT, [1], [1.0])
+    return _model([helper.make_node("Add", ["INPUT0", "ONE"], ["OUTPUT0"])], {"INPUT0": 16}, {"OUTPUT0": 16}, [one])
+
+
+def _sums() -> bytes:
+    import numpy as np
+
+    one = numpy_helper.from_array(np.array([1], np.float32), "ONE")
+    nodes = [
+        helper.make_node("Sub", ["ONE", "START"], ["KEEPS"]),
+        helper.make_node("Mul", ["SUM_IN", "KEEPS"], ["KEPT"]),
+        helper.make_node("Add", ["INPUT0", "KEPT"], ["OUTPUT0"]),
+        helper.make_node("Identity", ["OUTPUT0"], ["SUM_OUT"]),
+    ]
+    return _model(nodes, {"INPUT0": 16, "SUM_IN": 16, "START": 1}, {"OUTPUT0": 16, "SUM_OUT": 16}, [one])
+
+
+def _model(nodes: list, inputs: dict[str, int], outputs: dict[str, int], initializers: list) -> bytes:
+    def infos(tensors: dict[str, int]) -> list:
+        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size]) for name, size in tensors.items()]
+
+    graph = helper.make_graph(nodes, "soak", infos(inputs), infos(outputs), initializer=initializers)
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
