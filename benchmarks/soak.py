@@ -16,6 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import psutil
@@ -50,7 +51,7 @@ def held(server: Ports) -> dict[str, int]:
         "descriptors": sum(process.num_fds() for process in found),
         "sockets": sum(len(process.net_connections(kind="inet")) for process in found),
         "processes": len(found),
-        "segments": len(os.listdir("/dev/shm")),
+        "segments": len(list(Path("/dev/shm").iterdir())),
         "regions": len(_get(server, "/v2/systemsharedmemory/status")),
         "temporary folders": len(list(Path(tempfile.gettempdir()).glob("tcli-*"))),
     }
@@ -68,7 +69,7 @@ def counters(server: Ports) -> dict[str, dict[str, int]]:
     return found
 
 
-def _get(server: Ports, path: str):  # noqa: ANN202 - whatever the JSON is
+def _get(server: Ports, path: str) -> Any:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.http}{path}", timeout=30) as answer:
         return json.load(answer)
 
@@ -96,7 +97,12 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=10, help="requests a second of each of nine clients")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
-    options = ("--model-control-mode=explicit", "--load-model=*", "--allow-client-shm", "--cache-config=local,size=1048576")
+    options = (
+        "--model-control-mode=explicit",
+        "--load-model=*",
+        "--allow-client-shm",
+        "--cache-config=local,size=1048576",
+    )
     with tempfile.TemporaryDirectory() as folder:
         repository = write_repository(Path(folder) / "models")
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # the server's own, to see what it leaves
@@ -122,7 +128,9 @@ def main() -> None:
     slope = float(np.polyfit(*np.array(judged).T, 1)[0]) * 60
     print(f"answered {sum(tally.answered.values())}, of each model {dict(tally.answered)}")
     print(f"refused {sum(tally.refused.values())}, abandoned {sum(tally.abandoned.values())}, {dict(tally.operations)}")
-    print(f"memory {min(sizes):.1f} to {max(sizes):.1f} MB, {mean(sizes):.1f} on average, {slope * 1000:+.1f} kB a minute")
+    print(
+        f"memory {min(sizes):.1f} to {max(sizes):.1f} MB, {mean(sizes):.1f} on average, {slope * 1000:+.1f} kB a minute"
+    )
     print(f"before {before}\nafter  {after}")
     for text in [*disagreements(tally, counted, counted_before), *tally.faults[:20]]:
         print(f"FAULT {text}")

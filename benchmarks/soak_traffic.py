@@ -129,7 +129,7 @@ class Traffic:
             for number in range(_CALLS_OF_A_CONNECTION):
                 model = ("add", "cached", "echo", "both", "reloaded")[number % 5]
                 array = np.full(SHAPE, number, np.float32)
-                answer = stub.ModelInfer(_message(model, array), timeout=60)
+                answer = stub.ModelInfer(message(model, array), timeout=60)
                 self._check(model, answer.raw_output_contents[0] == _expected(model, array), answer)
                 yield
 
@@ -145,7 +145,7 @@ class Traffic:
         with grpc.insecure_channel(f"127.0.0.1:{self._server.grpc}") as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             array = np.zeros(SHAPE, np.float32)
-            messages = [_message("repeat", array) for _ in range(3)]
+            messages = [message("repeat", array) for _ in range(3)]
             answers = list(stub.ModelStreamInfer(iter(messages), timeout=60))
             right = len(answers) == 12 and not any(answer.error_message for answer in answers)
             for _ in messages:
@@ -221,10 +221,10 @@ class Traffic:
         with grpc.insecure_channel(f"127.0.0.1:{self._server.grpc}") as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             array = np.zeros(SHAPE, np.float32)
-            call = stub.ModelInfer.future(_message("slow", array))
+            call = stub.ModelInfer.future(message("slow", array))
             time.sleep(0.005)
             call.cancel()
-            stream = stub.ModelStreamInfer(iter([_message("slow", array)] * 2))
+            stream = stub.ModelStreamInfer(iter([message("slow", array)] * 2))
             time.sleep(0.01)
             stream.cancel()
             for _ in range(3):
@@ -274,7 +274,8 @@ def _post(connection: http.client.HTTPConnection, path: str, document: dict) -> 
     return got
 
 
-def _message(model: str, array: np.ndarray) -> pb.ModelInferRequest:
+def message(model: str, array: np.ndarray) -> pb.ModelInferRequest:
+    """An inference over gRPC."""
     message = pb.ModelInferRequest(model_name=model)
     message.inputs.add(name="INPUT0", datatype="FP32", shape=array.shape)
     message.raw_input_contents.append(array.tobytes())

@@ -72,6 +72,7 @@ class Deployment:
             "--model-control-mode=explicit",
             "--allow-model-control-config=false",
             "--allow-model-control-files=false",
+            "--shutdown-delay-secs=5",
             *(f"--load-model={model}" for model in self.models),
         ]
 

@@ -148,6 +148,16 @@ def serve(
     exit_timeout_secs: Annotated[
         int, _choice(_GENERAL, "How long to wait for requests in flight when stopped.", min=0, metavar="SECONDS")
     ] = 30,
+    shutdown_delay_secs: Annotated[
+        float,
+        _choice(
+            _GENERAL,
+            "When stopped: for so long answer everything but readiness, then have clients leave; for replicas behind a proxy.",
+            min=0,
+            max=3600,
+            metavar="SECONDS",
+        ),
+    ] = 0,
     cache_config: Annotated[
         list[str] | None,
         _choice(
@@ -507,6 +517,7 @@ def serve(
         allow_gpu_metrics=bool(allow_gpu_metrics),
         metrics_interval_ms=metrics_interval_ms,
         exit_timeout_secs=exit_timeout_secs,
+        shutdown_delay_secs=shutdown_delay_secs,
         allow_client_shm=bool(allow_client_shm),
         clouds=(
             *((vertex_ai(vertex_ai_port, vertex_ai_default_model),) if allow_vertex_ai else ()),

@@ -43,6 +43,7 @@ def run_alone(
 
         server = stop.run(lambda: _start(repositories, engine_options, options), abandon=clean_up)
         stop.wait()
+        server.withdraw()
         answered = server.shutdown()
         if answered and not server.engine.loading:
             return

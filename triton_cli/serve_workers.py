@@ -32,6 +32,8 @@ def run_workers(stop: StopSignal, setup: "WorkerSetup") -> None:
     signal.signal(signal.SIGHUP, lambda *_: supervisor.reload_soon())
     stop.run(lambda: _start(supervisor, setup), abandon=lambda: _abandon(supervisor))
     stop.wait()
+    if not supervisor.failure:
+        supervisor.withdraw()
     answered = supervisor.shutdown()
     if supervisor.failure:
         fail(supervisor.failure)

@@ -98,6 +98,7 @@ class Engine:
             chosen, poll_secs = self.options.on_demand, self.options.repository_poll_secs
             self.demand = OnDemand(self._control, self._submit, chosen, poll_secs, self._pending, self.response_cache)
         self._started = False
+        self._withdrawn = False
         self._orphaned = ""
         self._refusal = _NOT_READY if missing else ""
         watch_forks(self)
@@ -153,6 +154,10 @@ class Engine:
         self.demand.stop()
         self._control.begin_shutdown()
 
+    def withdraw(self) -> None:
+        """Be ready no more, so that load balancers send what comes to others; all that comes is answered as before."""
+        self._withdrawn = True
+
     def shutdown(self, timeout: float = 30) -> bool:
         """Refuse new requests, answer those that are queued, free all models.
 
@@ -196,8 +201,8 @@ class Engine:
         return self._control.operations.busy
 
     def ready(self) -> bool:
-        """Whether every model that has to be is ready (or just `live`, without strict readiness)."""
-        return self.live() and (not self.options.strict_readiness or self.demand.ready())
+        """Whether every model that has to be is ready (or just `live`, without strict readiness), and `withdraw` not called."""
+        return self.live() and not self._withdrawn and (not self.options.strict_readiness or self.demand.ready())
 
     # --- model control ---
 

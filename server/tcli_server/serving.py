@@ -54,6 +54,7 @@ class ServeOptions:
         allow_ui: the web page at `/` of the HTTP port, which is not Triton's.
         metrics_interval_ms: the machine's gauges are read twice in this time.
         exit_timeout_secs: how long `shutdown` waits for requests in flight.
+        shutdown_delay_secs: how long `withdraw` leaves load balancers to send requests elsewhere.
         reuse_http_port: other servers of this user that want so, too, may listen on the same port (SO_REUSEPORT), and the
             system gives each connection to one of them; likewise reuse_grpc_port.
         clouds: that are answered on ports of their own, at `http_address`.
@@ -82,6 +83,7 @@ class ServeOptions:
     allow_gpu_metrics: bool = True
     metrics_interval_ms: int = 2000
     exit_timeout_secs: float = 30
+    shutdown_delay_secs: float = 0
     reuse_http_port: bool = False
     reuse_grpc_port: bool = False
     allow_client_shm: bool = False
@@ -275,6 +277,18 @@ class Server:
             True if nothing was cut off.
         """
         return self._in_loop(self._leave(timeout)) if self._loop is not None else True
+
+    def withdraw(self) -> None:
+        """With `options.shutdown_delay_secs`: leave what comes to other replicas, before `shutdown`, so that no request is lost.
+
+        For so long everything is answered as before, but readiness and health say no. Then no more connections are accepted, and
+        those that there are close with their next answer, for which `options.exit_timeout_secs` are left.
+        """
+        if self.options.shutdown_delay_secs > 0:
+            self.engine.withdraw()
+            LOG.info("Not ready any more, and stopping in %g s", self.options.shutdown_delay_secs)
+            time.sleep(self.options.shutdown_delay_secs)
+            self.leave(self.options.exit_timeout_secs)
 
     def shutdown(self, timeout: float | None = None) -> bool:
         """Accept nothing more, answer what is in flight, free the models, and close the HTTP and metrics ports last.

@@ -1,5 +1,6 @@
 """`tcli serve` as a user runs it: a process, its output, its signals and its exit status."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -80,6 +81,27 @@ def test_requests_in_flight_are_answered_and_a_second_signal_changes_nothing(tmp
             client.join(PATIENCE)
     assert (status, answers) == (0, [[[1.0] * 4]] * 3)
     assert errors.count("Signal") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_replica_with_a_shutdown_delay_loses_no_request(repository: Path, workers: int):
+    with serving("--model-repository", repository, "--shutdown-delay-secs", 0.2, "--workers", workers) as server:
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}
+        seen: list[httpx.Response] = []
+        hooks = {"response": [seen.append]}
+        with httpx.Client(base_url=f"http://{server.url('HTTP')}", timeout=PATIENCE, event_hooks=hooks) as http:
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: http.get("/v2/health/ready").status_code == 400)
+            answers = []
+            with contextlib.suppress(
+                httpx.TransportError
+            ):  # the port closes behind the last answer on the last connection
+                while True:
+                    answers.append(http.post("/v2/models/identity/infer", json={"inputs": [tensor]}).status_code)
+        assert set(answers) <= {200}
+        assert seen[-1].headers["connection"] == "close"
+        status, _ = server.end()
+    assert status == 0
 
 
 def test_nothing_is_awaited_with_an_exit_timeout_of_0(tmp_path: Path):

@@ -149,7 +149,7 @@ def test_a_replica_has_time_to_drain(written: Path):
     (pod,) = documents((written / "kustomize/base/deployment.yaml").read_text())
     spec = pod["spec"]["template"]["spec"]
     (waits,) = [int(node["exec"]["command"][1]) for node in nodes(spec) if isinstance(node, dict) and "exec" in node]
-    assert spec["terminationGracePeriodSeconds"] > waits + 30  # --exit-timeout-secs
+    assert spec["terminationGracePeriodSeconds"] > waits + 5 + 30  # --shutdown-delay-secs, --exit-timeout-secs
 
 
 def tool(name: str) -> str:

@@ -145,6 +145,20 @@ def _ask_over_grpc(server: Server) -> float:
         return float(client.infer("slow", [tensor]).as_numpy("OUTPUT0")[0, 0])
 
 
+def test_a_server_that_withdraws_is_not_ready_and_answers_as_before(repository: Path, loopback: ServeOptions):
+    with (
+        Server(Engine(repository), loopback) as server,
+        triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client,
+    ):
+        assert client.is_server_ready()
+        server.engine.withdraw()
+        assert not client.is_server_ready()
+        assert client.is_server_live()
+        assert httpx.get(f"http://127.0.0.1:{server.http_port}/v2/health/ready").status_code == 400
+        assert httpx.get(f"http://127.0.0.1:{server.http_port}/v2/health/live").status_code == 200
+        assert _ask_over_http(server) == _ask_over_grpc(server) == 1.0
+
+
 def test_a_timeout_ends_the_wait(repository: Path, loopback: ServeOptions):
     server = Server(Engine(repository), loopback)
     server.start()

@@ -146,6 +146,11 @@ class AskStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Be ready no more, and go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Accept nothing more, answer what was asked, report, and end; others go on serving the ports."""
 

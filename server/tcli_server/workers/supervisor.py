@@ -30,6 +30,7 @@ from tcli_server.workers.messages import (
     Retire,
     Stop,
     Unload,
+    Withdraw,
 )
 from tcli_server.workers.metrics_port import MetricsPort
 from tcli_server.workers.model_set import ModelSet, failed_models
@@ -85,6 +86,7 @@ class Supervisor:
         self._ready_at = [0.0] * setup.workers
         self._restarts = 0
         self._stopping = threading.Event()
+        self._withdrawn = False  # the workers leave their ports before they stop
         self._reloads: SimpleQueue[bool] = SimpleQueue()
         self._counting = Counting(self._totals, self._running)
         self._ports: SharedPorts | None = None
@@ -305,6 +307,17 @@ class Supervisor:
 
     # --- end ---
 
+    def withdraw(self) -> None:
+        """As `Server.withdraw`, for all workers; those that end meanwhile are not replaced."""
+        delay = self._setup.serve.shutdown_delay_secs
+        if delay > 0:
+            self._stopping.set()
+            for worker in self._running():
+                worker.channel.ask(Withdraw())
+            LOG.info("Not ready any more, and stopping in %g s", delay)
+            time.sleep(delay)
+            self._withdrawn = True
+
     def shutdown(self, timeout: float | None = None) -> bool:
         """Have all workers answer what is in flight and end.
 
@@ -325,7 +338,10 @@ class Supervisor:
         others = [worker for worker in running if worker not in serving]
         for worker in others:
             worker.kill()
-        answered = self._end(serving, Stop(timeout), timeout)
+        if self._withdrawn:
+            answered = self._end(serving, Retire(timeout), 2 * timeout)
+        else:
+            answered = self._end(serving, Stop(timeout), timeout)
         for worker in others:
             worker.wait(_END_SECS)
         if self._metrics is not None:

@@ -30,6 +30,7 @@ from tcli_server.workers.messages import (
     Ready,
     Retire,
     Stop,
+    Withdraw,
 )
 from tcli_server.workers.setup import SUPERVISORS_SIGNALS, WorkerSetup
 from tcli_server.workers.shared_engine import SharedEngine
@@ -113,6 +114,9 @@ def _answer(engine: SharedEngine, orders: "SimpleQueue[_Order | None]", message:
         return engine.failure(message.name)
     if isinstance(message, NotLoaded):
         engine.show_failure(message)
+        return None
+    if isinstance(message, Withdraw):
+        engine.withdraw()
         return None
     if isinstance(message, ChangeLog):
         change_log(message.options)

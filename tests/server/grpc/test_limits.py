@@ -74,6 +74,7 @@ def test_calls_above_the_limit_are_told_so_and_the_next_finds_room(tmp_path: Pat
                 other.ModelInfer(identity(), timeout=60)
             assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
             assert refusal.value.details().startswith("5 calls are under way already")
+            assert ("grpc-retry-pushback-ms", "1000") in refusal.value.trailing_metadata()
             (answer,) = other.ModelStreamInfer(iter([identity(id="mine")]), timeout=60)
             assert answer.error_message.startswith("5 calls are under way already")
             held.allow(6)

@@ -173,6 +173,7 @@ def test_a_real_server_answers_503_while_it_drains(tmp_path: Path, loopback: Ser
             httpx.post(f"{url}/v2/models/identity/infer", content=b"{}"),
         ):
             assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+            assert answer.headers["retry-after"] == "1"
         release.set()
         assert ended.result(PATIENCE) is True
     with pytest.raises(httpx.ConnectError):

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from tcli_server.errors import ServerError
-from tcli_server.protocols.grpc.errors import Status, status_and_details
+from tcli_server.protocols.grpc.errors import RETRY_METADATA, Status, status_and_details
 from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.options import (
     COMPRESSION_LEVELS,
@@ -265,4 +265,4 @@ async def _joined(parts: Parts) -> bytes:
 async def _abort(context: Any, error: ServerError) -> None:
     """Always raises, as grpc.aio wants it."""
     code, details = status_and_details(error)
-    await context.abort(_STATUS[code], details)
+    await context.abort(_STATUS[code], details, RETRY_METADATA if code is Status.UNAVAILABLE else ())

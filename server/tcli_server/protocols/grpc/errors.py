@@ -45,6 +45,12 @@ STATUS = {
 }
 """As Triton's gRPC server maps them."""
 
+RETRY_METADATA = (("grpc-retry-pushback-ms", "1000"),)
+"""Behind UNAVAILABLE: a client whose channel has a retry policy asks again then, as HTTP's clients by Retry-After.
+
+Source: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+"""
+
 
 def as_server_error(error: Exception, rpc: str) -> ServerError:
     """An error as the client hears of it; a defect, which must leave the server running, goes to the log."""

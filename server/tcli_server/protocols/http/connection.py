@@ -30,6 +30,7 @@ _ARRIVALS = 1 << 18
 _SURPLUS = 64
 _REQUESTS_PER_TURN = 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES[503] += b"Retry-After: 1\r\n"
 _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from urllib.parse import quote
 
-from tcli_server.protocols.grpc.errors import Status
+from tcli_server.protocols.grpc.errors import RETRY_METADATA, Status
 from tcli_server.protocols.grpc.http2.head import Header
 from tcli_server.protocols.grpc.http2.messages import CODINGS
 
@@ -19,6 +19,7 @@ CONTENT: Sequence[Header] = tuple(_CONTENT)
 OK: Sequence[Header] = ((b"grpc-status", b"0"),)
 """Behind the last message."""
 
+_RETRY = tuple((name.encode(), value.encode()) for name, value in RETRY_METADATA)
 _AS_THEY_ARE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
@@ -30,7 +31,8 @@ def coding_headers(coding: str) -> Sequence[Header]:
 
 def trailers(status: Status, details: str) -> Sequence[Header]:
     """Behind the last message, or instead of any."""
-    return (
+    told = (
         (b"grpc-status", b"%d" % status),
         (b"grpc-message", quote(details, safe=_AS_THEY_ARE).encode()),
     )
+    return told + _RETRY if status is Status.UNAVAILABLE else told

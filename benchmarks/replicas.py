@@ -1,0 +1,236 @@
+"""One of two replicas ends under load: is a request lost?
+
+    python benchmarks/replicas.py [--proxy nginx envoy] [--end kill term withdraw] [--seconds 12] [--delay 5] [--rounds 1] [--json FILE]
+
+Two `tcli serve` behind nginx and behind Envoy, as `deploy/proxies` configures them (addresses replaced), and eight clients, four over
+HTTP and four over gRPC, each with one request after the other of a model that takes 20 ms and of one that takes none. After a third of
+the time one replica is ended: `kill`: SIGKILL; `term`: SIGTERM; `withdraw`: SIGTERM with `--shutdown-delay-secs`. A client repeats what
+failed once: both are counted. Needs nginx 1.22 or newer and Envoy in PATH.
+"""
+
+import argparse
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2_grpc
+
+from load import http_request
+from running import HERE, Ports, free_ports, tcli_serve, write_json
+from soak_models import SHAPE, write_repository
+from soak_traffic import message
+
+_MODELS = ("slow", "add")
+_CLIENTS = 4
+"""For each protocol."""
+
+
+@dataclass
+class Outcome:
+    """What became of the requests of one protocol.
+
+    Attributes:
+        answered: at the first try.
+        failed: at the first try, with what the client heard.
+        lost: also at the second.
+    """
+
+    answered: int = 0
+    failed: "Counter[str]" = field(default_factory=Counter)
+    lost: int = 0
+
+
+def nginx_config(http: int, grpc_port: int, replicas: list[Ports]) -> str:
+    text = (HERE.parent / "deploy/proxies/nginx.conf").read_text()
+    for name, where in (("HTTP", "http"), ("GRPC", "grpc")):
+        line = f"server tcli:__{name}_PORT__ "
+        text = "\n".join(
+            "\n".join(each.replace(line, f"server 127.0.0.1:{getattr(one, where)} ") for one in replicas)
+            if line in each
+            else each
+            for each in text.splitlines()
+        )
+    return _with_ports(text, http, grpc_port)
+
+
+def envoy_config(http: int, grpc_port: int, replicas: list[Ports]) -> str:
+    text = (HERE.parent / "deploy/proxies/envoy.yaml").read_text().replace("9901", str(free_ports(1)[0]))
+    for name, where in (("HTTP", "http"), ("GRPC", "grpc")):
+        address = f"address: tcli, port_value: __{name}_PORT__"
+        text = "\n".join(
+            "\n".join(
+                each.replace(address, f"address: 127.0.0.1, port_value: {getattr(one, where)}") for one in replicas
+            )
+            if address in each
+            else each
+            for each in text.splitlines()
+        )
+    return _with_ports(text, http, grpc_port)
+
+
+def _with_ports(text: str, http: int, grpc_port: int) -> str:
+    return (
+        text.replace("__HTTP_PORT__", str(http)).replace("__GRPC_PORT__", str(grpc_port)).replace("__REPLICAS__", "2")
+    )
+
+
+@contextlib.contextmanager
+def proxy(name: str, replicas: list[Ports], folder: Path) -> Iterator[tuple[int, int]]:
+    """Its ports for HTTP and gRPC, once it listens."""
+    http_port, grpc_port = free_ports(2)
+    if name == "nginx":
+        config = folder / "nginx.conf"
+        text = nginx_config(http_port, grpc_port, replicas).replace("/tmp/nginx", f"{folder}/nginx")
+        command = [_found("nginx"), "-c", str(config), "-g", "daemon off;"]
+    else:
+        config = folder / "envoy.yaml"
+        text = envoy_config(http_port, grpc_port, replicas)
+        command = [_found("envoy"), "-c", str(config), "--log-level", "warning", "--use-dynamic-base-id"]
+    config.write_text(text + "\n")
+    with (folder / f"{name}.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            _wait_until_it_answers(process, http_port)
+            yield http_port, grpc_port
+        finally:
+            process.terminate()
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if path is None:
+        raise SystemExit(f"there is no {program} in PATH")
+    return path
+
+
+def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/v2/health/ready")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the proxy does not answer")
+
+
+def http_caller(port: int) -> Callable[[int], str]:
+    """Asks once and says what went wrong, if anything."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ask(number: int) -> str:
+        model = _MODELS[number % 2]
+        head, _, body = http_request("replicas", model, {"INPUT0": np.zeros(SHAPE, np.float32)}).partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if not line.startswith("Host"))
+        try:
+            connection.request("POST", f"/v2/models/{model}/infer", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            return type(error).__name__
+        return "" if answer.status == 200 else str(answer.status)
+
+    return ask
+
+
+def grpc_caller(port: int) -> Callable[[int], str]:
+    """The same over gRPC, on a connection of its own."""
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+    def ask(number: int) -> str:
+        try:
+            stub.ModelInfer(message(_MODELS[number % 2], np.zeros(SHAPE, np.float32)), timeout=60)
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"[:80]
+        return ""
+
+    return ask
+
+
+def run_client(caller: Callable[[int], Callable[[int], str]], port: int, until: float, outcome: Outcome) -> None:
+    ask = caller(port)
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        wrong = ask(number)
+        if not wrong:
+            outcome.answered += 1
+            continue
+        outcome.failed[wrong] += 1
+        if ask(number):
+            outcome.lost += 1
+
+
+def measure(name: str, end: str, seconds: float, delay: float) -> dict[str, Outcome]:
+    """One replica of two ends in the midst of it."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        repository = write_repository(folder / "models")
+        options = ["--model-control-mode=explicit", *(f"--load-model={model}" for model in _MODELS)]
+        if end == "withdraw":
+            options.append(f"--shutdown-delay-secs={delay}")
+        replicas = [stack.enter_context(tcli_serve(repository, *options)) for _ in range(2)]
+        http_port, grpc_port = stack.enter_context(proxy(name, replicas, folder))
+        outcomes = {"http": Outcome(), "grpc": Outcome()}
+        until = time.monotonic() + seconds
+        each = [Outcome() for _ in range(2 * _CLIENTS)]
+        clients = [
+            threading.Thread(target=run_client, args=(caller, port, until, each[2 * index + place]))
+            for index in range(_CLIENTS)
+            for place, (caller, port) in enumerate(((http_caller, http_port), (grpc_caller, grpc_port)))
+        ]
+        for client in clients:
+            client.start()
+        time.sleep(seconds / 3)
+        os.kill(replicas[0].pid, signal.SIGKILL if end == "kill" else signal.SIGTERM)
+        for client in clients:
+            client.join()
+    for place, protocol in enumerate(outcomes):
+        for one in each[place::2]:
+            outcomes[protocol].answered += one.answered
+            outcomes[protocol].failed += one.failed
+            outcomes[protocol].lost += one.lost
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proxy", nargs="+", default=["nginx", "envoy"], choices=["nginx", "envoy"])
+    parser.add_argument("--end", nargs="+", default=["kill", "term", "withdraw"], choices=["kill", "term", "withdraw"])
+    parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--delay", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    found = []
+    print(f"{'proxy':>6} {'end':>9} {'protocol':>8} {'answered':>8} {'failed':>6} {'lost':>5}")
+    for _ in range(args.rounds):
+        for name in args.proxy:
+            for end in args.end:
+                for protocol, outcome in measure(name, end, args.seconds, args.delay).items():
+                    failed = sum(outcome.failed.values())
+                    print(
+                        f"{name:>6} {end:>9} {protocol:>8} {outcome.answered:>8} {failed:>6} {outcome.lost:>5} "
+                        f"{dict(outcome.failed) or ''}",
+                        flush=True,
+                    )
+                    found.append({"proxy": name, "end": end, "protocol": protocol, **asdict(outcome)})
+    write_json(args.json, found)
+
+
+if __name__ == "__main__":
+    main()
