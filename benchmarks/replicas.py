@@ -16,40 +16,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-import grpc
-import numpy as np
-from tritonclient.grpc import service_pb2_grpc
-
-from load import http_request
+from callers import Callers, Outcome
 from running import HERE, Ports, free_ports, tcli_serve, write_json
-from soak_models import SHAPE, write_repository
-from soak_traffic import message
+from soak_models import write_repository
 
 _MODELS = ("slow", "add")
-_CLIENTS = 4
-"""For each protocol."""
-
-
-@dataclass
-class Outcome:
-    """What became of the requests of one protocol.
-
-    Attributes:
-        answered: at the first try.
-        failed: at the first try, with what the client heard.
-        lost: also at the second.
-    """
-
-    answered: int = 0
-    failed: "Counter[str]" = field(default_factory=Counter)
-    lost: int = 0
 
 
 def nginx_config(http: int, grpc_port: int, replicas: list[Ports]) -> str:
@@ -126,55 +102,6 @@ def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int) -> Non
     raise RuntimeError("the proxy does not answer")
 
 
-def http_caller(port: int) -> Callable[[int], str]:
-    """Asks once and says what went wrong, if anything."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    def ask(number: int) -> str:
-        model = _MODELS[number % 2]
-        head, _, body = http_request("replicas", model, {"INPUT0": np.zeros(SHAPE, np.float32)}).partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if not line.startswith("Host"))
-        try:
-            connection.request("POST", f"/v2/models/{model}/infer", body, headers)
-            answer = connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            return type(error).__name__
-        return "" if answer.status == 200 else str(answer.status)
-
-    return ask
-
-
-def grpc_caller(port: int) -> Callable[[int], str]:
-    """The same over gRPC, on a connection of its own."""
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
-    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-
-    def ask(number: int) -> str:
-        try:
-            stub.ModelInfer(message(_MODELS[number % 2], np.zeros(SHAPE, np.float32)), timeout=60)
-        except grpc.RpcError as error:
-            return f"{error.code().name}: {error.details()}"[:80]
-        return ""
-
-    return ask
-
-
-def run_client(caller: Callable[[int], Callable[[int], str]], port: int, until: float, outcome: Outcome) -> None:
-    ask = caller(port)
-    number = 0
-    while time.monotonic() < until:
-        number += 1
-        wrong = ask(number)
-        if not wrong:
-            outcome.answered += 1
-            continue
-        outcome.failed[wrong] += 1
-        if ask(number):
-            outcome.lost += 1
-
-
 def measure(name: str, end: str, seconds: float, delay: float) -> dict[str, Outcome]:
     """One replica of two ends in the midst of it."""
     with contextlib.ExitStack() as stack:
@@ -185,26 +112,12 @@ def measure(name: str, end: str, seconds: float, delay: float) -> dict[str, Outc
             options.append(f"--shutdown-delay-secs={delay}")
         replicas = [stack.enter_context(tcli_serve(repository, *options)) for _ in range(2)]
         http_port, grpc_port = stack.enter_context(proxy(name, replicas, folder))
-        outcomes = {"http": Outcome(), "grpc": Outcome()}
-        until = time.monotonic() + seconds
-        each = [Outcome() for _ in range(2 * _CLIENTS)]
-        clients = [
-            threading.Thread(target=run_client, args=(caller, port, until, each[2 * index + place]))
-            for index in range(_CLIENTS)
-            for place, (caller, port) in enumerate(((http_caller, http_port), (grpc_caller, grpc_port)))
-        ]
-        for client in clients:
-            client.start()
+        callers = Callers(http_port, grpc_port, _MODELS)
+        callers.start()
         time.sleep(seconds / 3)
         os.kill(replicas[0].pid, signal.SIGKILL if end == "kill" else signal.SIGTERM)
-        for client in clients:
-            client.join()
-    for place, protocol in enumerate(outcomes):
-        for one in each[place::2]:
-            outcomes[protocol].answered += one.answered
-            outcomes[protocol].failed += one.failed
-            outcomes[protocol].lost += one.lost
-    return outcomes
+        time.sleep(2 * seconds / 3)
+        return callers.stop()
 
 
 def main() -> None:

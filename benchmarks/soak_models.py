@@ -88,11 +88,27 @@ def write_repository(root: Path) -> Path:
     return root
 
 
-def write_version(root: Path, model: str, version: int) -> None:
-    """Add a version of an ONNX model, which is like the others."""
-    folder = root / model / str(version)
+def write_version(root: Path, model: str) -> int:
+    """Add the next version of an ONNX model, which is like the others; its number."""
+    version = _versions(root, model)[-1] + 1
+    folder = root / model / f"new-{version}"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(_plus_one())
+    folder.rename(root / model / str(version))
+    return version
+
+
+def remove_old_versions(root: Path, model: str) -> None:
+    """All but the newest."""
+    for version in _versions(root, model)[:-1]:
+        folder = root / model / str(version)
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+def _versions(root: Path, model: str) -> list[int]:
+    return sorted(int(folder.name) for folder in (root / model).iterdir() if folder.name.isdigit())
 
 
 def _onnx(root: Path, name: str, more: str = "") -> None:

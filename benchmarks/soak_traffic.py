@@ -20,7 +20,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from load import http_request
 from running import Ports
-from soak_models import SHAPE, write_version
+from soak_models import SHAPE, remove_old_versions, write_version
 
 _BYTES = 4 * 16
 _CALLS_OF_A_CONNECTION = 50
@@ -192,13 +192,8 @@ class Traffic:
 
     def _loads(self) -> Iterator[None]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._server.http, timeout=60)) as connection:
-            folder = self._repository / "reloaded"
-            versions = sorted(int(one.name) for one in folder.iterdir() if one.is_dir())
-            write_version(self._repository, "reloaded", versions[-1] + 1)
-            for number in versions[:-1]:
-                for file in (folder / str(number)).iterdir():
-                    file.unlink()
-                (folder / str(number)).rmdir()
+            remove_old_versions(self._repository, "reloaded")
+            write_version(self._repository, "reloaded")
             _post(connection, "/v2/repository/models/reloaded/load", {})
             self.tally.count(self.tally.operations, "reload")
             self._ends.wait(0.5)
