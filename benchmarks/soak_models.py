@@ -1,4 +1,4 @@
-"""The models of `soak.py`: one of each kind that the server has, all tiny."""
+"""The models of `soak.py` and of its siblings: one of each kind that the server has, all tiny."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class TritonPythonModel:
     def execute(self, requests):
         responses = []
         for request in requests:
-            time.sleep(0.02)
+            time.sleep(SECONDS)
             array = pb_utils.get_input_tensor_by_name(request, "INPUT0").as_numpy()
             responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", array)]))
         return responses
@@ -83,8 +83,15 @@ def write_repository(root: Path) -> Path:
     _write(root, "sum", 'backend: "onnxruntime"' + _TENSORS + _SEQUENCE, "model.onnx", _sums())
     _python(root, "echo", _ECHO, "dynamic_batching { }")
     _python(root, "repeat", _REPEAT, "model_transaction_policy { decoupled: true }")
-    _python(root, "slow", _SLOW)
+    write_slow(root, 0.02)
     _write(root, "both", 'platform: "ensemble"' + _TENSORS + _ENSEMBLE)
+    return root
+
+
+def write_slow(root: Path, seconds: float, queue_policy: str = "") -> Path:
+    """A repository with `slow` alone, which takes so long for each request; the policy is of its queue."""
+    more = f"dynamic_batching {{ default_queue_policy {{ {queue_policy} }} }}" if queue_policy else ""
+    _python(root, "slow", _SLOW.replace("SECONDS", str(seconds)), more)
     return root
 
 
