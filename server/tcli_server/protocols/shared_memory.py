@@ -151,7 +151,7 @@ class SystemSharedMemory:
         self.check_allowed()
         if not name:
             raise InvalidArgumentError("shared memory region name must not be empty")
-        if not key.strip("/"):
+        if not key.strip("/") or "\0" in key:  # the system reads no further than that
             raise InvalidArgumentError(
                 f"cannot register shared memory region '{short(name)}' - invalid shm key '{short(key)}': it names no object"
             )
