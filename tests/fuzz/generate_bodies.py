@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,4 +78,4 @@ def _spoil(source: random.Random, document: dict[str, Any]) -> None:
     if holder and source.random() < 0.2:
         del holder[source.choice(list(holder))]
     else:
-        holder[source.choice(_KEYS)] = source.choice(STRANGE)
+        holder[source.choice(_KEYS)] = deepcopy(source.choice(STRANGE))  # which may be spoilt itself
