@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from stored_analyses import results, write_results
+from triton_cli.plan import app
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,20 @@ def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_replicas_cores_and_cost(folder: Path):
-    ran = tcli(folder, "--from", "m", "--rate", "500", "--slo", "p99<=90ms", "--price-per-hour", "0.36", "--json")
+    ran = tcli(
+        folder,
+        "--from",
+        "m",
+        "--rate",
+        "500",
+        "--slo",
+        "p99<=90ms",
+        "--price-per-hour",
+        "0.36",
+        "--json",
+        "--batch-sizes",
+        "4",
+    )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found["replicas"] == found["replicas_needed"] + 1
@@ -39,7 +54,21 @@ def test_replicas_cores_and_cost(folder: Path):
 
 
 def test_the_same_for_people(folder: Path):
-    ran = tcli(folder, "--from", "m", "--rate", "50", "--slo", "p99<=90ms", "--spare", "0", "--instance-counts", "2")
+    ran = tcli(
+        folder,
+        "--from",
+        "m",
+        "--rate",
+        "50",
+        "--slo",
+        "p99<=90ms",
+        "--spare",
+        "0",
+        "--instance-counts",
+        "2",
+        "--batch-sizes",
+        "4",
+    )
     assert ran.returncode == 0, ran.stderr
     words = ran.stdout.split()
     assert words[words.index("replicas") + 1] == "1"
@@ -53,7 +82,7 @@ def test_the_same_for_people(folder: Path):
     ("arguments", "said"),
     [
         (("--from", "m", "--rate", "500", "--slo", "p99<=1ms"), "no number of replicas keeps p99 <= 1 ms"),
-        (("--from", "m", "--rate", "500", "--slo", "p99"), "--slo: not a latency objective"),
+        (("--from", "m", "--rate", "500", "--slo", "p99"), "not a latency objective"),
         (("--from", "n", "--rate", "500", "--slo", "p99<=90ms"), "no analysis in n"),
         (("--from", "grid", "--rate", "500", "--slo", "p99<=90ms"), "has no service times: it is of --search grid"),
         (("--from", "coreless", "--rate", "50", "--slo", "p99<=90ms"), "does not say how many cores"),
@@ -65,9 +94,11 @@ def test_the_same_for_people(folder: Path):
         (("--from", "m", "--rate", "5", "--slo", "p99<=90ms", "--instance-counts", "7"), "only 1, 2"),
     ],
 )
-def test_what_cannot_be_planned_is_refused(folder: Path, arguments: tuple[str, ...], said: str):
-    ran = tcli(folder, *arguments)
-    assert ran.returncode in (1, 2)
-    assert said in ran.stderr
-    assert "Traceback" not in ran.stderr
+def test_what_cannot_be_planned_is_refused(
+    folder: Path, arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    ran = CliRunner().invoke(app, list(arguments))
+    assert ran.exit_code in (1, 2)
+    assert said in " ".join(ran.stderr.split())
     assert not ran.stdout
