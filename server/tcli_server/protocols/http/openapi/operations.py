@@ -181,7 +181,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _post("change_log_settings", "/v2/logging", "Change what is logged", "settings", "LogSettings", "LogSettings",
           500, 501),
     _get("trace_settings", ("/v2/trace/setting", "/v2/models/{model_name}/trace/setting"), "What is traced", "settings",
-         "TraceSettings", 501),
+         "TraceSettings"),
     _post("change_trace_settings", ("/v2/trace/setting", "/v2/models/{model_name}/trace/setting"),
           "Change what is traced", "settings", "TraceSettings", "TraceSettings", 500, 501),
     _get("openapi", "/v2/openapi.json", "This document", "description", "Document"),
