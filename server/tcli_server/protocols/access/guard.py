@@ -48,18 +48,18 @@ class Guard:
         self._tokens = tokens
         self._restrictions = restrictions
 
-    def judge(self, api: Api | None, is_probe: bool, headers: Mapping[bytes, bytes]) -> Denial | None:
+    def judge(self, api: Api | None, is_open: bool, headers: Mapping[bytes, bytes]) -> Denial | None:
         """None if the call may be made.
 
         Args:
             api: what it belongs to; None for what has no group of its own, which any token is good for.
-            is_probe: no token is needed, as whoever looks after the process has none.
+            is_open: no token is needed, as whoever looks after the process has none, and a browser sends none for a page.
             headers: by name in lower case; values of a repeated one are joined.
         """
         restriction = self._restrictions.get(api) if api is not None else None
         if restriction is not None and not restriction.is_met(headers):
             return Denial(Refused.RESTRICTED, restriction.header)
-        if self._tokens is None or is_probe:
+        if self._tokens is None or is_open:
             return None
         kind, _, presented = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != _BEARER:

@@ -19,7 +19,9 @@ _APIS = {
     Api.LOGGING: r"/v2/logging",
 }
 _PATTERNS = [(api, re.compile(pattern.encode(), re.DOTALL)) for api, pattern in _APIS.items()]
-_PROBES = (b"/v2/health/live", b"/v2/health/ready")
+_OPEN = re.compile(rb"/v2/health/(?:live|ready)|/|/ui/.*", re.DOTALL)
+"""Probes, and the web page, which has no data and sends the token that it is given with all it asks."""
+
 _QUERY = re.compile(rb"[?#]")
 _CACHED_PATHS = 1024
 _CACHED_PATH_BYTES = 256
@@ -64,7 +66,7 @@ class HttpGuard:
         known = self._known.get(target)
         if known is None:
             path = _QUERY.split(target, 1)[0]
-            known = (self._api or api_of(path), path in _PROBES and self._api is None)
+            known = (self._api or api_of(path), _OPEN.fullmatch(path) is not None and self._api is None)
             if len(self._known) < _CACHED_PATHS and len(target) <= _CACHED_PATH_BYTES:
                 self._known[target] = known
         denial = self._guard.judge(*known, headers)
