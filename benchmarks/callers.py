@@ -32,6 +32,10 @@ class Outcome:
     failed: "Counter[str]" = field(default_factory=Counter)
     lost: int = 0
 
+    def summary(self) -> dict[str, object]:
+        """For JSON."""
+        return {"answered": self.answered, "failed": dict(self.failed), "lost": self.lost}
+
 
 def _http_caller(port: int, models: Sequence[str]) -> Callable[[int], str]:
     """Asks once and says what went wrong, if anything."""

@@ -18,7 +18,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from callers import Callers, Outcome
@@ -141,7 +140,7 @@ def main() -> None:
                         f"{dict(outcome.failed) or ''}",
                         flush=True,
                     )
-                    found.append({"proxy": name, "end": end, "protocol": protocol, **asdict(outcome)})
+                    found.append({"proxy": name, "end": end, "protocol": protocol, **outcome.summary()})
     write_json(args.json, found)
 
 

@@ -13,7 +13,6 @@ import signal
 import tempfile
 import time
 import urllib.request
-from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -103,7 +102,7 @@ def measure(way: str, seconds: float) -> dict[str, object]:
                     reloads += 1
             finally:
                 outcomes = callers.stop()
-    return {"way": way, "reloads": reloads, **{protocol: asdict(outcome) for protocol, outcome in outcomes.items()}}
+    return {"way": way, "reloads": reloads, **{protocol: outcome.summary() for protocol, outcome in outcomes.items()}}
 
 
 def main() -> None:
