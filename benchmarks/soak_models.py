@@ -91,7 +91,7 @@ def write_repository(root: Path) -> Path:
 def write_slow(root: Path, seconds: float, queue_policy: str = "") -> Path:
     """A repository with `slow` alone, which takes so long for each request; the policy is of its queue."""
     more = f"dynamic_batching {{ default_queue_policy {{ {queue_policy} }} }}" if queue_policy else ""
-    _python(root, "slow", _SLOW.replace("SECONDS", str(seconds)), more)
+    _python(root, "slow", _SLOW.replace("SECONDS", str(seconds)), more, max_batch_size=1)
     return root
 
 
@@ -122,14 +122,17 @@ def _onnx(root: Path, name: str, more: str = "") -> None:
     _write(root, name, 'backend: "onnxruntime"' + _TENSORS + more, "model.onnx", _plus_one())
 
 
-def _python(root: Path, name: str, code: str, more: str = "") -> None:
-    _write(root, name, 'backend: "python"' + _TENSORS + more, "model.py", code.encode())
+def _python(root: Path, name: str, code: str, more: str = "", max_batch_size: int = 8) -> None:
+    config = 'backend: "python"' + _TENSORS + more
+    _write(root, name, config, "model.py", code.encode(), max_batch_size)
 
 
-def _write(root: Path, name: str, config: str, file: str | None = None, content: bytes = b"") -> None:
+def _write(
+    root: Path, name: str, config: str, file: str | None = None, content: bytes = b"", max_batch_size: int = 8
+) -> None:
     folder = root / name
     (folder / "1").mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(f"max_batch_size: 8\n{config}\n")
+    (folder / "config.pbtxt").write_text(f"max_batch_size: {max_batch_size}\n{config}\n")
     if file is not None:
         (folder / "1" / file).write_bytes(content)
 
