@@ -72,7 +72,7 @@ def proxy(name: str, replicas: list[Ports], folder: Path) -> Iterator[tuple[int,
     else:
         config = folder / "envoy.yaml"
         text = envoy_config(http_port, grpc_port, replicas)
-        command = [_found("envoy"), "-c", str(config), "--log-level", "warning", "--use-dynamic-base-id"]
+        command = [_found("envoy"), "-c", str(config), "--log-level", "warning", "--disable-hot-restart"]
     config.write_text(text + "\n")
     with (folder / f"{name}.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:

@@ -3,14 +3,15 @@
     python benchmarks/soak.py [--minutes 30] [--settle 10] [--pace 10] [--json FILE]
 
 Every kind of model and client (`soak_models.py`, `soak_traffic.py`) at a modest pace: HTTP, gRPC, streams, sequences, Python models,
-an ensemble, a cache, shared memory, reloads, clients that go in the midst of a request, mistakes. Memory is the proportional set size of
-the server and its Python models together. At the end: what was not answered rightly, whether the server's counters are the clients', and
+an ensemble, a cache, shared memory, reloads, clients that go in the midst of a request, mistakes. Memory is what
+the server and its Python models have of their own, together. At the end: what was not answered rightly, whether the server's counters are the clients', and
 the descriptors, threads, processes and segments of shared memory before and after. Linux.
 """
 
 import argparse
 import json
 import os
+import re
 import tempfile
 import time
 import urllib.request
@@ -40,8 +41,12 @@ def processes(server: Ports) -> list[psutil.Process]:
 
 
 def megabytes(server: Ports) -> float:
-    """Of memory, shared pages by their share."""
-    return sum(process.memory_full_info().pss for process in processes(server)) / 1e6
+    """Of memory that is theirs alone: what they have of files and libraries is left out, as its share depends on who else runs."""
+    kilobytes = 0
+    for process in processes(server):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        kilobytes += sum(map(int, re.findall(r"^(?:RssAnon|RssShmem):\s+(\d+)", status, re.MULTILINE)))
+    return kilobytes / 1e3
 
 
 def held(server: Ports) -> dict[str, int]:
@@ -51,10 +56,14 @@ def held(server: Ports) -> dict[str, int]:
         "descriptors": sum(process.num_fds() for process in found),
         "sockets": sum(len(process.net_connections(kind="inet")) for process in found),
         "processes": len(found),
-        "segments": len(list(Path("/dev/shm").iterdir())),
         "regions": len(_get(server, "/v2/systemsharedmemory/status")),
         "temporary folders": len(list(Path(tempfile.gettempdir()).glob("tcli-*"))),
     }
+
+
+def segments() -> set[str]:
+    """Names of shared memory, of all programs of this machine."""
+    return {one.name for one in Path("/dev/shm").iterdir()}
 
 
 def counters(server: Ports) -> dict[str, dict[str, int]]:
@@ -109,7 +118,7 @@ def main() -> None:
         with tcli_serve(repository, *options) as server:
             _once(server, repository, args.pace)
             time.sleep(_QUIET_SECS)
-            before, counted_before = held(server), counters(server)
+            before, counted_before, there = held(server), counters(server), segments()
             traffic = Traffic(server, repository, args.pace)
             samples = []
             begin = time.monotonic()
@@ -131,7 +140,7 @@ def main() -> None:
     print(
         f"memory {min(sizes):.1f} to {max(sizes):.1f} MB, {mean(sizes):.1f} on average, {slope * 1000:+.1f} kB a minute"
     )
-    print(f"before {before}\nafter  {after}")
+    print(f"before {before}\nafter  {after}\nnew segments of shared memory: {sorted(segments() - there) or 'none'}")
     for text in [*disagreements(tally, counted, counted_before), *tally.faults[:20]]:
         print(f"FAULT {text}")
     write_json(

@@ -56,6 +56,7 @@ class TritonPythonModel:
 
 _SEQUENCE = """
 sequence_batching {
+  max_sequence_idle_microseconds: 60000000
   control_input { name: "START" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
   state { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 16 ] }
 }
