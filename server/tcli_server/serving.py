@@ -25,12 +25,10 @@ from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemPoller
 from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
-from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpServer, start_http
+from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpOptions, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.clouds import Cloud
 from tcli_server.protocols.http.guard import HttpGuard
-from tcli_server.protocols.http.response_headers import ResponseHeaders
-from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.security import Security, SecurityOptions
 from tcli_server.protocols.shared_memory import SystemSharedMemory
@@ -150,8 +148,9 @@ def check_services(options: ServeOptions) -> None:
         raise InvalidArgumentError(
             "auth_token_file does not go together with a cloud's port, to which the cloud sends no tokens; fix: leave one out"
         )
-    http_headers(options.http_header_forward_pattern)
-    ResponseHeaders(options.http_response_header_pattern)
+    http = _http_options(options)
+    http.request_headers()
+    http.response_headers()
     RequestHeaders(options.grpc.header_forward_pattern, "grpc_header_forward_pattern")
     taken: dict[int, Endpoint] = {}
     for endpoint in endpoints(options):
@@ -172,6 +171,15 @@ def security_of(options: ServeOptions) -> Security:
         InvalidArgumentError: one of them cannot be used.
     """
     return Security(options.security, options.grpc.tls if options.allow_grpc else None)
+
+
+def _http_options(options: ServeOptions) -> HttpOptions:
+    return HttpOptions(
+        options.http_max_input_size,
+        options.http_header_forward_pattern,
+        options.http_response_header_pattern,
+        options.allow_ui,
+    )
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -342,11 +350,11 @@ class Server:
                         endpoint.host,
                         endpoint.port,
                         options.grpc,
-                        endpoint.shared,
-                        self._shared,
-                        self._access,
-                        security.grpc_guard,
-                        security.grpc_certificates,
+                        reuse_port=endpoint.shared,
+                        shared=self._shared,
+                        access=self._access,
+                        guard=security.grpc_guard,
+                        certificates=security.grpc_certificates,
                     )
                     self.grpc_port = port = self._grpc.port
                 elif endpoint.name == "http":
@@ -379,18 +387,15 @@ class Server:
             self.engine,
             endpoint.host,
             endpoint.port,
-            self.options.http_max_input_size,
+            replace(_http_options(self.options), ui=self.options.allow_ui and cloud is None),
             self.options.http,
-            endpoint.shared,
-            self._shared,
-            self.options.http_header_forward_pattern,
-            self.options.http_response_header_pattern,
-            cloud,
-            self._metrics[1] if self._metrics is not None else None,
-            self.options.allow_ui and cloud is None,
-            self._access,
-            guard,
-            certificates,
+            reuse_port=endpoint.shared,
+            shared=self._shared,
+            cloud=cloud,
+            metrics=self._metrics[1] if self._metrics is not None else None,
+            access=self._access,
+            guard=guard,
+            certificates=certificates,
         )
         self._http.append(opened)
         return opened[0].port

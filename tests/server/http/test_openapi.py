@@ -10,9 +10,8 @@ import pytest
 from tcli_server import Engine
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.openapi import openapi_document
-from tcli_server.protocols.http.response_headers import ResponseHeaders
+from tcli_server.protocols.http.options import HttpOptions
 from tcli_server.protocols.http.routes import Route
-from tcli_server.protocols.http.server import http_headers
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY
 
 EXAMPLES = {"model_name": "a", "model_version": "1", "repository_name": "b", "region_name": "c"}
@@ -23,8 +22,7 @@ METHODS = {"get", "post", "put", "delete", "patch", "head", "options"}
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Route, ...]]:
     loop = asyncio.new_event_loop()
-    engine, headers = Engine(tmp_path_factory.mktemp("empty")), http_headers("")
-    application = HttpApplication(engine, loop, 1 << 20, NO_SHARED_MEMORY, headers, ResponseHeaders(""))
+    application = HttpApplication(Engine(tmp_path_factory.mktemp("empty")), loop, HttpOptions(), NO_SHARED_MEMORY)
     yield application.routes
     application.close()
     loop.close()

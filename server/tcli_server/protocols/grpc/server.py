@@ -121,6 +121,7 @@ async def start_grpc(
     host: str,
     port: int,
     options: GrpcOptions | None = None,
+    *,
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
     access: AccessLog | None = None,

@@ -26,12 +26,11 @@ from tcli_server.protocols.http.generate import GenerateHandler
 from tcli_server.protocols.http.infer import InferHandler
 from tcli_server.protocols.http.log_settings import begin_change, read_settings
 from tcli_server.protocols.http.openapi import openapi_document
+from tcli_server.protocols.http.options import HttpOptions
 from tcli_server.protocols.http.page import page_routes
 from tcli_server.protocols.http.repository_request import read_index, read_load, read_unload
-from tcli_server.protocols.http.response_headers import ResponseHeaders
 from tcli_server.protocols.http.routes import Route, Router, route
 from tcli_server.protocols.http.shared_memory import SharedMemoryRoutes
-from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import SystemSharedMemory
 
 if TYPE_CHECKING:
@@ -48,33 +47,30 @@ class HttpApplication:
 
     Args:
         loop: the loop that calls it.
-        max_input_size: bytes of JSON, or of one decompressed body, that a request may have.
         shared: the memory that clients share with this server.
-        headers: reads those of inferences.
-        response_headers: makes those of their answers.
-        ui: serve the web page at `/`.
+
+    Raises:
+        InvalidArgumentError: a pattern of the options is none.
     """
 
     def __init__(
         self,
         engine: Engine,
         loop: asyncio.AbstractEventLoop,
-        max_input_size: int,
+        options: HttpOptions,
         shared: SystemSharedMemory,
-        headers: RequestHeaders,
-        response_headers: ResponseHeaders,
-        ui: bool = True,
     ) -> None:
+        headers, response_headers = options.request_headers(), options.response_headers()
         self._engine = engine
         self._loop = loop
-        self._max_input_size = max_input_size
+        self._max_input_size = options.max_input_size
         # Large JSON and compression; two threads, as they compete with the models for the same cores.
         self._pool = ThreadPoolExecutor(2, "http")
         # Answers that grow with the number of models; a thread apart, lest they wait for somebody's large JSON.
         self._status_pool = ThreadPoolExecutor(1, "http-status")
         # Reading load requests, which can carry whole models; loading itself is the engine's.
         self._control_pool = ThreadPoolExecutor(1, "http-control")
-        infer = InferHandler(engine, loop, self._pool, max_input_size, shared, headers, response_headers)
+        infer = InferHandler(engine, loop, self._pool, options.max_input_size, shared, headers, response_headers)
         self._router = Router(
             [
                 route("POST", "/v2/models/{model}/infer", infer.answer),
@@ -90,7 +86,7 @@ class HttpApplication:
                     ]
                 ),
                 route("GET", r"/v2/openapi\.json", lambda exchange, *_: exchange.respond(200, self._openapi)),
-                *(page_routes(engine.options.takes_control) if ui else ()),
+                *(page_routes(engine.options.takes_control) if options.ui else ()),
             ]
         )
         self._metadata = orjson.dumps(to_json(engine.server_metadata()))

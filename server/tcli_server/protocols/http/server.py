@@ -16,14 +16,11 @@ from tcli_server.protocols.http.connection import Connection, Shared
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import HttpLimits
-from tcli_server.protocols.http.response_headers import ResponseHeaders
+from tcli_server.protocols.http.options import HttpOptions
 from tcli_server.protocols.listening import BACKLOG, Listening, close_when_empty
-from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 from tcli_server.protocols.tls import Certificates
 from tcli_server.protocols.tls_server import TlsServer, listen_with_tls
-
-DEFAULT_MAX_INPUT_SIZE = 64 << 20
 
 _EXITING = (503, "Server exiting")
 _TRIM_AFTER_BYTES = 64 << 20
@@ -155,28 +152,17 @@ class HttpServer:
             loop.run_in_executor(None, trim_heap)  # takes milliseconds, without the interpreter's lock
 
 
-def http_headers(forward_pattern: str) -> RequestHeaders:
-    """What reads the headers of HTTP, whose names have no case.
-
-    Raises:
-        InvalidArgumentError: the pattern is none.
-    """
-    return RequestHeaders(forward_pattern, "http_header_forward_pattern", any_case=True)
-
-
 async def start_http(
     engine: Engine,
     host: str,
     port: int,
-    max_input_size: int = DEFAULT_MAX_INPUT_SIZE,
-    limits: HttpLimits | None = None,
+    options: HttpOptions,
+    limits: HttpLimits,
+    *,
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
-    header_forward_pattern: str = "",
-    response_header_pattern: str = "",
     cloud: Cloud | None = None,
     metrics: Handler | None = None,
-    ui: bool = True,
     access: AccessLog | None = None,
     guard: HttpGuard | None = None,
     certificates: Certificates | None = None,
@@ -184,19 +170,19 @@ async def start_http(
     """Serve an engine over HTTP in the running loop.
 
     Args:
-        header_forward_pattern: of headers that models get as request parameters.
-        response_header_pattern: of response parameters that are headers, too.
+        reuse_port: other processes listen on it, too.
+        shared: the memory that clients share with this server.
         cloud: whose routes are served instead of those of the V2 protocol.
         metrics: answers `/metrics` for a cloud.
-        ui: with the web page at `/`.
+        access: notes all requests; None where nobody does.
+        guard: who may ask what; None where everybody may ask everything.
+        certificates: for TLS; None for connections that anybody on the way can read.
 
     Raises:
         OSError: the address cannot be bound.
         InvalidArgumentError: a pattern is none.
     """
-    headers, response_headers = http_headers(header_forward_pattern), ResponseHeaders(response_header_pattern)
-    loop = asyncio.get_running_loop()
-    application = HttpApplication(engine, loop, max_input_size, shared, headers, response_headers, ui)
+    application = HttpApplication(engine, asyncio.get_running_loop(), options, shared)
     # A method: an object that can be called is called several times as slowly.
     handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
     server = HttpServer(handler, limits, access=access, guard=guard, certificates=certificates)
