@@ -14,6 +14,7 @@ from held_models import identity
 from http_wire import Wire, get, post
 from tcli_server import Engine
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.observability.access_log import AccessLogOptions
 from tcli_server.protocols import following
 from tcli_server.protocols.access.apis import Api
 from tcli_server.protocols.access.restricted import read_restrictions
@@ -57,7 +58,12 @@ def server(request: pytest.FixtureRequest, token_file: Path, standard_repository
         http_restricted_api=("statistics,logging:X-Key=p=ss",),
         grpc_restricted_protocol=("statistics,logging:Key=p=ss",),
     )
-    options = dataclasses.replace(LOOPBACK, security=security, grpc=GrpcOptions(engine=request.param, reflection=True))
+    options = dataclasses.replace(
+        LOOPBACK,
+        security=security,
+        grpc=GrpcOptions(engine=request.param, reflection=True),
+        access_log=AccessLogOptions(str(token_file.with_name("access.log"))),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(following, "INTERVAL_SECS", 0.02)
         with Server(Engine(standard_repository), options) as running:
@@ -68,6 +74,14 @@ def server(request: pytest.FixtureRequest, token_file: Path, standard_repository
 def stub(server: Server) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def test_the_access_log_says_what_was_not_given(server: Server, token_file: Path):
+    with Wire(server.http_port) as wire:
+        wire.send(post(BODY, f"{MODEL}/infer?secret"))
+        assert wire.read().status == 401
+    log = token_file.with_name("access.log")
+    until(lambda: f'"POST {MODEL}/infer?secret" 401' in log.read_text())
 
 
 @pytest.mark.parametrize(

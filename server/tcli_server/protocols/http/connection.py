@@ -410,8 +410,9 @@ class Connection(asyncio.BufferedProtocol):
         body = error_body(message)
         head = b"%s%s%s%sContent-Length: %d\r\n\r\n" % (_STATUS_LINES[status], JSON, headers, _CLOSE, len(body))
         self._transport.write(head + body)
-        if self._shared.access is not None:  # there is no request that could be named
-            entry = self._shared.access.begin("HTTP", self._client, b"-", b"-", 0)
+        if self._shared.access is not None:
+            method, path = self._reader.denied or (b"-", b"-")  # else there is no request that could be named
+            entry = self._shared.access.begin("HTTP", self._client, method, path, 0)
             _note_status(entry, status)
             entry.bytes_out = len(body)
             entry.end()

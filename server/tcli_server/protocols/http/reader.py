@@ -56,6 +56,7 @@ class RequestReader:
         phase: BETWEEN requests, or in the HEAD or BODY of one.
         heads: requests begun so far.
         body_bytes: bytes of the unfinished body.
+        denied: method and path of what the client may not ask, which was refused.
         stopped: nothing more is read: refused, or the client said that this was its last request.
         turned_away: status and message for every request whose headers end from now on.
     """
@@ -85,6 +86,7 @@ class RequestReader:
         "_replay",
         "_unparsed",
         "body_bytes",
+        "denied",
         "heads",
         "phase",
         "stopped",
@@ -96,6 +98,7 @@ class RequestReader:
     ) -> None:
         self._receiver: Receiver | None = receiver
         self._guard = guard
+        self.denied: tuple[bytes, bytes] | None = None
         self._limits = limits
         self._budget = budget
         self._parser: Any = self._new_parser()
@@ -242,7 +245,7 @@ class RequestReader:
             self._refuse(*problem)
         elif receiver is not None:
             path = self._path if self._path[:1] == b"/" else _origin_form(self._path)
-            if self._guard is not None and self._is_denied(path, headers):
+            if self._guard is not None and self._is_denied(method, path, headers):
                 return
             self._exchange = exchange = Exchange(receiver, method, path, headers)
             self._headers = {}  # for trailers, which mean nothing here
@@ -403,11 +406,12 @@ class RequestReader:
             return 405, "Method Not Allowed"
         return self.turned_away
 
-    def _is_denied(self, path: bytes, headers: dict[bytes, bytes]) -> bool:
+    def _is_denied(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> bool:
         """Refuse whoever may not ask this, before anything of the body is read."""
         assert self._guard is not None
         refusal = self._guard.refusal(path, headers)
         if refusal is not None:
+            self.denied = (method, path)
             self._refuse(*refusal)
         return refusal is not None
 
