@@ -35,7 +35,19 @@ OF_OTHERS = {
     "torch",
     "yaml",
 }
-OF_OURS = {"apart", "backends.openvino.backend", "backends.python.backend", "proof", "workers", "zoo"}
+OF_OURS = {
+    "apart",
+    "backends.openvino.backend",
+    "backends.python.backend",
+    "models.warmup",
+    "proof",
+    "protocols.grpc.reflection",
+    "scheduling.ensembles.scheduler",
+    "scheduling.limits.batcher",
+    "scheduling.sequences",
+    "workers",
+    "zoo",
+}
 
 
 def test_a_served_onnx_model_brings_nothing_of_other_models_commands_and_clients(tmp_path: Path):

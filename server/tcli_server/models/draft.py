@@ -14,7 +14,6 @@ from tcli_server.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tcli_server.models import missing
 from tcli_server.models.choose_backend import infer_backend, name_backend
 from tcli_server.models.placement import complete_instance_groups, placement_complaints, placements
-from tcli_server.models.warmup import warm_up
 from tcli_server.observability.log import LOG
 from tcli_server.repository import (
     ModelFolder,
@@ -195,7 +194,10 @@ class Draft:
         instance = self.backend.open(config, file, placement, surroundings)
         try:
             config = self._complete(config, instance)
-            warm_up(config, read_spec(config, version, {}, scalars(instance.signature)), self.folder.path, instance)
+            if config.model_warmup:
+                from tcli_server.models.warmup import warm_up
+
+                warm_up(config, read_spec(config, version, {}, scalars(instance.signature)), self.folder.path, instance)
             return instance, config
         except BaseException:
             close_instance(instance)

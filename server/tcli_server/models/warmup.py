@@ -38,8 +38,6 @@ def warm_up(config: ModelConfig, spec: ModelSpec, folder: Path, instance: Instan
     Raises:
         InvalidArgumentError: a sample cannot be made, or the model fails on it; says which.
     """
-    if not config.model_warmup:
-        return
     for index, sample in enumerate(config.model_warmup):
         if not sample.batch_size:  # as Triton, which says nothing
             LOG.warning(

@@ -1,6 +1,6 @@
 """How queued requests become a batch: Triton's dynamic batcher, as a function of what waits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,12 @@ class BatchRules:
     def largest_preferred(self) -> int:
         """Waiting for more than this is of no use."""
         return max(self.preferred)
+
+
+def batch_rules(most: int, preferred: Sequence[int], max_delay_us: int) -> BatchRules:
+    """Of a configuration's numbers, by which a model that takes no batches has `most` 0."""
+    limit = max(1, most)
+    return BatchRules(limit, frozenset(preferred) or frozenset((limit,)), max_delay_us * 1000)
 
 
 def plan_batch(

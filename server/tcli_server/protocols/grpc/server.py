@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tcli_server.engine import Engine
 from tcli_server.errors import UnavailableError
@@ -15,12 +15,14 @@ from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.health import Health
 from tcli_server.protocols.grpc.infer import Inference
 from tcli_server.protocols.grpc.options import EngineName, GrpcOptions
-from tcli_server.protocols.grpc.reflection import Reflection
 from tcli_server.protocols.grpc.rpc import Rpcs
 from tcli_server.protocols.grpc.service import Service
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 from tcli_server.protocols.tls import Certificates
+
+if TYPE_CHECKING:
+    from tcli_server.protocols.grpc.reflection import Reflection
 
 
 class Listener(Protocol):
@@ -62,7 +64,7 @@ class GrpcServer:
         inference: Inference,
         service: Service,
         health: Health,
-        reflection: Reflection | None,
+        reflection: "Reflection | None",
         admission: Admission,
         pools: Sequence[ThreadPoolExecutor],
     ) -> None:
@@ -153,13 +155,19 @@ async def start_grpc(
     inference = Inference(engine, asyncio.get_running_loop(), pool, admission, shared, headers)
     service = Service(engine, status_pool, admission, shared)
     health = Health(asyncio.get_running_loop(), engine.ready)
-    reflection = Reflection() if options.reflection else None
+    reflection = _reflection() if options.reflection else None
     rpcs = service.rpcs(inference) | health.rpcs
     if reflection is not None:
         rpcs |= reflection.rpcs
     rpcs = rpcs if access is None else logged(rpcs, access)
     listener = await listen(rpcs, host, port, options, reuse_port, guard, certificates)
     return GrpcServer(listener, inference, service, health, reflection, admission, (pool, status_pool))
+
+
+def _reflection() -> "Reflection":
+    from tcli_server.protocols.grpc.reflection import Reflection  # reads all that is described, for the few who ask
+
+    return Reflection()
 
 
 def _engine(name: EngineName) -> Listen:
