@@ -42,6 +42,8 @@ CONFIG = """
     output [ { name: "SEEN" data_type: TYPE_STRING dims: [ 1 ] } ]
 """
 HEADERS = {"x-tenant": "blue", "other": "no", "x-more": "a, b"}
+LONG, TOO_LONG = "x-" + "n" * 98, "x-" + "n" * 99
+"""No pattern is looked for in the second: that may take the square of a name's length."""
 TIMING = r"queue;dur=[0-9.]+, compute_input;dur=[0-9.]+, compute_infer;dur=[0-9.]+, compute_output;dur=[0-9.]+, total;dur=[0-9.]+"
 
 
@@ -79,6 +81,7 @@ def test_the_model_gets_the_headers_that_the_pattern_is_found_in(protocol: str, 
         "x-more": "a, b",
         "mine": 7,
     }
+    assert seen(infer(protocol, server, {LONG: "1", TOO_LONG: "2"})) == {LONG: "1"}
     assert seen(infer(protocol, server, {})) == {}
 
 
@@ -126,6 +129,8 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
         "x bad": "1",
         "Content-Length": 7,
         "y": 1,
+        LONG: 1,
+        TOO_LONG: 2,
     }
     body = {
         "parameters": {"back": json.dumps(back)},
@@ -135,7 +140,7 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
     answer = httpx.post(url, json=body, headers={"accept-encoding": coding})
     assert answer.json()["parameters"] == back
     told = {name: value for name, value in answer.headers.items() if name.startswith("x") or name == "y"}
-    assert told == {"x-cache": "hit", "x-hits": "3", "x-warm": "true"}
+    assert told == {"x-cache": "hit", "x-hits": "3", "x-warm": "true", LONG: "1"}
 
 
 @pytest.mark.parametrize(

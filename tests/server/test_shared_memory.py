@@ -2,12 +2,14 @@
 
 import gc
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import orjson
 import psutil
 import pytest
 import tritonclient.grpc
@@ -17,6 +19,10 @@ from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 from tcli_server import Engine
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.hardware.descriptors import usable_descriptors
+from tcli_server.protocols.http.infer_request import TakesLongError, decode_request
+from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
 
@@ -206,11 +212,12 @@ def test_an_object_that_became_smaller_is_an_error(client, key: str):
 def test_regions_are_listed_and_not_endless(sharing: Server, key: str):
     _, connection = connect("http", sharing)
     with connection:
-        for number in range(4096):
+        most = min(4096, usable_descriptors() // 4)
+        for number in range(most):
             sharing._shared.register(f"r{number}", key, 1, 2)
-        with pytest.raises(InferenceServerException, match="there are 4096 shared memory regions"):
+        with pytest.raises(InferenceServerException, match=f"there are {most} shared memory regions"):
             connection.register_system_shared_memory("more", key, 4096)
-        assert len(connection.get_system_shared_memory_status()) == 4096
+        assert len(connection.get_system_shared_memory_status()) == most
         assert connection.get_system_shared_memory_status("r7") == [
             {"name": "r7", "key": key, "offset": 1, "byte_size": 2}
         ]
@@ -218,14 +225,56 @@ def test_regions_are_listed_and_not_endless(sharing: Server, key: str):
         assert connection.get_system_shared_memory_status() == []
 
 
+def test_regions_leave_descriptors_for_connections(key: str):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
+    try:
+        regions = SystemSharedMemory(True, 1 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for number in range(10):
+        regions.register(f"r{number}", key, 1, 2)
+    with pytest.raises(InvalidArgumentError, match=r"there are 10 .*\(ulimit -n\)"):
+        regions.register("more", key, 1, 2)
+
+
+def test_names_and_keys_that_are_kept_are_short(client, key: str):
+    module, connection = client
+    register = connection.register_system_shared_memory
+    register("r" * 256, key, 4096)
+    refused(module, INVALID, "its name has 257 characters, expected at most 256", register, "r" * 257, key, 4096)
+    refused(module, INVALID, "its shm key has .* characters", register, "r", "/" * 256 + key, 4096)
+
+
+@pytest.mark.parametrize(("datatype", "size"), [("BYTES", 8 << 10), ("UINT8", 512 << 10)])
+def test_many_inputs_of_one_region_are_left_to_a_thread_together(key: str, datatype: str, size: int):
+    regions = SystemSharedMemory(True, 1 << 30)
+    os.truncate(path(key), size)
+    regions.register("r", key, 0, size)
+
+    def decode(count: int) -> None:
+        """For an event loop."""
+        place = {"shared_memory_region": "r", "shared_memory_byte_size": size}
+        shape = [size // (4 if datatype == "BYTES" else 1)]  # zeros are empty strings
+        inputs = [
+            {"name": str(number), "datatype": datatype, "shape": shape, "parameters": place} for number in range(count)
+        ]
+        decode_request(orjson.dumps({"inputs": inputs}), None, "m", "", 1 << 30, quickly=True, shared=regions)
+
+    path(key).write_bytes(bytes(size))
+    decode(2)
+    with pytest.raises(TakesLongError):
+        decode(3)
+
+
 def test_descriptors_are_given_back(client, key: str):
     before = psutil.Process().num_fds()
-    for number in range(1000):
+    for number in range(200):
         client[1].register_system_shared_memory(f"r{number}", key, 4096)
-    infer(client, "r999")
+    infer(client, "r199")
     client[1].unregister_system_shared_memory("r0")
     client[1].unregister_system_shared_memory()
-    refused(client[0], UNKNOWN, "Unable to find", infer, client, "r999")
+    refused(client[0], UNKNOWN, "Unable to find", infer, client, "r199")
 
     def few() -> bool:
         gc.collect()

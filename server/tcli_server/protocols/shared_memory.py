@@ -19,12 +19,17 @@ from tcli_server.errors import (
     NotFoundError,
     UnsupportedError,
 )
+from tcli_server.hardware.descriptors import usable_descriptors
 from tcli_server.protocols.counted_memory import CountedMemory
 from tcli_server.protocols.texts import short
 
 _RESERVED = "triton_python_backend_shm_region_"
 _MOST_REGIONS = 4096
-"""A region holds a file descriptor."""
+_DESCRIPTOR_SHARE = 4
+"""A region holds a file descriptor: so many parts of those that there are stay for connections and files."""
+
+_LONGEST = 256
+"""Characters of a name or a key, which are kept as long as the region; a system has no longer names of objects than 255 bytes."""
 
 _PIECE = 1 << 30
 """Linux reads and writes at most 2 GiB at a time."""
@@ -138,6 +143,7 @@ class SystemSharedMemory:
         self.copies = CountedMemory(most_bytes)
         self._regions: dict[str, Region] = {}
         self._lock = threading.Lock()
+        self._most_regions = max(1, min(_MOST_REGIONS, usable_descriptors() // _DESCRIPTOR_SHARE))
 
     def register(self, name: str, key: str, offset: int, byte_size: int) -> None:
         """Take part of an object that a client on this machine has made.
@@ -151,6 +157,11 @@ class SystemSharedMemory:
         self.check_allowed()
         if not name:
             raise InvalidArgumentError("shared memory region name must not be empty")
+        for what, text in (("name", name), ("shm key", key)):
+            if len(text) > _LONGEST:
+                raise InvalidArgumentError(
+                    f"shared memory region '{short(name)}': its {what} has {len(text)} characters, expected at most {_LONGEST}"
+                )
         if not key.strip("/") or "\0" in key:  # the system reads no further than that
             raise InvalidArgumentError(
                 f"cannot register shared memory region '{short(name)}' - invalid shm key '{short(key)}': it names no object"
@@ -258,8 +269,11 @@ class SystemSharedMemory:
     def _check_new(self, name: str) -> None:
         if name in self._regions:
             raise AlreadyExistsError(f"shared memory region '{short(name)}' already in manager")
-        if len(self._regions) >= _MOST_REGIONS:
-            raise InvalidArgumentError(f"there are {_MOST_REGIONS} shared memory regions, and no more are taken")
+        if len(self._regions) >= self._most_regions:
+            raise InvalidArgumentError(
+                f"there are {self._most_regions} shared memory regions, and no more are taken: at most {_MOST_REGIONS}, and one for "
+                f"each {_DESCRIPTOR_SHARE} files that the server may open (ulimit -n)"
+            )
 
 
 def refuse_cuda(name: str) -> NoReturn:

@@ -12,6 +12,9 @@ from tcli_server.tracing.context import TraceContext
 _MOST_REQUESTS = 256
 """Requests of one trace: a model may ask others for as long as it likes."""
 
+_LONGEST_ID = 1024
+"""Characters of a request's id that are kept: clients choose them, and thousands may wait to be written."""
+
 _NUMBERS = itertools.count(1)
 
 Stamps = list[tuple[str, int]]
@@ -141,9 +144,9 @@ class TracedRequest:
     def end(self, request: InferenceRequest, response: InferenceResponse, end_ns: int) -> None:
         """As `RequestTrace.end`."""
         version = response.model_version or request.model_version
-        self.model_name, self.request_id = request.model_name, request.id
+        self.model_name, self.request_id = request.model_name, request.id[:_LONGEST_ID]
         self.model_version = int(version) if version.isdecimal() else -1
-        self.failure = "" if response.error is None else str(response.error)
+        self.failure = "" if response.error is None else str(response.error)[:_LONGEST_ID]
         stamps = [
             ("REQUEST_START", request.arrival_ns),
             ("QUEUE_START", request.queue_ns),

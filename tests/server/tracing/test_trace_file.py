@@ -126,6 +126,18 @@ def test_no_more_than_so_many_until_that_is_changed(tmp_path: Path):
     assert len(traces(tmp_path / "trace.json")) == 5
 
 
+def test_what_is_kept_of_a_long_id_is_short(tmp_path: Path):
+    tracer = Tracer(options_of(tmp_path / "trace.json"))
+    request = InferenceRequest("telling", {}, id="x" * 100_000)
+    trace = tracer.begin(request)
+    request.fail(ServerError("nobody asks it"))
+    assert trace is not None
+    trace.close()
+    tracer.close()
+    ((_, found),) = traces(tmp_path / "trace.json").items()
+    assert found["request_id"] == "x" * 1024
+
+
 def test_workers_write_files_of_their_own(tmp_path: Path):
     tracer = Tracer(replace(options_of(tmp_path / "trace.json"), of_process=True))
     trace_some(tracer, 1)

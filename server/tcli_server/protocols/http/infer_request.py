@@ -196,7 +196,8 @@ def _read_inputs(
             if size is not None or "data" in item:
                 raise _only_one(name)
             place = _shared_tensor("input", name, parameters, shared)
-            if quickly and place.byte_size > (_QUICKLY_COPIED if kind.size else QUICK):
+            # All that was taken until now counts: each input may name the same bytes again.
+            if quickly and request.byte_size + place.byte_size > (_QUICKLY_COPIED if kind.size else QUICK):
                 raise TakesLongError
             arrays[name] = decode_raw(shared.read(place, request.byte_size, name), kind, shape, name, model)
             request.byte_size += place.byte_size
