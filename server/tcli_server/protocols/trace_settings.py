@@ -6,10 +6,12 @@ level TENSORS is refused.
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
+from tcli_server.protocols.after import after
 from tcli_server.protocols.texts import short
 from tcli_server.tracing.options import MAX_INT32, MAX_UINT32
 
@@ -26,10 +28,18 @@ Values = Mapping[str, list[str] | None]
 """What a client sets, by the protocol's names; None for what it clears."""
 
 
-def check_model(engine: Engine, model: str) -> None:
-    """Raises: InvalidArgumentError: a model is named that cannot be asked."""
-    if model and not engine.begin_model_ready(model).result():
-        raise InvalidArgumentError(f"Request for unknown model : {short(model)}")
+def begin_check_model(engine: Engine, model: str) -> "Future[None]":
+    """Find out whether a model can be asked, if one is named; an InvalidArgumentError if not. It may take its time to say so itself."""
+
+    def judge(ready: bool) -> None:
+        if not ready:
+            raise InvalidArgumentError(f"Request for unknown model : {short(model)}")
+
+    if model:
+        return after(engine.begin_model_ready(model), judge)
+    nothing: Future[None] = Future()
+    nothing.set_result(None)
+    return nothing
 
 
 def changes_of(values: Values) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The RPC of the logging extension."""
 
-from concurrent.futures import Future
 from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
 from tcli_server.observability.log import log_options
+from tcli_server.protocols.after import after
 from tcli_server.protocols.log_settings import changed, settings_of
 
 
@@ -17,14 +17,7 @@ def log_settings(engine: Engine, request: pb.LogSettingsRequest) -> Any:
         InvalidArgumentError, UnsupportedError: as `changed`.
     """
     settings = {name: _value(value) for name, value in request.settings.items()}
-    done: Future[Any] = Future()
-
-    def tell(_: "Future[None]") -> None:
-        if done.set_running_or_notify_cancel():  # else the client is gone
-            done.set_result(_message())
-
-    engine.change_log(changed(log_options(), settings)).add_done_callback(tell)
-    return done
+    return after(engine.change_log(changed(log_options(), settings)), lambda _: _message())
 
 
 def _value(value: Any) -> object:

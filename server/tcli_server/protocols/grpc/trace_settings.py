@@ -6,31 +6,19 @@ from typing import Any
 from tritonclient.grpc import service_pb2 as pb
 
 from tcli_server.engine import Engine
-from tcli_server.protocols.trace_settings import changes_of, check_model, settings_of
+from tcli_server.protocols.after import after
+from tcli_server.protocols.trace_settings import begin_check_model, changes_of, settings_of
 
 
-def trace_settings(engine: Engine, request: pb.TraceSettingRequest) -> Any:
-    """Change what a request says; the future is all settings then.
-
-    Raises:
-        InvalidArgumentError, UnsupportedError: as `check_model`, `changes_of` and `Tracer.change`.
-    """
+def trace_settings(engine: Engine, request: pb.TraceSettingRequest) -> "Future[Any]":
+    """Change what a request says; the future is all settings then, or an error, as of `begin_check_model`, `changes_of` and `Tracer.change`."""
     model = request.model_name
-    check_model(engine, model)
-    changes = changes_of({name: list(setting.value) for name, setting in request.settings.items()})
-    done: Future[Any] = Future()
 
-    def tell(changed: "Future[None]") -> None:
-        if not done.set_running_or_notify_cancel():  # the client is gone
-            return
-        error = changed.exception()
-        if error is None:
-            done.set_result(_message(engine, model))
-        else:
-            done.set_exception(error)
+    def change(_: None) -> "Future[Any]":
+        changes = changes_of({name: list(setting.value) for name, setting in request.settings.items()})
+        return after(engine.change_trace(model, changes), lambda _: _message(engine, model))
 
-    engine.change_trace(model, changes).add_done_callback(tell)
-    return done
+    return after(begin_check_model(engine, model), change)
 
 
 def _message(engine: Engine, model: str) -> Any:

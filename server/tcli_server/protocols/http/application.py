@@ -188,7 +188,7 @@ class HttpApplication:
         return [route("GET", pattern, self._trace_settings), route("POST", pattern, self._change_trace)]
 
     def _trace_settings(self, exchange: Exchange, name: str, _: str) -> None:
-        self._in_thread(self._status_pool, exchange, lambda: trace_settings.read_settings(self._engine, name))
+        self._in_thread(self._status_pool, exchange, lambda: trace_settings.begin_reading(self._engine, name))
 
     def _change_trace(self, exchange: Exchange, name: str, _: str) -> None:
         def change() -> "Future[bytes]":

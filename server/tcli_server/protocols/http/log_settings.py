@@ -7,6 +7,7 @@ import orjson
 from tcli_server.engine import Engine
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.observability.log import log_options
+from tcli_server.protocols.after import after
 from tcli_server.protocols.http.json_text import parse
 from tcli_server.protocols.log_settings import changed, settings_of
 
@@ -32,6 +33,4 @@ def begin_change(engine: Engine, body: bytes | memoryview) -> "Future[bytes]":
     if not isinstance(document, dict):
         raise InvalidArgumentError("the log settings are no JSON object")
     settings = {name: value for name, value in document.items() if value is not None}
-    done: Future[bytes] = Future()
-    engine.change_log(changed(log_options(), settings)).add_done_callback(lambda _: done.set_result(read_settings()))
-    return done
+    return after(engine.change_log(changed(log_options(), settings)), lambda _: read_settings())

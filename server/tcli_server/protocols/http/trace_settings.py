@@ -6,48 +6,39 @@ import orjson
 
 from tcli_server.engine import Engine
 from tcli_server.errors import InternalError, InvalidArgumentError
+from tcli_server.protocols.after import after
 from tcli_server.protocols.http.json_text import parse
-from tcli_server.protocols.trace_settings import CHANGEABLE, changes_of, check_model, settings_of
+from tcli_server.protocols.trace_settings import CHANGEABLE, begin_check_model, changes_of, settings_of
 
 _LARGEST = 1 << 14
 """Bytes of a change."""
 
 
-def read_settings(engine: Engine, model: str) -> bytes:
-    """All of the server's, or of a model's, as JSON.
-
-    Raises:
-        InvalidArgumentError: there is no such model, or it is not ready.
-    """
-    check_model(engine, model)
-    return _dump(engine, model)
+def begin_reading(engine: Engine, model: str) -> "Future[bytes]":
+    """All of the server's, or of a model's, as JSON; an InvalidArgumentError if there is no such model, or it is not ready."""
+    return after(begin_check_model(engine, model), lambda _: _dump(engine, model))
 
 
 def begin_change(engine: Engine, model: str, body: bytes | memoryview) -> "Future[bytes]":
-    """Change what a request says; the future is all settings then.
+    """Change what a request says; the future is all settings then, or an error.
+
+    InternalError: the body is no JSON, or a field of another type than Triton's; or as `begin_check_model`, `changes_of` and
+    `Tracer.change`.
 
     Raises:
-        InternalError: the body is no JSON, or a field of another type than Triton's.
-        InvalidArgumentError, UnsupportedError: as `check_model`, `changes_of` and `Tracer.change`.
+        InvalidArgumentError: the body is larger than anybody needs.
     """
     if len(body) > _LARGEST:
         raise InvalidArgumentError(f"the trace settings have {len(body)} bytes, expected at most {_LARGEST}")
-    check_model(engine, model)
-    document = parse(body)
-    if not isinstance(document, dict):
-        raise InvalidArgumentError("the trace settings are no JSON object")
-    values = {name: None if value is None else _texts(name, value) for name, value in document.items()}
-    done: Future[bytes] = Future()
 
-    def tell(changed: "Future[None]") -> None:
-        error = changed.exception()
-        if error is None:
-            done.set_result(_dump(engine, model))
-        else:
-            done.set_exception(error)
+    def change(_: None) -> "Future[bytes]":
+        document = parse(body)
+        if not isinstance(document, dict):
+            raise InvalidArgumentError("the trace settings are no JSON object")
+        values = {name: None if value is None else _texts(name, value) for name, value in document.items()}
+        return after(engine.change_trace(model, changes_of(values)), lambda _: _dump(engine, model))
 
-    engine.change_trace(model, changes_of(values)).add_done_callback(tell)
-    return done
+    return after(begin_check_model(engine, model), change)
 
 
 def _texts(name: str, value: object) -> list[str]:
