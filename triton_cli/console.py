@@ -79,15 +79,27 @@ def warn(message: str) -> None:
     err().print(printable(message), markup=False)
 
 
+class FailedError(typer.Exit):
+    """A command ends, and has said why.
+
+    Attributes:
+        message: what it has said.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(status)
+        self.message = message
+
+
 def fail(message: str, fix: str | None = None, status: int = 1) -> NoReturn:
     """Print one error, and how to fix it, to stderr and end the command.
 
     Raises:
-        typer.Exit: always, with the status.
+        FailedError: always, with the status.
     """
     console = err()
     console.print("[bold red]error:[/]", end=" ")
     console.print(printable(message), markup=False)
     if fix:
         console.print("  fix:", printable(fix), markup=False)
-    raise typer.Exit(status)
+    raise FailedError(message, status)

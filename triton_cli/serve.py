@@ -463,7 +463,7 @@ def serve(
         log_format,  # type: ignore[arg-type]
         log_file,
     )
-    metrics = settings.metrics(metrics_config or [])
+    metrics = settings.metrics(metrics_config or [], bool(allow_metrics))
     backend_settings = settings.backend_config(backend_config or [], backend_directory)
     load_models = settings.models_to_load(model_control_mode, load_model or [])
     limit, limit_resources = settings.rate_limit(rate_limit, rate_limit_resource or [])

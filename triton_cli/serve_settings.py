@@ -133,8 +133,11 @@ def backend_config(settings: list[str], directory: Path | None = None) -> Mappin
     return config
 
 
-def metrics(given: list[str]) -> "MetricsOptions":
-    """Which families there are of the times of requests.
+def metrics(given: list[str], is_served: bool) -> "MetricsOptions":
+    """Which families there are of the times of requests; warned of where nobody can see them.
+
+    Args:
+        is_served: there is a metrics page.
 
     Raises:
         BadParameter: a setting that there is not.
@@ -142,6 +145,8 @@ def metrics(given: list[str]) -> "MetricsOptions":
     from tcli_server.errors import InvalidArgumentError
     from tcli_server.observability.metrics_options import parse_metrics_config
 
+    if given and not is_served:
+        warn("--metrics-config has no effect here: --allow-metrics=false leaves the metrics page out")
     try:
         return parse_metrics_config(given)
     except InvalidArgumentError as error:

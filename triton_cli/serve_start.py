@@ -56,5 +56,6 @@ def show_addresses(server: "Server | Supervisor", options: "ServeOptions") -> No
 def in_options(message: str) -> str:
     """A server's message about its fields, in the words of this command: they are options of the same names."""
     names = r"\b(http|grpc|metrics|vertex_ai|sagemaker)_(port|address)\b|\b(http|grpc)_(server|root)_(cert|key)\b"
+    names += r"|\b(http|grpc)_(header_forward|response_header)_pattern\b"
     names += r"|\b(auth_token_file|http_restricted_api|grpc_restricted_protocol|access_log)\b"
     return re.sub(names, lambda name: f"--{name[0].replace('_', '-')}", message)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from triton_cli.console import fail
+from triton_cli.console import fail, out
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 from triton_cli.top_feed import Feed
 from triton_cli.top_order import Order
@@ -61,7 +61,7 @@ def top(
     except ClientError as problem:
         fail(str(problem), problem.fix)
     with stop_on_signals() as stop, Feed(watcher, interval) as feed:
-        if once or json or not sys.stdout.isatty():
+        if once or json or not sys.stdout.isatty() or out().is_dumb_terminal:
             watch_printed(feed, wanted, sort, once=once, json=json, stop=stop)
         else:
             watch_live(feed, wanted, sort, stop)

@@ -11,7 +11,7 @@ from triton_cli.console import fail, out, printable
 from triton_cli.top_feed import PATIENCE, Feed
 from triton_cli.top_keys import DOWN, UP, keyboard
 from triton_cli.top_order import Order, key_of, ordered
-from triton_cli.top_view import columns_of, machine_line, notes_of, table_lines
+from triton_cli.top_view import columns_of, machine_line, notes_of, nothing_shown, table_lines
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -73,7 +73,7 @@ class Screen:
             body = (
                 table_lines(models[self.first : self.first + room], width, columns_of(models))
                 if models
-                else ["no models"]
+                else [nothing_shown(self.activity)]
             )
             if len(models) > room:
                 foot = [f"{self.first + 1} to {self.first + room} of {len(models)} models", *foot]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from triton_cli.console import fail, out, printable, silence
 from triton_cli.top_feed import PATIENCE, Feed
 from triton_cli.top_order import Order, ordered
-from triton_cli.top_view import machine_line, notes_of, table_lines
+from triton_cli.top_view import machine_line, notes_of, nothing_shown, table_lines
 
 if TYPE_CHECKING:
     from tcli_client.watch import Activity
@@ -48,7 +48,11 @@ def watch_printed(
         else:
             answered = True
             shown = replace(found, models=ordered((one for one in found.models if wanted(one.name)), order))
-            text = json_module.dumps(_document(shown, str(feed.address))) if json else _plain(shown, str(feed.address))
+            text = (
+                json_module.dumps(_document(shown, str(feed.address)))
+                if json
+                else _plain(shown, str(feed.address), nothing_shown(found))
+            )
         try:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
@@ -59,9 +63,9 @@ def watch_printed(
             return
 
 
-def _plain(activity: "Activity", address: str) -> str:
+def _plain(activity: "Activity", address: str, nothing: str) -> str:
     lines = [f"{_now()}  {address}  last {activity.seconds:.3g} s", machine_line(activity.machine)]
-    lines += table_lines(activity.models, None) if activity.models else ["no models"]
+    lines += table_lines(activity.models, None) if activity.models else [nothing]
     return "\n".join([*filter(None, lines), *notes_of(activity), ""])
 
 

@@ -60,6 +60,18 @@ def columns_of(models: "Sequence[ModelActivity]") -> list[Column]:
     return columns
 
 
+def nothing_shown(activity: "Activity") -> str:
+    """What stands in place of a table without models.
+
+    Args:
+        activity: of the whole server.
+    """
+    if not activity.models:
+        return "no models"
+    count = len(activity.models)
+    return f"none of the server's {count} model{'s' * (count != 1)} has a name that --model asks for"
+
+
 def table_lines(
     models: "Sequence[ModelActivity]", width: int | None, columns: Sequence[Column] | None = None
 ) -> list[str]:
@@ -69,20 +81,22 @@ def table_lines(
         width: None for as wide as it comes.
         columns: of all models, where these are only some of them.
     """
+    from rich.cells import cell_len, set_cell_size  # a character of Chinese takes two places, an accent of its own none
+
     kept = list(columns or columns_of(models))
     while True:
         texts = [[column.heading, *(column.cell(model) for model in models)] for column in kept]
-        wide = [max(map(len, column)) for column in texts]
+        wide = [max(map(cell_len, column)) for column in texts]
         if width is None or sum(wide) + _GAP * (len(wide) - 1) <= width or len(kept) <= 2:
             break
         kept.remove(max(kept, key=lambda column: column.place))
     left = {"MODEL", "VER", "STATE"}
     aligned = [
-        [text.ljust(most) if column.heading in left else text.rjust(most) for text in texts_of]
+        [set_cell_size(text, most) if column.heading in left else text.rjust(most) for text in texts_of]
         for column, texts_of, most in zip(kept, texts, wide, strict=True)
     ]
     lines = [(" " * _GAP).join(cells).rstrip() for cells in zip(*aligned, strict=True)]
-    return lines if width is None else [line[:width] for line in lines]
+    return lines if width is None else [set_cell_size(line, min(width, cell_len(line))) for line in lines]
 
 
 def machine_line(machine: "Machine") -> str:
@@ -133,7 +147,11 @@ def number(value: float | None) -> str:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(name) <= _LONGEST_NAME:
+        return name
+    return f"{set_cell_size(name, _LONGEST_NAME - 3).rstrip()}..."
 
 
 def _of(used_bytes: float, total_bytes: float | None) -> str:

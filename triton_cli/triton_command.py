@@ -1,11 +1,13 @@
 """A command as tritonserver's: its spellings and all of its options are understood, and the help is in groups."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from triton_cli.console import fail, warn
+from triton_cli.console import FailedError, err, fail, printable, warn
 from triton_cli.option_sources import origin_of
 from triton_cli.triton_options import SWITCH_WORDS, is_switch, sort_arguments, switch_word
 
@@ -33,13 +35,21 @@ class TritonCommand(TyperCommand):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            for param in self.params:
-                if error.param_hint in param.opts and (origin := origin_of(ctx, param)) not in (
-                    "command line",
-                    "default",
-                ):
+            for name, origin in self._from_elsewhere(ctx):
+                if error.param_hint == name:
                     error.param_hint = f"{error.param_hint} ({origin})"
             raise
+        except FailedError as error:
+            for name, origin in self._from_elsewhere(ctx):
+                if re.search(rf"(?<![\w-]){name}(?![\w-])", error.message):
+                    err().print(printable(f"  where: {name} is from {origin}"), markup=False)
+            raise
+
+    def _from_elsewhere(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        """Names of options that are neither from the command line nor defaults, and where they are from."""
+        for param in self.params:
+            if (origin := origin_of(ctx, param)) not in ("command line", "default"):
+                yield from ((name, origin) for name in param.opts)
 
     def _with_explicit_switches(self, args: list[str]) -> list[str]:
         """`--x`, `--x off` and `--x=OFF` all as `--x=<true or false>`."""

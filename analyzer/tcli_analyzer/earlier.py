@@ -13,6 +13,7 @@ SCHEMA = 2
 """Of the document. Larger where a reader of an older one would read something wrong; new fields alone change nothing."""
 
 _LARGEST = 1 << 30
+_MOST_NAMED = 5
 
 
 class EarlierError(Exception):
@@ -67,11 +68,9 @@ def read_earlier(place: Path) -> Earlier:
             raise EarlierError(f"{path} is larger than 1 GiB: not the results of an analysis")
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise EarlierError(
-            f"no analysis in {place}: there is no {path}", "analyze a model first: tcli analyze"
-        ) from None
+        raise EarlierError(f"no analysis in {place}: there is no {path}", _where_to_look(place)) from None
     except OSError as error:
-        raise EarlierError(f"cannot read {path}: {error.strerror}") from None
+        raise EarlierError(f"cannot read {path}: {error.strerror}", "name the folder of an analysis") from None
     except (ValueError, RecursionError):
         raise EarlierError(f"{path} is damaged: it is not JSON", "analyze the model again") from None
     if isinstance(document, Mapping) and isinstance(document.get("models"), list):
@@ -86,3 +85,15 @@ def read_earlier(place: Path) -> Earlier:
             "upgrade tcli",
         )
     return Earlier(path, model, document)
+
+
+def _where_to_look(place: Path) -> str:
+    """The analyses in a folder that is none itself, as one that holds those of several models."""
+    try:
+        inside = sorted(str(folder) for folder in place.iterdir() if (folder / RESULTS).is_file())
+    except OSError:
+        inside = []
+    if not inside:
+        return "analyze a model first: tcli analyze"
+    more = f" and {len(inside) - _MOST_NAMED} more" if len(inside) > _MOST_NAMED else ""
+    return f"name one of the analyses in it: {', '.join(inside[:_MOST_NAMED])}{more}"

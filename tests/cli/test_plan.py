@@ -84,6 +84,7 @@ def test_the_same_for_people(folder: Path):
         (("--from", "m", "--rate", "500", "--slo", "p99<=1ms"), "no number of replicas keeps p99 <= 1 ms"),
         (("--from", "m", "--rate", "500", "--slo", "p99"), "not a latency objective"),
         (("--from", "n", "--rate", "500", "--slo", "p99<=90ms"), "no analysis in n"),
+        (("--from", ".", "--rate", "500", "--slo", "p99<=90ms"), "in it: coreless, grid, m"),
         (("--from", "grid", "--rate", "500", "--slo", "p99<=90ms"), "has no service times: it is of --search grid"),
         (("--from", "coreless", "--rate", "50", "--slo", "p99<=90ms"), "does not say how many cores"),
         (("--from", "m", "--rate", "0", "--slo", "p99<=90ms"), "--rate"),

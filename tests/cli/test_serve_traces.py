@@ -14,9 +14,9 @@ NOTHING = Deprecated()
     [
         ([], NOTHING, TraceOptions()),
         (
-            ["level=timestamps", "rate=1", "count=5", "triton,file=/t/a=b", "triton,log-frequency=3"],
+            ["level=timestamps", "rate=1", "count=5", "triton,file=a=b", "triton,log-frequency=3"],
             NOTHING,
-            TraceOptions(settings=TraceSettings("TIMESTAMPS", 1, 5, 3), file="/t/a=b"),
+            TraceOptions(settings=TraceSettings("TIMESTAMPS", 1, 5, 3), file="a=b"),
         ),
         (["level=TIMESTAMPS", "level=OFF", "rate=2"], NOTHING, TraceOptions(settings=TraceSettings(rate=2))),
         (
@@ -58,6 +58,9 @@ def test_what_is_asked_for(
         (["level=TIMESTAMPS"], "trace file name is not given: use --trace-config triton,file=FILE"),
         (["opentelemetry,bsp_max_queue_size=5"], "bsp_max_export_batch_size 512 is more than bsp_max_queue_size 5"),
         (["opentelemetry,resource=x"], "resource=x: no NAME=VALUE"),
+        (["triton,file=/"], "trace file '/' cannot be written: it is a folder"),
+        (["triton,file=/nowhere/t.json"], "there is no folder /nowhere; fix: name a file"),
+        (["opentelemetry,url=c:4318/v1/traces"], "trace url 'c:4318/v1/traces' is not an address of HTTP"),
     ],
 )
 def test_what_is_wrong_is_said(given: list[str], words: str, capsys: pytest.CaptureFixture[str]):

@@ -15,6 +15,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 import onnx_models
 from repositories import write_model
@@ -117,6 +118,8 @@ def test_nobody_there_and_wrong_words_are_said(server: Server):
     assert "fix:" in ran.stderr
     ran = run(f"127.0.0.1:{server.http_port}", "--metrics-url", "ftp://x", "--once")
     assert "'ftp://x' is not the address of a metrics page" in ran.stderr
+    ran = run(f"127.0.0.1:{server.http_port}", "--metrics-url", "none", "--once", "-i", "0.1", "-m", "ad_sub")
+    assert "none of the server's 2 models has a name that --model asks for" in ran.stdout
 
 
 def test_lines_end_when_nobody_reads_them(server: Server):
@@ -184,6 +187,13 @@ def test_narrow_terminals_lose_the_columns_that_matter_least():
     assert set(narrow) < set(wide)
     assert {"MODEL", "REQ/S", "P99"} <= set(narrow)
     assert all(len(line) <= 30 for line in table_lines(models(3), 30))
+
+
+def test_characters_that_take_two_places_leave_the_columns_where_they_are():
+    named = [replace(model, name=name) for model, name in zip(models(2), ("模型" * 30, "plain"), strict=True)]
+    headings, chinese, plain = table_lines(named, None)
+    assert {cell_len(row[: row.index(" 1 ")]) for row in (chinese, plain)} == {headings.index("VER") - 1}
+    assert all(cell_len(line) <= 30 for line in table_lines(named, 30))
 
 
 def test_models_are_sorted_most_first():

@@ -91,8 +91,8 @@ class Watcher:
             return {(row.name, row.version): (row.state, row.reason) for row in self._server.index()}
         except AnswerError as problem:
             notes.append(f"no states of models, as the server has no index ({problem})")
-        except WrongProtocolError:  # what a server answers that has no such path
-            notes.append("no states of models, as the server has no index")
+        except WrongProtocolError:  # also what a server answers that has no such path
+            notes.append("no states of models, as the server has no index that can be read")
         return {}
 
     def _statistics(self, notes: list[str]) -> dict[Key, ModelSample] | None:
@@ -103,7 +103,7 @@ class Watcher:
             notes.append(f"counters of the metrics page only, as the server has no statistics ({problem})")
             return None
         except WrongProtocolError:
-            notes.append("counters of the metrics page only, as the server has no statistics")
+            notes.append("counters of the metrics page only, as the server has no statistics that can be read")
             return None
         return {
             (row.name, row.version): ModelSample(

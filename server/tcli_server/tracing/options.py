@@ -1,8 +1,11 @@
 """What can be chosen about traces."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from tcli_server.errors import InvalidArgumentError
 
@@ -63,7 +66,8 @@ class TraceOptions:
         return ""
 
     def check(self) -> None:
-        """Whether all that was chosen goes together.
+        """Whether all that was chosen goes together, and there is something to write to: who learns at the first trace that there
+        is none has no traces.
 
         Raises:
             InvalidArgumentError: it does not.
@@ -71,8 +75,38 @@ class TraceOptions:
         obstacle = self.obstacle(self.settings)
         if obstacle:
             raise InvalidArgumentError(f"{obstacle}: use --trace-config triton,file=FILE")
+        if self.file and (reason := _unwritable(Path(self.file))):
+            raise InvalidArgumentError(
+                f"trace file '{self.file}' cannot be written: {reason}; fix: name a file in a folder that is there, with "
+                "--trace-config triton,file=FILE"
+            )
+        if self.url and not _is_http(self.url):
+            raise InvalidArgumentError(
+                f"trace url '{self.url}' is not an address of HTTP; fix: --trace-config "
+                "opentelemetry,url=http://HOST:4318/v1/traces"
+            )
         if self.bsp_max_export_batch_size > self.bsp_max_queue_size:
             raise InvalidArgumentError(
                 f"bsp_max_export_batch_size {self.bsp_max_export_batch_size} is more than bsp_max_queue_size "
                 f"{self.bsp_max_queue_size}, so that no batch would ever be full"
             )
+
+
+def _unwritable(path: Path) -> str:
+    """Why nothing can be written there; empty if nothing is known that is against it. Nothing is written to find out."""
+    try:
+        if path.is_dir():
+            return "it is a folder"
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}"
+        return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        return False
