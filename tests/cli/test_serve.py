@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 import httpx
@@ -85,7 +86,20 @@ def test_requests_in_flight_are_answered_and_a_second_signal_changes_nothing(tmp
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_replica_with_a_shutdown_delay_loses_no_request(repository: Path, workers: int):
-    with serving("--model-repository", repository, "--shutdown-delay-secs", 0.2, "--workers", workers) as server:
+    options = ("--shutdown-delay-secs", 0.2, "--workers", workers, "--exit-timeout-secs", 600, "--grpc-reflection=true")
+    questions: SimpleQueue[bytes] = SimpleQueue()
+    with (
+        serving("--model-repository", repository, *options) as server,
+        grpc.insecure_channel(server.url("gRPC")) as channel,
+    ):
+        # Neither ends by itself, and no withdrawal waits for them.
+        health = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        assert next(health) == b"\x08\x01"
+        reflection = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(
+            iter(questions.get, b"")
+        )
+        questions.put(b"\x3a\x01*")  # what services there are
+        next(reflection)
         tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}
         seen: list[httpx.Response] = []
         hooks = {"response": [seen.append]}
@@ -101,6 +115,7 @@ def test_a_replica_with_a_shutdown_delay_loses_no_request(repository: Path, work
         assert set(answers) <= {200}
         assert seen[-1].headers["connection"] == "close"
         status, _ = server.end()
+        questions.put(b"")
     assert status == 0
 
 

@@ -34,9 +34,14 @@ class Health:
         self._state = _NOT_SERVING
         self._change = asyncio.Event()  # a new one after each change
         self._watchers = 0
-        self._closed = self._looking = False
+        self._closed = self._left = self._looking = False
         service = "/grpc.health.v1.Health/"
         self.rpcs = Rpcs({service + "Check": self._check}, {service + "Watch": self._watch})
+
+    def leave(self) -> None:
+        """Let nobody watch from now on: whoever does would keep its connection open until it is cut off."""
+        self._left = True
+        self._tell()
 
     def close(self) -> None:
         """Not serving from now on; those who watch are told so, and their calls end."""
@@ -58,11 +63,11 @@ class Health:
         told = b""
         try:
             while True:
-                state, change, closed = self._state, self._change, self._closed
+                state, change, ends = self._state, self._change, self._closed or self._left
                 if state != told:
                     await call.write(state)
                     told = state
-                if closed:
+                if ends:
                     return UnavailableError(SHUTTING_DOWN)
                 await change.wait()
         finally:
@@ -79,5 +84,8 @@ class Health:
         state = self._now()
         if state != self._state or self._closed:
             self._state = state
-            change, self._change = self._change, asyncio.Event()
-            change.set()
+            self._tell()
+
+    def _tell(self) -> None:
+        change, self._change = self._change, asyncio.Event()
+        change.set()

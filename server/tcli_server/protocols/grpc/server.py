@@ -78,7 +78,8 @@ class GrpcServer:
         self.port = listener.port
 
     async def leave(self, timeout: float) -> bool:
-        """Accept no more connections, and close those that there are as soon as their calls have ended.
+        """Accept no more connections, and close those that there are as soon as their calls have ended; those that
+        would go on for as long as their clients like, of health and reflection, end at once.
 
         Args:
             timeout: seconds after which calls are cut off.
@@ -86,6 +87,9 @@ class GrpcServer:
         Returns:
             True if none had to be.
         """
+        self._health.leave()
+        if self._reflection is not None:
+            self._reflection.close()
         return await self._listener.close(timeout)
 
     async def drain(self, timeout: float) -> bool:
