@@ -4,7 +4,9 @@ import queue
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from triton_cli.console import fail
 
 if TYPE_CHECKING:
     from tcli_client import ClientError
@@ -69,3 +71,15 @@ class Feed:
             due = max(due + self.interval, time.monotonic())
             self._ended.wait(due - time.monotonic())
         self._watcher.close()
+
+
+def refuse(problem: "ClientError") -> NoReturn:
+    """End, as the server does not answer at the beginning.
+
+    Raises:
+        FailedError: always.
+    """
+    from tcli_client import ServerUnreachableError
+
+    usual = "start a server with `tcli serve`, or say where it is: tcli top URL"
+    fail(str(problem), problem.fix or (usual if isinstance(problem, ServerUnreachableError) else None))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from triton_cli.console import fail, out, printable
-from triton_cli.top_feed import PATIENCE, Feed
+from triton_cli.console import out, printable
+from triton_cli.top_feed import PATIENCE, Feed, refuse
 from triton_cli.top_keys import DOWN, UP, keyboard
 from triton_cli.top_order import Order, key_of, ordered
 from triton_cli.top_view import columns_of, machine_line, notes_of, nothing_shown, table_lines
@@ -126,4 +126,4 @@ def watch_live(feed: Feed, wanted: Callable[[str], bool], order: Order, stop: th
                 live.update(screen.drawn(size.width, size.height), refresh=True)
                 drawn = state
     if refused is not None:
-        fail(str(refused), refused.fix or "start a server with `tcli serve`, or say where it is: tcli top URL")
+        refuse(refused)

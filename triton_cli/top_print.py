@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from triton_cli.console import fail, out, printable, silence
-from triton_cli.top_feed import PATIENCE, Feed
+from triton_cli.top_feed import PATIENCE, Feed, refuse
 from triton_cli.top_order import Order, ordered
 from triton_cli.top_view import machine_line, notes_of, nothing_shown, table_lines
 
@@ -43,7 +43,7 @@ def watch_printed(
         silent = 0.0
         if isinstance(found, ClientError):
             if once or not answered:
-                fail(str(found), found.fix or "start a server with `tcli serve`, or say where it is: tcli top URL")
+                refuse(found)
             text = _problem(str(found), json)
         else:
             answered = True

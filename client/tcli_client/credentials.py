@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 CA, CERT, KEY, TOKEN = "TCLI_CLIENT_CA", "TCLI_CLIENT_CERT", "TCLI_CLIENT_KEY", "TCLI_CLIENT_TOKEN_FILE"
 
+UNTRUSTED = "the certificate of {} is not signed by an authority that is trusted here"
+UNTRUSTED_FIX = f"name the file with that authority's certificate: {CA}=root.pem"
+NO_TOKEN_FIX = f"let {TOKEN} name a file with a token that the server knows"
+"""For an answer that asks for one, or does not know the one that it got."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:

@@ -9,7 +9,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from tcli_client.address import Address
-from tcli_client.credentials import Credentials
+from tcli_client.credentials import NO_TOKEN_FIX, UNTRUSTED, UNTRUSTED_FIX, Credentials
 from tcli_client.errors import (
     AnswerError,
     ClientError,
@@ -162,7 +162,8 @@ class GrpcTransport(Transport):
             return self._unavailable(details)
         if code == grpc.StatusCode.UNIMPLEMENTED and not details.strip():
             return WrongProtocolError(f"{self.address} speaks gRPC, but not the V2 inference protocol")
-        return _ERRORS.get(code, AnswerError)(details or code.name, code.name)
+        fix = NO_TOKEN_FIX if code == grpc.StatusCode.UNAUTHENTICATED else ""
+        return _ERRORS.get(code, AnswerError)(details or code.name, code.name, fix)
 
     def _unavailable(self, details: str) -> ClientError:
         """gRPC has one status for "no such host", "not gRPC" and "the server says later": a plain connection tells."""
@@ -171,10 +172,7 @@ class GrpcTransport(Transport):
         except OSError as problem:
             return ServerUnreachableError(f"no server answers at {self.address} ({problem.strerror or problem})")
         if "CERTIFICATE_VERIFY_FAILED" in details:
-            return ServerUnreachableError(
-                f"the certificate of {self.address} is not signed by an authority that is trusted here",
-                "name the file with that authority's certificate: TCLI_CLIENT_CA=root.pem",
-            )
+            return ServerUnreachableError(UNTRUSTED.format(self.address), UNTRUSTED_FIX)
         if details.startswith("failed to connect"):
             other = f"if that is the HTTP port, use http{'s' * self.address.tls}://{self.address.host_and_port}"
             return WrongProtocolError(

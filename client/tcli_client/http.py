@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tcli_client.address import Address
-from tcli_client.credentials import Credentials
+from tcli_client.credentials import NO_TOKEN_FIX, UNTRUSTED, UNTRUSTED_FIX, Credentials
 from tcli_client.errors import (
     AnswerError,
     InvalidRequestError,
@@ -198,7 +198,8 @@ class HttpTransport(Transport):
             ):  # what proxies and starting servers say, without a body of V2's
                 raise UnavailableError(f"{self.address} is unavailable", "503") from None
             raise self._not_v2(response) from None
-        raise _ERRORS.get(response.status_code, AnswerError)(message, str(response.status_code))
+        fix = NO_TOKEN_FIX if response.status_code == httpx.codes.UNAUTHORIZED else ""
+        raise _ERRORS.get(response.status_code, AnswerError)(message, str(response.status_code), fix)
 
     def _send(
         self, method: str, path: str, content: bytes | str | None = None, headers: Mapping[str, str] | None = None
@@ -206,6 +207,8 @@ class HttpTransport(Transport):
         try:
             return self._client.request(method, path, content=content, headers=headers)
         except httpx.ConnectError as problem:
+            if "unable to get local issuer" in str(problem) or "self-signed" in str(problem):
+                raise ServerUnreachableError(UNTRUSTED.format(self.address), UNTRUSTED_FIX) from None
             raise ServerUnreachableError(f"no server answers at {self.address} ({_reason(problem)})") from None
         except httpx.ConnectTimeout:
             raise ServerUnreachableError(f"no server answers at {self.address} (timed out)") from None
@@ -214,7 +217,8 @@ class HttpTransport(Transport):
             raise RequestTimeoutError(f"{self.address} did not answer within {seconds:g} s") from None
         except httpx.RemoteProtocolError as problem:
             if "disconnected" in str(problem):
-                raise ServerUnreachableError(f"{self.address} closed the connection without an answer") from None
+                fix = "" if self.address.tls else f"if it speaks TLS, use https://{self.address.host_and_port}"
+                raise ServerUnreachableError(f"{self.address} closed the connection without an answer", fix) from None
             raise WrongProtocolError(
                 f"something answers at {self.address}, but not in HTTP",
                 f"if that is the gRPC port, use grpc://{self.address.host_and_port}",

@@ -1,5 +1,6 @@
 """HTTP answers that have an end: of so many bytes, within so many seconds, whatever a server sends."""
 
+import ssl
 import time
 from collections.abc import Iterator
 
@@ -16,10 +17,11 @@ class BoundedTransport(httpx.HTTPTransport):
     Args:
         most_bytes: of a body.
         seconds: from sending a request until the last byte of its answer.
+        tls: whom it trusts and who it is over TLS; None for what any client does.
     """
 
-    def __init__(self, most_bytes: int, seconds: float) -> None:
-        super().__init__()
+    def __init__(self, most_bytes: int, seconds: float, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(verify=tls or True)
         self._most_bytes = most_bytes
         self._seconds = seconds
 

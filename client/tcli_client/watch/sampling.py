@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 
 from tcli_client.address import DEFAULT_PORTS, Address, parse_address
+from tcli_client.credentials import Credentials
 from tcli_client.errors import AnswerError, UrlError, WrongProtocolError
 from tcli_client.http import HttpTransport
 from tcli_client.transport import Transport
@@ -20,6 +21,8 @@ MOST_BYTES = 32 << 20
 """Of an answer: statistics or metrics of some ten thousand models."""
 
 _METRICS_PORT = 8002
+_NOT_ALLOWED = ("401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED")
+"""Statuses of a server that tells only some clients."""
 
 
 class Watcher:
@@ -34,13 +37,15 @@ class Watcher:
 
     Raises:
         UrlError: one of them is not an address.
+        CredentialsError: a file that the environment names cannot be used.
     """
 
     def __init__(self, url: str, metrics_url: str = "", seconds: float = 5.0) -> None:
         self.address = parse_address(url)
         self._server = _connected(self.address, seconds)
         self._page = _page_url(metrics_url)
-        self._client = httpx.Client(timeout=seconds, transport=BoundedTransport(MOST_BYTES, seconds))
+        headers = Credentials.of_environment().headers
+        self._client = httpx.Client(timeout=seconds, headers=headers, transport=_bounded(seconds))
 
     def sample(self) -> Sample:
         """Ask.
@@ -49,14 +54,18 @@ class Watcher:
 
         Raises:
             ServerUnreachableError, WrongProtocolError, RequestTimeoutError: there is no answer.
+        AnswerError: it does not let this client know.
         """
         notes: list[str] = []
-        states = self._states(notes)
+        refusals: list[AnswerError] = []
+        states = self._states(notes, refusals)
         moment = time.monotonic()
-        statistics = self._statistics(notes)
+        statistics = self._statistics(notes, refusals)
         page, machine = self._metrics(notes)
         if statistics is None:
             if not (page or states):
+                if refusals:
+                    raise refusals[0]
                 raise WrongProtocolError(
                     f"{self.address} tells nothing of models: no index, no statistics, no metrics",
                     "check the port: a server's HTTP port (8000) or grpc:// and its gRPC port (8001)",
@@ -86,21 +95,23 @@ class Watcher:
     ) -> None:
         self.close()
 
-    def _states(self, notes: list[str]) -> dict[Key, tuple[str, str]]:
+    def _states(self, notes: list[str], refusals: list[AnswerError]) -> dict[Key, tuple[str, str]]:
         try:
             return {(row.name, row.version): (row.state, row.reason) for row in self._server.index()}
         except AnswerError as problem:
-            notes.append(f"no states of models, as the server has no index ({problem})")
+            refusals += [problem] if problem.status in _NOT_ALLOWED else []
+            notes.append(f"no states of models, as the server gives no index ({problem})")
         except WrongProtocolError:  # also what a server answers that has no such path
             notes.append("no states of models, as the server has no index that can be read")
         return {}
 
-    def _statistics(self, notes: list[str]) -> dict[Key, ModelSample] | None:
+    def _statistics(self, notes: list[str], refusals: list[AnswerError]) -> dict[Key, ModelSample] | None:
         """None where the server has none."""
         try:
             rows = self._server.statistics()
         except AnswerError as problem:
-            notes.append(f"counters of the metrics page only, as the server has no statistics ({problem})")
+            refusals += [problem] if problem.status in _NOT_ALLOWED else []
+            notes.append(f"counters of the metrics page only, as the server gives no statistics ({problem})")
             return None
         except WrongProtocolError:
             notes.append("counters of the metrics page only, as the server has no statistics that can be read")
@@ -152,7 +163,12 @@ def _connected(address: Address, seconds: float) -> Transport:
         from tcli_client.grpc import GrpcTransport  # grpcio is slow to import and HTTP does not need it
 
         return GrpcTransport(address, seconds, MOST_BYTES)
-    return HttpTransport(address, seconds, BoundedTransport(MOST_BYTES, seconds))
+    return HttpTransport(address, seconds, _bounded(seconds))
+
+
+def _bounded(seconds: float) -> BoundedTransport:
+    credentials = Credentials.of_environment()
+    return BoundedTransport(MOST_BYTES, seconds, credentials.ssl_context() if credentials.is_for_tls else None)
 
 
 def _page_url(text: str) -> str:
