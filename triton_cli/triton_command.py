@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from triton_cli.console import FailedError, err, fail, printable, warn
+from triton_cli.console import EXIT_WRONG, FailedError, err, fail, printable, warn
 from triton_cli.option_sources import origin_of
 from triton_cli.triton_options import SWITCH_WORDS, is_switch, sort_arguments, switch_word
 
@@ -28,6 +28,8 @@ class TritonCommand(TyperCommand):
         if arguments.refusals:
             names, are = ", ".join(arguments.refusals), "is" if len(arguments.refusals) == 1 else "are"
             fail(f"{names} {are} not supported", "; ".join(dict.fromkeys(arguments.refusals.values())))
+        if sum(argument.partition("=")[0] == "--config" for argument in arguments.known) > 1:
+            fail("--config is there more than once, and one file is read", "put all options into one file", EXIT_WRONG)
         return super().parse_args(ctx, self._with_explicit_switches(arguments.known))
 
     def invoke(self, ctx: Any) -> Any:

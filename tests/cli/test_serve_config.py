@@ -244,6 +244,8 @@ def test_print_config_starts_nothing_and_finds_what_does_not_go_together():
     assert done.returncode == 1
     assert "--grpc-port and --http-port are both 8001" in done.stderr
     assert "where: --http-port is from server.yaml:2" in done.stderr
+    done = serve("--config=server.yaml", "--config", "more.yaml", "--print-config")
+    assert (done.returncode, "--config is there more than once" in done.stderr) == (2, True)
     done = serve("--config=server.yaml", "--grpc-port=1", "--print-config")
     assert (done.returncode, done.stderr) == (0, "")
     assert yaml.safe_load(done.stdout)["model-repository"] == ["nowhere"]

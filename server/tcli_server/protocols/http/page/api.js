@@ -22,6 +22,7 @@ export function address(path) {
 
 // The answer; throws ServerError with the server's own words where it is none of success.
 export async function ask(path, { method = "GET", body, headers = {} } = {}) {
+  if (/[^!-~]/.test(token)) throw new ServerError("The token has characters that no token has: copy it anew.");
   if (token) headers = { ...headers, Authorization: "Bearer " + token };
   let response;
   try {
