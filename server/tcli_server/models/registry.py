@@ -28,6 +28,9 @@ class State(StrEnum):
 
 UNLOADED = "unloaded"
 
+_MOST_UNLOADED = 100
+"""Versions of one name that are unloaded and still listed: a model may get a new one each minute, for years."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
@@ -281,13 +284,11 @@ class Registry:
             entry = self._entry(name)
             gone = [model for model in entry.loaded() if model not in models]
             replaced = {model.version for model in models}
-            versions = {
-                number: Version(State.UNLOADING, UNLOADED, version.model)
-                if version.state is State.READY
-                else Version(State.UNAVAILABLE, UNLOADED)
-                for number, version in entry.versions.items()
-                if number not in replaced
-            }
+            others = {number: one for number, one in entry.versions.items() if number not in replaced}
+            ready = {number: one for number, one in others.items() if one.state is State.READY}
+            listed = sorted(others.keys() - ready.keys())[-_MOST_UNLOADED:]
+            versions = {number: Version(State.UNAVAILABLE, UNLOADED) for number in listed}
+            versions |= {number: Version(State.UNLOADING, UNLOADED, one.model) for number, one in ready.items()}
             versions |= {model.version: Version(State.READY, "", model) for model in models}
             self._entries[name] = Entry(versions, source)
             self._publish()

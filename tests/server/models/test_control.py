@@ -14,6 +14,7 @@ from repositories import add_sub_config, pushed_folders, states, write_model
 from tcli_server import Engine, EngineOptions
 from tcli_server.backends.onnxruntime.backend import OnnxRuntimeBackend
 from tcli_server.errors import InternalError, InvalidArgumentError, ServerError, UnavailableError
+from tcli_server.models import registry
 from waiting import until
 
 EXPLICIT = EngineOptions(model_control_mode="explicit")
@@ -169,6 +170,24 @@ def test_a_version_that_is_gone_is_unloaded(repository: Path, engine: Engine):
     engine.load("add_sub")
     assert states(engine) == {"add_sub/1": "UNAVAILABLE", "add_sub/2": "READY"}
     engine.infer("add_sub", PAIR)
+
+
+def test_of_the_versions_that_are_gone_the_newest_are_listed(
+    repository: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registry, "_MOST_UNLOADED", 2)
+    for version in range(2, 7):
+        write_model(repository, "add_sub", MODEL, version=version)
+        engine.load("add_sub")
+        engine.infer("add_sub", PAIR, model_version=str(version))
+    until(lambda: "UNLOADING" not in states(engine).values())
+    write_model(repository, "add_sub", MODEL, version=7)
+    engine.load("add_sub")
+    until(lambda: "UNLOADING" not in states(engine).values())
+    assert states(engine) == {
+        **{f"add_sub/{version}": "UNAVAILABLE" for version in (4, 5, 6)},  # the last one was not gone yet
+        "add_sub/7": "READY",
+    }
 
 
 def test_instances_change_in_place(repository: Path, engine: Engine):
