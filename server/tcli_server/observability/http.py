@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import CONTENT_TYPE, exposition
+from tcli_server.protocols.http.asker import Asker
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import HttpLimits
@@ -33,9 +34,11 @@ class MetricsApplication:
         elif exchange.method not in (b"GET", b"HEAD"):
             exchange.respond(405, b"", _NO_HEADERS)
         else:
-            self._pool.submit(self._scrape, exchange)
+            self._pool.submit(self._scrape, exchange, Asker(exchange))
 
-    def _scrape(self, exchange: Exchange) -> None:
+    def _scrape(self, exchange: Exchange, asker: Asker) -> None:
+        if asker.gone:
+            return
         try:
             status, body = 200, exposition(self._collector.collect())
         except Exception as error:  # the scraper waits for an answer, whatever happens

@@ -55,8 +55,8 @@ def test_one_above_the_limit(explicit: Server, path: str, raw: bool):
     exchange = Exchange(client, b"POST", f"/v2/{path}".encode(), headers)  # type: ignore[arg-type]
     exchange.body = endless()
     assert explicit._loop is not None
-    assert explicit._http is not None
-    explicit._loop.call_soon_threadsafe(explicit._http[1].answer, exchange)
+    ((_, application),) = explicit._http
+    explicit._loop.call_soon_threadsafe(application.answer, exchange)
     status, answer = client.answer.result(60)
     assert status == 400
     assert TOO_LARGE in answer.decode()

@@ -19,6 +19,7 @@ from tcli_server.errors import (
 from tcli_server.messages import to_json
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.http import trace_settings
+from tcli_server.protocols.http.asker import Asker
 from tcli_server.protocols.http.cross_origin import same_origin_only
 from tcli_server.protocols.http.errors import status_and_body
 from tcli_server.protocols.http.exchange import Exchange
@@ -165,10 +166,10 @@ class HttpApplication:
         def work() -> bytes | Future[bytes]:
             return engine.demand.when_loaded(name, version, tell)
 
-        self._in_thread(self._status_pool, exchange, work)
+        self._tell_in_thread(exchange, work)
 
     def _statistics(self, exchange: Exchange, name: str, version: str) -> None:
-        self._in_thread(self._status_pool, exchange, lambda: _dump(self._engine.statistics(name, version)))
+        self._tell_in_thread(exchange, lambda: _dump(self._engine.statistics(name, version)))
 
     # --- log ---
 
@@ -188,7 +189,7 @@ class HttpApplication:
         return [route("GET", pattern, self._trace_settings), route("POST", pattern, self._change_trace)]
 
     def _trace_settings(self, exchange: Exchange, name: str, _: str) -> None:
-        self._in_thread(self._status_pool, exchange, lambda: trace_settings.begin_reading(self._engine, name))
+        self._tell_in_thread(exchange, lambda: trace_settings.begin_reading(self._engine, name))
 
     def _change_trace(self, exchange: Exchange, name: str, _: str) -> None:
         def change() -> "Future[bytes]":
@@ -213,7 +214,7 @@ class HttpApplication:
             models = to_json(self._engine.repository_index(ready), defaults=False).get("models", [])
             return orjson.dumps(models)
 
-        self._in_thread(self._status_pool, exchange, index)
+        self._tell_in_thread(exchange, index)
 
     def _load(self, exchange: Exchange, name: str, _: str) -> None:
         def load() -> "Future[None]":
@@ -238,22 +239,25 @@ class HttpApplication:
                 "--model-control-mode=explicit"
             )
 
-    def _in_thread(self, pool: ThreadPoolExecutor, exchange: Exchange, work: Work) -> None:
-        def run() -> None:
-            try:
-                answer = work()
-            except Exception as error:
-                self._answer(exchange, error)
-                return
-            if isinstance(answer, Future):
-                answer.add_done_callback(
-                    lambda done: self._answer(exchange, done.exception() or done.result() or _EMPTY)
-                )
-            else:
-                self._answer(exchange, answer)
+    def _tell_in_thread(self, exchange: Exchange, work: Work) -> None:
+        """Answer with what is so, which changes nothing, unless nobody waits for it any more when its turn comes."""
+        asker = Asker(exchange)
+        self._status_pool.submit(lambda: None if asker.gone else self._run(exchange, work))
 
+    def _in_thread(self, pool: ThreadPoolExecutor, exchange: Exchange, work: Work) -> None:
         exchange.keeps_body = True  # what was asked is done even if the client does not wait for it
-        pool.submit(run)
+        pool.submit(self._run, exchange, work)
+
+    def _run(self, exchange: Exchange, work: Work) -> None:
+        try:
+            answer = work()
+        except Exception as error:
+            self._answer(exchange, error)
+            return
+        if isinstance(answer, Future):
+            answer.add_done_callback(lambda done: self._answer(exchange, done.exception() or done.result() or _EMPTY))
+        else:
+            self._answer(exchange, answer)
 
     def _answer(self, exchange: Exchange, outcome: bytes | BaseException) -> None:
         """Answer from any thread, whatever it is: the client waits."""
