@@ -95,8 +95,8 @@ class TraceOptions:
 def _unwritable(path: Path) -> str:
     """Why nothing can be written there; empty if nothing is known that is against it. Nothing is written to find out."""
     try:
-        if path.exists() and not path.is_file():  # a pipe that nobody reads would hold all traces up
-            return "it is a folder" if path.is_dir() else "it is no plain file"
+        if path.is_dir():
+            return "it is a folder"
         if not path.parent.is_dir():
             return f"there is no folder {path.parent}"
         return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
