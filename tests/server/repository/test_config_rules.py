@@ -102,6 +102,7 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
+    "model_metrics { metric_control { } }",
     ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
     ("optimization { cuda { graphs: true } }", "optimization.cuda"),
     ("optimization { eager_batching: true }", "optimization.eager_batching"),
@@ -117,11 +118,11 @@ UNSUPPORTED = [
     ("output [ { }, { is_shape_tensor: true } ]", "output[1].is_shape_tensor"),
     ('cc_model_filenames { key: "7.5" value: "x" }', "cc_model_filenames"),
     ('model_operations { op_library_filename: "x" }', "model_operations"),
-    ("model_metrics { metric_control { } }", "model_metrics"),
     ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "x" } }', "TRITON_BATCH_STRATEGY_PATH"),
 ]
 
 SUPPORTED = [
+    "model_metrics { metric_control { } }",
     'model_repository_agents { agents { name: "checksum" } }',
     "input { allow_ragged_batch: true }",
     "batch_input { }",
