@@ -102,7 +102,6 @@ REFUSED = [
 ]
 
 UNSUPPORTED = [
-    "model_metrics { metric_control { } }",
     ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
     ("optimization { cuda { graphs: true } }", "optimization.cuda"),
     ("optimization { eager_batching: true }", "optimization.eager_batching"),
