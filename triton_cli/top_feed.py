@@ -79,7 +79,11 @@ def refuse(problem: "ClientError") -> NoReturn:
     Raises:
         FailedError: always.
     """
-    from tcli_client import ServerUnreachableError
+    from tcli_client import RequestTimeoutError, ServerUnreachableError
 
-    usual = "start a server with `tcli serve`, or say where it is: tcli top URL"
-    fail(str(problem), problem.fix or (usual if isinstance(problem, ServerUnreachableError) else None))
+    fix = problem.fix
+    if not fix and isinstance(problem, ServerUnreachableError):
+        fix = "start a server with `tcli serve`, or say where it is: tcli top URL"
+    elif not fix and isinstance(problem, RequestTimeoutError):
+        fix = "try again, if it is only busy; else see whether that is a V2 server's port"
+    fail(str(problem), fix)

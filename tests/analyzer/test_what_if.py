@@ -125,6 +125,11 @@ def test_tables_survive_json():
     assert np.percentile(kept, 95) == pytest.approx(np.percentile(given, 95), rel=0.05)
 
 
+def with_entry(**change: object) -> dict[str, object]:
+    table = write_tables(TABLES)["tables"][0]
+    return {**table, "entries": [{**entry, **change} for entry in table["entries"]]}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -132,6 +137,10 @@ def test_tables_survive_json():
         ({"tables": [{"label": "a"}]}, "damaged"),
         ({"tables": 3}, "damaged"),
         ({"errors": None}, "damaged"),
+        ({"open_factor": float("nan")}, "damaged"),
+        ({"items": float("inf")}, "damaged"),
+        ({"tables": [with_entry(seconds=1e308)]}, "damaged"),
+        ({"tables": [with_entry(residuals=[0.0])]}, "damaged"),
     ],
 )
 def test_damaged_tables_are_refused(change: dict, said: str):

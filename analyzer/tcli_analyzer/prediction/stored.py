@@ -13,6 +13,12 @@ VERSION = 1
 _QUANTILES = 64
 """How many factors are kept of those by which single executions differ."""
 
+_MOST = 1 << 20
+"""Of anything that is counted: more would take the memory of whoever asks."""
+
+_LONGEST = 1e6
+"""Seconds, or times as long."""
+
 
 class StoredTablesError(Exception):
     """A document is not of tables; the message says where and what."""
@@ -88,8 +94,8 @@ def read_tables(document: object) -> StoredTables:
     try:
         tables = tuple(_table(table) for table in document["tables"])
         errors = {str(key): float(value) for key, value in document["errors"].items()}
-        factor, items = float(document["open_factor"]), int(document["items"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        factor, items = _positive(document, "open_factor"), _count(document, "items")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoredTablesError(f"the service times are damaged ({error!r}): analyze the model again") from None
     return StoredTables(tables, factor, errors, items)
 
@@ -120,20 +126,40 @@ def _quantiles(residuals: object) -> list[float]:
 
 def _table(document: Mapping[str, Any]) -> StoredTable:
     entries = {
-        int(entry["batch"]): Entry(float(entry["seconds"]), tuple(float(value) for value in entry["residuals"]))
+        _count(entry, "batch"): Entry(_positive(entry, "seconds"), tuple(float(value) for value in entry["residuals"]))
         for entry in document["entries"]
     }
-    if 1 not in entries or not all(entry.seconds > 0 and entry.residuals for entry in entries.values()):
+    if 1 not in entries or not all(
+        sum(entry.residuals) > 0 and all(0 <= value <= _LONGEST for value in entry.residuals)
+        for entry in entries.values()
+    ):
         raise ValueError(f"entries of '{document['label']}'")
     slowdown = [float(factor) for factor in document["slowdown"]]
-    if not slowdown or min(slowdown) <= 0:
+    if not slowdown or not all(0 < factor <= _LONGEST for factor in slowdown):
         raise ValueError(f"slowdown of '{document['label']}'")
+    reply_seconds = float(document["reply_seconds"])
+    if not 0 <= reply_seconds <= _LONGEST:
+        raise ValueError(f"reply_seconds of '{document['label']}'")
     return StoredTable(
         label=str(document["label"]),
-        instances=int(document["instances"]),
-        service=ServiceTimes(entries, slowdown, float(document["reply_seconds"])),
+        instances=_count(document, "instances"),
+        service=ServiceTimes(entries, slowdown, reply_seconds),
         shares=bool(document["shares"]),
         variation=float(document["variation"]),
         is_clean=bool(document["is_clean"]),
         is_coarse=bool(document["is_coarse"]),
     )
+
+
+def _positive(document: Mapping[str, Any], name: str) -> float:
+    value = float(document[name])
+    if not 0 < value <= _LONGEST:
+        raise ValueError(f"{name}: {value}")
+    return value
+
+
+def _count(document: Mapping[str, Any], name: str) -> int:
+    value = int(document[name])
+    if not 1 <= value <= _MOST:
+        raise ValueError(f"{name}: {value}")
+    return value
