@@ -49,14 +49,12 @@ def occupied(pool: ThreadPoolExecutor) -> Iterator[None]:
 
 def held(server: Server) -> int:
     """Bytes of bodies that count as held."""
-    assert server._http is not None
-    return server._http[0]._budget.held
+    return server._http[0][0]._budget.held
 
 
 def watch(server: Server) -> list[Exchange]:
     """Every exchange from now on."""
-    assert server._http is not None
-    shared, seen = server._http[0]._shared, []
+    shared, seen = server._http[0][0]._shared, []
     handler = shared.handler
 
     def watched(exchange: Exchange) -> None:
@@ -88,8 +86,7 @@ def test_every_answered_request_gives_its_share_of_the_memory_back(server: Serve
 def test_an_abandoned_inference_that_waits_to_be_read_is_dropped(server: Server):
     server.engine.load("identity")
     seen = watch(server)
-    assert server._http is not None
-    with occupied(server._http[1]._pool):
+    with occupied(server._http[0][1]._pool):
         wire = Wire(server.http_port)
         wire.send(post(b"{}" + SPACE, "/v2/models/identity/infer"))
         until(lambda: bool(seen))
@@ -101,14 +98,13 @@ def test_an_abandoned_inference_that_waits_to_be_read_is_dropped(server: Server)
 
 def test_an_abandoned_load_counts_until_it_is_done(server: Server):
     seen = watch(server)
-    assert server._http is not None
     body = json.dumps({"parameters": {"config": json.dumps({"max_batch_size": 3})}}).encode() + SPACE
-    with occupied(server._http[1]._control_pool):
+    with occupied(server._http[0][1]._control_pool):
         wire = Wire(server.http_port)
         wire.send(post(body, "/v2/repository/models/identity/load"))
         until(lambda: bool(seen))
         wire.reset()
-        until(lambda: not server._http[0]._shared.connections)  # type: ignore[index]
+        until(lambda: not server._http[0][0]._shared.connections)
         assert held(server) == len(body)
     until(lambda: held(server) == 0)
     assert server.engine.model_config("identity").max_batch_size == 3
