@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
 
 Life.TestCase.settings = settings(
     settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")),
-    **({} if "HYPOTHESIS_PROFILE" in os.environ else {"max_examples": 12, "stateful_step_count": 25}),
+    **({} if "HYPOTHESIS_PROFILE" in os.environ else {"max_examples": 7, "stateful_step_count": 25}),
     deadline=None,
     derandomize="HYPOTHESIS_PROFILE" not in os.environ,
     suppress_health_check=list(HealthCheck),

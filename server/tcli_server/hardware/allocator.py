@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import sys
+import time
 
 _M_TRIM_THRESHOLD = -1
 """mallopt's name for the bytes at the heap's end that may be free before they are given back."""
@@ -14,6 +15,8 @@ _REUSED = 16 << 20
 _LARGEST_REUSED = 32 << 20  # the most that glibc allows
 _LARGE_BLOCK = 1 << 20
 _NEVER_REUSED = 128 << 10  # glibc's default
+_REST = 5
+"""How many times as long as a trim takes there is none."""
 
 REUSING_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(_LARGEST_REUSED), "MALLOC_TRIM_THRESHOLD_": str(_REUSED)}
 """Environment variables that have the allocator of a process do as `reuse_freed_blocks` says."""
@@ -52,6 +55,24 @@ def return_freed_memory() -> None:
 def trim_heap() -> None:
     """Have the C library's allocator let go of free pages, without looking for unreachable objects first."""
     _call("malloc_trim", 0)
+
+
+class Trimming:
+    """Trims the heap now and then: going through a large one takes a good part of a second, in which others may wait for memory."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def now_and_then(self) -> None:
+        """`trim_heap`, for a fifth of the time at most."""
+        began = time.monotonic()
+        if began >= self._next:
+            trim_heap()
+            self._next = began + _REST * (time.monotonic() - began)
+
+
+TRIMMING = Trimming()
+"""Of this process, which has one heap."""
 
 
 def _set(option: int, value: int) -> None:

@@ -19,7 +19,7 @@ from tcli_server.errors import (
     InvalidArgumentError,
     ServerError,
 )
-from tcli_server.hardware.allocator import return_freed_memory, trim_heap
+from tcli_server.hardware.allocator import TRIMMING, return_freed_memory
 from tcli_server.models.composition import innermost_first, misnesting, steps_of
 from tcli_server.models.draft import BackendConfig
 from tcli_server.models.draining import Draining
@@ -339,7 +339,7 @@ class ModelControl:
             closing, _ = self.registry.retire(name)
         self.loader.watch.evicted(closing)
         for model in closing:  # this may happen often: a look for unreachable objects would hold up everybody each time
-            self._draining.close(model, partial(self.registry.closed, model), trim_heap)
+            self._draining.close(model, partial(self.registry.closed, model), TRIMMING.now_and_then)
         return True
 
     def _is_needed(self, name: str) -> bool:

@@ -14,7 +14,7 @@ from tcli_server.errors import (
     ServerError,
     UnavailableError,
 )
-from tcli_server.hardware.allocator import trim_heap
+from tcli_server.hardware.allocator import TRIMMING
 from tcli_server.models.changes import Snapshot, apart_from_config, of_each_version, take_snapshot
 from tcli_server.models.draft import BackendConfig, Draft
 from tcli_server.models.load_watch import LoadWatch
@@ -92,7 +92,7 @@ class Loader:
                     self._load_pushed(name, folder, override, agree)
                 else:
                     self._load_folder(name, folder, override, agree)
-                trim_heap()  # files that were read and graphs that were optimised leave as much behind as the model takes
+                TRIMMING.now_and_then()  # files that were read and graphs that were optimised leave as much behind as the model takes
         except ServerError as error:
             self.record_failure(name, str(error))
             raise

@@ -125,7 +125,7 @@ def test_while_names_load_and_unload_at_once_what_is_ready_answers(repository: P
     with Engine(repository, options=EXPLICIT) as engine, ThreadPoolExecutor(6) as pool:
 
         def churn(name: str) -> None:
-            for _ in range(15):
+            for _ in range(8):
                 engine.load(name)
                 assert engine.model_ready(name)
                 engine.infer(name, PAIR)
