@@ -2,7 +2,6 @@
 
 import html
 import re
-import shutil
 import struct
 import subprocess
 import xml.etree.ElementTree as ET
@@ -12,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from chromium import BROWSER, FLAGS
 from measured_points import BUSY, finals, point
 from tcli_analyzer.analysis import Analysis
 from tcli_analyzer.goal import Goal, Objective
@@ -19,17 +19,6 @@ from tcli_analyzer.report import CHARTS, pictures, render_markdown, render_repor
 from tcli_analyzer.report.drawing import NARROW, WIDE
 from told_analyses import told
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 MOST_BYTES = 1_500_000
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")

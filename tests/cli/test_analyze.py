@@ -114,11 +114,13 @@ def test_what_has_ended_is_applied_without_measuring_again(folder):
     assert (output / "journal.jsonl").read_bytes() == before
 
 
-def test_what_was_changed_since_it_ended_is_decided_anew(folder):
+@pytest.mark.parametrize("change", ["a file", "an option"])
+def test_what_was_changed_since_it_ended_is_decided_anew(folder, change: str):
     output = ended(folder, *SMALL)
     recommended = output / "recommended" / "fixed" / "config.pbtxt"
-    recommended.write_text("edited")
-    ran = tcli(folder, *SMALL, "--resume", "--apply", "--tie", "50")
+    if change == "a file":
+        recommended.write_text("edited")
+    ran = tcli(folder, *SMALL, "--resume", "--apply", *(("--tie", "50") if change == "an option" else ()))
     assert "Best configurations" in ran.stdout
     assert "edited" not in recommended.read_text()
     assert "edited" not in (folder / "model_repository" / "fixed" / "config.pbtxt").read_text()
