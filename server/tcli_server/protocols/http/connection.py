@@ -7,26 +7,23 @@ inference does (see benchmarks/).
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
 from tcli_server.observability.access_entry import AccessEntry
-from tcli_server.observability.access_log import AccessLog
 from tcli_server.observability.log import LOG
-from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.client_address import client_address
 from tcli_server.protocols.http.errors import error_body
-from tcli_server.protocols.http.exchange import JSON, Exchange, Handler, Parts
-from tcli_server.protocols.http.guard import HttpGuard, Refusal
+from tcli_server.protocols.http.exchange import JSON, Exchange, Parts
+from tcli_server.protocols.http.guard import Refusal
 from tcli_server.protocols.http.half_close import CONTINUE, WAIT_SECS, next_look, was_reset
-from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING, HttpLimits
+from tcli_server.protocols.http.limits import MAX_READ_AHEAD, MAX_WAITING
 from tcli_server.protocols.http.reader import BETWEEN, BODY, HEAD, SLICE, RequestReader
+from tcli_server.protocols.http.shared import Shared
 
 LINGER_SECS = 5.0
 """How long a client that was refused may go on sending before it is cut off, so that it can read why."""
 
-_ARRIVALS = 1 << 18
 _SURPLUS = 64
 _REQUESTS_PER_TURN = 16
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -36,30 +33,6 @@ _KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
 _GONE = "499"
 """The status of a request whose client did not wait, in the access log: nginx', as HTTP has none."""
-
-
-@dataclass(slots=True)
-class Shared:
-    """What all connections of one server share.
-
-    Attributes:
-        turned_away: status and message for every request on a new connection, while the server drains.
-        access: notes all requests; None where nobody does.
-        leaving: other processes go on serving this port: a connection closes with its next answer.
-        guard: who may ask what; None where everybody may ask everything.
-        arrivals: what comes is read to here, and taken from here at once.
-    """
-
-    handler: Handler
-    limits: HttpLimits
-    budget: ByteBudget
-    max_connections: int
-    access: AccessLog | None = None
-    guard: HttpGuard | None = None
-    connections: "set[Connection]" = field(default_factory=set)
-    turned_away: tuple[int, str] | None = None
-    leaving: bool = False
-    arrivals: memoryview = field(default_factory=lambda: memoryview(bytearray(_ARRIVALS)))
 
 
 class Connection(asyncio.BufferedProtocol):

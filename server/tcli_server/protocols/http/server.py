@@ -12,11 +12,12 @@ from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.clouds import Cloud, CloudApplication
-from tcli_server.protocols.http.connection import Connection, Shared
+from tcli_server.protocols.http.connection import Connection
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.http.limits import HttpLimits
 from tcli_server.protocols.http.options import HttpOptions
+from tcli_server.protocols.http.shared import Shared
 from tcli_server.protocols.listening import BACKLOG, Listening, close_when_empty
 from tcli_server.protocols.shared_memory import NO_SHARED_MEMORY, SystemSharedMemory
 from tcli_server.protocols.tls import Certificates
