@@ -58,7 +58,7 @@ def tcli_serve(
     http, grpc, metrics = free_ports(3)
     command = [
         *under,
-        *(sys.executable, "-m", "triton_cli", "serve", f"--model-repository={repository}"),
+        *(sys.executable, "-m", "triton_cli", "serve", f"--model-repository={repository.absolute()}"),
         *(f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"),
         *("--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"),
         *options,
