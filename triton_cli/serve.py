@@ -379,8 +379,8 @@ def serve(
         list[str] | None,
         _choice(
             _TRACES,
-            "What is traced (repeatable): level=TIMESTAMPS|OFF, rate=N, count=N, mode=triton|opentelemetry, triton,file=FILE, "
-            "triton,log-frequency=N, opentelemetry,url=URL, opentelemetry,resource=NAME=VALUE, opentelemetry,bsp_...=N.",
+            "What is traced (repeatable): level=TIMESTAMPS|TENSORS|OFF, rate=N, count=N, mode=triton|opentelemetry, "
+            "triton,file=FILE, triton,log-frequency=N, opentelemetry,url=URL, opentelemetry,resource=NAME=VALUE, opentelemetry,bsp_...=N.",
             metavar="[MODE,]SETTING=VALUE",
         ),
     ] = None,

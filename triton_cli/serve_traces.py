@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from triton_cli.console import fail, warn
 
 if TYPE_CHECKING:
-    from tcli_server.tracing.options import TraceOptions
+    from tcli_server.tracing.options import TraceLevel, TraceOptions
 
 _FORM = "--trace-config is [triton|opentelemetry,]SETTING=VALUE"
 _SETTINGS = {
@@ -22,7 +22,9 @@ _SETTINGS = {
         "bsp_max_export_batch_size",
     ),
 }
-_LEVELS = {"off": "OFF", "false": "OFF"} | dict.fromkeys(("timestamps", "true", "on", "min", "max"), "TIMESTAMPS")
+_LEVELS = {"off": "OFF", "false": "OFF", "tensors": "TENSORS"} | dict.fromkeys(
+    ("timestamps", "true", "on", "min", "max"), "TIMESTAMPS"
+)
 _BSP = ("bsp_max_queue_size", "bsp_schedule_delay", "bsp_max_export_batch_size")
 
 
@@ -117,19 +119,19 @@ def _mode(text: str) -> Any:
     return mode
 
 
-def _level(given: Sequence[str]) -> Any:
-    """OFF wins, wherever it stands."""
-    levels = []
+def _level(given: Sequence[str]) -> "TraceLevel":
+    """All of them together; OFF wins, wherever it stands."""
+    from tcli_server.tracing.options import TraceLevel
+
+    names = set()
     for text in given:
-        if text.lower() == "tensors":
-            fail(
-                "--trace-config level=TENSORS is not supported: it would write what clients send to a file, without a limit",
-                "level=TIMESTAMPS",
-            )
         if text.lower() not in _LEVELS:
-            fail(f"--trace-config level={text}: no such level", "level=OFF or level=TIMESTAMPS")
-        levels.append(_LEVELS[text.lower()])
-    return "TIMESTAMPS" if levels and "OFF" not in levels else "OFF"
+            fail(f"--trace-config level={text}: no such level", "level=OFF, level=TIMESTAMPS or level=TENSORS")
+        names.add(_LEVELS[text.lower()])
+    together = TraceLevel.OFF
+    for name in names:
+        together |= TraceLevel[name]
+    return TraceLevel.OFF if "OFF" in names else together
 
 
 def _number(settings: Mapping[str, Sequence[str]], name: str, lowest: int, highest: int, default: int) -> int:

@@ -77,6 +77,9 @@ class RequestTrace(Protocol):
     def child(self) -> "RequestTrace | None":
         """Of a request that a model asks while it works on this one; None if that is not to be traced."""
 
+    def respond(self, request: "InferenceRequest", response: "InferenceResponse") -> None:
+        """The request has a response that is not its last; called for each, in their order; must not raise."""
+
     def end(self, request: "InferenceRequest", response: "InferenceResponse", end_ns: int) -> None:
         """The request has ended; called once."""
 
@@ -295,6 +298,8 @@ class InferenceRequest:
     def _deliver(self, response: InferenceResponse) -> None:
         """Give out a response that is not the last, and whatever came meanwhile."""
         while True:
+            if self.trace is not None:
+                self.trace.respond(self, response)
             self._reply(response)
             with self._lock:
                 if not self._outbox:

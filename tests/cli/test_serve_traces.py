@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from tcli_server.tracing.options import TraceOptions, TraceSettings
+from tcli_server.tracing.options import TraceLevel, TraceOptions, TraceSettings
 from triton_cli.serve_traces import Deprecated, trace_options
 
 NOTHING = Deprecated()
@@ -16,7 +16,12 @@ NOTHING = Deprecated()
         (
             ["level=timestamps", "rate=1", "count=5", "triton,file=a=b", "triton,log-frequency=3"],
             NOTHING,
-            TraceOptions(settings=TraceSettings("TIMESTAMPS", 1, 5, 3), file="a=b"),
+            TraceOptions(settings=TraceSettings(TraceLevel.TIMESTAMPS, 1, 5, 3), file="a=b"),
+        ),
+        (
+            ["level=TENSORS", "level=on", "triton,file=f"],
+            NOTHING,
+            TraceOptions(settings=TraceSettings(TraceLevel.TIMESTAMPS | TraceLevel.TENSORS), file="f"),
         ),
         (["level=TIMESTAMPS", "level=OFF", "rate=2"], NOTHING, TraceOptions(settings=TraceSettings(rate=2))),
         (
@@ -24,14 +29,14 @@ NOTHING = Deprecated()
              "opentelemetry,resource=a=b=c", "opentelemetry,resource=d=e", "opentelemetry,bsp_max_queue_size=600"],
             NOTHING,
             TraceOptions(
-                "opentelemetry", TraceSettings("TIMESTAMPS", 0), url="http://c:4318/v1/traces", resource={"a": "b=c", "d": "e"},
+                "opentelemetry", TraceSettings(TraceLevel.TIMESTAMPS, 0), url="http://c:4318/v1/traces", resource={"a": "b=c", "d": "e"},
                 bsp_max_queue_size=600, bsp_schedule_delay=70,
             ),
         ),
-        ([], Deprecated("f", ("max",), 4, 6, 8), TraceOptions(settings=TraceSettings("TIMESTAMPS", 4, 6, 8), file="f")),
+        ([], Deprecated("f", ("max",), 4, 6, 8), TraceOptions(settings=TraceSettings(TraceLevel.TIMESTAMPS, 4, 6, 8), file="f")),
         (
             ["triton,file=g", "rate=9"], Deprecated("f", ("timestamps",), 4),
-            TraceOptions(settings=TraceSettings("TIMESTAMPS", 9), file="g"),
+            TraceOptions(settings=TraceSettings(TraceLevel.TIMESTAMPS, 9), file="g"),
         ),
     ],
 )  # fmt: skip
@@ -51,12 +56,15 @@ def test_what_is_asked_for(
         (["jaeger,url=x"], "trace mode 'jaeger' is unknown"),
         (["frequency=1"], "frequency: no such setting fix: one of mode, level, rate, count"),
         (["triton,url=x"], "triton,url: no such setting fix: one of file, log-frequency"),
-        (["level=TENSORS"], "level=TENSORS is not supported"),
         (["level=high"], "level=high: no such level"),
         (["rate=often"], "--trace-config rate=often: no whole number"),
         (["count=-2"], "--trace-config count=-2 is out of range fix: -1 to 2147483647"),
         (["level=TIMESTAMPS"], "trace file name is not given: use --trace-config triton,file=FILE"),
         (["opentelemetry,bsp_max_queue_size=5"], "bsp_max_export_batch_size 512 is more than bsp_max_queue_size 5"),
+        (
+            ["mode=opentelemetry", "level=TENSORS"],
+            "level TENSORS alone leaves nothing for spans: use --trace-config level=TIMESTAMPS",
+        ),
         (["opentelemetry,resource=x"], "resource=x: no NAME=VALUE"),
         (["triton,file=/"], "trace file '/' cannot be written: it is a folder"),
         (["triton,file=/nowhere/t.json"], "there is no folder /nowhere; fix: name a file"),

@@ -1,7 +1,6 @@
 """The trace extension: which requests are traced, read and changed by clients while the server runs.
 
-Triton's fields and errors, but for these: a number is all of the text, a field or a level that does not exist is an error, and the
-level TENSORS is refused.
+Triton's fields and errors, but for these: a number is all of the text, and a field or a level that does not exist is an error.
 """
 
 import re
@@ -13,16 +12,14 @@ from tcli_server.engine import Engine
 from tcli_server.errors import InvalidArgumentError, UnsupportedError
 from tcli_server.protocols.after import after
 from tcli_server.protocols.texts import short
-from tcli_server.tracing.options import MAX_INT32, MAX_UINT32
+from tcli_server.tracing.options import MAX_INT32, MAX_UINT32, TraceLevel
 
 _RANGES = {"trace_rate": (0, MAX_UINT32), "trace_count": (-1, MAX_INT32), "log_frequency": (0, MAX_UINT32)}
 CHANGEABLE = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
 """The protocol's names -> those of `TraceSettings`."""
 
+_LEVELS = {name: TraceLevel[name] for name in ("OFF", "TIMESTAMPS", "TENSORS")}
 _NUMBER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
-_TENSORS = (
-    "trace level TENSORS is not supported: it would write what clients send to a file, without a limit; use TIMESTAMPS"
-)
 
 Values = Mapping[str, list[str] | None]
 """What a client sets, by the protocol's names; None for what it clears."""
@@ -47,7 +44,7 @@ def changes_of(values: Values) -> dict[str, Any]:
 
     Raises:
         InvalidArgumentError: there is no such setting, or its value is none.
-        UnsupportedError: the file, which a client may not choose: it could write to any; or the level TENSORS.
+        UnsupportedError: the file, which a client may not choose: it could write to any.
     """
     return {_field(name): _value(name, value) for name, value in values.items()}
 
@@ -62,7 +59,7 @@ def _field(name: str) -> str:
     return CHANGEABLE[name]
 
 
-def _value(name: str, given: list[str] | None) -> str | int | None:
+def _value(name: str, given: list[str] | None) -> TraceLevel | int | None:
     if not given:
         return None
     if name == "trace_level":
@@ -83,25 +80,21 @@ def _value(name: str, given: list[str] | None) -> str | int | None:
     return number
 
 
-def _level(given: list[str]) -> str:
-    for level in given:
-        if level == "TENSORS":
-            raise UnsupportedError(_TENSORS)
-        if level not in ("OFF", "TIMESTAMPS"):
-            raise InvalidArgumentError(f"there is no trace level '{short(level)}', expected OFF or TIMESTAMPS")
-    if len(set(given)) > 1:
+def _level(given: list[str]) -> TraceLevel:
+    together = TraceLevel.OFF
+    for text in given:
+        if text not in _LEVELS:
+            raise InvalidArgumentError(f"there is no trace level '{short(text)}', expected one of {', '.join(_LEVELS)}")
+        together |= _LEVELS[text]
+    if together and "OFF" in given:
         raise InvalidArgumentError("Expect only one trace level 'OFF' is specified")
-    return given[0]
+    return together
 
 
 def settings_of(engine: Engine, model: str) -> dict[str, list[str]]:
     """All fields that the mode has, by the protocol's names."""
     options, settings = engine.tracer.options, engine.tracer.settings(model)
-    fields = {
-        "trace_level": settings.level,
-        "trace_rate": str(settings.rate),
-        "trace_count": str(settings.count),
-    }
+    fields = {"trace_rate": str(settings.rate), "trace_count": str(settings.count)}
     if options.mode == "triton":
         fields |= {"log_frequency": str(settings.log_frequency), "trace_file": options.file}
     fields["trace_mode"] = options.mode
@@ -113,4 +106,5 @@ def settings_of(engine: Engine, model: str) -> dict[str, list[str]]:
             "bsp_schedule_delay": str(options.bsp_schedule_delay),
             "bsp_max_export_batch_size": str(options.bsp_max_export_batch_size),
         }
-    return {name: [value] for name, value in fields.items()}
+    levels = [name for name, level in _LEVELS.items() if level & settings.level]
+    return {"trace_level": levels or ["OFF"], **{name: [value] for name, value in fields.items()}}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Flag
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,18 +14,26 @@ MAX_UINT32 = 2**32 - 1
 MAX_INT32 = 2**31 - 1
 
 
+class TraceLevel(Flag):
+    """What is traced of a request: nothing, or either of the others, or both. Names are Triton's."""
+
+    OFF = 0
+    TIMESTAMPS = 1
+    TENSORS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
     """What clients may change while the server runs; of the server, or of one model. Names and defaults are Triton's.
 
     Attributes:
-        level: `TIMESTAMPS`, or `OFF` for no traces.
+        level: what is traced of a request; `OFF` for no traces.
         rate: one request in so many is traced. 0: none but those that come with a context in which their parent is traced.
         count: so many requests are traced, and then no more; -1 for any number.
         log_frequency: so many traces go to a file, whose name ends with its number; 0 for one file for all.
     """
 
-    level: Literal["OFF", "TIMESTAMPS"] = "OFF"
+    level: TraceLevel = TraceLevel.OFF
     rate: int = 1000
     count: int = -1
     log_frequency: int = 0
@@ -59,11 +68,11 @@ class TraceOptions:
 
     def obstacle(self, settings: TraceSettings) -> str:
         """Why nothing can be traced with these settings, in Triton's words; empty if something can, or shall not."""
-        if settings.level == "OFF":
+        if not settings.level:
             return ""
-        if self.mode == "triton" and not self.file:
-            return "trace file name is not given"
-        return ""
+        if self.mode == "triton":
+            return "" if self.file else "trace file name is not given"
+        return "" if settings.level & TraceLevel.TIMESTAMPS else "trace level TENSORS alone leaves nothing for spans"
 
     def check(self) -> None:
         """Whether all that was chosen goes together, and there is something to write to: who learns at the first trace that there
@@ -74,7 +83,8 @@ class TraceOptions:
         """
         obstacle = self.obstacle(self.settings)
         if obstacle:
-            raise InvalidArgumentError(f"{obstacle}: use --trace-config triton,file=FILE")
+            fix = "triton,file=FILE" if self.mode == "triton" else "level=TIMESTAMPS"
+            raise InvalidArgumentError(f"{obstacle}: use --trace-config {fix}")
         if self.file and (reason := _unwritable(Path(self.file))):
             raise InvalidArgumentError(
                 f"trace file '{self.file}' cannot be written: {reason}; fix: name a file in a folder that is there, with "

@@ -20,7 +20,7 @@ class Sampler:
         Args:
             forced: whoever asks traces it already, which neither the rate nor the count stands against.
         """
-        if self.settings.level == "OFF":
+        if not self.settings.level:
             return False
         return self._hit() or forced
 

@@ -1,6 +1,7 @@
 """Traces in files, in Triton's form: a list of objects, which belong together by their `id`."""
 
 import contextlib
+from collections.abc import Iterator
 from io import FileIO
 
 import orjson
@@ -8,16 +9,25 @@ import orjson
 from tcli_server.tracing.collector import LostError
 from tcli_server.tracing.trace import Stamps, Trace
 
+REQUEST_BYTES = 16 << 10
+"""That a request of a trace takes at most, beside its tensors."""
+
+_STAMP_BYTES = 128
+
+_AT_ONCE = 1 << 20
+"""Bytes of text from which they are written before there is more."""
+
 
 class TraceFile:
-    """Writes `path`, or `path.0`, `path.1` and so on where each file is for so many traces. Each is whole JSON at any time.
+    """Writes `path`, or `path.0`, `path.1` and so on where each file is for so many traces. Each is whole JSON at any time, but for
+    the moment in which tensors are written.
 
     One at a time is open, and as little as possible is in memory. What a full disk leaves of a trace is cut off again.
     """
 
     pause_secs = 0.05
-    enough = 256
-    most = 4096
+    enough = 4 << 20
+    most = 64 << 20
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -27,8 +37,8 @@ class TraceFile:
         self._only: _Growing | None = None
 
     def weight(self, trace: Trace) -> int:
-        """As `Exporter.weight`: its requests, each of which is about a kilobyte."""
-        return max(1, len(trace.requests))
+        """As `Exporter.weight`: the bytes that it takes."""
+        return REQUEST_BYTES * max(1, len(trace.requests)) + _STAMP_BYTES * len(trace.stamps) + trace.tensor_bytes
 
     def export(self, traces: list[Trace]) -> None:
         """As `Exporter.export`."""
@@ -80,18 +90,28 @@ class _Growing:
         self._file: FileIO | None = None
 
     def add(self, traces: list[Trace]) -> None:
-        """Raises OSError; the file is as before then."""
-        text = b",\n".join(_encoded(trace) for trace in traces)
+        """The file is as before where this raises.
+
+        Raises:
+            OSError: they could not be written.
+        """
+        place = max(0, self._size - 1)  # the bracket before makes room
+        text = bytearray(b",\n" if self.count else b"[")
         try:
             if self._file is None:
                 self._file = FileIO(self.path, "w")
-            whole = (b",\n" if self.count else b"[") + text + b"]"
-            place = max(0, self._size - 1)  # the bracket before makes room
-            _write_all(self._file, whole, place)
-        except OSError:
+            for number, trace in enumerate(traces):
+                text += b",\n" if number else b""
+                for piece in _encoded(trace):
+                    text += piece
+                    if len(text) >= _AT_ONCE:
+                        place = _write_all(self._file, text, place)
+                        text.clear()
+            place = _write_all(self._file, text + b"]", place)
+        except BaseException:
             self._cut()
             raise
-        self._size = place + len(whole)
+        self._size = place
         self.count += len(traces)
 
     def _cut(self) -> None:
@@ -108,17 +128,19 @@ class _Growing:
             self._file.close()
 
 
-def _write_all(file: FileIO, data: bytes, place: int) -> None:
+def _write_all(file: FileIO, data: bytes | bytearray, place: int) -> int:
+    """The place behind it."""
     file.seek(place)
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+    with memoryview(data) as view:
+        written = 0
+        while written < len(data):
+            written += file.write(view[written:])
+    return place + written
 
 
-def _encoded(trace: Trace) -> bytes:
+def _encoded(trace: Trace) -> Iterator[bytes]:
     """The objects of a trace, without the brackets of a list."""
-    objects: list[dict[str, object]] = []
-    for traced in sorted(trace.requests, key=lambda traced: traced.id):
+    for place, traced in enumerate(sorted(trace.requests, key=lambda traced: traced.id)):
         what: dict[str, object] = {
             "id": traced.id,
             "model_name": traced.model_name,
@@ -128,11 +150,14 @@ def _encoded(trace: Trace) -> bytes:
             what["request_id"] = traced.request_id
         if traced.parent_id:
             what["parent_id"] = traced.parent_id
-        objects.append(what)
-        objects += _timestamps(traced.id, traced.stamps)
+        objects = [what, *_timestamps(traced.id, traced.stamps)]
         if not traced.parent_id:
             objects += _timestamps(traced.id, trace.stamps)
-    return orjson.dumps(objects)[1:-1]
+        yield (b"," if place else b"") + orjson.dumps(objects)[1:-1]
+        for tensor in traced.tensors:
+            yield b',{"id":%d,' % traced.id
+            yield from tensor.pieces()
+            yield b"}"
 
 
 def _timestamps(number: int, stamps: Stamps) -> list[dict[str, object]]:

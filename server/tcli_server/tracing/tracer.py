@@ -83,7 +83,7 @@ class Tracer:
             table.pop(model, None)
         settings = self._of(table, model)
         obstacle = self.options.obstacle(settings)
-        if not obstacle and settings.level != "OFF" and not settings.rate:
+        if not obstacle and settings.level and not settings.rate:
             obstacle = "sample rate must be non-zero"
         if obstacle:
             raise InvalidArgumentError(f"Attempting to set invalid trace setting :{obstacle}")
@@ -93,7 +93,7 @@ class Tracer:
         return replace(self.options.settings, **{**table.get("", {}), **table.get(model, {})})
 
     def _look(self) -> None:
-        self.on = any(one.settings.level != "OFF" for one in (self._server, *self._models.values()))
+        self.on = any(one.settings.level for one in (self._server, *self._models.values()))
 
     def begin(self, request: InferenceRequest, parent: str = "", state: str = "") -> Trace | None:
         """Trace the request if it is one of those; whoever calls closes the trace, and may stamp it before.
@@ -107,7 +107,7 @@ class Tracer:
         if not sampler.take(told is not None and told.sampled):
             return None
         context = (told.child() if told is not None else new_context()) if spans else None
-        trace = Trace(sampler.settings.log_frequency, context, told, self._collector.put)
+        trace = Trace(sampler.settings, context, told, self._collector.put)
         request.trace = trace.begin(None)
         return trace
 

@@ -16,7 +16,7 @@ import tritonclient.grpc
 from tcli_server import Engine
 from tcli_server.options import EngineOptions
 from tcli_server.serving import ServeOptions, Server
-from tcli_server.tracing.options import TraceOptions, TraceSettings
+from tcli_server.tracing.options import TraceLevel, TraceOptions, TraceSettings
 from traced_models import write_traced_models
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
@@ -79,7 +79,7 @@ def server(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
     )
     trace = TraceOptions(
         mode="opentelemetry",
-        settings=TraceSettings("TIMESTAMPS", rate=0),
+        settings=TraceSettings(TraceLevel.TIMESTAMPS, rate=0),
         url=collector.url,
         resource={"deployment": "test"},
         bsp_schedule_delay=20,
@@ -142,7 +142,7 @@ def test_without_a_sampled_parent_the_rate_decides(server: Server, collector: Co
         assert ask(server, "telling", "INPUT0", headers) == ""
     server.engine.change_trace("", {"rate": 1}).result()
     assert ask(server, "telling", "INPUT0", {}).startswith('{"traceparent":"00-')
-    server.engine.change_trace("", {"level": "OFF"}).result()
+    server.engine.change_trace("", {"level": TraceLevel.OFF}).result()
     server.engine.change_trace("", {"rate": None}).result()
     server.engine.change_trace("", {"rate": 1, "level": None}).result()
     root, *_ = collector.spans(3)
