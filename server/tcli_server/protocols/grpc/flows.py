@@ -10,6 +10,7 @@ from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.protocols.grpc.access import GONE
 from tcli_server.protocols.grpc.infer_request import OutputForms
 from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.tracing.trace import Trace
 from tcli_server.window import ResponseWindow, Room
 
 MOST_FLOWS = 4096
@@ -24,9 +25,10 @@ class Flow:
     Attributes:
         tells_end: the client wants to hear of an end without another response.
         access: its entry in the access log; None where there is none.
+        trace: None where it is not traced.
     """
 
-    __slots__ = ("_arrived", "_post", "_window", "access", "forms", "request", "tells_end", "waiting")
+    __slots__ = ("_arrived", "_post", "_window", "access", "forms", "request", "tells_end", "trace", "waiting")
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Flow:
         request.takes_many = True
         request.window = self._window
         request.reply = self._reply
+        self.trace: Trace | None = None
         self.access = access
         if access is not None:
             access.follow(request)
@@ -82,7 +85,7 @@ class Flows:
 
     def begin(
         self, request: InferenceRequest, forms: OutputForms, tells_end: bool, access: AccessEntry | None = None
-    ) -> None:
+    ) -> Flow:
         """Have a request's responses come here; it may be submitted then.
 
         Raises:
@@ -93,7 +96,9 @@ class Flows:
                 f"{MOST_FLOWS} requests of this stream to decoupled models are unfinished, which is the most that one may "
                 "have: use more streams, or try again later"
             )
-        self._open.add(Flow(request, forms, tells_end, self._room, self._post, self._arrived, access))
+        flow = Flow(request, forms, tells_end, self._room, self._post, self._arrived, access)
+        self._open.add(flow)
+        return flow
 
     async def next(self) -> tuple[Flow, InferenceResponse, int]:
         """The response whose turn it is, and its size for `taken`; waits until there is one."""
@@ -111,6 +116,8 @@ class Flows:
         flow.taken(size)
         if response.final:
             self._open.discard(flow)
+            if flow.trace is not None:
+                flow.trace.close()
             self._left()
             self._change.set()
 
@@ -129,6 +136,8 @@ class Flows:
             flow.request.cancel()
             if flow.access is not None:
                 flow.access.end(GONE, failed=True)
+            if flow.trace is not None:
+                flow.trace.close()
             self._left()
 
     def _arrived(self, arrival: tuple[Flow, InferenceResponse, int]) -> None:

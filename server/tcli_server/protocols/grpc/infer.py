@@ -202,13 +202,14 @@ class Inference:
                 call.decoupled = await self._decoupled(call.request)
             await place.wait()
             stream.follow(call.request)
-            if self.engine.tracer.on:
-                trace = begin_trace(self.engine.tracer, call.request, headers)
-                if trace is not None:
-                    trace.close()  # answers have their turns on the stream
+            tracer = self.engine.tracer
             if not call.decoupled:
+                if tracer.on:
+                    stream.trace(place, begin_trace(tracer, call.request, headers))
                 return await self._answer(asked, headers.timing, place, call.access)
-            stream.flows.begin(call.request, forms, call.tells_end, call.access)
+            flow = stream.flows.begin(call.request, forms, call.tells_end, call.access)
+            if tracer.on:
+                flow.trace = begin_trace(tracer, call.request, headers)
             self._admission.enter()  # until the flow ends
             self.engine.submit(call.request, self.turn_end)
             return None

@@ -15,6 +15,7 @@ from tcli_server.protocols.grpc.errors import as_server_error
 from tcli_server.protocols.grpc.flows import Flow, Flows
 from tcli_server.protocols.grpc.rpc import Message, Parts, StreamCall
 from tcli_server.request import InferenceRequest, InferenceResponse
+from tcli_server.tracing.trace import Trace
 
 IN_FLIGHT = 64
 """Requests of one stream that may be under way, read but not yet answered, before the next is read. Those to decoupled
@@ -35,11 +36,16 @@ Sequence = tuple[str, str, int | str]
 
 
 class Place:
-    """A request's place in its stream: those of a sequence must reach the model in the order in which they came."""
+    """A request's place in its stream: those of a sequence must reach the model in the order in which they came.
 
-    __slots__ = ("_before", "_taken")
+    Attributes:
+        trace: of the request, until that is answered; None where it is not traced.
+    """
+
+    __slots__ = ("_before", "_taken", "trace")
 
     def __init__(self, before: "Place | None") -> None:
+        self.trace: Trace | None = None
         self._before = before
         self._taken = asyncio.Event()
 
@@ -85,8 +91,9 @@ class Stream:
         self._encode = encode
         self._call = call
         self._room = asyncio.Semaphore(IN_FLIGHT)
-        self._begun: asyncio.Queue[asyncio.Task[_Answer] | None] = asyncio.Queue()
+        self._begun: asyncio.Queue[tuple[asyncio.Task[_Answer], Place] | None] = asyncio.Queue()
         self._unanswered: set[asyncio.Task[_Answer]] = set()
+        self._traces: set[Trace] = set()
         self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
@@ -113,6 +120,8 @@ class Stream:
             for task in (*writers, *self._unanswered):
                 task.cancel()
             self.flows.close()
+            for trace in self._traces:
+                trace.close()
 
     async def _read(self) -> None:
         place: Place | None = None
@@ -126,12 +135,18 @@ class Stream:
             task.add_done_callback(partial(_leave, place))
             self._unanswered.add(task)
             task.add_done_callback(self._unanswered.discard)
-            self._begun.put_nowait(task)
+            self._begun.put_nowait((task, place))
 
     def begin_entry(self, size: int) -> AccessEntry | None:
         """The entry of a message of so many bytes in the access log; None where there is none."""
         begin = self._call.access
         return None if begin is None else begin(size)
+
+    def trace(self, place: Place, trace: Trace | None) -> None:
+        """Have the request at a place traced until it is answered, or nobody waits for its answer any more."""
+        if trace is not None:
+            place.trace = trace
+            self._traces.add(trace)
 
     def follow(self, request: InferenceRequest) -> None:
         """Remember a sequence while it is open."""
@@ -153,14 +168,17 @@ class Stream:
 
     async def _write_answers(self) -> ServerError | None:
         """Until there is nothing more to write, or an error to end with; nobody else writes then."""
-        while (task := await self._begun.get()) is not None:
+        while (begun := await self._begun.get()) is not None:
+            task, place = begun
             answer = await task
             if isinstance(answer, ServerError):
                 await self._writing.acquire()
                 return answer
             if answer is not None:
                 async with self._writing:
-                    await self._call.write(*answer)
+                    await self._write(place.trace, answer)
+                if place.trace is not None:
+                    self._traces.discard(place.trace)
             self._room.release()
         await self.flows.ended()
         return self._failure
@@ -176,10 +194,17 @@ class Stream:
             if message is not None:
                 try:
                     async with asyncio.timeout(STALL_SECS + sum(map(len, message)) / SLOWEST), self._writing:
-                        await self._call.write(*message)
+                        await self._write(flow.trace, message, response.final)
                 except TimeoutError:
                     return UnavailableError("the client does not take the responses, for which the model waits")
             self.flows.taken(flow, response, size)
+
+    async def _write(self, trace: Trace | None, parts: Parts, last: bool = True) -> None:
+        if trace is None:
+            await self._call.write(*parts)
+        else:
+            with trace.sending("GRPC", last):
+                await self._call.write(*parts)
 
 
 def _leave(place: Place, _: "asyncio.Task[_Answer]") -> None:

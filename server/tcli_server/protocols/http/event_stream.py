@@ -14,10 +14,19 @@ class EventStream(Generation):
     _unsent = 0
 
     def answered(self, response: InferenceResponse, body: bytes, size: int) -> None:
+        if not self._begun and response.error is not None and not self.taken_on:
+            self.refuse(response.error)
+        elif self._trace is None:
+            self._send(response, body, size)
+        elif body:
+            with self._trace.sending("HTTP", response.final):
+                self._send(response, body, size)
+        else:  # an end without a response
+            self._send(response, body, size)
+            self._trace.close()
+
+    def _send(self, response: InferenceResponse, body: bytes, size: int) -> None:
         if not self._begun:
-            if response.error is not None and not self.taken_on:
-                self.refuse(response.error)
-                return
             self._begun = True
             self._exchange.on_room = self._sent
             self._exchange.begin(200 if response.error is None else STATUS[response.error.kind], _HEADERS)

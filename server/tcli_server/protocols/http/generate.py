@@ -33,7 +33,7 @@ class SingleResponse(Generation):
         elif response.final and not self._body:
             self.refuse(_wrong_count("0"))
         elif response.final:
-            self._exchange.respond(200, self._body)
+            self.respond(200, self._body)
         if self._done and not response.final:
             self.give_up()
 

@@ -15,6 +15,7 @@ from tcli_server.protocols.http.infer_response import takes_long
 from tcli_server.protocols.http.traces import begin_trace
 from tcli_server.request import InferenceRequest, InferenceResponse
 from tcli_server.spec import ModelSpec
+from tcli_server.tracing.trace import Trace
 from tcli_server.window import ResponseWindow
 
 _Arrival = tuple[InferenceResponse, int]
@@ -34,6 +35,7 @@ class Generation(ABC):
         self._spec = spec
         self._window = ResponseWindow()
         self._request: InferenceRequest | None = None
+        self._trace: Trace | None = None
         self._waiting: deque[_Arrival] = deque()
         self._encoding = False
         self._gone = False
@@ -69,9 +71,7 @@ class Generation(ABC):
             self._request = request
             if not self._gone:
                 if self._shared.engine.tracer.on:
-                    trace = begin_trace(self._shared.engine.tracer, request, self._exchange)
-                    if trace is not None:
-                        trace.close()  # its responses come one by one
+                    self._trace = begin_trace(self._shared.engine.tracer, request, self._exchange)
                 self._shared.engine.submit(request, self._shared.turn_end if in_loop else None)
         except TakesLongError:
             self._shared.pool.submit(self.start, version, False)
@@ -93,7 +93,15 @@ class Generation(ABC):
 
     def refuse(self, error: Exception) -> None:
         """Answer with an error, before anything else was sent."""
-        self._exchange.respond(*status_and_body(_told(error)))
+        self.respond(*status_and_body(_told(error)))
+
+    def respond(self, status: int, body: bytes) -> None:
+        """Answer with that alone."""
+        if self._trace is None:
+            self._exchange.respond(status, body)
+        else:
+            with self._trace.sending("HTTP"):
+                self._exchange.respond(status, body)
 
     def _reply(self, response: InferenceResponse) -> None:
         """Called by whichever thread the response comes from."""
