@@ -177,7 +177,12 @@ class TracedRequest:
         """As `RequestTrace.respond`."""
         if not self.parent_id:
             self._trace.stamp("INFER_RESPONSE_COMPLETE")
+        self._note_version(response.model_version)
         self._note_tensors(request, response)
+
+    def _note_version(self, version: str) -> None:
+        if version.isdecimal():
+            self.model_version = int(version)
 
     def _note_tensors(self, request: InferenceRequest, response: InferenceResponse) -> None:
         if not self._trace.with_tensors:
@@ -192,9 +197,8 @@ class TracedRequest:
 
     def end(self, request: InferenceRequest, response: InferenceResponse, end_ns: int) -> None:
         """As `RequestTrace.end`."""
-        version = response.model_version or request.model_version
         self.model_name, self.request_id = request.model_name, request.id[:_LONGEST_ID]
-        self.model_version = int(version) if version.isdecimal() else -1
+        self._note_version(response.model_version or request.model_version)
         self.failure = "" if response.error is None else str(response.error)[:_LONGEST_ID]
         stamps = [
             ("REQUEST_START", request.arrival_ns),

@@ -133,7 +133,7 @@ def test_each_response_is_sent(server: Server, file: Path, client: tritonclient.
     assert httpx.post(f"{url}/generate_stream", json={"id": "events", "IN": [7, 8]}).text.count("data:") == 2
     client.infer("telling", [given("INPUT0", 1, dtype="FP32")], request_id="alone")
     answers: SimpleQueue[Any] = SimpleQueue()
-    client.start_stream(lambda _, error: answers.put(error))
+    client.start_stream(lambda **answer: answers.put(answer["error"]))
     client.async_stream_infer("repeat", [given("IN", 7, 8)], request_id="decoupled")
     client.async_stream_infer("telling", [given("INPUT0", 1, dtype="FP32")], request_id="streamed")
     client.async_stream_infer("telling", [], request_id="failed on its stream")
@@ -149,6 +149,7 @@ def test_each_response_is_sent(server: Server, file: Path, client: tritonclient.
         ("failed on its stream", GRPC_COME, GRPC_SENT, 1),
     ):
         trace, _ = written(file, name)
+        assert trace["model_version"] == (-1 if name.startswith("failed") else 1)
         front = [stamp for stamp in names(trace) if stamp not in (*QUEUED, *COMPUTED, *END, DONE)]
         assert front == [*come, *sent * responses], name
         times = [ns for stamp, ns in trace["times"] if stamp in front]
@@ -159,7 +160,7 @@ def test_a_client_that_leaves_its_stream_ends_the_traces(
     server: Server, file: Path, client: tritonclient.grpc.InferenceServerClient
 ):
     answers: SimpleQueue[Any] = SimpleQueue()
-    client.start_stream(lambda _, error: answers.put(error))
+    client.start_stream(lambda **answer: answers.put(answer["error"]))
     client.async_stream_infer("endless", [given("IN", 1)], request_id="left")
     answers.get(timeout=60)
     client.stop_stream(cancel_requests=True)
