@@ -17,12 +17,15 @@ _STAMP_BYTES = 128
 _AT_ONCE = 1 << 20
 """Bytes of text from which they are written before there is more."""
 
+_MOST_OPEN = 8
+"""Files of a number of traces each: models may have different ones."""
+
 
 class TraceFile:
     """Writes `path`, or `path.0`, `path.1` and so on where each file is for so many traces. Each is whole JSON at any time, but for
     the moment in which tensors are written.
 
-    One at a time is open, and as little as possible is in memory. What a full disk leaves of a trace is cut off again.
+    As little as possible is in memory. What a full disk leaves of a trace is cut off again.
     """
 
     pause_secs = 0.05
@@ -31,9 +34,8 @@ class TraceFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._index = 0
-        self._numbered: _Growing | None = None
-        self._frequency = 0
+        self._next = 0
+        self._numbered: dict[int, _Growing] = {}  # the one that is not full, by how many traces make it full
         self._only: _Growing | None = None
 
     def weight(self, trace: Trace) -> int:
@@ -43,41 +45,43 @@ class TraceFile:
     def export(self, traces: list[Trace]) -> None:
         """As `Exporter.export`."""
         lost, reason = 0, ""
-        start = 0
-        while start < len(traces):
-            file, room = self._file(traces[start].log_frequency)
-            end = start + 1
-            while end < len(traces) and end - start < room and traces[end].log_frequency == traces[start].log_frequency:
-                end += 1
-            try:
-                file.add(traces[start:end])
-            except OSError as error:
-                lost, reason = lost + end - start, f"cannot write {file.path}: {error.strerror or error}"
-            start = end
+        for frequency in dict.fromkeys(trace.log_frequency for trace in traces):
+            these = [trace for trace in traces if trace.log_frequency == frequency]
+            while these:
+                file = self._file(frequency)
+                room = frequency - file.count if frequency else len(these)
+                try:
+                    file.add(these[:room])
+                except OSError as error:
+                    lost, reason = lost + len(these[:room]), f"cannot write {file.path}: {error.strerror or error}"
+                these = these[room:]
         if lost:
             raise LostError(reason, lost)
 
-    def _file(self, frequency: int) -> "tuple[_Growing, int]":
-        """Where the next traces go, and how many of them."""
+    def _file(self, frequency: int) -> "_Growing":
+        """Where the next traces go."""
         if not frequency:
             self._only = self._only or _Growing(self._path)
-            return self._only, 1 << 30
-        file = self._numbered
-        if file is None or file.count >= frequency or self._frequency != frequency:
-            if file is not None:
-                file.close()
-            file = self._numbered = _Growing(f"{self._path}.{self._index}")
-            self._index, self._frequency = self._index + 1, frequency
-        return file, frequency - file.count
+            return self._only
+        file = self._numbered.get(frequency)
+        if file is None or file.count >= frequency:
+            if (
+                file is not None or len(self._numbered) >= _MOST_OPEN
+            ):  # then the one that was begun first stays as it is
+                self._numbered.pop(frequency if file is not None else next(iter(self._numbered))).close()
+            file = self._numbered[frequency] = _Growing(f"{self._path}.{self._next}")
+            self._next += 1
+        return file
 
     def hurry(self) -> None:
         """As `Exporter.hurry`: a disk that does not answer cannot be asked to."""
 
     def close(self) -> None:
         """As `Exporter.close`."""
-        for file in (self._numbered, self._only):
-            if file is not None:
-                file.close()
+        for file in self._numbered.values():
+            file.close()
+        if self._only is not None:
+            self._only.close()
 
 
 class _Growing:

@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tcli_server.tracing.trace import Trace
 from tcli_server.tracing.trace_file import REQUEST_BYTES, TraceFile
 from tcli_server.tracing.tracer import Tracer
 from traced_models import read_traces
+from waiting import until
 
 
 def options_of(file: Path | str, **settings: Any) -> TraceOptions:
@@ -27,11 +29,11 @@ def options_of(file: Path | str, **settings: Any) -> TraceOptions:
     )
 
 
-def trace_some(tracer: Tracer, count: int) -> int:
-    """Begin and end requests; how many were traced."""
+def trace_some(tracer: Tracer, count: int, models: Sequence[str] = ("telling",)) -> int:
+    """Begin and end requests, to the models in turn; how many were traced."""
     traced = 0
-    for _ in range(count):
-        request = InferenceRequest("telling", {})
+    for number in range(count):
+        request = InferenceRequest(models[number % len(models)], {})
         trace = tracer.begin(request)
         request.fail(ServerError("nobody asks it"))
         if trace is not None:
@@ -46,6 +48,32 @@ def test_a_share_of_the_requests_in_files_of_so_many(tmp_path: Path):
     tracer.close()
     assert [len(read_traces(tmp_path / f"trace.json.{index}")) for index in range(3)] == [2, 2, 1]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_models_with_files_of_different_numbers(tmp_path: Path):
+    tracer = Tracer(options_of(tmp_path / "trace.json"))
+    for model, frequency in (("often", 5), ("seldom", 6)):
+        tracer.change(model, {"log_frequency": frequency})
+    assert trace_some(tracer, 24, ["often", "seldom"]) == 24
+    tracer.close()
+    files = [read_traces(tmp_path / f"trace.json.{index}") for index in range(5)]
+    assert len(list(tmp_path.iterdir())) == 5
+    assert sorted(map(len, files)) == [2, 5, 5, 6, 6]
+    assert all(len({trace["model_name"] for trace in traces.values()}) == 1 for traces in files)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell which files are open")
+def test_files_that_are_not_full_are_not_kept_open_without_end(tmp_path: Path):
+    tracer = Tracer(options_of(tmp_path / "trace.json"))
+    models = [f"model{number}" for number in range(100)]
+    for number, model in enumerate(models):
+        tracer.change(model, {"log_frequency": number + 5})
+    before = len([*Path("/proc/self/fd").iterdir()])
+    assert trace_some(tracer, 100, models) == 100
+    until(lambda: len(list(tmp_path.iterdir())) == 100)
+    assert len([*Path("/proc/self/fd").iterdir()]) < before + 20
+    tracer.close()
+    assert all(len(read_traces(file)) == 1 for file in tmp_path.iterdir())
 
 
 def test_no_more_than_so_many_until_that_is_changed(tmp_path: Path):
