@@ -1,6 +1,7 @@
 """Takes finished traces to where they are written, in a thread of its own, so that nobody else waits for a disk or a network."""
 
 import threading
+import time
 from collections import deque
 from typing import Protocol
 
@@ -10,9 +11,11 @@ from tcli_server.tracing.trace import Trace
 _LAST_SECS = 5.0
 """For what waits at the end."""
 
-
 _FAREWELL_SECS = 1.0
 """For counting what could not be written."""
+
+_CALM_SECS = 10.0
+"""How long nothing must fail before that is told: a disk that is nearly full takes one trace, and not the next."""
 
 
 class LostError(Exception):
@@ -28,8 +31,8 @@ class Exporter(Protocol):
 
     Attributes:
         pause_secs: how long others may come to be written with a trace, which costs less.
-        enough: weight with which it begins without a pause.
-        most: weight that may wait; more is lost.
+        enough: weight with which it begins without a pause, and the most that it is given at once, unless one trace has more.
+        most: weight that may wait or be about to be written; more is lost.
     """
 
     pause_secs: float
@@ -67,6 +70,7 @@ class Collector:
         self._change = threading.Condition()
         self._closed = False
         self._failing = self._full = False
+        self._failed = 0.0  # when, the last time
         self._thread: threading.Thread | None = None
         self.lost = 0
 
@@ -109,20 +113,31 @@ class Collector:
             LOG.warning("%d traces were lost", self.lost)
 
     def _run(self) -> None:
-        over = False
-        while not over:
+        while True:
+            traces, weight = self._take()
+            if not traces:
+                break
+            self._export(traces)
             with self._change:
-                self._change.wait_for(lambda: self._waiting or self._closed)
-                self._change.wait_for(
-                    lambda: self._closed or self._weight >= self._exporter.enough, self._exporter.pause_secs
-                )
-                traces, over = list(self._waiting), self._closed
-                self._waiting.clear()
-                self._weight = 0
+                self._weight -= weight
                 self._full = False
-            if traces:
-                self._export(traces)
         self._exporter.close()
+
+    def _take(self) -> tuple[list[Trace], int]:
+        """The next traces to be written, and what they weigh; none at the end."""
+        exporter = self._exporter
+        with self._change:
+            self._change.wait_for(lambda: self._waiting or self._closed)
+            self._change.wait_for(lambda: self._closed or self._weight >= exporter.enough, exporter.pause_secs)
+            traces: list[Trace] = []
+            weight = 0
+            while self._waiting:
+                more = exporter.weight(self._waiting[0])
+                if traces and weight + more > exporter.enough:
+                    break
+                traces.append(self._waiting.popleft())
+                weight += more
+            return traces, weight
 
     def _export(self, traces: list[Trace]) -> None:
         try:
@@ -133,13 +148,14 @@ class Collector:
             LOG.exception("traces could not be written")
             self._lose(len(traces), f"{type(error).__name__}: {error}")
         else:
-            if self._failing:
+            if self._failing and time.monotonic() - self._failed >= _CALM_SECS:
                 self._failing = False
                 LOG.info("traces are written again; %d were lost until now", self.lost)
 
     def _lose(self, count: int, reason: str) -> None:
         with self._change:
             self.lost += count
+        self._failed = time.monotonic()
         if not self._failing:
             self._failing = True
             LOG.error("traces are lost, requests are not concerned: %s", reason)

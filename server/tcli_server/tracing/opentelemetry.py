@@ -18,7 +18,7 @@ _COMPUTE = "compute"
 
 
 class SpanExporter:
-    """Sends spans in batches.
+    """Sends spans.
 
     Raises:
         UnavailableError: the packages are not installed.
@@ -48,19 +48,10 @@ class SpanExporter:
         return 1 + 2 * len(trace.requests)
 
     def export(self, traces: list[Trace]) -> None:
-        """As `Exporter.export`: in batches, each with a trace at least."""
-        lost = 0
-        batch: list[Any] = []
-        count = 0
-        for place, trace in enumerate(traces):
-            batch += _Spans(self._resource, trace).all()
-            count += 1
-            if place + 1 == len(traces) or len(batch) + self.weight(traces[place + 1]) > self.enough:
-                if self._exporter.export(batch) is not self._success:
-                    lost += count
-                batch, count = [], 0
-        if lost:
-            raise LostError(f"the collector{self._where} does not take them", lost)
+        """As `Exporter.export`: in one batch."""
+        batch = [span for trace in traces for span in _Spans(self._resource, trace).all()]
+        if self._exporter.export(batch) is not self._success:
+            raise LostError(f"the collector{self._where} does not take them", len(traces))
 
     def hurry(self) -> None:
         """As `Exporter.hurry`."""

@@ -14,6 +14,8 @@ REQUEST_BYTES = 16 << 10
 
 _STAMP_BYTES = 128
 
+_END = b"]"
+
 _AT_ONCE = 1 << 20
 """Bytes of text from which they are written before there is more."""
 
@@ -85,7 +87,7 @@ class TraceFile:
 
 
 class _Growing:
-    """A list in a file, which is whole after each addition."""
+    """A list in a file, which is whole after each addition; in a pipe, at the end."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -94,28 +96,32 @@ class _Growing:
         self._file: FileIO | None = None
 
     def add(self, traces: list[Trace]) -> None:
-        """The file is as before where this raises.
+        """The file is as before where this raises; a pipe cannot be.
 
         Raises:
             OSError: they could not be written.
         """
-        place = max(0, self._size - 1)  # the bracket before makes room
         text = bytearray(b",\n" if self.count else b"[")
         try:
             if self._file is None:
                 self._file = FileIO(self.path, "w")
+            if self._file.seekable():
+                self._file.seek(max(0, self._size - len(_END)))
             for number, trace in enumerate(traces):
                 text += b",\n" if number else b""
                 for piece in _encoded(trace):
                     text += piece
                     if len(text) >= _AT_ONCE:
-                        place = _write_all(self._file, text, place)
+                        _write_all(self._file, text)
                         text.clear()
-            place = _write_all(self._file, text + b"]", place)
+            if self._file.seekable():
+                _write_all(self._file, text + _END)
+                self._size = self._file.tell()
+            else:
+                _write_all(self._file, text)
         except BaseException:
             self._cut()
             raise
-        self._size = place
         self.count += len(traces)
 
     def _cut(self) -> None:
@@ -124,22 +130,24 @@ class _Growing:
         with contextlib.suppress(OSError):  # the next trace writes over it
             self._file.truncate(self._size)
             if self._size:
-                _write_all(self._file, b"]", self._size - 1)
+                self._file.seek(self._size - len(_END))
+                _write_all(self._file, _END)
 
     def close(self) -> None:
         """Nothing more comes."""
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        if self.count and not self._file.seekable():
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                _write_all(self._file, _END)
+        self._file.close()
 
 
-def _write_all(file: FileIO, data: bytes | bytearray, place: int) -> int:
-    """The place behind it."""
-    file.seek(place)
+def _write_all(file: FileIO, data: bytes | bytearray) -> None:
     with memoryview(data) as view:
         written = 0
         while written < len(data):
             written += file.write(view[written:])
-    return place + written
 
 
 def _encoded(trace: Trace) -> Iterator[bytes]:
