@@ -1,5 +1,6 @@
 """Takes finished traces to where they are written, in a thread of its own, so that nobody else waits for a disk or a network."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ _FAREWELL_SECS = 1.0
 """For counting what could not be written."""
 
 _CALM_SECS = 10.0
-"""How long nothing must fail before that is told: a disk that is nearly full takes one trace, and not the next."""
+"""How long none must be lost before that is told, or told anew: a disk that is nearly full takes one trace, and not the next."""
 
 
 class LostError(Exception):
@@ -32,7 +33,7 @@ class Exporter(Protocol):
     Attributes:
         pause_secs: how long others may come to be written with a trace, which costs less.
         enough: weight with which it begins without a pause, and the most that it is given at once, unless one trace has more.
-        most: weight that may wait or be about to be written; more is lost.
+        most: weight that may wait or be about to be written, unless one trace has more; more is lost.
     """
 
     pause_secs: float
@@ -69,8 +70,8 @@ class Collector:
         self._weight = 0
         self._change = threading.Condition()
         self._closed = False
-        self._failing = self._full = False
-        self._failed = 0.0  # when, the last time
+        self._failing = False
+        self._failed = self._full = -math.inf  # when, the last time
         self._thread: threading.Thread | None = None
         self.lost = 0
 
@@ -84,15 +85,16 @@ class Collector:
             if self._thread is None:  # most servers never trace anything
                 self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
                 self._thread.start()
-            if self._weight + weight <= exporter.most:
+            if not self._weight or self._weight + weight <= exporter.most:
                 before, self._weight = self._weight, self._weight + weight
                 self._waiting.append(trace)
                 if not before or before < exporter.enough <= self._weight:
                     self._change.notify()
                 return
             self.lost += 1
-            tell, self._full = not self._full, True
-        if tell:
+            now = time.monotonic()
+            calm, self._full = now - self._full, now
+        if calm >= _CALM_SECS:
             LOG.warning("traces are lost: too many wait to be written; use a higher trace_rate")
 
     def close(self, timeout: float = _LAST_SECS) -> None:
@@ -120,7 +122,6 @@ class Collector:
             self._export(traces)
             with self._change:
                 self._weight -= weight
-                self._full = False
         self._exporter.close()
 
     def _take(self) -> tuple[list[Trace], int]:

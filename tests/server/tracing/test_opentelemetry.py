@@ -15,8 +15,10 @@ import tritonclient.grpc
 
 from tcli_server import Engine
 from tcli_server.options import EngineOptions
+from tcli_server.request import InferenceRequest
 from tcli_server.serving import ServeOptions, Server
 from tcli_server.tracing.options import TraceLevel, TraceOptions, TraceSettings
+from tcli_server.tracing.tracer import Tracer
 from traced_models import write_traced_models
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
@@ -153,6 +155,24 @@ def test_without_a_sampled_parent_the_rate_decides(server: Server, collector: Co
     assert failed.status_code == 400
     _, request = collector.spans(2)
     assert "expected 1 inputs but got 0" in request.status.message
+
+
+def test_a_trace_of_more_spans_than_may_wait(collector: Collector):
+    options = TraceOptions(
+        mode="opentelemetry",
+        settings=TraceSettings(TraceLevel.TIMESTAMPS, rate=1),
+        url=collector.url,
+        bsp_max_queue_size=1,
+        bsp_max_export_batch_size=1,
+    )
+    tracer = Tracer(options)
+    request = InferenceRequest("telling", {})
+    trace = tracer.begin(request)
+    assert trace is not None
+    request.finish()
+    trace.close()
+    tracer.close()
+    assert len(collector.spans(2)) == 2
 
 
 def test_a_collector_that_takes_none_costs_traces_and_no_request(
