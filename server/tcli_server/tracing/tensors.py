@@ -1,5 +1,6 @@
 """The tensors of a traced request: what is kept of them until they are written, and as which text."""
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +22,10 @@ _LONGEST_NAME = 1024
 """Characters; of a request that is refused, clients choose them."""
 
 _AT_ONCE = 1 << 12
-"""Elements that become text without letting other threads run."""
+_BYTES_AT_ONCE = 1 << 13
+"""Numbers, and bytes of strings, that become text without letting other threads run."""
+
+_ERRORS = "backslashreplace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,13 @@ class TracedTensor:
         if self.data is not None:
             elements = self.data.reshape(-1)
             for start in range(0, elements.size, _AT_ONCE):
-                yield (b"," if start else b"") + _text(elements[start : start + _AT_ONCE])
+                if start:
+                    yield b","
+                some = elements[start : start + _AT_ONCE]
+                if some.dtype.hasobject:
+                    yield from _strings(some.tolist())
+                else:
+                    yield _numbers(some)
         tail = {"shape": ",".join(map(str, self.shape)), "dtype": self.datatype}
         yield b'",' + orjson.dumps(tail)[1:]
 
@@ -68,17 +78,33 @@ def _bytes_of(array: np.ndarray, room: int) -> int:
     return size if size > room else size + sum(map(len, array.reshape(-1).tolist()))
 
 
-def _text(elements: np.ndarray) -> bytes:
-    """Elements and commas, as they stand inside of a JSON string."""
-    if elements.dtype.hasobject:
-        texts = [element.decode(errors="backslashreplace") for element in elements.tolist()]
-        return orjson.dumps(orjson.dumps(texts)[1:-1].decode())[1:-1]
+def _numbers(elements: np.ndarray) -> bytes:
     if elements.dtype == np.bool_:  # as Triton
         elements = elements.view(np.uint8)
     if elements.dtype.kind not in "iu":
         elements = (
             elements if elements.dtype.kind == "f" else elements.astype(np.float32)
-        )  # numpy does not count BF16 as such
+        )  # BF16 is no float of numpy's
         if not np.isfinite(elements).all():  # of which JSON has none
             return ",".join(map(str, elements)).encode()
     return orjson.dumps(np.ascontiguousarray(elements), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def _strings(elements: list[bytes]) -> Iterator[bytes]:
+    """Each in JSON's form, and that as it stands inside of a JSON string."""
+    if sum(map(len, elements)) <= _BYTES_AT_ONCE:
+        texts = [element.decode(errors=_ERRORS) for element in elements]
+        yield _inside(orjson.dumps(texts).decode()[1:-1])
+        return
+    for number, element in enumerate(elements):
+        yield b',\\"' if number else b'\\"'
+        decoder = codecs.getincrementaldecoder("utf-8")(_ERRORS)
+        for start in range(0, len(element), _BYTES_AT_ONCE):
+            end = start + _BYTES_AT_ONCE
+            text = decoder.decode(element[start:end], end >= len(element))
+            yield _inside(_inside(text).decode())
+        yield b'\\"'
+
+
+def _inside(text: str) -> bytes:
+    return orjson.dumps(text)[1:-1]
