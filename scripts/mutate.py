@@ -76,6 +76,7 @@ TESTS = {
         }.items()
         for place in places
     },
+    "tracing": ["tests/server/tracing", "tests/server/test_trace_settings.py", "tests/cli/test_serve_traces.py"],
     "protocols": ["tests/server/http", "tests/server/grpc", _NVIDIA],
     "protocols/classification.py": ["tests/server/test_classification.py", *_http("infer")],
     "protocols/mailbox.py": ["tests/server/test_mailbox.py", *_http("infer")],
