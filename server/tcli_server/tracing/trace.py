@@ -185,7 +185,7 @@ class TracedRequest:
             self.model_version = int(version)
 
     def _note_tensors(self, request: InferenceRequest, response: InferenceResponse) -> None:
-        if not self._trace.with_tensors:
+        if not self._trace.with_tensors or request.cancelled:  # the loop cancels all of a client's at once
             return
         try:
             if not self._asked and request.queue_ns:

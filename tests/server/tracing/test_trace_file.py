@@ -139,6 +139,19 @@ def test_tensors_are_as_they_were(tmp_path: Path):
     assert [tensor["data"] for _, tensor in found["tensors"]] == ["0,1", "0,1"]
 
 
+def test_no_tensors_of_a_request_that_nobody_wants_any_more(tmp_path: Path):
+    tracer = Tracer(options_of(tmp_path / "trace.json", level=TraceLevel.TENSORS))
+    request = InferenceRequest("telling", {"IN": np.arange(2)})
+    request.queue_ns = 1
+    trace = tracer.begin(request)
+    assert trace is not None
+    request.cancel()
+    trace.close()
+    tracer.close()
+    ((_, found),) = read_traces(tmp_path / "trace.json").items()
+    assert found["tensors"] == []
+
+
 def test_workers_write_files_of_their_own(tmp_path: Path):
     tracer = Tracer(replace(options_of(tmp_path / "trace.json"), of_process=True))
     trace_some(tracer, 1)
