@@ -66,11 +66,12 @@ class TraceFile:
             self._only = self._only or _Growing(self._path)
             return self._only
         file = self._numbered.get(frequency)
-        if file is None or file.count >= frequency:
-            if (
-                file is not None or len(self._numbered) >= _MOST_OPEN
-            ):  # then the one that was begun first stays as it is
-                self._numbered.pop(frequency if file is not None else next(iter(self._numbered))).close()
+        if file is not None and file.count >= frequency:
+            self._numbered.pop(frequency).close()
+            file = None
+        if file is None:
+            if len(self._numbered) >= _MOST_OPEN:
+                self._numbered.pop(next(iter(self._numbered))).close()  # which has fewer then
             file = self._numbered[frequency] = _Growing(f"{self._path}.{self._next}")
             self._next += 1
         return file

@@ -201,9 +201,9 @@ def test_what_a_full_disk_left_of_traces_is_cut_off(tmp_path: Path):
     file = tmp_path / "trace.json"
     written: list[Trace] = []
 
-    def finished() -> Trace:
-        trace = Trace(TraceSettings(TraceLevel.TIMESTAMPS), None, None, written.append)
-        request = InferenceRequest("telling", {})
+    def finished(elements: int = 1) -> Trace:
+        trace = Trace(TraceSettings(TraceLevel.TENSORS), None, None, written.append)
+        request = InferenceRequest("telling", {"IN": np.zeros(elements, np.uint8)}, queue_ns=1)
         request.trace = trace.begin(None)
         request.fail(ServerError("nobody asks it"))
         trace.close()
@@ -212,14 +212,15 @@ def test_what_a_full_disk_left_of_traces_is_cut_off(tmp_path: Path):
     out = TraceFile(str(file))
     out.export([finished()])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 100, limits[1]))
-    try:
-        with pytest.raises(LostError, match=r"trace\.json: File too large") as lost:
-            out.export([finished(), finished()])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert lost.value.count == 2
-    assert len(read_traces(file)) == 1
-    out.export([finished()])
+    for room, elements in ((100, 1), (3 << 19, MOST_BYTES // 2)):  # the text of the second is written in parts
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + room, limits[1]))
+        try:
+            with pytest.raises(LostError, match=r"trace\.json: File too large") as lost:
+                out.export([finished(elements), finished(elements)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert lost.value.count == 2
+        assert len(read_traces(file)) == 1
+    out.export([finished(MOST_BYTES // 2), finished()])
     out.close()
-    assert len(read_traces(file)) == 2
+    assert [len(trace["tensors"][0][1]["data"]) for trace in read_traces(file).values()] == [1, MOST_BYTES - 1, 1]
