@@ -23,42 +23,41 @@ from pathlib import Path
 from callers import Callers, Outcome
 from running import HERE, Ports, free_ports, tcli_serve, write_json
 from soak_models import write_repository
+from triton_cli.deploy_files import deployment_files
+from triton_cli.deployment import Deployment
+from triton_cli.deployment import Ports as ListenPorts
 
 _MODELS = ("slow", "add")
 
 
-def nginx_config(http: int, grpc_port: int, replicas: list[Ports]) -> str:
-    text = (HERE.parent / "deploy/proxies/nginx.conf").read_text()
-    for name, where in (("HTTP", "http"), ("GRPC", "grpc")):
-        line = f"server tcli:__{name}_PORT__ "
-        text = "\n".join(
-            "\n".join(each.replace(line, f"server 127.0.0.1:{getattr(one, where)} ") for one in replicas)
-            if line in each
-            else each
-            for each in text.splitlines()
-        )
-    return _with_ports(text, http, grpc_port)
-
-
-def envoy_config(http: int, grpc_port: int, replicas: list[Ports]) -> str:
-    text = (HERE.parent / "deploy/proxies/envoy.yaml").read_text().replace("9901", str(free_ports(1)[0]))
-    for name, where in (("HTTP", "http"), ("GRPC", "grpc")):
-        address = f"address: tcli, port_value: __{name}_PORT__"
-        text = "\n".join(
-            "\n".join(
-                each.replace(address, f"address: 127.0.0.1, port_value: {getattr(one, where)}") for one in replicas
-            )
-            if address in each
-            else each
-            for each in text.splitlines()
-        )
-    return _with_ports(text, http, grpc_port)
-
-
-def _with_ports(text: str, http: int, grpc_port: int) -> str:
-    return (
-        text.replace("__HTTP_PORT__", str(http)).replace("__GRPC_PORT__", str(grpc_port)).replace("__REPLICAS__", "2")
+def proxy_config(file: str, upstream: str, http: int, grpc_port: int, replicas: list[Ports]) -> str:
+    """What `tcli deploy compose` writes, with a line for each replica in the place of the one whose name has all their addresses."""
+    deployment = Deployment(
+        name="replicas",
+        image="unused",
+        repository=HERE,
+        models=_MODELS,
+        repository_bytes=0,
+        replicas=len(replicas),
+        ports=ListenPorts(http, grpc_port, 0),
+        cpus=1,
+        memory="1Gi",
+        gpus=0,
+        queue_microseconds=50_000,
     )
+    lines = []
+    for line in deployment_files("compose", deployment)[file].splitlines():
+        for port, where in ((http, "http"), (grpc_port, "grpc")):
+            before = upstream.format(host="tcli", port=port)
+            if before in line:
+                lines += [
+                    line.replace(before, upstream.format(host="127.0.0.1", port=getattr(one, where)))
+                    for one in replicas
+                ]
+                break
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 @contextlib.contextmanager
@@ -67,13 +66,15 @@ def proxy(name: str, replicas: list[Ports], folder: Path) -> Iterator[tuple[int,
     http_port, grpc_port = free_ports(2)
     if name == "nginx":
         config = folder / "nginx.conf"
-        text = nginx_config(http_port, grpc_port, replicas).replace("/tmp/nginx", f"{folder}/nginx")
+        text = proxy_config("nginx.conf", "server {host}:{port} ", http_port, grpc_port, replicas)
+        text = text.replace("/tmp/nginx", f"{folder}/nginx")
         command = [_found("nginx"), "-c", str(config), "-g", "daemon off;"]
     else:
         config = folder / "envoy.yaml"
-        text = envoy_config(http_port, grpc_port, replicas)
+        text = proxy_config("envoy.yaml", "address: {host}, port_value: {port}", http_port, grpc_port, replicas)
+        text = text.replace("port_value: 9901", f"port_value: {free_ports(1)[0]}")
         command = [_found("envoy"), "-c", str(config), "--log-level", "warning", "--disable-hot-restart"]
-    config.write_text(text + "\n")
+    config.write_text(text)
     with (folder / f"{name}.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             _wait_until_it_answers(process, http_port)

@@ -10,6 +10,7 @@ from triton_cli.console import out, printable
 from triton_cli.repo_folder import DEFAULT_REPOSITORY, Repository, told
 
 if TYPE_CHECKING:
+    from triton_cli.deploy_security import Security
     from triton_cli.deployment import Deployment, Ports
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -39,6 +40,19 @@ QueueTarget = Annotated[
         help="Mean microseconds in the queue above which KEDA adds replicas and an alert is raised.",
     ),
 ]
+Tls = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST",
+        help="TLS on every port; HOST is a name in the certificate, which the proxies and Prometheus expect.",
+        show_default=False,
+    ),
+]
+TlsClients = Annotated[
+    bool,
+    typer.Option("--tls-clients", help="With --tls: only clients whose certificate the same authority has signed."),
+]
+Tokens = Annotated[bool, typer.Option("--tokens", help="Only clients with a bearer token.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 
 
@@ -73,15 +87,21 @@ def _command(kind: str, text: str, following: str) -> None:
         grpc_port: GrpcPort = 8001,
         metrics_port: MetricsPort = 8002,
         queue_target_us: QueueTarget = 50_000,
+        tls: Tls = None,
+        tls_clients: TlsClients = False,
+        tokens: Tokens = False,
         force: Force = False,
     ) -> None:
         from triton_cli.deploy_files import deployment_files, write_files
+        from triton_cli.deploy_security import Security, check_security, needed
         from triton_cli.deployment import Ports
 
         ports = Ports(http_port, grpc_port, metrics_port)
+        security = Security(tls, tls_clients, tokens)
+        check_security(kind, security)
         with told(model_repository):
             deployment = _deployment(
-                model_repository, name, image, replicas, ports, cpus, memory, gpus, queue_target_us
+                model_repository, name, image, replicas, ports, cpus, memory, gpus, queue_target_us, security
             )
             to = folder or Path("deploy") / kind
             files = deployment_files(kind, deployment)
@@ -90,10 +110,11 @@ def _command(kind: str, text: str, following: str) -> None:
             out().print(printable(str(to / path)), markup=False)
         models = f"{len(deployment.models)} model" + ("s" if len(deployment.models) > 1 else "")
         estimated = "" if memory else " (estimated from the files' sizes: see what it really takes)"
+        first = "".join(f"needs: {line}\n" for line in needed(kind, to, name, security))
         out().print(
             printable(
                 f"\n{models} in {replicas} x {deployment.image}, {cpus} cores and {deployment.memory}{estimated} each\n"
-                f"\nnext: {following.format(dir=to, name=name)}"
+                f"\n{first}next: {following.format(dir=to, name=name)}"
             ),
             markup=False,
         )
@@ -112,6 +133,7 @@ def _deployment(
     memory: str | None,
     gpus: int,
     queue_microseconds: int,
+    security: "Security",
 ) -> "Deployment":
     from tcli_server.repository import model_folders
     from triton_cli.deployment import (
@@ -147,6 +169,7 @@ def _deployment(
         memory=memory or estimated_memory(size),
         gpus=gpus,
         queue_microseconds=queue_microseconds,
+        security=security,
     )
 
 

@@ -43,8 +43,11 @@ def deployment_files(kind: str, deployment: Deployment) -> dict[str, str]:
         str(file.relative_to(root / kind)): file for file in sorted((root / kind).rglob("*")) if file.is_file()
     }
     templates |= {path: root / template for path, template in KINDS[kind].items()}
-    values, lines = _values(deployment), _line_values(deployment)
-    files = {path: _filled(file.read_text(encoding="utf-8"), values, lines) for path, file in templates.items()}
+    conditions, values, lines = _conditions(deployment), _values(deployment), _line_values(deployment)
+    files = {
+        path: _filled(_chosen(file.read_text(encoding="utf-8"), conditions), values, lines)
+        for path, file in templates.items()
+    }
     if kind == "compose":
         files[_DASHBOARD] = json.dumps(dashboard(deployment), indent=2) + "\n"
     return files
@@ -75,6 +78,22 @@ def _templates() -> Path:
     raise FileNotFoundError(f"the templates are neither at {' nor at '.join(map(str, _PLACES))}")
 
 
+def _chosen(text: str, conditions: Mapping[str, bool]) -> str:
+    """Of what lies between the lines `#if CONDITION`, `#else` where it is, and `#endif`: the part that holds."""
+    chosen, holds = [], [True]
+    for line in text.splitlines(keepends=True):
+        match line.split():
+            case ["#if", condition]:
+                holds.append(holds[-1] and conditions[condition])
+            case ["#else"]:
+                holds[-1] = holds[-2] and not holds[-1]
+            case ["#endif"]:
+                holds.pop()
+            case _ if holds[-1]:
+                chosen.append(line)
+    return "".join(chosen)
+
+
 def _filled(text: str, values: Mapping[str, str], lines: Mapping[str, list[str]]) -> str:
     """Placeholders alone on a line become as many lines as they have, indented alike; others become text."""
 
@@ -86,7 +105,19 @@ def _filled(text: str, values: Mapping[str, str], lines: Mapping[str, list[str]]
     return _PLACEHOLDER.sub(lambda found: values[found[1]], _LINES.sub(block, text))
 
 
+def _conditions(deployment: Deployment) -> dict[str, bool]:
+    security = deployment.security
+    return {
+        "gpus": deployment.gpus > 0,
+        "tls": security.host is not None,
+        "tls-clients": security.clients,
+        "tokens": security.tokens,
+        "secrets": security.host is not None or security.tokens,
+    }
+
+
 def _values(deployment: Deployment) -> dict[str, str]:
+    security, http_port = deployment.security, deployment.ports.http
     return {
         "NAME": deployment.name,
         "VERSION": __version__,
@@ -104,21 +135,25 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "MEMORY": deployment.memory,
         "MEMORY_BYTES": str(deployment.memory_bytes),
         "STORAGE": f"{math.ceil(2 * deployment.repository_bytes / 2**30) or 1}Gi",
+        "GPUS": str(deployment.gpus),
         "QUEUE_TARGET_US": str(deployment.queue_microseconds),
+        "HOST": security.host or "",
+        "TLS": json.dumps(security.host is not None),
+        "TLS_HOST": json.dumps(security.host or ""),
+        "TLS_CLIENTS": json.dumps(security.clients),
+        "TOKENS": json.dumps(security.tokens),
+        "SCHEME": "http" if security.host is None else "https",
+        "GRPC_SCHEME": "grpc" if security.host is None else "grpcs",
+        "PROBE_SCHEME": "HTTP" if security.host is None else "HTTPS",
+        "LIVE_SCRIPT": security.health_script(http_port, "/v2/health/live"),
+        "READY_SCRIPT": security.health_script(http_port, "/v2/health/ready"),
     }
 
 
 def _line_values(deployment: Deployment) -> dict[str, list[str]]:
-    reserved = [
-        "reservations:",
-        "  devices:",
-        f"    - {{ driver: nvidia, count: {deployment.gpus}, capabilities: [gpu] }}",
-    ]
     return {
         "SERVE_OPTIONS": [f"- {option}" for option in deployment.serve_options],
         "MODEL_LIST": [f"- {_quoted(model)}" for model in deployment.models],
-        "GPU_LIMIT": [f"nvidia.com/gpu: {deployment.gpus}"] if deployment.gpus else [],
-        "COMPOSE_GPUS": reserved if deployment.gpus else [],
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from triton_cli import __version__
 from triton_cli.console import EXIT_WRONG, fail
+from triton_cli.deploy_security import OPEN, Security
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -54,6 +55,7 @@ class Deployment:
     memory: str
     gpus: int
     queue_microseconds: int
+    security: Security = OPEN
 
     @property
     def memory_bytes(self) -> int:
@@ -73,6 +75,7 @@ class Deployment:
             "--allow-model-control-config=false",
             "--allow-model-control-files=false",
             "--shutdown-delay-secs=5",
+            *self.security.serve_options,
             *(f"--load-model={model}" for model in self.models),
         ]
 

@@ -1,10 +1,7 @@
 """What `tcli deploy` writes: well-formed, filled in, and about a server that exists. Checkers that nobody here wrote judge it where they are installed."""
 
-import importlib.util
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,34 +11,14 @@ import pytest
 import typer
 import yaml
 
+from deployment_judges import KUBERNETES, documents, judged, strictly, tool
+from deployments import deployment
 from tcli_server.serving import Server
 from triton_cli.deploy_files import KINDS, deployment_files, write_files
-from triton_cli.deployment import Deployment, Ports
+from triton_cli.deploy_security import Security
 from triton_cli.serve import app as serve_app
 
 ROOT = Path(__file__).parent.parent.parent
-KUBERNETES = ("1.29", "1.33", "1.37")
-
-
-def deployment(**changes: Any) -> Deployment:
-    values: dict[str, Any] = {
-        "name": "shop",
-        "image": "registry.example.com/tcli:9",
-        "repository": Path("/srv/my models/$one"),
-        "models": ("add_sub", "resnet-50.v1"),
-        "repository_bytes": 3 * 2**30,
-        "replicas": 3,
-        "ports": Ports(18000, 18001, 18002),
-        "cpus": 7,
-        "memory": "5Gi",
-        "gpus": 0,
-        "queue_microseconds": 12345,
-    }
-    return Deployment(**(values | changes))
-
-
-def documents(text: str) -> list[Any]:
-    return [document for document in yaml.safe_load_all(text) if document is not None]
 
 
 def is_yaml(path: str) -> bool:
@@ -65,11 +42,18 @@ def nodes(value: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("gpus", [0, 2])
-def test_every_file_is_filled_in_and_well_formed(kind: str, gpus: int):
-    files = deployment_files(kind, deployment(gpus=gpus))
+@pytest.mark.parametrize(
+    ("gpus", "security"),
+    [
+        (0, Security()),
+        (2, Security("models.example.com")),
+        (0, Security("models.example.com", clients=True, tokens=True)),
+    ],
+)
+def test_every_file_is_filled_in_and_well_formed(kind: str, gpus: int, security: Security):
+    files = deployment_files(kind, deployment(gpus=gpus, security=security))
     for path, text in files.items():
-        assert not re.search(r"__[A-Z]", text), path
+        assert not re.search(r"__[A-Z]|#(if|else|endif)\b", text), path
         if is_yaml(path):
             assert documents(text), path
     together = "".join(files.values())
@@ -152,32 +136,6 @@ def test_a_replica_has_time_to_drain(written: Path):
     assert spec["terminationGracePeriodSeconds"] > waits + 5 + 30  # --shutdown-delay-secs, --exit-timeout-secs
 
 
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def judged(*command: object, cwd: Path | None = None) -> str:
-    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, cwd=cwd)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
-def strictly(text: str, versions: tuple[str, ...] = KUBERNETES) -> None:
-    """Judge objects of Kubernetes' own kinds as `kubernetes-validate --strict` does."""
-    if importlib.util.find_spec("kubernetes_validate") is None:
-        pytest.skip("kubernetes-validate is not installed")
-    import kubernetes_validate
-
-    for document in documents(text):
-        if any(group in document["apiVersion"] for group in ("keda.sh", "coreos.com")):
-            continue
-        for version in versions:
-            kubernetes_validate.validate(document, version, strict=True)
-
-
 def test_manifests_are_kubernetes(written: Path):
     for path in sorted((written / "kustomize").rglob("*.yaml")):
         if path.name != "kustomization.yaml":
@@ -220,9 +178,7 @@ def test_prometheus_takes_the_dashboards_queries(written: Path, tmp_path: Path):
 
 
 def test_proxies_take_their_files(written: Path, tmp_path: Path):
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
+    nginx = tool("nginx")
     here = (written / "compose/nginx.conf").read_text().replace("server tcli:", "server 127.0.0.1:")
     (tmp_path / "nginx.conf").write_text(here.replace("/tmp/nginx", f"{tmp_path}/nginx"))
     judged(nginx, "-t", "-c", tmp_path / "nginx.conf")

@@ -1,0 +1,98 @@
+"""TLS and bearer tokens of a deployment: off unless asked for, and where each replica finds its files."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from triton_cli.console import EXIT_WRONG, fail
+
+_HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+_CERTIFICATE, _KEY, _AUTHORITY = "/tls/tls.crt", "/tls/tls.key", "/tls/ca.crt"
+"""Named as cert-manager names them in a Secret."""
+_TOKENS = "/tokens/tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How replicas, and the proxies before them, guard their ports.
+
+    Attributes:
+        host: a name in the certificate, which proxies and Prometheus expect of the replicas; None without TLS.
+        clients: only clients with a certificate of the same authority.
+        tokens: only with a bearer token.
+    """
+
+    host: str | None = None
+    clients: bool = False
+    tokens: bool = False
+
+    @property
+    def serve_options(self) -> list[str]:
+        """Options of `tcli serve`."""
+        options = []
+        if self.host is not None:
+            for protocol in ("http", "grpc"):
+                options += [
+                    f"--{protocol}-use-ssl=true",
+                    f"--{protocol}-server-cert={_CERTIFICATE}",
+                    f"--{protocol}-server-key={_KEY}",
+                ]
+                if self.clients:
+                    options += [f"--{protocol}-use-ssl-mutual=true", f"--{protocol}-root-cert={_AUTHORITY}"]
+        if self.tokens:
+            options.append(f"--auth-token-file={_TOKENS}")
+        return options
+
+    def health_script(self, http_port: int, path: str) -> str:
+        """Python for a replica's own health check, without double quotes. Over TLS it expects a certificate of the authority, whatever
+        its name, and shows the server's own where clients need one."""
+        if self.host is None:
+            return f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{http_port}{path}', timeout=4)"
+        shown = f"c.load_cert_chain('{_CERTIFICATE}', '{_KEY}'); " if self.clients else ""
+        return (
+            f"import ssl, urllib.request; c = ssl.create_default_context(cafile='{_AUTHORITY}'); c.check_hostname = False; {shown}"
+            f"urllib.request.urlopen('https://127.0.0.1:{http_port}{path}', timeout=4, context=c)"
+        )
+
+
+OPEN = Security()
+"""Neither TLS nor tokens."""
+
+
+def needed(kind: str, folder: Path, name: str, security: Security) -> list[str]:
+    """What has to be there before anything starts: commands that make Secrets, or files."""
+    secrets = []
+    if security.host is not None:
+        secrets.append(("tls", ["tls.crt", "tls.key", "ca.crt"]))
+    if security.tokens:
+        secrets.append(("tokens", ["tokens"] if kind in ("kustomize", "swarm") else ["tokens", "prometheus"]))
+    if kind in ("helm", "kustomize"):
+        return [
+            f"kubectl create secret generic {name}-{secret} " + " ".join(f"--from-file={file}" for file in files)
+            for secret, files in secrets
+        ]
+    readable = ", readable for group 10001" if kind == "compose" else ""
+    return [", ".join(str(folder / secret / file) for file in files) + readable for secret, files in secrets]
+
+
+def check_security(kind: str, security: Security) -> None:
+    """Refuse a name that no certificate has, and what does nothing.
+
+    Raises:
+        Exit: such a name, clients' certificates without TLS, or either for KServe.
+    """
+    if kind == "kserve" and (security.host is not None or security.clients or security.tokens):
+        fail(
+            "--tls, --tls-clients and --tokens are not for KServe, which asks its containers by plain HTTP and without a token",
+            "let its gateway end TLS and ask who calls",
+            EXIT_WRONG,
+        )
+    if security.host is not None and not _HOST.fullmatch(security.host):
+        fail(
+            f"--tls '{security.host}': expected the name in the certificate, in lowercase letters",
+            "such as --tls models.example.com",
+            EXIT_WRONG,
+        )
+    if security.clients and security.host is None:
+        fail("--tls-clients needs --tls", "such as --tls models.example.com --tls-clients", EXIT_WRONG)
