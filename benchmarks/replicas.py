@@ -40,7 +40,7 @@ def proxy_config(file: str, upstream: str, http: int, grpc_port: int, replicas: 
         repository_bytes=0,
         replicas=len(replicas),
         ports=ListenPorts(http, grpc_port, 0),
-        cpus=1,
+        cpus="1",
         memory="1Gi",
         gpus=0,
         queue_microseconds=50_000,

@@ -15,7 +15,7 @@ def deployment(**changes: Any) -> Deployment:
         "repository_bytes": 3 * 2**30,
         "replicas": 3,
         "ports": Ports(18000, 18001, 18002),
-        "cpus": 7,
+        "cpus": "7",
         "memory": "5Gi",
         "gpus": 0,
         "queue_microseconds": 12345,

@@ -1,6 +1,7 @@
 """`tcli deploy`: manifests for clusters, with the models, ports and resources of the user's repository filled in."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ Image = Annotated[
 Replicas = Annotated[
     int, typer.Option(min=1, max=1000, help="Replicas; autoscaling, where it is, goes up to four times.")
 ]
-Cpus = Annotated[int, typer.Option(min=1, max=1024, help="Cores of each replica.")]
+Cpus = Annotated[str, typer.Option(metavar="N", help="Cores of each replica, as 2, 0.5 or 500m.")]
 Memory = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Memory of each replica, as 2Gi. [default: estimated from the models' files]"),
@@ -80,7 +81,7 @@ def _command(kind: str, text: str, following: str) -> None:
         name: Name = "tcli",
         image: Image = None,
         replicas: Replicas = 2,
-        cpus: Cpus = 2,
+        cpus: Cpus = "2",
         memory: Memory = None,
         gpus: Gpus = 0,
         http_port: HttpPort = 8000,
@@ -93,15 +94,14 @@ def _command(kind: str, text: str, following: str) -> None:
         force: Force = False,
     ) -> None:
         from triton_cli.deploy_files import deployment_files, write_files
-        from triton_cli.deploy_security import Security, check_security, needed
+        from triton_cli.deploy_security import Security, needed
         from triton_cli.deployment import Ports
 
         ports = Ports(http_port, grpc_port, metrics_port)
         security = Security(tls, tls_clients, tokens)
-        check_security(kind, security)
         with told(model_repository):
             deployment = _deployment(
-                model_repository, name, image, replicas, ports, cpus, memory, gpus, queue_target_us, security
+                kind, model_repository, name, image, replicas, ports, cpus, memory, gpus, queue_target_us, security
             )
             to = folder or Path("deploy") / kind
             files = deployment_files(kind, deployment)
@@ -109,12 +109,13 @@ def _command(kind: str, text: str, following: str) -> None:
         for path in files:
             out().print(printable(str(to / path)), markup=False)
         models = f"{len(deployment.models)} model" + ("s" if len(deployment.models) > 1 else "")
+        cores = f"{deployment.cpus} core" + ("" if deployment.cpus == "1" else "s")
         estimated = "" if memory else " (estimated from the files' sizes: see what it really takes)"
         first = "".join(f"needs: {line}\n" for line in needed(kind, to, name, security))
         out().print(
             printable(
-                f"\n{models} in {replicas} x {deployment.image}, {cpus} cores and {deployment.memory}{estimated} each\n"
-                f"\n{first}next: {following.format(dir=to, name=name)}"
+                f"\n{models} in {replicas} x {deployment.image}, {cores} and {deployment.memory}{estimated} each\n"
+                f"\n{first}next: {following.format(dir=shlex.quote(str(to)), name=name)}"
             ),
             markup=False,
         )
@@ -124,43 +125,47 @@ def _command(kind: str, text: str, following: str) -> None:
 
 
 def _deployment(
+    kind: str,
     repository: Path,
     name: str,
     image: str | None,
     replicas: int,
     ports: "Ports",
-    cpus: int,
+    cpus: str,
     memory: str | None,
     gpus: int,
     queue_microseconds: int,
     security: "Security",
 ) -> "Deployment":
     from tcli_server.repository import model_folders
-    from triton_cli.deployment import (
-        Deployment,
+    from triton_cli.deploy_checks import (
         check_image,
         check_models,
         check_name,
         check_ports,
-        default_image,
-        estimated_memory,
-        memory_parts,
-        size_of,
+        check_repository,
+        check_security,
+        checked_cpus,
     )
+    from triton_cli.deployment import Deployment, default_image, estimated_memory, memory_parts, size_of
 
     check_name(name)
-    check_ports(ports)
+    check_ports(kind, ports)
+    check_security(kind, security)
+    cpus = checked_cpus(cpus)
     if image is not None:
         check_image(image)
     if memory is not None:
         memory_parts(memory)
+    folder = Path(os.path.abspath(repository))  # noqa: PTH100 - a link stays what the user calls it
+    check_repository(folder)
     models = tuple(sorted(model_folders([repository])))
     check_models(repository, models)
     size = size_of(repository)
     return Deployment(
         name=name,
         image=image or default_image(gpus),
-        repository=Path(os.path.abspath(repository)),  # noqa: PTH100 - a link stays what the user calls it
+        repository=folder,
         models=models,
         repository_bytes=size,
         replicas=replicas,

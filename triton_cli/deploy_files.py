@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -123,15 +124,16 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "VERSION": __version__,
         "IMAGE": deployment.image,
         "REPOSITORY": _quoted(str(deployment.repository)),
+        "REPOSITORY_SHELL": shlex.quote(str(deployment.repository)),
         "MODELS": ", ".join(deployment.models),
-        "MODELS_REGEX": "|".join(deployment.models),
+        "MODELS_REGEX": "|".join(model.replace(".", "[.]") for model in deployment.models),
         "MODEL_COUNT": str(len(deployment.models)),
         "REPLICAS": str(deployment.replicas),
         "MAX_REPLICAS": str(4 * deployment.replicas),
         "HTTP_PORT": str(deployment.ports.http),
         "GRPC_PORT": str(deployment.ports.grpc),
         "METRICS_PORT": str(deployment.ports.metrics),
-        "CPUS": str(deployment.cpus),
+        "CPUS": deployment.cpus,
         "MEMORY": deployment.memory,
         "MEMORY_BYTES": str(deployment.memory_bytes),
         "STORAGE": f"{math.ceil(2 * deployment.repository_bytes / 2**30) or 1}Gi",

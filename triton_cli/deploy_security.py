@@ -1,12 +1,7 @@
 """TLS and bearer tokens of a deployment: off unless asked for, and where each replica finds its files."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-
-from triton_cli.console import EXIT_WRONG, fail
-
-_HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 _CERTIFICATE, _KEY, _AUTHORITY = "/tls/tls.crt", "/tls/tls.key", "/tls/ca.crt"
 """Named as cert-manager names them in a Secret."""
@@ -74,25 +69,3 @@ def needed(kind: str, folder: Path, name: str, security: Security) -> list[str]:
         ]
     readable = ", readable for group 10001" if kind == "compose" else ""
     return [", ".join(str(folder / secret / file) for file in files) + readable for secret, files in secrets]
-
-
-def check_security(kind: str, security: Security) -> None:
-    """Refuse a name that no certificate has, and what does nothing.
-
-    Raises:
-        Exit: such a name, clients' certificates without TLS, or either for KServe.
-    """
-    if kind == "kserve" and (security.host is not None or security.clients or security.tokens):
-        fail(
-            "--tls, --tls-clients and --tokens are not for KServe, which asks its containers by plain HTTP and without a token",
-            "let its gateway end TLS and ask who calls",
-            EXIT_WRONG,
-        )
-    if security.host is not None and not _HOST.fullmatch(security.host):
-        fail(
-            f"--tls '{security.host}': expected the name in the certificate, in lowercase letters",
-            "such as --tls models.example.com",
-            EXIT_WRONG,
-        )
-    if security.clients and security.host is None:
-        fail("--tls-clients needs --tls", "such as --tls models.example.com --tls-clients", EXIT_WRONG)

@@ -10,9 +10,6 @@ from triton_cli import __version__
 from triton_cli.console import EXIT_WRONG, fail
 from triton_cli.deploy_security import OPEN, Security
 
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _MEMORY = re.compile(r"([1-9][0-9]*)(Mi|Gi)")
 _BYTES = {"Mi": 2**20, "Gi": 2**30}
 
@@ -38,7 +35,7 @@ class Deployment:
         repository: absolute path on this machine.
         models: names, sorted.
         repository_bytes: of all files in the repository.
-        cpus: cores of a replica.
+        cpus: cores of a replica, as a plain number (`2`, `0.5`), which Kubernetes and compose both read.
         memory: of a replica, as Kubernetes writes it (`2Gi`, `512Mi`).
         gpus: of a replica.
         queue_microseconds: mean time in the queue above which replicas are added and an alert is raised.
@@ -51,7 +48,7 @@ class Deployment:
     repository_bytes: int
     replicas: int
     ports: Ports
-    cpus: int
+    cpus: str
     memory: str
     gpus: int
     queue_microseconds: int
@@ -99,59 +96,6 @@ def memory_parts(memory: str) -> tuple[int, str]:
     if found is None:
         fail(f"--memory '{memory}': expected a number with Mi or Gi, such as 2Gi", status=EXIT_WRONG)
     return int(found[1]), found[2]
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot name a Kubernetes object, a compose project and a DNS entry at once.
-
-    Raises:
-        Exit: it cannot.
-    """
-    if not _NAME.fullmatch(name):
-        fail(
-            f"--name '{name}': expected lowercase letters, digits and dashes, a letter first, at most 40 characters",
-            "such as --name tcli",
-            EXIT_WRONG,
-        )
-
-
-def check_models(repository: Path, models: tuple[str, ...]) -> None:
-    """Refuse a repository without models, and names that would be something else in YAML, PromQL or a command.
-
-    Raises:
-        Exit: there is none, or one with such a name.
-    """
-    if not models:
-        fail(f"{repository} has no models", "'tcli repo init' or 'tcli repo add' writes some")
-    for model in models:
-        if not _MODEL.fullmatch(model):
-            fail(
-                f"model '{model}' of {repository}: expected a name of letters, digits, dots, dashes and underscores",
-                "rename its folder",
-            )
-
-
-def check_image(image: str) -> None:
-    """Refuse what is no image's name.
-
-    Raises:
-        Exit: it is none.
-    """
-    if not _IMAGE.fullmatch(image):
-        fail(f"--image '{image}' names no image", "such as --image registry.example.com/tcli:0.1.0", EXIT_WRONG)
-
-
-def check_ports(ports: Ports) -> None:
-    """Refuse ports that two services would share.
-
-    Raises:
-        Exit: two are equal.
-    """
-    if len({ports.http, ports.grpc, ports.metrics}) < 3:
-        fail(
-            f"--http-port {ports.http}, --grpc-port {ports.grpc} and --metrics-port {ports.metrics} must differ",
-            status=EXIT_WRONG,
-        )
 
 
 def size_of(repository: Path) -> int:

@@ -1,8 +1,10 @@
 """`tcli deploy` as a user runs it."""
 
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import onnx_models
@@ -57,6 +59,13 @@ def test_nothing_is_overwritten_without_force(repository: Path, tmp_path: Path):
         (["--memory", "2GB"], "--memory '2GB': expected a number with Mi or Gi"),
         (["--image", "a b"], "--image 'a b' names no image"),
         (["--grpc-port", "8000"], "must differ"),
+        (["--name", "no"], "--name 'no' is no text in YAML"),
+        (["--image", "tcli:"], "names no image"),
+        (["--cpus", "500M"], "--cpus '500M': expected 0.1 to 1024 cores"),
+        (["--cpus", "nan"], "--cpus 'nan': expected 0.1 to 1024 cores"),
+        (["--cpus", "10m"], "--cpus '10m': expected 0.1 to 1024 cores"),
+        (["--tls", "https://a.b"], "--tls 'https://a.b': expected a host's name in the certificate"),
+        (["--tls-clients"], "--tls-clients needs --tls"),
     ],
 )
 def test_mistakes_are_told(repository: Path, tmp_path: Path, arguments: list[str], expected: str):
@@ -81,6 +90,45 @@ def test_a_repository_must_have_models_with_names_that_manifests_can_hold(tmp_pa
     assert status == 1
     assert "rename its folder" in stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_written_beside_the_replicas_has_its_ports(repository: Path, tmp_path: Path):
+    status, _, stderr = run(repository, "compose", tmp_path / "out", "--grpc-port", 3000)
+    assert status == 2
+    assert "--grpc-port 3000 is the port of Grafana" in stderr
+    assert run(repository, "kustomize", tmp_path / "out", "--grpc-port", 3000)[0] == 0
+
+
+def test_kserve_has_a_gateway_for_tls_and_tokens(repository: Path, tmp_path: Path):
+    status, _, stderr = run(repository, "kserve", tmp_path / "out", "--tokens")
+    assert status == 2
+    assert "not for KServe" in stderr
+
+
+def test_secrets_that_are_needed_are_named(repository: Path, tmp_path: Path):
+    secured = ("--tls", "models.example.com", "--tokens", "--cpus", "1500m")
+    _, stdout, _ = run(repository, "helm", tmp_path / "h", *secured)
+    assert "1.5 cores" in stdout
+    assert "kubectl create secret generic tcli-tls --from-file=tls.crt --from-file=tls.key --from-file=ca.crt" in stdout
+    _, stdout, _ = run(repository, "compose", tmp_path / "c", *secured)
+    assert f"needs: {tmp_path}/c/tls/tls.crt, {tmp_path}/c/tls/tls.key, {tmp_path}/c/tls/ca.crt, readable" in stdout
+
+
+def test_odd_paths_are_written_so_that_they_are_read_as_they_are(tmp_path: Path):
+    repository = tmp_path / 'it\'s #1: a "b" $HOME'
+    write_model(repository, "add_sub", onnx_models.add_sub())
+    status, stdout, _ = run(repository, "swarm", tmp_path / "my files")
+    assert status == 0
+    assert shlex.split(stdout.splitlines()[-1])[-2] == f"{tmp_path}/my files/stack.yml"
+    (stack,) = yaml.safe_load_all((tmp_path / "my files/stack.yml").read_text())
+    assert stack["services"]["tcli"]["volumes"][0]["source"] == str(repository).replace("$", "$$")
+    build = (tmp_path / "my files/models.Dockerfile").read_text().splitlines()[1]
+    assert shlex.split(build.removeprefix("#"))[-1] == str(repository)
+
+    repository.rename(tmp_path / "two\nlines")
+    status, _, stderr = run(tmp_path / "two\nlines", "swarm", tmp_path / "out")
+    assert status == 1
+    assert "rename the folder" in stderr
 
 
 def test_a_folder_that_cannot_be_made_is_told(repository: Path, tmp_path: Path):
