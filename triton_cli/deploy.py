@@ -94,7 +94,8 @@ def _command(kind: str, text: str, following: str) -> None:
         force: Force = False,
     ) -> None:
         from triton_cli.deploy_files import deployment_files, write_files
-        from triton_cli.deploy_security import Security, needed
+        from triton_cli.deploy_needs import needed
+        from triton_cli.deploy_security import Security
         from triton_cli.deployment import Ports
 
         ports = Ports(http_port, grpc_port, metrics_port)
@@ -111,7 +112,7 @@ def _command(kind: str, text: str, following: str) -> None:
         models = f"{len(deployment.models)} model" + ("s" if len(deployment.models) > 1 else "")
         cores = f"{deployment.cpus} core" + ("" if deployment.cpus == "1" else "s")
         estimated = "" if memory else " (estimated from the files' sizes: see what it really takes)"
-        first = "".join(f"needs: {line}\n" for line in needed(kind, to, name, security))
+        first = "".join(f"needs: {line}\n" for line in needed(kind, to, deployment))
         out().print(
             printable(
                 f"\n{models} in {replicas} x {deployment.image}, {cores} and {deployment.memory}{estimated} each\n"

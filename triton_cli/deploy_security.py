@@ -1,7 +1,6 @@
 """TLS and bearer tokens of a deployment: off unless asked for, and where each replica finds its files."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 _CERTIFICATE, _KEY, _AUTHORITY = "/tls/tls.crt", "/tls/tls.key", "/tls/ca.crt"
 """Named as cert-manager names them in a Secret."""
@@ -53,19 +52,3 @@ class Security:
 
 OPEN = Security()
 """Neither TLS nor tokens."""
-
-
-def needed(kind: str, folder: Path, name: str, security: Security) -> list[str]:
-    """What has to be there before anything starts: commands that make Secrets, or files."""
-    secrets = []
-    if security.host is not None:
-        secrets.append(("tls", ["tls.crt", "tls.key", "ca.crt"]))
-    if security.tokens:
-        secrets.append(("tokens", ["tokens"] if kind in ("kustomize", "swarm") else ["tokens", "prometheus"]))
-    if kind in ("helm", "kustomize"):
-        return [
-            f"kubectl create secret generic {name}-{secret} " + " ".join(f"--from-file={file}" for file in files)
-            for secret, files in secrets
-        ]
-    readable = ", readable for group 10001" if kind == "compose" else ""
-    return [", ".join(str(folder / secret / file) for file in files) + readable for secret, files in secrets]
