@@ -73,7 +73,7 @@ def test_a_replica_gets_what_was_asked_for():
     (compose,) = documents(deployment_files("compose", deployment(gpus=1))["docker-compose.yml"])
     service = compose["services"]["tcli"]
     assert service["deploy"]["replicas"] == 3
-    assert service["deploy"]["resources"]["limits"] == {"cpus": "7", "memory": 5 * 2**30}
+    assert service["deploy"]["resources"]["limits"] == {"cpus": "7", "memory": str(5 * 2**30)}
     assert service["deploy"]["resources"]["reservations"]["devices"][0]["count"] == 1
     assert service["volumes"][0]["source"] == "/srv/my models/$$one"  # compose reads $$ as $
 
@@ -160,6 +160,13 @@ def test_kustomize_builds_both(written: Path):
     scaled = documents(judged(kubectl, "kustomize", written / "kustomize/overlays/autoscaled"))
     (pod,) = [document for document in scaled if document["kind"] == "Deployment"]
     assert "replicas" not in pod["spec"]
+
+
+@pytest.mark.parametrize("security", [Security(), Security("models.example.com", clients=True, tokens=True)])
+def test_docker_takes_the_stack(tmp_path: Path, security: Security):
+    docker = tool("docker")
+    write_files(tmp_path, deployment_files("swarm", deployment(gpus=1, security=security)), force=False)
+    assert "NVIDIA-GPU" in judged(docker, "stack", "config", "--compose-file", tmp_path / "stack.yml")
 
 
 def test_prometheus_takes_its_files(written: Path):

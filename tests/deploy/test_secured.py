@@ -75,8 +75,6 @@ def test_the_chart_and_kustomize_start_the_same_server(tmp_path: Path, security:
     judged(helm, "lint", "--strict", tmp_path)
     rendered = judged(helm, "template", "shop", tmp_path, "--set", "serviceMonitor.enabled=true")
     plain = deployment_files("kustomize", secured)["base/deployment.yaml"]
-    for text in (rendered, plain):
-        strictly(text)
     charts = {document["kind"]: document for document in documents(rendered)}
     (by_hand,) = documents(plain)
     one, other = (
@@ -90,6 +88,9 @@ def test_the_chart_and_kustomize_start_the_same_server(tmp_path: Path, security:
     assert (endpoint.get("scheme") == "https") == (security.host is not None)
     assert ("cert" in endpoint.get("tlsConfig", {})) == security.clients
     assert ("authorization" in endpoint) == security.tokens
+
+    for text in (rendered, plain):
+        strictly(text)
 
 
 def test_prometheus_and_nginx_take_their_files(tmp_path: Path, files: TlsFiles):
