@@ -20,7 +20,8 @@ RUN /opt/tcli/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && /opt/tcli/bin/pip install --no-cache-dir --no-compile -r /wheels/requirements.txt \
     && /opt/tcli/bin/pip install --no-cache-dir --no-compile --no-deps /wheels/tcli-*.whl \
     && /opt/tcli/bin/pip uninstall --yes pip \
-    && find /opt/tcli -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
+    && find /opt/tcli -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + \
+    && /opt/tcli/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/tcli/lib
 
 FROM ${BASE}
 COPY --from=build /opt/tcli /opt/tcli

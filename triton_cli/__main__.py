@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 EXIT_INTERRUPTED = 130
@@ -9,6 +10,9 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
+    if os.getpid() == 1:
+        # As a container's first process: the kernel drops a signal that has no handler, and `serve` has its own only after its imports.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     _fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":

@@ -1,5 +1,7 @@
 """The first moments of a command."""
 
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -26,6 +28,29 @@ main()
 def test_ctrl_c_while_commands_are_loaded_ends_without_a_traceback():
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+TERMINATED = """
+import os, signal, sys
+from triton_cli.__main__ import main
+
+class Terminating:
+    def find_spec(self, name, path=None, target=None):
+        if name == "triton_cli.app":
+            os.kill(1, signal.SIGTERM)
+            os._exit(0)
+
+sys.meta_path.insert(0, Terminating())
+main()
+"""
+
+
+def test_the_first_process_of_a_container_can_be_stopped_while_it_still_starts():
+    alone = ("unshare", "--pid", "--fork", "--kill-child")
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, timeout=60).returncode:
+        pytest.skip("no process can be the first one here")
+    ran = subprocess.run([*alone, sys.executable, "-c", TERMINATED], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (128 + signal.SIGTERM, "", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
