@@ -75,7 +75,7 @@ def deploy() -> None:
 def _command(kind: str, text: str, following: str) -> None:
     def write(
         folder: Annotated[
-            Path | None, typer.Argument(metavar="[DIR]", help=f"Where to. [default: deploy/{kind}]", show_default=False)
+            Path | None, typer.Argument(metavar="DIR", help=f"Where to. [default: deploy/{kind}]", show_default=False)
         ] = None,
         model_repository: Repository = DEFAULT_REPOSITORY,
         name: Name = "tcli",
@@ -183,12 +183,12 @@ _command("helm", "Write a Helm chart, its values filled in.", "helm install {nam
 _command("kustomize", "Write plain manifests for kubectl and Kustomize.", "kubectl apply -k {dir}/base")
 _command(
     "compose",
-    "Write a docker-compose file with replicas behind Envoy, Prometheus, and Grafana with a dashboard.",
+    "Write a compose file: replicas behind Envoy, with Prometheus and Grafana.",
     "docker compose -f {dir}/docker-compose.yml up -d",
 )
 _command("swarm", "Write a stack for Docker Swarm.", "docker stack deploy --compose-file {dir}/stack.yml {name}")
 _command(
     "kserve",
-    "Write a ServingRuntime for KServe, and an InferenceService that uses it.",
+    "Write a ServingRuntime and an InferenceService for KServe.",
     "kubectl apply -f {dir}/servingruntime.yaml -f {dir}/inferenceservice.yaml",
 )
