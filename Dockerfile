@@ -24,6 +24,8 @@ RUN /opt/tcli/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && /opt/tcli/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/tcli/lib
 
 FROM ${BASE}
+# Nothing can be written when a replica starts, so what it imports is compiled here; Python's images come without that.
+RUN python3 -m compileall -q -j 0 -x 'lib2to3|/tests?/|-packages/' "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /opt/tcli /opt/tcli
 # Nothing is written but below /tmp, so the root file system may be read-only: give /tmp a tmpfs.
 ENV PATH=/opt/tcli/bin:$PATH HOME=/tmp XDG_CACHE_HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
