@@ -80,8 +80,14 @@ def test_the_access_log_says_what_was_not_given(server: Server, token_file: Path
     with Wire(server.http_port) as wire:
         wire.send(post(BODY, f"{MODEL}/infer?secret"))
         assert wire.read().status == 401
+    paths = ("/inference.GRPCInferenceService/ModelInfer", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        for path in paths:
+            with pytest.raises(grpc.RpcError):
+                channel.unary_unary(path)(b"", timeout=60)
     log = token_file.with_name("access.log")
     until(lambda: f'"POST {MODEL}/infer?secret" 401' in log.read_text())
+    until(lambda: all(f'gRPC "POST {path}" UNAUTHENTICATED bytes_in=0' in log.read_text() for path in paths))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def logged(
         *(0, "127.0.0.1"),
         grpc_port=0,
         grpc_address="127.0.0.1",
-        grpc=GrpcOptions(engine=request.param),
+        grpc=GrpcOptions(engine=request.param, reflection=True),
         allow_metrics=False,
         access_log=AccessLogOptions(str(file), "json"),
     )
@@ -167,6 +168,29 @@ def test_each_request_of_a_stream_is_one_line_however_many_its_responses(logged:
     assert [line["status"] for line in (spoken, plain, wrong)] == ["OK", "OK", "INVALID_ARGUMENT"]
     assert spoken["bytes_out"] > 2 * plain["bytes_out"] > 0
     assert spoken["compute_us"] <= spoken["total_us"]
+
+
+def test_calls_that_are_no_inferences_or_refused_are_lines_too(logged: Logged):
+    watch, reflection = "/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    with grpc.insecure_channel(f"127.0.0.1:{logged.server.grpc_port}") as channel:
+        watched = channel.unary_stream(watch)(b"", timeout=PATIENCE)
+        assert next(watched) == b"\x08\x01"
+        watched.cancel()
+        (services,) = channel.stream_stream(reflection)(iter([b"\x3a\x00"]), timeout=PATIENCE)
+        assert list(channel.stream_stream(f"{GRPC}ModelStreamInfer")(iter([]), timeout=PATIENCE)) == []
+        with pytest.raises(grpc.RpcError):
+            channel.unary_unary("/nobody/Nothing")(b"", timeout=PATIENCE)
+        if logged.server.options.grpc.engine == "nghttp2":  # grpc.aio answers the first message
+            with pytest.raises(grpc.RpcError):
+                channel.stream_unary(f"{GRPC}ServerReady")(iter([b"", b""]), timeout=PATIENCE)
+            assert logged.line(path=f"{GRPC}ServerReady")["status"] == "INTERNAL"
+    left = logged.line(path=watch)
+    assert (left["status"], left["bytes_in"], left["bytes_out"]) == ("CANCELLED", 0, 2)
+    told = logged.line(path=reflection)
+    assert (told["status"], told["bytes_in"], told["bytes_out"]) == ("OK", 2, len(services))
+    assert logged.line(path=f"{GRPC}ModelStreamInfer", bytes_in=0)["status"] == "OK"
+    refused = logged.line(path="/nobody/Nothing")
+    assert (refused["status"], refused["client"].partition(":")[0]) == ("UNIMPLEMENTED", "127.0.0.1")
 
 
 def test_a_stream_of_events_is_one_line(logged: Logged):

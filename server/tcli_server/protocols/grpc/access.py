@@ -1,5 +1,7 @@
-"""gRPC's calls in the access log: a line for each unary call, and for each request of a stream of inferences."""
+"""gRPC's calls in the access log: a line for each unary call, and for each request of a stream of inferences. A stream without any,
+as those of health and reflection are, has one for itself, and so has what was refused."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -7,7 +9,7 @@ from functools import partial
 from tcli_server.errors import ServerError
 from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.observability.access_log import AccessLog
-from tcli_server.protocols.grpc.errors import STATUS, Status
+from tcli_server.protocols.grpc.errors import STATUS, Status, as_server_error
 from tcli_server.protocols.grpc.rpc import Message, Metadata, Rpcs, StreamCall, Streaming, Unary, UnaryCall
 from tcli_server.protocols.request_headers import Asked
 
@@ -19,7 +21,11 @@ def logged(rpcs: Rpcs, log: AccessLog) -> Rpcs:
     """The same calls, noted in the log."""
     unary = {path: _unary(path.encode(), begin, log) for path, begin in rpcs.unary.items()}
     streaming = {path: _streaming(path.encode(), serve, log) for path, serve in rpcs.streaming.items()}
-    return replace(rpcs, unary=unary, streaming=streaming)
+
+    def refused(client: str, path: bytes, status: str) -> None:
+        log.begin("gRPC", client, _METHOD, path, 0).end(status, failed=True)
+
+    return replace(rpcs, unary=unary, streaming=streaming, refused=refused)
 
 
 def end_entry(entry: AccessEntry, error: ServerError | None) -> None:
@@ -84,7 +90,9 @@ class _LoggedStream:
 
     def __init__(self, call: StreamCall, begin: Callable[[int], AccessEntry]) -> None:
         self._call = call
-        self.access: Callable[[int], AccessEntry] | None = begin
+        self._begin = begin
+        self._whole: AccessEntry | None = begin(0)
+        self.access: Callable[[int], AccessEntry] | None = self._begin_one
 
     @property
     def client(self) -> str:
@@ -95,10 +103,30 @@ class _LoggedStream:
         return self._call.metadata
 
     async def read(self) -> Message | None:
-        return await self._call.read()
+        message = await self._call.read()
+        if self._whole is not None and message is not None:
+            self._whole.bytes_in += len(message)
+        return message
 
     async def write(self, *parts: Message) -> None:
+        if self._whole is not None:
+            self._whole.bytes_out += sum(map(len, parts))
         await self._call.write(*parts)
+
+    def end(self, error: ServerError | None) -> None:
+        """It is over."""
+        if self._whole is not None:
+            end_entry(self._whole, error)
+
+    def gone(self) -> None:
+        """Nobody waits for it any more."""
+        if self._whole is not None:
+            self._whole.end(GONE, failed=True)
+
+    def _begin_one(self, size: int) -> AccessEntry:
+        """Its requests have lines of their own, so the stream has none."""
+        self._whole = None
+        return self._begin(size)
 
 
 def _unary(path: bytes, begin: Unary, log: AccessLog) -> Unary:
@@ -111,6 +139,16 @@ def _unary(path: bytes, begin: Unary, log: AccessLog) -> Unary:
 
 def _streaming(path: bytes, serve: Streaming, log: AccessLog) -> Streaming:
     async def serve_logged(call: StreamCall) -> ServerError | None:
-        return await serve(_LoggedStream(call, partial(log.begin, "gRPC", call.client, _METHOD, path)))
+        logged_call = _LoggedStream(call, partial(log.begin, "gRPC", call.client, _METHOD, path))
+        try:
+            error = await serve(logged_call)
+        except asyncio.CancelledError:
+            logged_call.gone()
+            raise
+        except Exception as defect:
+            logged_call.end(as_server_error(defect, "a call"))
+            raise
+        logged_call.end(error)
+        return error
 
     return serve_logged

@@ -19,7 +19,7 @@ from tcli_server.protocols.grpc.options import (
     MAX_METADATA_BYTES,
     GrpcOptions,
 )
-from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, Rpcs, Streaming, Unary, begin_safely
+from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, Refused, Rpcs, Streaming, Unary, begin_safely
 from tcli_server.protocols.request_headers import Asked
 from tcli_server.protocols.tls import Certificates, Pem
 
@@ -77,7 +77,7 @@ async def listen(
         for path, unary in rpcs.unary.items()
     }
     handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
-    server.add_generic_rpc_handlers((_Handlers(handlers, guard),))
+    server.add_generic_rpc_handlers((_Handlers(handlers, guard, rpcs.refused),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         if certificates is None:
@@ -140,9 +140,10 @@ def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, handlers: dict[str, Any], guard: GrpcGuard | None) -> None:
+    def __init__(self, handlers: dict[str, Any], guard: GrpcGuard | None, refused: Refused | None) -> None:
         self._handlers = handlers
         self._guard = guard
+        self._refused = refused
 
     def service(self, details: Any) -> Any:
         """The handler of a path; None if there is none."""
@@ -150,8 +151,11 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             metadata = [(name.encode(), _as_bytes(value)) for name, value in details.invocation_metadata]
             refusal = self._guard.refusal(details.method, metadata)
             if refusal is not None:
-                return _refusing(*refusal)
-        return self._handlers.get(details.method)
+                return _refusing(details.method, *refusal, self._refused)
+        handler = self._handlers.get(details.method)
+        if handler is None and self._refused is not None:  # gRPC itself would tell nobody
+            return _refusing(details.method, Status.UNIMPLEMENTED, "Method not found!", self._refused)
+        return handler
 
 
 class _UnaryCall:
@@ -242,10 +246,12 @@ def _client(context: Any) -> str:
     return unquote(context.peer().partition(":")[2])
 
 
-def _refusing(status: Status, details: str) -> Any:
+def _refusing(path: str, status: Status, details: str, refused: Refused | None) -> Any:
     """As a stream: a message that comes is not waited for."""
 
     async def refuse(_: Any, context: Any) -> None:
+        if refused is not None:
+            refused(_client(context), path.encode(), status.name)
         await context.abort(_STATUS[status], details)
 
     return grpc.stream_stream_rpc_method_handler(refuse)

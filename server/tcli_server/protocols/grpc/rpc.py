@@ -5,7 +5,7 @@ for the loop's thread alone.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tcli_server.errors import ServerError
@@ -76,6 +76,9 @@ class StreamCall(Protocol):
         """Send a message, as `UnaryCall.respond`; waits while the client takes none."""
 
 
+Refused = Callable[[str, bytes, str], None]
+"""Told of a call that was refused before anything of it began: the client, the path, and the name of the status."""
+
 Unary = Callable[[Message, UnaryCall], None]
 """Begins to work on a request, or answers it at once; must not block. What it raises is a defect, and answered as one."""
 
@@ -90,17 +93,18 @@ class Rpcs:
     Attributes:
         read_metadata: tells what the client sent ahead of a unary call's message asks for.
         even_at: where in a message, of which it is told the beginning, that begins which is best read from an even address.
+        refused: told of what the engine refuses itself; None where nobody wants to know.
     """
 
     unary: Mapping[str, Unary]
     streaming: Mapping[str, Streaming]
     read_metadata: Callable[[Metadata], Asked] = lambda _: NOTHING_ASKED
     even_at: Callable[[Message], int] = lambda _: 0
+    refused: Refused | None = None
 
     def __or__(self, other: "Rpcs") -> "Rpcs":
-        return Rpcs(
-            {**self.unary, **other.unary}, {**self.streaming, **other.streaming}, self.read_metadata, self.even_at
-        )
+        unary, streaming = {**self.unary, **other.unary}, {**self.streaming, **other.streaming}
+        return replace(self, unary=unary, streaming=streaming)
 
 
 def begin_safely(begin: Unary, message: Message, call: UnaryCall) -> None:

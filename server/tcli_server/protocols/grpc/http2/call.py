@@ -132,6 +132,12 @@ class Call:
         self._end()
         self._carrier.send_end(self, trailers(status, details), not self._head_sent)
 
+    def turn_away(self, status: Status, details: str) -> None:
+        """The same, before anybody works on it."""
+        if self._shared.refused is not None and not self.ended:
+            self._shared.refused(self.client, self._head.path, status.name)
+        self.refuse(status, details)
+
     def _expire(self) -> None:
         self._deadline = None
         if not self.ended:
@@ -218,10 +224,10 @@ class UnaryCall(Call):
             self._complete += _held(messages)
             self._charge(self._complete + self._reader.held)
         except MessageError as error:
-            self.refuse(error.status, str(error))
+            self.turn_away(error.status, str(error))
             return
         if len(self._messages) > 1:
-            self.refuse(Status.INTERNAL, "expected one message, found more")
+            self.turn_away(Status.INTERNAL, "expected one message, found more")
 
     def receive_last(self, data: bytes) -> None:
         """The last data of the stream, which nearly always is all of it."""
@@ -236,7 +242,7 @@ class UnaryCall(Call):
             if message is not None:
                 self._charge(len(message) + PIECE_BYTES)
         except MessageError as error:
-            self.refuse(error.status, str(error))
+            self.turn_away(error.status, str(error))
             return
         if message is None:
             self.receive(data)
@@ -250,7 +256,7 @@ class UnaryCall(Call):
         messages, self._messages = self._messages, []
         if len(messages) != 1 or self._reader.unfinished:
             found = f"{len(messages)} messages" + (" and a part of one" if self._reader.unfinished else "")
-            self.refuse(Status.INTERNAL, f"expected one message, found {found}")
+            self.turn_away(Status.INTERNAL, f"expected one message, found {found}")
             return
         is_compressed, message = messages.pop()
         if not is_compressed:
@@ -307,7 +313,7 @@ class UnaryCall(Call):
         try:
             whole = self._decompressed(message)
         except MessageError as error:
-            self.refuse(error.status, str(error))
+            self.turn_away(error.status, str(error))
             return
         self._begin_large(whole)
 
@@ -315,7 +321,7 @@ class UnaryCall(Call):
         try:
             self._charge(len(message))
         except MessageError as error:
-            self.refuse(error.status, str(error))
+            self.turn_away(error.status, str(error))
             return
         self._begin(message)
 
@@ -324,9 +330,9 @@ class UnaryCall(Call):
             return
         error = work.exception()
         if isinstance(error, MessageError):
-            self.refuse(error.status, str(error))
+            self.turn_away(error.status, str(error))
         elif error is not None:
-            self.refuse(*_of_defect(error))
+            self.turn_away(*_of_defect(error))
         else:
             self._begin_large(work.result())
 

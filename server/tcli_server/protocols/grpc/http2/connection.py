@@ -232,13 +232,15 @@ class Connection(asyncio.BufferedProtocol):
         self._begun += 1
         head = self._shared.heads.read(event.headers)
         if head.http_status != 200:
+            if self._shared.refused is not None:
+                self._shared.refused(self.client, head.path, str(head.http_status))
             with contextlib.suppress(ngh2.ProtocolError):  # it is reset already
                 self._h2.send_response(event.stream_id, [(b":status", b"%d" % head.http_status)], end_stream=True)
             return
         kind = StreamCall if head.streaming is not None else UnaryCall
         call = self._calls[event.stream_id] = kind(self, self._shared, event.stream_id, head)
         if head.refusal is not None:
-            call.refuse(*head.refusal)
+            call.turn_away(*head.refusal)
             self._oversized += head.refusal[0] is Status.RESOURCE_EXHAUSTED
             if self._oversized > _MOST_OVERSIZED:
                 self._calm()
@@ -393,7 +395,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         for call in tuple(self.waiting_for_room):
             call.has_room()
-        if self._left and not (self.is_busy or self._events or self._unread):
+        # Also a call that has ended is waited for until its client has ended it, or `_end_streams` has: else it may hear of the end
+        # of the connection alone.
+        if self._left and not (self._calls or self.is_busy or self._events or self._unread):
             self._close()
 
     def _write(self) -> None:

@@ -30,6 +30,7 @@ class Head:
     """One call's.
 
     Attributes:
+        path: what is called.
         headers: of a stream.
         asked: what those of a unary call ask for.
         unary, streaming: what answers it; both None where it is refused.
@@ -40,7 +41,8 @@ class Head:
         http_status: where it is no gRPC at all, and is refused as HTTP is.
     """
 
-    headers: Headers
+    path: bytes
+    headers: Headers = ()
     unary: Unary | None = None
     streaming: Streaming | None = None
     asked: Asked = NOTHING_ASKED
@@ -68,8 +70,11 @@ class HeadReader:
 
     def read(self, headers: tuple[Header, ...]) -> Head:
         """A call's head; says in itself why a call is refused."""
-        if self._guard is not None and (refusal := self._guard.refusal(_path(headers), headers)) is not None:
-            return _refused(*refusal)  # each time: who was let in may not be any more
+        if self._guard is not None:
+            path = _path(headers)
+            refusal = self._guard.refusal(path.decode("latin-1"), headers)
+            if refusal is not None:
+                return Head(path, refusal=refusal)  # each time: who was let in may not be any more
         known = self._kept.get(headers)
         if known is not None:
             return known
@@ -81,14 +86,15 @@ class HeadReader:
         return head
 
     def _read(self, headers: tuple[Header, ...]) -> Head:
-        fields = dict(headers)
+        fields, path = dict(headers), _path(headers)
         if fields.get(b":method") != b"POST":
-            return Head((), http_status=405)
+            return Head(path, http_status=405)
         kind = fields.get(b"content-type", b"")
         if kind != b"application/grpc" and not kind.startswith((b"application/grpc+", b"application/grpc;")):
-            return Head((), http_status=415)
+            return Head(path, http_status=415)
         if _size(headers) > MAX_METADATA_BYTES:
             return _refused(
+                path,
                 Status.RESOURCE_EXHAUSTED,
                 f"the headers have {_size(headers)} bytes, expected at most {MAX_METADATA_BYTES}",
             )
@@ -96,20 +102,22 @@ class HeadReader:
         if b"grpc-timeout" in fields:
             match = _TIMEOUT.fullmatch(fields[b"grpc-timeout"])
             if match is None:
-                return _refused(Status.INTERNAL, "grpc-timeout: expected up to 8 digits and one of H M S m u n")
+                said = "grpc-timeout: expected up to 8 digits and one of H M S m u n"
+                return _refused(path, Status.INTERNAL, said)
             timeout = int(match[1]) * _UNITS[match[2]]
         coding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
         if coding != "identity" and coding not in CODINGS:
             return _refused(
+                path,
                 Status.UNIMPLEMENTED,
                 f"grpc-encoding: expected identity, {' or '.join(CODINGS)}; found '{coding[:100]}'",
             )
         accepts = fields.get(b"grpc-accept-encoding", b"").decode("latin-1")
-        path = fields.get(b":path", b"")
         unary, streaming = self._unary.get(path), self._streaming.get(path)
         if unary is None and streaming is None:
-            return _refused(Status.UNIMPLEMENTED, "Method not found!")
+            return _refused(path, Status.UNIMPLEMENTED, "Method not found!")
         return Head(
+            path,
             headers if streaming is not None else (),
             unary,
             streaming,
@@ -120,16 +128,16 @@ class HeadReader:
         )
 
 
-def _refused(status: Status, details: str) -> Head:
-    return Head((), refusal=(status, details))
+def _refused(path: bytes, status: Status, details: str) -> Head:
+    return Head(path, refusal=(status, details))
 
 
 def _metadata(headers: Headers) -> Metadata:
     return [(name.decode("latin-1"), _value(name, value)) for name, value in headers if name[:1] != b":"]
 
 
-def _path(headers: Headers) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name == b":path"), "")
+def _path(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name == b":path"), b"")
 
 
 def _size(headers: Headers) -> int:

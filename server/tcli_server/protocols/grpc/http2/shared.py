@@ -27,7 +27,7 @@ class Shared:
         memory: bytes that all calls may hold together.
 
     Attributes:
-        even_at: as `Rpcs.even_at`.
+        even_at, refused: as those of `Rpcs`.
         pool: compresses and decompresses what is large.
         budget: bytes of messages that all calls hold together.
         most_unsent: bytes of answers that one client may leave unread before its calls are refused.
@@ -40,6 +40,7 @@ class Shared:
         self.options = options
         self.heads = HeadReader(rpcs, guard)
         self.even_at = rpcs.even_at
+        self.refused = rpcs.refused
         self.pool = ThreadPoolExecutor(1, "grpc-codings")
         self.budget = ByteBudget(memory)
         self.largest_decompressed = min(MAX_MESSAGE_BYTES, memory)
