@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,32 @@ def test_a_client_that_dies_is_a_client_that_left(held: HeldServer):
         held.accepted(running=1, waiting=5)
         client.kill()
     cancelled_behind_the_running_one(held, 6)
+
+
+def test_what_a_client_that_left_would_have_been_told_is_not_looked_up(held: HeldServer):
+    engine, begun, go_on = held.server.engine, threading.Semaphore(0), threading.Event()
+    index = engine.repository_index
+
+    def slow_index(ready: bool) -> pb.RepositoryIndexResponse:
+        begun.release()
+        assert go_on.wait(60)
+        return index(ready)
+
+    engine.repository_index = slow_index
+    with connected(held) as stub:
+        first = stub.RepositoryIndex.future(pb.RepositoryIndexRequest())
+        assert begun.acquire(timeout=60)
+        left = [stub.RepositoryIndex.future(pb.RepositoryIndexRequest()) for _ in range(ABANDONED)]
+        answering = held.server._grpc._service._answering
+        until(lambda: len(answering) == 1 + ABANDONED)
+        cancel(left, None)
+        until(lambda: len(answering) == 1)
+        go_on.set()
+        assert (
+            len(first.result().models) == len(stub.RepositoryIndex(pb.RepositoryIndexRequest(), timeout=60).models) == 2
+        )
+    assert begun.acquire(blocking=False)  # the last one's
+    assert not begun.acquire(blocking=False)
 
 
 @pytest.mark.parametrize("leave", [cancel, close])

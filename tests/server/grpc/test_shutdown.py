@@ -1,6 +1,7 @@
 """How a gRPC server stops: what is under way is answered, what is new is refused, and nothing is waited for in vain."""
 
 import asyncio
+import queue
 import threading
 import time
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from held_models import HeldServer, connected, held_server, identity, number_of
 from tcli_server import Engine, EngineOptions
+from tcli_server.protocols.grpc import infer
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
@@ -37,6 +39,41 @@ def refusal_of(call, request) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as refusal:
         call(request, timeout=60)
     return refusal.value.code(), refusal.value.details()
+
+
+class Talk:
+    """A stream on which one thing is said after the other."""
+
+    def __init__(self, held: HeldServer) -> None:
+        self._said: queue.SimpleQueue[pb.ModelInferRequest | None] = queue.SimpleQueue()
+        self._channel = grpc.insecure_channel(held.url, [("grpc.use_local_subchannel_pool", 1)])
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._answers = stub.ModelStreamInfer(iter(self._said.get, None), timeout=60)
+
+    def say(self, request: pb.ModelInferRequest) -> None:
+        self._said.put(request)
+
+    def hear(self) -> pb.ModelInferResponse:
+        return next(self._answers).infer_response
+
+    def ask(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
+        self.say(request)
+        return self.hear()
+
+    def end(self) -> tuple[grpc.StatusCode, str]:
+        """How the server ends it, without another answer."""
+        answers, status = list_until_error(self._answers)
+        assert not answers
+        self._said.put(None)
+        self._channel.close()
+        return status, self._answers.details()
+
+
+def of_sequence(flag: str) -> pb.ModelInferRequest:
+    request = identity(2.0, model_name="free")
+    request.parameters["sequence_id"].int64_param = 7
+    request.parameters[flag].bool_param = True
+    return request
 
 
 def list_until_error(stream) -> tuple[list[bytes], grpc.StatusCode]:
@@ -90,6 +127,27 @@ def test_an_idle_stream_does_not_hold_the_server(tmp_path: Path, loopback: Serve
             next(answers)
         assert (end.value.code(), end.value.details()) == (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
         idle.set_result(None)
+
+
+def test_a_server_that_leaves_ends_streams_once_they_have_nothing_to_do(
+    tmp_path: Path, loopback: ServeOptions, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(infer, "IDLE_SECS", 0.02)
+    with held_server(tmp_path, loopback) as held:
+        idle, stateful, busy = Talk(held), Talk(held), Talk(held)
+        assert number_of(idle.ask(identity(1.0, model_name="free"))) == 1.0
+        assert number_of(stateful.ask(of_sequence("sequence_start"))) == 2.0
+        busy.say(identity(3.0))
+        held.accepted(running=1, waiting=0)
+        leaving = asyncio.run_coroutine_threadsafe(held.server._grpc.leave(600), held.server._loop)
+        gone = (grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN)
+        assert idle.end() == gone
+        assert number_of(stateful.ask(of_sequence("sequence_end"))) == 2.0
+        assert stateful.end() == gone
+        held.allow()
+        assert number_of(busy.hear()) == 3.0
+        assert busy.end() == gone
+        assert leaving.result(60) is True
 
 
 def test_an_idle_server_stops_at_once_even_without_grace(tmp_path: Path, loopback: ServeOptions):

@@ -83,6 +83,11 @@ class Flows:
         self._change = asyncio.Event()
         self._closed = False
 
+    @property
+    def any(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._open)
+
     def begin(
         self, request: InferenceRequest, forms: OutputForms, tells_end: bool, access: AccessEntry | None = None
     ) -> Flow:

@@ -48,6 +48,9 @@ _LARGEST_WHOLE = 1 << 20
 _GONE_SECS = 0.05
 """How long after the end of its input a client's cancellation may come to be known."""
 
+IDLE_SECS = 1.0
+"""How long a stream of a server that leaves may have nothing to do until it is ended: what its client sends next may be on its way."""
+
 _ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
@@ -106,6 +109,13 @@ class Inference:
         self._admission.closed = True
         for stream in self._streams:
             stream.close()
+
+    async def end_idle_streams(self) -> None:
+        """From now on end streams that have nothing to do, which would go on for as long as their clients like, until this is cancelled."""
+        while True:
+            for stream in list(self._streams):
+                stream.close_if_idle()
+            await asyncio.sleep(IDLE_SECS)
 
     def model_infer(self, data: Message, call: UnaryCall) -> None:
         """Answer one request; if the client goes, it is cancelled."""

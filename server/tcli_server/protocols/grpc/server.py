@@ -78,8 +78,9 @@ class GrpcServer:
         self.port = listener.port
 
     async def leave(self, timeout: float) -> bool:
-        """Accept no more connections, and close those that there are as soon as their calls have ended; those that
-        would go on for as long as their clients like, of health and reflection, end at once.
+        """Accept no more connections, and close those that there are as soon as their calls have ended. Those that
+        would go on for as long as their clients like are ended: of health and reflection at once, streams of inferences when
+        they have nothing under way, no sequence open, and nothing comes for a moment.
 
         Args:
             timeout: seconds after which calls are cut off.
@@ -90,7 +91,11 @@ class GrpcServer:
         self._health.leave()
         if self._reflection is not None:
             self._reflection.close()
-        return await self._listener.close(timeout)
+        ending = asyncio.create_task(self._inference.end_idle_streams())
+        try:
+            return await self._listener.close(timeout)
+        finally:
+            ending.cancel()
 
     async def drain(self, timeout: float) -> bool:
         """Take no more inferences and let what is under way finish for `timeout` seconds, then cut it off.
@@ -174,16 +179,26 @@ def _reflection() -> "Reflection":
     return Reflection()
 
 
+def check_engine(name: EngineName) -> None:
+    """Whether it can be had.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    if name == "nghttp2" and find_spec("ngh2") is None:
+        raise UnavailableError(
+            "grpc_engine nghttp2 needs ngh2, which is not installed; fix: pip install ngh2, or grpc_engine aio"
+        )
+
+
 def _engine(name: EngineName) -> Listen:
     """The chosen one is imported when it is needed: neither needs the other's library.
 
     Raises:
         UnavailableError: it is not installed.
     """
-    is_there = find_spec("ngh2") is not None
-    if name == "nghttp2" and not is_there:
-        raise UnavailableError("ngh2 is not installed; fix: pip install ngh2, or grpc_engine aio")
-    if name == "nghttp2" or (name == "auto" and is_there):
+    check_engine(name)
+    if name == "nghttp2" or (name == "auto" and find_spec("ngh2") is not None):
         from tcli_server.protocols.grpc import nghttp2_impl
 
         return nghttp2_impl.listen

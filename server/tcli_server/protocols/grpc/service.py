@@ -67,17 +67,20 @@ class Service:
             "ServerMetadata": lambda _: self._engine.server_metadata(),
             **self._shared.methods(),
         }
-        growing: dict[str, Method] = {
+        telling: dict[str, Method] = {
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
             "ModelStatistics": lambda request: self._engine.statistics(request.name, request.version),
             "RepositoryIndex": self._repository_index,
+        }
+        changing: dict[str, Method] = {
             "RepositoryModelUnload": self._unload,
             "LogSettings": lambda request: log_settings(self._engine, request),
             "TraceSetting": lambda request: trace_settings(self._engine, request),
         }
         unary = {name: self._unary(name, _reading(name, method), quick=True) for name, method in quick.items()}
-        unary |= {name: self._unary(name, _reading(name, method)) for name, method in growing.items()}
+        unary |= {name: self._unary(name, _reading(name, method), tells=True) for name, method in telling.items()}
+        unary |= {name: self._unary(name, _reading(name, method)) for name, method in changing.items()}
         unary["RepositoryModelLoad"] = self._unary("RepositoryModelLoad", self._load)
         unary["ModelInfer"] = inference.model_infer
         paths = {f"/{_SERVICE.full_name}/{name}": begin for name, begin in unary.items()}
@@ -89,8 +92,12 @@ class Service:
         for operation in self._operations:
             operation.cancel()
 
-    def _unary(self, name: str, run: Run, quick: bool = False) -> Unary:
-        """An RPC that is answered in a thread; in the loop if it is `quick` and the request small."""
+    def _unary(self, name: str, run: Run, quick: bool = False, tells: bool = False) -> Unary:
+        """An RPC that is answered in a thread; in the loop if it is `quick` and the request small.
+
+        Args:
+            tells: it changes nothing, so it is not done for nobody.
+        """
         admission = self._admission
 
         def answer_to(data: Message) -> Any:
@@ -100,7 +107,7 @@ class Service:
         async def answer(data: Message, result: Any, call: UnaryCall) -> None:
             try:
                 if result is None:
-                    result = await self._in_thread(answer_to, data)
+                    result = await self._in_thread(answer_to, data, tells)
                     del data
                     if isinstance(result, Future):
                         result = await self._operation(result)
@@ -133,10 +140,11 @@ class Service:
         self._answering.discard(task)
         self._admission.leave()
 
-    async def _in_thread(self, run: Run, data: Message) -> Any:
+    async def _in_thread(self, run: Run, data: Message, tells: bool) -> Any:
         """What `run` makes of a message, which counts as held until that, and what it began, is over.
 
-        That is so whether or not the client waits: what was asked is done all the same.
+        That is so whether or not the client waits: what was asked is done all the same, unless it only `tells` something, and has
+        not begun.
 
         Raises:
             UnavailableError: too much is held.
@@ -157,7 +165,8 @@ class Service:
         admission.hold(size)
         work = self._pool.submit(run, data)
         work.add_done_callback(ran)
-        return await asyncio.shield(asyncio.wrap_future(work))
+        answer = asyncio.wrap_future(work)
+        return await (answer if tells else asyncio.shield(answer))
 
     async def _operation(self, result: "Future[Any]") -> Any:
         """The message that ends a load or unload; they go on if the client leaves or the server stops."""

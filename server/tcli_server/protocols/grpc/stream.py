@@ -97,6 +97,8 @@ class Stream:
         self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
+        self._count = 0  # of requests that came
+        self._count_at_rest = -1
         self._failure: ServerError | None = None
 
     def close(self) -> None:
@@ -104,6 +106,13 @@ class Stream:
         self._closed = True
         if self._reader is not None:
             self._reader.cancel()
+
+    def close_if_idle(self) -> None:
+        """Close it if it has nothing under way, nothing to go on with, and nothing has come since the last such look."""
+        at_rest = not (self._unanswered or self.flows.any or self.sequences)
+        if at_rest and self._count == self._count_at_rest:
+            self.close()
+        self._count_at_rest = self._count if at_rest else -1
 
     async def run(self) -> ServerError | None:
         """Serve the stream to its end, and return the error to end it with. Whoever cancels this cancels all that it began."""
@@ -130,6 +139,7 @@ class Stream:
             data = await self._call.read()
             if data is None:  # the client has no more; or it is gone, and this stream is about to be cancelled
                 return
+            self._count += 1
             place = Place(place)
             task = asyncio.create_task(self._answer(self, data, place))
             task.add_done_callback(partial(_leave, place))
