@@ -68,6 +68,7 @@ BOOKS = {
     "observability.log",
     "observability.metrics_options",
     "observability.statistics",
+    "observability.written_file",
 }
 ROOMS = {
     "hardware": set(),

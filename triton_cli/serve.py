@@ -12,7 +12,7 @@ from triton_cli.option_sources import config_option
 from triton_cli.serve_alone import run_alone
 from triton_cli.serve_clouds import cloud_variables, sagemaker, vertex_ai
 from triton_cli.serve_process import StopSignal, importing
-from triton_cli.serve_start import in_options
+from triton_cli.serve_start import check_log, in_options
 from triton_cli.serve_traces import Deprecated, trace_options
 from triton_cli.triton_command import TritonCommand
 from triton_cli.triton_options import Switch, switch
@@ -578,6 +578,7 @@ def _print_config(ctx: typer.Context, setup: "WorkerSetup") -> None:
     from tcli_server.serving import check_services
     from triton_cli.option_view import options_as_yaml
 
+    check_log(setup.log)
     try:
         (setup if setup.workers > 1 else setup.engine).check()
         check_services(setup.serve)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from triton_cli.console import err, fail, warn
 from triton_cli.serve_clouds import with_models
 from triton_cli.serve_process import StopSignal, leave
-from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
+from triton_cli.serve_start import begin_log, fail_to_load, in_options, show_addresses, show_loaded
 
 if TYPE_CHECKING:
     from tcli_server.engine import Engine
@@ -27,14 +27,10 @@ def run_alone(
     Raises:
         Exit: it cannot be started.
     """
-    from tcli_server.observability.log import configure_log
     from tcli_server.observability.native_log import NativeLog
     from tcli_server.temporary import remove_own_folders
 
-    try:
-        configure_log(log_options)
-    except OSError as error:
-        fail(f"--log-file: cannot write {log_options.file}: {error.strerror}")
+    begin_log(log_options)
     with NativeLog(log_options) as native_log:
 
         def clean_up() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from triton_cli.console import err, fail
 from triton_cli.serve_process import StopSignal, leave
-from triton_cli.serve_start import fail_to_load, in_options, show_addresses, show_loaded
+from triton_cli.serve_start import begin_log, fail_to_load, in_options, show_addresses, show_loaded
 
 if TYPE_CHECKING:
     from tcli_server.workers import Supervisor, WorkerSetup
@@ -18,13 +18,9 @@ def run_workers(stop: StopSignal, setup: "WorkerSetup") -> None:
         Exit: they cannot be started.
     """
     from tcli_server.errors import ServerError
-    from tcli_server.observability.log import configure_log
     from tcli_server.workers import Supervisor
 
-    try:
-        configure_log(setup.log)
-    except OSError as error:
-        fail(f"--log-file: cannot write {setup.log.file}: {error.strerror}")
+    begin_log(setup.log)
     try:
         supervisor = Supervisor(setup, stop.stop)
     except ServerError as error:

@@ -24,10 +24,10 @@ from tcli_server.observability.http import MetricsApplication, start_metrics
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemPoller
-from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, start_grpc
+from tcli_server.protocols.grpc import GrpcOptions, GrpcServer, check_engine, start_grpc
 from tcli_server.protocols.http import DEFAULT_MAX_INPUT_SIZE, HttpLimits, HttpOptions, HttpServer, start_http
 from tcli_server.protocols.http.application import HttpApplication
-from tcli_server.protocols.http.clouds import Cloud
+from tcli_server.protocols.http.clouds import Cloud, CloudRoutes
 from tcli_server.protocols.http.guard import HttpGuard
 from tcli_server.protocols.request_headers import RequestHeaders
 from tcli_server.protocols.security import Security, SecurityOptions
@@ -126,10 +126,8 @@ def check_endpoints(options: ServeOptions) -> None:
 
     Raises:
         InvalidArgumentError: as of `check_services`, or an address that this machine does not have.
-        UnavailableError: a port is taken, or the access log cannot be written.
+        UnavailableError: likewise, or a port is taken.
     """
-    if options.access_log is not None:
-        options.access_log.check()
     check_services(options)
     for endpoint in endpoints(options):
         with bind_errors(endpoint):
@@ -141,13 +139,16 @@ def check_services(options: ServeOptions) -> None:
 
     Raises:
         InvalidArgumentError: two services on one port, a file for TLS or of tokens that cannot be used, a pattern that is
-            none, or tokens together with a cloud's port.
+            none, or what a cloud's port cannot have.
+        UnavailableError: the access log cannot be written, or gRPC's engine is not installed.
     """
     security_of(options)
-    if options.clouds and options.security.auth_token_file:
-        raise InvalidArgumentError(
-            "auth_token_file does not go together with a cloud's port, to which the cloud sends no tokens; fix: leave one out"
-        )
+    if options.clouds:
+        _check_security_of_clouds(options.security)
+    if options.access_log is not None:
+        options.access_log.check()
+    if options.allow_grpc:
+        check_engine(options.grpc.engine)
     http = _http_options(options)
     http.request_headers()
     http.response_headers()
@@ -162,6 +163,19 @@ def check_services(options: ServeOptions) -> None:
                 f"{other.name}_port and {endpoint.name}_port are both {endpoint.port}; fix: give each service a port of "
                 "its own"
             )
+
+
+def _check_security_of_clouds(security: SecurityOptions) -> None:
+    """Who asks for a lock on a server gets none that one of its ports does not have."""
+    if security.auth_token_file:
+        raise InvalidArgumentError(
+            "auth_token_file does not go together with a cloud's port, to which the cloud sends no tokens; fix: leave one out"
+        )
+    if security.http_tls is not None and security.http_tls.mutual:
+        raise InvalidArgumentError(
+            "http_use_ssl_mutual does not go together with a cloud's port, to which the cloud shows no certificate; fix: "
+            "leave one out"
+        )
 
 
 def security_of(options: ServeOptions) -> Security:
@@ -373,13 +387,15 @@ class Server:
                     self.metrics_port = port = self._metrics[0].port
                 else:
                     cloud = next(cloud for cloud in options.clouds if cloud.name == endpoint.name)
-                    self.cloud_ports[cloud.name] = port = await self._open_http(endpoint, cloud)
+                    routes = CloudRoutes(cloud)
+                    guard = security.guard_of_cloud(routes.meant)
+                    self.cloud_ports[cloud.name] = port = await self._open_http(endpoint, (cloud, routes), guard)
             LOG.info("Started %s at %s", endpoint.service, replace(endpoint, port=port))
 
     async def _open_http(
         self,
         endpoint: Endpoint,
-        cloud: Cloud | None = None,
+        cloud: tuple[Cloud, CloudRoutes] | None = None,
         guard: HttpGuard | None = None,
         certificates: Certificates | None = None,
     ) -> int:

@@ -327,12 +327,16 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
             "--allow-client-shm",
             "--workers=2",
         ): "--allow-client-shm cannot be combined with --workers 2: a region is registered with one process",
-        ("--model-repository", "models", "--log-file=nowhere/log"): "--log-file: cannot write nowhere/log",
+        (
+            "--model-repository",
+            "models",
+            "--log-file=nowhere/log",
+        ): "--log-file: cannot write 'nowhere/log': there is no",
         (
             "--model-repository",
             "models",
             "--access-log=nowhere/log",
-        ): "--access-log: cannot write nowhere/log: No such file",
+        ): "--access-log: cannot write 'nowhere/log': there is no folder nowhere; fix: name a file in a folder",
     }
     for options, message in mistakes.items():
         done = serve(*FREE_PORTS, *options, cwd=repository.parent)

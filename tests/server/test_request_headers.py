@@ -149,6 +149,7 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
 )
 def test_a_pattern_that_is_none_is_refused_before_anything_starts(options: ServeOptions):
     with pytest.raises(
-        InvalidArgumentError, match=r"_header_forward_pattern '\(' is no regular expression: missing \)"
+        InvalidArgumentError,
+        match=r"_header_forward_pattern: '\(' is no regular expression \(missing \).*at character 1\), .*; fix: ",
     ):
         check_endpoints(options)

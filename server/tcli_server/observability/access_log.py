@@ -16,6 +16,7 @@ from typing import Literal
 from tcli_server.errors import UnavailableError
 from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.observability.log import LOG
+from tcli_server.observability.written_file import check_writable
 
 STDOUT = "-"
 
@@ -50,13 +51,13 @@ class AccessLogOptions:
     sample: int = 1
 
     def check(self) -> None:
-        """Whether the file can be written; messages name the fields.
+        """Whether the file can be written, as far as that is known without writing; messages name the fields.
 
         Raises:
             UnavailableError: it cannot.
         """
         if self.file != STDOUT:
-            os.close(self.open())
+            check_writable("access_log", self.file)
 
     def open(self) -> int:
         """The file's descriptor, to append to.
@@ -70,7 +71,9 @@ class AccessLogOptions:
             file = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _AT_ONCE, 0o640)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UnavailableError(f"access_log: cannot write {self.file}: {reason}") from None
+            raise UnavailableError(
+                f"access_log: cannot write '{self.file}': {reason}; fix: name another file"
+            ) from None
         if _AT_ONCE:
             os.set_blocking(file, True)
         return file

@@ -108,7 +108,10 @@ class _FileHandler(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        # NONBLOCK: opening a named pipe would wait for whoever reads it.
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(self._file, True)
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -65,10 +65,19 @@ def matcher(pattern: str, option: str, any_case: bool = False) -> Callable[[str]
     """
     try:
         compiled = re.compile(pattern, re.IGNORECASE if any_case else 0)
-    except re.error as error:
-        raise InvalidArgumentError(f"{option} '{pattern}' is no regular expression: {error}") from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidArgumentError(
+            f"{option}: '{pattern}' is no regular expression ({_reason(error)}), expected one that is found in the "
+            "names, such as ^x-my-; fix: write a character that is meant as it is with a backslash before it"
+        ) from None
     found = lru_cache(256)(lambda name: compiled.search(name) is not None)
     return lambda name: len(name) <= _LONGEST_NAME and found(name)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, re.error) and error.pos is not None:
+        return f"{error.msg}, at character {error.pos + 1}"
+    return str(error)
 
 
 class RequestHeaders:

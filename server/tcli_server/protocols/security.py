@@ -9,7 +9,7 @@ from tcli_server.protocols.access.restricted import Restriction, read_restrictio
 from tcli_server.protocols.access.tokens import FIELD, TokenFile
 from tcli_server.protocols.following import Followed, Follower
 from tcli_server.protocols.grpc.guard import RESTRICTED_PREFIX, GrpcGuard
-from tcli_server.protocols.http.guard import HttpGuard
+from tcli_server.protocols.http.guard import HttpGuard, Meant
 from tcli_server.protocols.small_files import warn_if_others_read
 from tcli_server.protocols.tls import Certificates, TlsOptions
 
@@ -44,7 +44,7 @@ class Security:
 
     def __init__(self, options: SecurityOptions, grpc_tls: TlsOptions | None = None) -> None:
         tokens = TokenFile(options.auth_token_file) if options.auth_token_file else None
-        http = _guard(tokens, read_restrictions("http_restricted_api", options.http_restricted_api))
+        http = self._http = _guard(tokens, read_restrictions("http_restricted_api", options.http_restricted_api))
         grpc = _guard(
             tokens, read_restrictions("grpc_restricted_protocol", options.grpc_restricted_protocol, RESTRICTED_PREFIX)
         )
@@ -69,6 +69,10 @@ class Security:
     def stop(self) -> None:
         """Follow them no more."""
         self._follower.stop()
+
+    def guard_of_cloud(self, meant: Meant) -> HttpGuard | None:
+        """As `http_guard`, for a port whose requests mean others."""
+        return None if self._http is None else HttpGuard(self._http, meant=meant)
 
 
 def _guard(tokens: TokenFile | None, restrictions: Mapping[Api, Restriction]) -> Guard | None:

@@ -1,6 +1,5 @@
 """What can be chosen about traces."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag
@@ -9,6 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from tcli_server.errors import InvalidArgumentError
+from tcli_server.observability.written_file import why_unwritable
 
 MAX_UINT32 = 2**32 - 1
 MAX_INT32 = 2**31 - 1
@@ -85,7 +85,7 @@ class TraceOptions:
         if obstacle:
             fix = "triton,file=FILE" if self.mode == "triton" else "level=TIMESTAMPS"
             raise InvalidArgumentError(f"{obstacle}: use --trace-config {fix}")
-        if self.file and (reason := _unwritable(Path(self.file))):
+        if self.file and (reason := why_unwritable(Path(self.file))):
             raise InvalidArgumentError(
                 f"trace file '{self.file}' cannot be written: {reason}; fix: name a file in a folder that is there, with "
                 "--trace-config triton,file=FILE"
@@ -100,18 +100,6 @@ class TraceOptions:
                 f"bsp_max_export_batch_size {self.bsp_max_export_batch_size} is more than bsp_max_queue_size "
                 f"{self.bsp_max_queue_size}, so that no batch would ever be full"
             )
-
-
-def _unwritable(path: Path) -> str:
-    """Why nothing can be written there; empty if nothing is known that is against it. Nothing is written to find out."""
-    try:
-        if path.is_dir():
-            return "it is a folder"
-        if not path.parent.is_dir():
-            return f"there is no folder {path.parent}"
-        return "" if os.access(path if path.exists() else path.parent, os.W_OK) else "permission denied"
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
 
 
 def _is_http(url: str) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -12,7 +13,10 @@ import onnx_models
 from repositories import write_model
 from serve_command import PATIENCE
 from tcli_server import Engine
-from tcli_server.serving import ServeOptions, Server
+from tcli_server.errors import InvalidArgumentError
+from tcli_server.protocols.security import SecurityOptions
+from tcli_server.serving import ServeOptions, Server, check_services
+from tls_files import TlsFiles
 from triton_cli.serve_clouds import sagemaker, vertex_ai
 
 JSON = {"inputs": [{"name": "INPUT0", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}]}
@@ -35,7 +39,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         environment.setenv("AIP_PREDICT_ROUTE", "/v1/predict")
         environment.setenv("SAGEMAKER_TRITON_DEFAULT_MODEL_NAME", "a name")
         clouds = (vertex_ai(0, "a name"), sagemaker(0))
-    options = ServeOptions(http_address="127.0.0.1", metrics_port=0, allow_http=False, allow_grpc=False, clouds=clouds)
+    options = ServeOptions(
+        http_address="127.0.0.1",
+        metrics_port=0,
+        allow_http=False,
+        allow_grpc=False,
+        clouds=clouds,
+        security=SecurityOptions(http_restricted_api=("statistics,logging:X-Key=secret",)),
+    )
     with Server(Engine(repository), dataclasses.replace(options, metrics_address="127.0.0.1")) as server:
         yield server
 
@@ -81,6 +92,30 @@ def test_a_header_of_vertex_ai_s_means_another_endpoint(vertex: httpx.Client, ma
         assert redirected(target).status_code == 400, target
     assert vertex.get("/v1/predict", headers={REDIRECT: "v2"}).status_code == 405
     assert redirected("v2", maker, "/invocations").json()["model_name"] == "a name"  # SageMaker has none
+
+
+def test_what_is_restricted_is_so_by_another_way_too(vertex: httpx.Client):
+    for target in ("v2/logging", "v2/models/stats?", "v2/models/a%20name/versions/1/stats"):
+        for _ in range(2):  # the head that comes again is judged again
+            assert vertex.post("/v1/predict", headers={REDIRECT: target}).status_code == 403, target
+        found = [
+            vertex.post("/v1/predict", headers={REDIRECT: target, "X-Key": key}).status_code for key in ("no", "secret")
+        ]
+        assert found[0] == 403 != found[1], target
+    assert vertex.get("/v1/health", headers={REDIRECT: "v2/logging"}).status_code == 200  # which is no way
+
+
+def test_a_lock_that_a_cloud_has_no_key_to_is_refused(tmp_path: Path):
+    files = TlsFiles(tmp_path)
+    (tmp_path / "tokens").write_text(f"all all {'t' * 20}\n")
+    options = ServeOptions(clouds=(sagemaker(8080),))
+    for security, field in (
+        (SecurityOptions(auth_token_file=files.path("tokens")), "auth_token_file"),
+        (SecurityOptions(files.options(mutual=True, protocol="http")), "http_use_ssl_mutual"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=f"{field} does not go together with a cloud's port.*; fix: "):
+            check_services(dataclasses.replace(options, security=security))
+    check_services(dataclasses.replace(options, security=SecurityOptions(files.options(protocol="http"))))
 
 
 def test_binary_tensors_are_told_by_the_content_type(vertex: httpx.Client, maker: httpx.Client):

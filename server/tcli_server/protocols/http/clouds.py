@@ -2,6 +2,7 @@
 endpoints of the V2 protocol."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ from tcli_server.protocols.http.application import HttpApplication
 from tcli_server.protocols.http.exchange import Answering, Exchange, Handler, Parts
 
 _READY = b"/v2/health/ready"
-_METRICS = b"metrics"
+_METRICS = b"/metrics"
 _NO_HEADERS = b""
 _HEADER_SIZE = b";json-header-size="
 _JSON_LENGTH = b"inference-header-content-length"
@@ -46,44 +47,69 @@ class Cloud:
     redirect: str = ""
 
 
+class CloudRoutes:
+    """What a cloud's requests mean.
+
+    Attributes:
+        health: as `Cloud.health`; likewise infer and redirect.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.health, self.infer = cloud.health.encode(), cloud.infer.encode()
+        self.redirect = cloud.redirect.encode()
+        self._model_infer = f"/v2/models/{quote(cloud.model, safe='')}/infer".encode()
+
+    def meant(self, target: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+        """The endpoint of the V2 protocol, or `/metrics`, that a request for `target` is answered by; what there is none for as it is."""
+        path = target.partition(b"?")[0]
+        if path == self.health:
+            return _READY
+        if path != self.infer:
+            return target
+        other = headers.get(self.redirect)
+        return b"/" + other if other else self._model_infer
+
+
 class CloudApplication:
     """Answers a cloud's requests.
 
     Args:
+        routes: of the cloud.
         application: answers those of the V2 protocol.
         metrics: answers `GET /metrics`; None where there are none.
     """
 
-    def __init__(self, cloud: Cloud, application: HttpApplication, metrics: Handler | None) -> None:
+    def __init__(
+        self, cloud: Cloud, routes: CloudRoutes, application: HttpApplication, metrics: Handler | None
+    ) -> None:
+        self._routes = routes
         self._application = application
         self._metrics = metrics
-        self._health, self._infer = cloud.health.encode(), cloud.infer.encode()
-        self._model_infer = f"/v2/models/{quote(cloud.model, safe='')}/infer".encode()
         self._media_type = cloud.media_type.encode()
         self._answers_in_media_type = cloud.answers_in_media_type
-        self._redirect = cloud.redirect.encode()
 
     def answer(self, exchange: Exchange) -> None:
         """A `Handler`."""
+        routes = self._routes
         path = exchange.path.partition(b"?")[0]
-        if path not in (self._health, self._infer):
+        if path not in (routes.health, routes.infer):
             exchange.respond(400, b"", _NO_HEADERS)
-        elif exchange.method != (b"GET" if path == self._health else b"POST"):
+            return
+        if exchange.method != (b"GET" if path == routes.health else b"POST"):
             exchange.fail(405, "Method Not Allowed")
-        elif path == self._health:
-            exchange.path = _READY
+            return
+        exchange.path = routes.meant(exchange.path, exchange.headers)
+        if path == routes.health:
             self._application.answer(exchange)
-        elif other := exchange.headers.get(self._redirect):
-            self._answer_other(exchange, other)
+        elif exchange.headers.get(routes.redirect):
+            self._answer_other(exchange)
         else:
-            exchange.path = self._model_infer
             self._read_media_type(exchange)
             self._application.answer(exchange)
 
-    def _answer_other(self, exchange: Exchange, target: bytes) -> None:
+    def _answer_other(self, exchange: Exchange) -> None:
         """Clouds only let POST through, whatever the endpoint takes."""
-        exchange.path = b"/" + target
-        if target == _METRICS and self._metrics is not None:
+        if exchange.path == _METRICS and self._metrics is not None:
             exchange.method = b"GET"
             self._metrics(exchange)
         elif self._application.takes(b"POST", exchange.path) or self._application.takes(b"GET", exchange.path):

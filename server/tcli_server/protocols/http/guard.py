@@ -1,7 +1,7 @@
 """Whether a request's headers let it in."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tcli_server.protocols.access.apis import Api
 from tcli_server.protocols.access.guard import Denial, Guard, Refused
@@ -36,6 +36,9 @@ _CHALLENGE = {
 Refusal = tuple[int, str, bytes]
 """A status, a message and header lines."""
 
+Meant = Callable[[bytes, Mapping[bytes, bytes]], bytes]
+"""Tells from a target and the headers which target is answered."""
+
 
 def api_of(path: bytes) -> Api | None:
     """The group that a path belongs to, as in Triton whatever the method is; None for all that is in none."""
@@ -50,11 +53,13 @@ class HttpGuard:
 
     Args:
         api: what all paths belong to; None where `api_of` tells.
+        meant: where a target may mean another one; None where each means itself.
     """
 
-    def __init__(self, guard: Guard, api: Api | None = None) -> None:
+    def __init__(self, guard: Guard, api: Api | None = None, meant: Meant | None = None) -> None:
         self._guard = guard
         self._api = api
+        self._meant = meant
         self._known: dict[bytes, tuple[Api | None, bool]] = {}
 
     def refusal(self, target: bytes, headers: Mapping[bytes, bytes]) -> Refusal | None:
@@ -63,6 +68,8 @@ class HttpGuard:
         Args:
             target: as it is routed.
         """
+        if self._meant is not None:
+            target = self._meant(target, headers)
         known = self._known.get(target)
         if known is None:
             path = _QUERY.split(target, 1)[0]

@@ -11,7 +11,7 @@ from tcli_server.observability.access_log import AccessLog
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.budget import ByteBudget
 from tcli_server.protocols.http.application import HttpApplication
-from tcli_server.protocols.http.clouds import Cloud, CloudApplication
+from tcli_server.protocols.http.clouds import Cloud, CloudApplication, CloudRoutes
 from tcli_server.protocols.http.connection import Connection
 from tcli_server.protocols.http.exchange import Handler
 from tcli_server.protocols.http.guard import HttpGuard
@@ -162,7 +162,7 @@ async def start_http(
     *,
     reuse_port: bool = False,
     shared: SystemSharedMemory = NO_SHARED_MEMORY,
-    cloud: Cloud | None = None,
+    cloud: tuple[Cloud, CloudRoutes] | None = None,
     metrics: Handler | None = None,
     access: AccessLog | None = None,
     guard: HttpGuard | None = None,
@@ -173,7 +173,7 @@ async def start_http(
     Args:
         reuse_port: other processes listen on it, too.
         shared: the memory that clients share with this server.
-        cloud: whose routes are served instead of those of the V2 protocol.
+        cloud: whose endpoints are served instead of those of the V2 protocol, and what they mean.
         metrics: answers `/metrics` for a cloud.
         access: notes all requests; None where nobody does.
         guard: who may ask what; None where everybody may ask everything.
@@ -185,7 +185,7 @@ async def start_http(
     """
     application = HttpApplication(engine, asyncio.get_running_loop(), options, shared)
     # A method: an object that can be called is called several times as slowly.
-    handler = application.answer if cloud is None else CloudApplication(cloud, application, metrics).answer
+    handler = application.answer if cloud is None else CloudApplication(*cloud, application, metrics).answer
     server = HttpServer(handler, limits, access=access, guard=guard, certificates=certificates)
     await server.listen(host, port, reuse_port)
     return server, application
