@@ -19,6 +19,12 @@ _RESERVED = frozenset(
 )
 _RESERVED_PREFIX = "triton_"
 
+ERRORS_AS_STATUS = "triton_grpc_error"
+"""The metadata by which a client has errors of its stream told as the status of the stream, which ends."""
+
+_LONGEST_TRACE = 1024
+"""Characters: longer ones mean nothing (`tracing/context.py`), and are not kept."""
+
 _LONGEST_NAME = 100
 """Characters: Python's `re` may take the square of a name's length, or more, and lets nobody else run meanwhile."""
 
@@ -30,6 +36,7 @@ class Asked:
     Attributes:
         parameters: headers that the model gets as request parameters.
         timing: the client wants to know how long the request took.
+        errors_as_status: an error of one request ends the stream; over gRPC.
         error: a header that cannot be a parameter.
         trace_parent: the W3C context of the client's trace; likewise trace_state.
     """
@@ -39,6 +46,7 @@ class Asked:
     error: ServerError | None = None
     trace_parent: str = ""
     trace_state: str = ""
+    errors_as_status: bool = False
 
     def hand_on(self, request: InferenceRequest) -> None:
         """Give the model's request its parameters.
@@ -106,21 +114,24 @@ class RequestHeaders:
         Args:
             headers: names in lower case, and values; of names that come twice, the last one counts.
         """
-        timing, parameters = False, {}
+        timing, as_status, parameters = False, False, {}
         traced = {PARENT: "", STATE: ""}
         for name, value in headers:
             if name == WANTS_TIMING:
                 timing = value == "true"
             elif name in traced:
-                traced[name] = str(value)
+                traced[name] = str(value) if len(value) <= _LONGEST_TRACE else ""
+            elif name == ERRORS_AS_STATUS:
+                as_status = as_status or value == "true"
             if self.forwards and isinstance(value, str) and self._is_forwarded(name):
                 if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
                     return Asked(
-                        error=InvalidArgumentError(f"Header '{short(name)}' is reserved and cannot be forwarded")
+                        error=InvalidArgumentError(f"Header '{short(name)}' is reserved and cannot be forwarded"),
+                        errors_as_status=as_status,
                     )
                 parameters[name] = value
-        if traced[PARENT]:
-            return Asked(parameters, timing, trace_parent=traced[PARENT], trace_state=traced[STATE])
+        if traced[PARENT] or as_status:
+            return Asked(parameters, timing, None, traced[PARENT], traced[STATE], as_status)
         return Asked(parameters, timing) if parameters else TIMING_ASKED if timing else NOTHING_ASKED
 
 

@@ -312,6 +312,24 @@ def test_a_connection_that_never_speaks_is_closed(server: Server, monkeypatch: p
             pass
 
 
+def test_who_keeps_too_many_calls_open_loses_the_connection_and_nobody_else_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(server._grpc._listener._shared, "most_open", 20)
+    with Wire(server.grpc_port) as modest, Wire(server.grpc_port) as greedy:
+        stream = modest.call(head(STREAM), [message(request())], end=False)
+        for path in (STREAM, INFER, b"/grpc.health.v1.Health/Watch"):
+            for _ in range(10):
+                greedy.call(head(path), end=False)
+        greedy.until_closed()
+        assert greedy.goaway is not None
+        assert greedy.goaway.error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
+        assert "30 of them, is closed" in caplog.text
+        modest.h2.send_data(stream, b"", end_stream=True)
+        modest.flush()
+        assert (modest.answer(stream).status, len(modest.answers[stream].messages)) == (0, 1)
+
+
 def test_rapid_resets_cost_one_connection_only(server: Server):
     """CVE-2023-44487."""
     with Wire(server.grpc_port) as wire:

@@ -10,7 +10,7 @@ from tcli_server.errors import ServerError
 from tcli_server.observability.access_entry import AccessEntry
 from tcli_server.observability.access_log import AccessLog
 from tcli_server.protocols.grpc.errors import STATUS, Status, as_server_error
-from tcli_server.protocols.grpc.rpc import Message, Metadata, Rpcs, StreamCall, Streaming, Unary, UnaryCall
+from tcli_server.protocols.grpc.rpc import Message, Rpcs, StreamCall, Streaming, Unary, UnaryCall
 from tcli_server.protocols.request_headers import Asked
 
 _METHOD = b"POST"
@@ -99,8 +99,8 @@ class _LoggedStream:
         return self._call.client
 
     @property
-    def metadata(self) -> Metadata:
-        return self._call.metadata
+    def asked(self) -> Asked:
+        return self._call.asked
 
     async def read(self) -> Message | None:
         message = await self._call.read()

@@ -76,7 +76,10 @@ async def listen(
         path: grpc.unary_unary_rpc_method_handler(_unary(unary, rpcs.read_metadata))
         for path, unary in rpcs.unary.items()
     }
-    handlers |= {path: grpc.stream_stream_rpc_method_handler(_streaming(one)) for path, one in rpcs.streaming.items()}
+    handlers |= {
+        path: grpc.stream_stream_rpc_method_handler(_streaming(one, rpcs.read_metadata))
+        for path, one in rpcs.streaming.items()
+    }
     server.add_generic_rpc_handlers((_Handlers(handlers, guard, rpcs.refused),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
@@ -193,16 +196,13 @@ class _StreamCall:
 
     access = None
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, asked: Asked) -> None:
         self._context = context
+        self.asked = asked
 
     @property
     def client(self) -> str:
         return _client(self._context)
-
-    @property
-    def metadata(self) -> Metadata:
-        return self._context.invocation_metadata()  # type: ignore[no-any-return]
 
     async def read(self) -> bytes | None:
         message = await self._context.read()
@@ -232,9 +232,9 @@ def _unary(begin: Unary, read_metadata: Callable[[Metadata], Asked]) -> Any:
     return answer
 
 
-def _streaming(serve: Streaming) -> Any:
+def _streaming(serve: Streaming, read_metadata: Callable[[Metadata], Asked]) -> Any:
     async def run(_: Any, context: Any) -> None:
-        error = await serve(_StreamCall(context))
+        error = await serve(_StreamCall(context, read_metadata(context.invocation_metadata())))
         if error is not None:
             await _abort(context, error)
 

@@ -51,7 +51,6 @@ _GONE_SECS = 0.05
 IDLE_SECS = 1.0
 """How long a stream of a server that leaves may have nothing to do until it is ended: what its client sends next may be on its way."""
 
-_ERROR_AS_STATUS = "triton_grpc_error"
 _STREAM_RESPONSE = bytes([(service_pb2.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER << 3) | 2])
 
 _Asked = tuple[InferenceRequest, OutputForms]
@@ -128,9 +127,8 @@ class Inference:
 
     async def model_stream_infer(self, call: StreamCall) -> ServerError | None:
         """Answer the requests of a stream; a client that is gone cancels this, and with it all requests."""
-        metadata = list(call.metadata)
-        as_status = any(key == _ERROR_AS_STATUS and value == "true" for key, value in metadata)
-        asked = self.headers.read(metadata)
+        asked = call.asked
+        as_status = asked.errors_as_status
         flows = Flows(self.post, self._admission.leave)
         stream = Stream(
             partial(self._stream_response, as_status, asked),

@@ -61,6 +61,24 @@ class Nghttp2Listener:
                 connection.check(now)
             except Exception:  # a defect, for which the other connections must not wait for ever
                 LOG.exception("cannot check a gRPC connection")
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the connections with the most calls, while all together have more open than there is memory for: one client can keep
+        any number of calls open without sending anything."""
+        most = self._shared.most_open
+        open_calls = sum(connection.open_calls for connection in self._shared.connections)
+        if open_calls <= most:
+            return
+        for connection in sorted(self._shared.connections, key=lambda one: one.open_calls, reverse=True):
+            LOG.warning(
+                "gRPC: %d calls are open, for which there is memory for %d: the connection of %s, which has %d of them, is closed",
+                *(open_calls, most, connection.client, connection.open_calls),
+            )
+            open_calls -= connection.open_calls
+            connection.calm(b"too_many_open_calls")
+            if open_calls <= most:
+                break
 
 
 async def listen(

@@ -66,8 +66,8 @@ class StreamCall(Protocol):
         """The address and port of who is connected."""
 
     @property
-    def metadata(self) -> Metadata:
-        """What the client sent ahead of its messages."""
+    def asked(self) -> Asked:
+        """What the client sent ahead of its messages asks for."""
 
     async def read(self) -> Message | None:
         """The next message; None after the last one."""
@@ -91,7 +91,7 @@ class Rpcs:
     """What can be called, by path, such as `/inference.GRPCInferenceService/ModelInfer`.
 
     Attributes:
-        read_metadata: tells what the client sent ahead of a unary call's message asks for.
+        read_metadata: tells what the client sent ahead of its messages asks for; nothing else of that is kept.
         even_at: where in a message, of which it is told the beginning, that begins which is best read from an even address.
         refused: told of what the engine refuses itself; None where nobody wants to know.
     """

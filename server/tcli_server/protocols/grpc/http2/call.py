@@ -20,7 +20,7 @@ from tcli_server.protocols.grpc.http2.messages import (
     prefix,
 )
 from tcli_server.protocols.grpc.http2.trailers import CONTENT, OK, coding_headers, trailers
-from tcli_server.protocols.grpc.rpc import Message, Metadata, Parts, begin_safely
+from tcli_server.protocols.grpc.rpc import Message, Parts, begin_safely
 from tcli_server.protocols.request_headers import Asked
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class Call:
     def client(self) -> str:
         """As `rpc.UnaryCall.client`."""
         return self._carrier.client
+
+    @property
+    def asked(self) -> Asked:
+        """As `rpc.UnaryCall.asked`."""
+        return self._head.asked
 
     def receive(self, data: bytes) -> None:
         """Some data of the stream."""
@@ -210,10 +215,6 @@ class UnaryCall(Call):
         self.on_gone: Callable[[], object] | None = None
         self._messages: list[tuple[bool, Message]] = []
         self._complete = 0
-
-    @property
-    def asked(self) -> Asked:
-        return self._head.asked
 
     def receive(self, data: bytes) -> None:
         if self.ended:
@@ -369,10 +370,6 @@ class StreamCall(Call):
         self._space: asyncio.Future[None] | None = None  # who writes waits for the client
         assert head.streaming is not None
         self._task = shared.loop.create_task(self._serve())
-
-    @property
-    def metadata(self) -> Metadata:
-        return self._head.metadata
 
     def receive(self, data: bytes) -> None:
         if self.ended:

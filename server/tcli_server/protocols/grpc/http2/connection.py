@@ -243,7 +243,7 @@ class Connection(asyncio.BufferedProtocol):
             call.turn_away(*head.refusal)
             self._oversized += head.refusal[0] is Status.RESOURCE_EXHAUSTED
             if self._oversized > _MOST_OVERSIZED:
-                self._calm()
+                self.calm()
         elif event.end_stream:
             call.finish()
 
@@ -275,9 +275,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _ping_received(self, event: Any) -> None:  # noqa: ARG002
         if self._pings.is_too_many(time.monotonic(), bool(self._calls)):
-            self._calm(b"too_many_pings")
+            self.calm(b"too_many_pings")
 
-    def _calm(self, why: bytes = b"") -> None:
+    @property
+    def open_calls(self) -> int:
+        """How many the client has begun and not ended."""
+        return len(self._calls)
+
+    def calm(self, why: bytes = b"") -> None:
+        """Close, as the client asks for too much."""
         self._h2.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM, debug_data=why)
         self._flush()
         self._hang_up()

@@ -31,8 +31,7 @@ class Head:
 
     Attributes:
         path: what is called.
-        headers: of a stream.
-        asked: what those of a unary call ask for.
+        asked: what its headers ask for; they are not kept, as any number of calls may be open.
         unary, streaming: what answers it; both None where it is refused.
         timeout_secs: after which the client waits no longer.
         coding: of messages whose flag says that they are compressed.
@@ -42,7 +41,6 @@ class Head:
     """
 
     path: bytes
-    headers: Headers = ()
     unary: Unary | None = None
     streaming: Streaming | None = None
     asked: Asked = NOTHING_ASKED
@@ -51,11 +49,6 @@ class Head:
     accepts: frozenset[str] = frozenset()
     refusal: tuple[Status, str] | None = None
     http_status: int = 200
-
-    @property
-    def metadata(self) -> Metadata:
-        """What the client's program sent along, and its transport."""
-        return _metadata(self.headers)
 
 
 class HeadReader:
@@ -118,10 +111,9 @@ class HeadReader:
             return _refused(path, Status.UNIMPLEMENTED, "Method not found!")
         return Head(
             path,
-            headers if streaming is not None else (),
             unary,
             streaming,
-            NOTHING_ASKED if unary is None else self._read_metadata(_metadata(headers)),
+            self._read_metadata(_metadata(headers)),
             timeout,
             "" if coding == "identity" else coding,
             frozenset(name.strip() for name in accepts.split(",", len(CODINGS) + 8)),

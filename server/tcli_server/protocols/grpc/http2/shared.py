@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _ARRIVALS = 1 << 18
 _DESCRIPTOR_SHARE = 0.75
+_CALL_BYTES = 1 << 14
+"""That an open call may take: a stream of inferences that waits was seen to take 15.4 KiB, one of health 4.4."""
+
 _LEAST_UNSENT = 64 << 20
 
 
@@ -30,6 +33,7 @@ class Shared:
         even_at, refused: as those of `Rpcs`.
         pool: compresses and decompresses what is large.
         budget: bytes of messages that all calls hold together.
+        most_open: calls that all connections may have open together: they are no messages yet, which `budget` counts.
         most_unsent: bytes of answers that one client may leave unread before its calls are refused.
         arrivals: what comes is read to here, and taken from here at once.
         draining: connections are to end as soon as their calls have.
@@ -44,6 +48,7 @@ class Shared:
         self.pool = ThreadPoolExecutor(1, "grpc-codings")
         self.budget = ByteBudget(memory)
         self.largest_decompressed = min(MAX_MESSAGE_BYTES, memory)
+        self.most_open = memory // _CALL_BYTES
         self.most_unsent = max(_LEAST_UNSENT, memory // 4)
         self.max_connections = min(options.max_connections, max(1, int(usable_descriptors() * _DESCRIPTOR_SHARE)))
         self.connections: set[Connection] = set()
