@@ -1,13 +1,18 @@
 """What one client sends over gRPC can cost only that client, and is answered with a status that it can read."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from h2_wire import Wire, head
+from held_models import connected, held_server, identity, number_of
 from loop_stall import longest_stall
-from tcli_server.serving import Server
+from tcli_server.protocols.grpc import aio_impl
+from tcli_server.serving import ServeOptions, Server
+from waiting import until
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 LONGEST_STALL = 1.5
@@ -196,3 +201,25 @@ def test_large_and_small_messages_know_the_same_fields(channel: grpc.Channel):
         message = one_input("identity_fp32", "FP32", [1, count], bytes(4 * count)).SerializeToString()
         answer = pb.ModelInferResponse.FromString(call(group + message + group, timeout=60))
         assert list(answer.raw_output_contents) == [bytes(4 * count)]
+
+
+def test_a_path_that_is_no_text_ends_nothing(
+    tmp_path: Path,
+    loopback: ServeOptions,
+    grpc_engine: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """Each ends grpc.aio's loop, where that is the engine."""
+    monkeypatch.setattr(aio_impl, "LOOK_SECS", 0.02)
+    with held_server(tmp_path, loopback) as held, connected(held) as stub:
+        call = stub.ModelInfer.future(identity(1.0), timeout=60)
+        held.accepted(running=1, waiting=0)
+        for count in (1, 2):
+            with Wire(held.server.grpc_port) as wire:
+                wire.call(head(b"/inference.GRPCInferenceService/\xff"))
+                until(lambda often=count: grpc_engine == "nghttp2" or caplog.text.count("is started again") == often)
+            with connected(held) as other:
+                assert other.ServerLive(pb.ServerLiveRequest(), timeout=60, wait_for_ready=True).live
+        held.allow()
+        assert number_of(call.result()) == 1.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from tcli_server.errors import ServerError
+from tcli_server.observability.log import LOG
 from tcli_server.protocols.grpc.errors import RETRY_METADATA, Status, status_and_details
 from tcli_server.protocols.grpc.guard import GrpcGuard
 from tcli_server.protocols.grpc.options import (
@@ -28,25 +29,71 @@ _INT32_MAX = 2**31 - 1
 _QUICK_BYTES = 1 << 20
 """Bytes that are copied within about a millisecond."""
 
+LOOK_SECS = 0.5
+"""How often it is looked whether grpc.aio still takes calls."""
+
+_LAST_SECS = 30.0
+"""How long the calls of a server may go on that has come to an end by itself."""
+
+OpenServer = Callable[[int], Coroutine[Any, Any, tuple[grpc.aio.Server, int]]]
+"""Opens a server on a port, and tells on which, as 0 takes a free one; may raise OSError."""
+
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
 
 class AioListener:
-    """A listening server of grpc.aio; a `Listener`."""
+    """A listening server of grpc.aio, and the next one if that comes to an end by itself; a `Listener`.
 
-    def __init__(self, server: grpc.aio.Server, port: int) -> None:
-        self._server = server
+    One call whose path is no UTF-8 ends the loop in which grpc.aio (1.85) takes calls, and with it the port. The calls that it has taken go on.
+
+    Args:
+        open_server: makes one that listens on a port.
+    """
+
+    def __init__(self, server: grpc.aio.Server, port: int, open_server: OpenServer) -> None:
         self.port = port
+        self._server = server
+        self._open_server = open_server
+        self._ended: list[grpc.aio.Server] = []
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def abort(self) -> None:
         """Cut off every call."""
-        await self._server.stop(None)
+        await self._stop(None)
 
     async def close(self, timeout: float) -> bool:
         """Close the port, and connections as soon as the answers are sent, at most `timeout` seconds from now."""
         deadline = time.monotonic() + timeout
-        await self._server.stop(timeout)
+        await self._stop(timeout)
         return not timeout or time.monotonic() < deadline
+
+    async def _stop(self, grace: float | None) -> None:
+        self._watching.cancel()
+        await asyncio.gather(*(server.stop(grace) for server in (self._server, *self._ended)))
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._server.wait_for_termination(LOOK_SECS)
+            except Exception as error:
+                LOG.error("grpc.aio takes no more calls (%s: %s) and is started again", type(error).__name__, error)
+                await self._replace()
+
+    async def _replace(self) -> None:
+        """Open the port again; calls of the server that has ended have some time, as they are not to blame."""
+        ended = self._server
+        try:
+            self._server, _ = await self._open_server(self.port)
+        except OSError as error:  # tried again with the next look
+            LOG.error("gRPC: %s", error)
+            await asyncio.sleep(LOOK_SECS)
+            return
+        self._ended.append(ended)
+        asyncio.get_running_loop().create_task(self._let_go(ended))
+
+    async def _let_go(self, ended: grpc.aio.Server) -> None:
+        await ended.stop(_LAST_SECS)
+        self._ended.remove(ended)
 
 
 async def listen(
@@ -71,7 +118,6 @@ async def listen(
     arguments = channel_arguments(options)
     # Unless it is wanted, a port that another program listens on is an error, not a shared port.
     arguments.append(("grpc.so_reuseport", int(reuse_port)))
-    server = grpc.aio.server(options=arguments)
     handlers = {
         path: grpc.unary_unary_rpc_method_handler(_unary(unary, rpcs.read_metadata))
         for path, unary in rpcs.unary.items()
@@ -80,17 +126,22 @@ async def listen(
         path: grpc.stream_stream_rpc_method_handler(_streaming(one, rpcs.read_metadata))
         for path, one in rpcs.streaming.items()
     }
-    server.add_generic_rpc_handlers((_Handlers(handlers, guard, rpcs.refused),))
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        if certificates is None:
-            bound = server.add_insecure_port(address)
-        else:
-            bound = server.add_secure_port(address, _credentials(certificates))
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: {error}") from None
-    await server.start()
-    return AioListener(server, bound)
+
+    async def open_server(port: int) -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(options=arguments)
+        server.add_generic_rpc_handlers((_Handlers(handlers, guard, rpcs.refused),))
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if certificates is None:
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, _credentials(certificates))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from None
+        await server.start()
+        return server, bound
+
+    return AioListener(*await open_server(port), open_server)
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
