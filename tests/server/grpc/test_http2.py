@@ -1,6 +1,7 @@
 """gRPC on libnghttp2, frame by frame: what no client library sends, and what it must not cost anybody else."""
 
 import contextlib
+import gc
 import gzip
 import random
 import socket
@@ -16,6 +17,7 @@ from tritonclient.grpc import service_pb2 as pb
 from h2_wire import INFER, LIVE, PREFACE, STREAM, Answer, Wire, frame, head, message
 from held_models import held_server, identity, number_of
 from tcli_server.protocols.grpc import GrpcOptions
+from tcli_server.protocols.grpc.stream import Stream
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
 
@@ -328,6 +330,25 @@ def test_who_keeps_too_many_calls_open_loses_the_connection_and_nobody_else_does
         modest.h2.send_data(stream, b"", end_stream=True)
         modest.flush()
         assert (modest.answer(stream).status, len(modest.answers[stream].messages)) == (0, 1)
+
+
+def test_streams_that_are_left_are_no_work_for_the_garbage_collector(server: Server):
+    """Which stops everything, and for long if thousands of them are left at once."""
+    gc.collect()
+    gc.disable()
+    try:
+        with Wire(server.grpc_port) as wire:
+            for _ in range(300):  # more than end in one turn
+                wire.call(head(STREAM), end=False)
+            wire.is_live()
+            assert streams()
+        until(lambda: not streams())
+    finally:
+        gc.enable()
+
+
+def streams() -> list[object]:
+    return [one for one in gc.get_objects() if type(one) is Stream]
 
 
 def test_rapid_resets_cost_one_connection_only(server: Server):

@@ -17,6 +17,9 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 _LOOK_SECS = 0.2
 """How often it is looked whether the state has changed, while anybody watches it."""
 
+_TOLD_PER_TURN = 100
+"""Watchers before others have their turn: any client may begin thousands."""
+
 
 class Health:
     """Answers whether inferences would be taken, and tells those who watch whenever that changes.
@@ -32,7 +35,7 @@ class Health:
         self._loop = loop
         self._ready = ready
         self._state = _NOT_SERVING
-        self._change = asyncio.Event()  # a new one after each change
+        self._waiting: set[asyncio.Future[None]] = set()  # of those who watch, for a change
         self._watchers = 0
         self._closed = self._left = self._looking = False
         service = "/grpc.health.v1.Health/"
@@ -63,15 +66,24 @@ class Health:
         told = b""
         try:
             while True:
-                state, change, ends = self._state, self._change, self._closed or self._left
+                state = self._state
                 if state != told:
                     await call.write(state)
                     told = state
-                if ends:
+                elif self._closed or self._left:
                     return UnavailableError(SHUTTING_DOWN)
-                await change.wait()
+                else:
+                    await self._change()
         finally:
             self._watchers -= 1
+
+    async def _change(self) -> None:
+        waiting = self._loop.create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
 
     def _look_again(self) -> None:
         """One look for all who watch, until nobody does."""
@@ -87,5 +99,13 @@ class Health:
             self._tell()
 
     def _tell(self) -> None:
-        change, self._change = self._change, asyncio.Event()
-        change.set()
+        waiting, self._waiting = self._waiting, set()
+        self._tell_some(list(waiting))
+
+    def _tell_some(self, waiting: "list[asyncio.Future[None]]") -> None:
+        for one in waiting[-_TOLD_PER_TURN:]:
+            if not one.done():  # else its client is gone
+                one.set_result(None)
+        del waiting[-_TOLD_PER_TURN:]
+        if waiting:
+            self._loop.call_soon(self._tell_some, waiting)

@@ -48,6 +48,8 @@ _LARGEST_WHOLE = 1 << 20
 _GONE_SECS = 0.05
 """How long after the end of its input a client's cancellation may come to be known."""
 
+_CLOSED_PER_TURN = 100
+
 IDLE_SECS = 1.0
 """How long a stream of a server that leaves may have nothing to do until it is ended: what its client sends next may be on its way."""
 
@@ -112,8 +114,10 @@ class Inference:
     async def end_idle_streams(self) -> None:
         """From now on end streams that have nothing to do, which would go on for as long as their clients like, until this is cancelled."""
         while True:
-            for stream in list(self._streams):
+            for number, stream in enumerate(list(self._streams)):
                 stream.close_if_idle()
+                if number % _CLOSED_PER_TURN == 0:  # others have their turn now
+                    await asyncio.sleep(0)
             await asyncio.sleep(IDLE_SECS)
 
     def model_infer(self, data: Message, call: UnaryCall) -> None:

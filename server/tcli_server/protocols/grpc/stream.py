@@ -126,6 +126,7 @@ class Stream:
             return ended.pop().result()
         finally:
             self._reader.cancel()
+            self._reader = None  # a circle, by what it was doing
             for task in (*writers, *self._unanswered):
                 task.cancel()
             self.flows.close()

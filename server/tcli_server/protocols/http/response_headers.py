@@ -8,6 +8,9 @@ from tcli_server.request import Parameter
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}")
+_MOST_BYTES = 1 << 14
+"""Of all of them: clients and proxies refuse an answer whose headers are larger."""
+
 _OURS = frozenset(
     (
         "connection", "content-encoding", "content-length", "content-type", "inference-header-content-length", "keep-alive",
@@ -33,10 +36,14 @@ class ResponseHeaders:
 
     def of(self, parameters: Mapping[str, Parameter]) -> bytes:
         """Header lines; what cannot be one is left out, and is still among the parameters."""
-        lines = []
+        lines: list[str] = []
+        left = _MOST_BYTES
         for name, value in parameters.items():
             if self._is_header(name) and _NAME.fullmatch(name) and name.lower() not in _OURS:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
+                left -= len(name) + len(text)
+                if left < 0:
+                    break
                 if _VALUE.fullmatch(text):
                     lines.append(f"{name}: {text}\r\n")
         return "".join(lines).encode("latin-1")

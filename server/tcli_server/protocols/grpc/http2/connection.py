@@ -38,6 +38,9 @@ _FRAME = 1 << 20
 _CALLS_PER_TURN = 32
 """Calls that one connection may begin before others have their turn."""
 
+_GONE_PER_TURN = 100
+"""Calls of a client that is gone, before others have their turn."""
+
 _STALL_SECS = 75.0
 """A client that takes no byte of what is sent for so long is gone."""
 
@@ -131,10 +134,17 @@ class Connection(asyncio.BufferedProtocol):
         self._on = {}  # a circle that keeps what was not sent
         self._events.clear()
         self._unread = memoryview(b"")
-        calls, self._calls = self._calls, {}
+        calls, self._calls = list(self._calls.values()), {}
         self._large = LargeAnswers()
-        for call in calls.values():
+        self._leave(calls)
+
+    def _leave(self, calls: list[Call]) -> None:
+        """Tell calls that their client is gone, some of them in each turn: there may be thousands."""
+        for call in calls[-_GONE_PER_TURN:]:
             call.gone()
+        del calls[-_GONE_PER_TURN:]
+        if calls:
+            self._shared.loop.call_soon(self._leave, calls)
 
     def pause_writing(self) -> None:
         self._writing_paused = True

@@ -20,6 +20,9 @@ _DESCRIPTOR_SHARE = 0.75
 _CALL_BYTES = 1 << 14
 """That an open call may take: a stream of inferences that waits was seen to take 15.4 KiB, one of health 4.4."""
 
+_MOST_OPEN = 100_000
+"""Open calls: Python's garbage collector looks at all that they are made of, and everybody waits for it."""
+
 _LEAST_UNSENT = 64 << 20
 
 
@@ -48,7 +51,7 @@ class Shared:
         self.pool = ThreadPoolExecutor(1, "grpc-codings")
         self.budget = ByteBudget(memory)
         self.largest_decompressed = min(MAX_MESSAGE_BYTES, memory)
-        self.most_open = memory // _CALL_BYTES
+        self.most_open = min(max(_MOST_OPEN, 2 * options.max_pending_calls), memory // _CALL_BYTES)
         self.most_unsent = max(_LEAST_UNSENT, memory // 4)
         self.max_connections = min(options.max_connections, max(1, int(usable_descriptors() * _DESCRIPTOR_SHARE)))
         self.connections: set[Connection] = set()
