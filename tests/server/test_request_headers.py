@@ -131,7 +131,8 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
         "y": 1,
         LONG: 1,
         TOO_LONG: 2,
-    }
+        "x-large": "v" * 4000,
+    } | {f"x-more-{number}": "v" * 4000 for number in range(9)}
     body = {
         "parameters": {"back": json.dumps(back)},
         "inputs": [{"name": "IN", "shape": [1], "datatype": "FP32", "data": [1]}],
@@ -140,6 +141,8 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
     answer = httpx.post(url, json=body, headers={"accept-encoding": coding})
     assert answer.json()["parameters"] == back
     told = {name: value for name, value in answer.headers.items() if name.startswith("x") or name == "y"}
+    assert told.pop("x-large") == "v" * 4000
+    assert [told.pop(f"x-more-{number}") for number in (0, 1, 2)] == ["v" * 4000] * 3  # and no more: 16 KiB in all
     assert told == {"x-cache": "hit", "x-hits": "3", "x-warm": "true", LONG: "1"}
 
 
