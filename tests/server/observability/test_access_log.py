@@ -23,9 +23,10 @@ from decoupled_python_models import SPEAK, SPEAK_CONFIG
 from python_models import write_python_model
 from repositories import write_model
 from tcli_server import Engine
+from tcli_server.errors import UnavailableError
 from tcli_server.observability.access_log import MOST_WAITING, AccessLog, AccessLogOptions
 from tcli_server.protocols.grpc import GrpcOptions
-from tcli_server.serving import ServeOptions, Server
+from tcli_server.serving import ServeOptions, Server, check_services
 
 PATIENCE = 60
 GRPC = "/inference.GRPCInferenceService/"
@@ -247,6 +248,14 @@ def test_nothing_that_a_client_sends_makes_a_second_line(tmp_path: Path, form: s
         assert json.loads(data)["path"].startswith('/a\n2026" 200 \x1b[31m\r\x85')
     else:
         assert rb'"GET /a\n2026\" 200 \x1b[31m\r' in data
+
+
+def test_a_file_that_cannot_be_is_found_before_anything_starts(tmp_path: Path):
+    for file, why in ((tmp_path, "it is a folder"), (tmp_path / "no" / "log", "there is no folder .*no")):
+        with pytest.raises(UnavailableError, match=f"access_log: cannot write '{file}': {why}; fix: "):
+            check_services(ServeOptions(access_log=AccessLogOptions(str(file))))
+    check_services(ServeOptions(access_log=AccessLogOptions(str(tmp_path / "log"))))
+    assert not any(tmp_path.iterdir())
 
 
 def test_some_are_logged_and_all_that_fail(tmp_path: Path):
