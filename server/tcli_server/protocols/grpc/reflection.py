@@ -42,34 +42,43 @@ class Reflection:
         package = REFLECTIONS[0].package
         self._request = self._message(f"{package}.ServerReflectionRequest")
         self._response = self._message(f"{package}.ServerReflectionResponse")
-        self._closed = asyncio.Event()
+        self._closed = False
+        self._ends: set[asyncio.Future[None]] = (
+            set()
+        )  # of the streams there are; looked for in no list, as there may be thousands
         self.rpcs = Rpcs({}, {f"/{file.package}.{file.service[0].name}/{_METHOD}": self._serve for file in REFLECTIONS})
 
     def close(self) -> None:
         """End the streams there are, and all that come: they would go on for as long as their clients like."""
-        self._closed.set()
+        self._closed = True
+        for end in self._ends:
+            if not end.done():
+                end.set_result(None)
 
     def _message(self, name: str) -> Any:
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
 
     async def _serve(self, call: StreamCall) -> ServerError | None:
-        closed = asyncio.create_task(self._closed.wait())
+        end = asyncio.get_running_loop().create_future()
+        if self._closed:
+            end.set_result(None)
+        self._ends.add(end)
         try:
-            while (data := await self._next(call, closed)) is not None:
+            while (data := await self._next(call, end)) is not None:
                 await call.write(self._answer(data))
         except ServerError as error:
             return error
         finally:
-            closed.cancel()
-        return UnavailableError(SHUTTING_DOWN) if self._closed.is_set() else None
+            self._ends.discard(end)
+        return UnavailableError(SHUTTING_DOWN) if self._closed else None
 
-    async def _next(self, call: StreamCall, closed: "asyncio.Task[Any]") -> Message | None:
+    async def _next(self, call: StreamCall, end: "asyncio.Future[None]") -> Message | None:
         """The next question; None if there are no more, or the server ends."""
         # The call's own task is not to be cancelled: grpc.aio may then send no status at all, and the client waits for ever.
         reading = asyncio.ensure_future(call.read())
         try:
-            await asyncio.wait((reading, closed), return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() and not closed.done() else None
+            await asyncio.wait((reading, end), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() and not end.done() else None
         finally:
             if not reading.cancel() and not reading.cancelled():
                 reading.exception()  # is looked at, if nobody did
