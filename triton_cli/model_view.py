@@ -17,7 +17,7 @@ def show_index(rows: "Sequence[RepositoryIndexResponse.ModelIndex]", empty: str)
     """One row for each version; `empty` says why there are none."""
     show_table(
         ("MODEL", "VERSION", "STATE", "REASON"),
-        [(one_line(row.name), row.version, row.state or "not loaded", one_line(row.reason)) for row in rows],
+        [tuple(map(one_line, (row.name, row.version, row.state or "not loaded", row.reason))) for row in rows],
         empty,
     )
 
@@ -37,7 +37,7 @@ def _statistics_row(model: "ModelStatistics") -> tuple[str, ...]:
     parts = (times.success, times.queue, times.compute_input, times.compute_infer, times.compute_output)
     return (
         one_line(model.name),
-        model.version,
+        one_line(model.version),
         str(times.success.count),
         str(times.fail.count),
         str(model.inference_count),

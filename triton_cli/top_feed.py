@@ -28,7 +28,7 @@ class Feed:
         self.address = watcher.address
         self.interval = interval
         self._watcher = watcher
-        self._found: queue.SimpleQueue[Activity | ClientError] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[Activity | Exception] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
 
@@ -47,12 +47,23 @@ class Feed:
 
         After a server was away the first interval begins when it is back.
         """
+        from tcli_client import ClientError
+
         try:
-            return self._found.get(timeout=seconds)
+            found = self._found.get(timeout=seconds)
         except queue.Empty:
             return None
+        if isinstance(found, Exception) and not isinstance(found, ClientError):
+            raise found
+        return found
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except Exception as defect:  # else nothing would come any more, and nobody would know why
+            self._found.put(defect)
+
+    def _watch(self) -> None:
         from tcli_client import ClientError
         from tcli_client.watch import activity
 

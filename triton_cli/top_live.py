@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from triton_cli.console import out, printable
+from triton_cli.console import out
+from triton_cli.tables import one_line
 from triton_cli.top_feed import PATIENCE, Feed, refuse
 from triton_cli.top_keys import DOWN, UP, keyboard
 from triton_cli.top_order import Order, key_of, ordered
@@ -58,7 +59,7 @@ class Screen:
         foot = [f"q quit  sort: {self.order} ({' '.join(_ORDERS)})  arrows: scroll"]
         silent = time.monotonic() - self.heard
         if self.problem:
-            head.append(f"no answer: {printable(self.problem)}")
+            head.append(f"no answer: {one_line(self.problem)}")
         elif silent > self.interval + PATIENCE:
             head.append(f"no answer for {silent:.0f} s")
         body: list[str] = []

@@ -35,12 +35,12 @@ def columns_of(models: "Sequence[ModelActivity]") -> list[Column]:
     without = not with_percentiles or any(model.percentiles_of is PercentilesOf.NOTHING for model in models)
     unready = any(model.state not in ("", "READY") for model in models)
     columns = [
-        Column("MODEL", 0, lambda model: _shortened(one_line(model.name))),
-        Column("VER", 6, lambda model: one_line(model.version)[:8]),
+        Column("MODEL", 0, lambda model: _shortened(one_line(model.name[: _LONGEST_NAME + 1]))),
+        Column("VER", 6, lambda model: one_line(model.version[:8])[:8]),
         Column(
             "STATE",
             3 if unready else 11,
-            lambda model: one_line(model.state).lower()[:12] or ("" if model.version else "not loaded"),
+            lambda model: one_line(model.state[:12]).lower()[:12] or ("" if model.version else "not loaded"),
         ),
         Column("REQ/S", 1, lambda model: number(model.requests_per_second)),
         Column("INF/S", 9, lambda model: number(model.inferences_per_second)),

@@ -30,6 +30,9 @@ from tcli_client.transport import Answer, Inference, Transport
 HEADER_LENGTH = "Inference-Header-Content-Length"
 CONNECT_SECONDS = 5
 
+_LONGEST_MESSAGE = 16 << 10
+"""Characters of what a server says is wrong; gRPC takes about as much."""
+
 _ERRORS: dict[int, type[AnswerError]] = {
     400: InvalidRequestError,
     404: NotFoundError,
@@ -191,7 +194,7 @@ class HttpTransport(Transport):
         if response.status_code == httpx.codes.METHOD_NOT_ALLOWED:  # all that is sent here has V2's methods
             raise self._not_v2(response)
         try:
-            message = str(json.loads(response.content)["error"])
+            message = str(json.loads(response.content)["error"])[:_LONGEST_MESSAGE]
         except (ValueError, KeyError, TypeError, RecursionError):
             if (
                 response.status_code == httpx.codes.SERVICE_UNAVAILABLE

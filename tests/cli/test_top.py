@@ -203,6 +203,11 @@ def test_models_are_sorted_most_first():
     assert ordered(many, Order.BATCH) == many
 
 
+def test_what_a_server_says_is_wrong_takes_one_line():
+    screen = Screen("here", 1.0, Order.NAME, lambda _: True, heard=1e18, problem="one\n\x1b[2Jtwo\n" * 1000)
+    assert len(screen.drawn(40, 10).plain.splitlines()) == 10
+
+
 def test_two_hundred_models_scroll():
     screen = Screen("here", 1.0, Order.NAME, lambda _: True, heard=1e18, activity=Activity(1.0, models(200)))
     top = screen.drawn(80, 12).plain.splitlines()

@@ -106,6 +106,20 @@ def test_a_page_is_added_up_over_labels_and_read_without_what_is_no_number():
         read_page('nv_inference_count{model="m" 1')
 
 
+def test_a_page_of_nonsense_is_read_without_it():
+    lines = (
+        'nv_inference_count{model="a\x85\u2028b\rc",version="1"} 7',
+        *2 * ('nv_inference_request_success{model="m",version="1"} 1.7e308',),
+        'nv_inference_request_failure{model="m",version="1"} 3',
+        'tcli_request_duration_seconds_bucket{model="m",version="1",le="-Inf"} 0',
+        'tcli_request_duration_seconds_bucket{model="m",version="1",le="1"} 5',
+    )
+    models, _ = read_page("\n".join((*lines, "")))
+    assert models["a\x85\u2028b\rc", "1"].inferences == 7
+    model = models["m", "1"]
+    assert (model.requests, model.failures, model.durations) == (0, 3, Buckets([1], [5]))
+
+
 @pytest.mark.parametrize(
     ("url", "page"),
     [

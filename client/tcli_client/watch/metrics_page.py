@@ -28,6 +28,9 @@ _GPU = {
     "nv_gpu_memory_total_bytes": "memory_total_bytes",
     "nv_gpu_power_usage": "power_watts",
 }
+_LARGEST = 2.0**64
+"""No counter gets so far."""
+
 _READ = (*_COUNTERS, _PENDING, f"{_HISTOGRAM}_bucket", _SUMMARY, *_MACHINE, *_GPU)
 
 
@@ -46,7 +49,7 @@ class MetricsPageError(ValueError):
 def read_page(text: str) -> tuple[dict[Key, ModelSample], Machine]:
     """Models with their counters, and the machine.
 
-    Series of one model that differ in other labels (a GPU, a reason, a tag) are added. What is no finite number is left out.
+    Series of one model that differ in other labels (a GPU, a reason, a tag) are added. What is no number that they may have is left out.
 
     Raises:
         MetricsPageError: it cannot be read.
@@ -56,7 +59,7 @@ def read_page(text: str) -> tuple[dict[Key, ModelSample], Machine]:
     gpus: dict[str, Gpu] = {}
     for series in _series(text):
         name, labels, value = series.name, series.labels, series.value
-        if not math.isfinite(value):
+        if not abs(value) < _LARGEST:  # also what is no number
             continue
         if name in _MACHINE:
             machine[name] = value
@@ -72,7 +75,7 @@ def read_page(text: str) -> tuple[dict[Key, ModelSample], Machine]:
 
 def _series(text: str) -> Iterable[Series]:
     """Those that are read; the others cost only a look at the beginning of their lines."""
-    lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(_READ))
+    lines = "".join(f"{line}\n" for line in text.split("\n") if line.startswith(_READ))
     try:
         for family in text_string_to_metric_families(lines):
             yield from family.samples
@@ -85,7 +88,7 @@ def _count(model: _Model, name: str, labels: dict[str, str], value: float) -> No
         model.pending = (model.pending or 0.0) + value
     elif name == f"{_HISTOGRAM}_bucket":
         bound = _number(labels.get("le", ""))
-        if not math.isnan(bound):
+        if bound > 0:
             model.buckets[bound] = model.buckets.get(bound, 0.0) + value
     elif name == _SUMMARY:
         share = _number(labels.get("quantile", ""))

@@ -54,7 +54,7 @@ class Watcher:
 
         Raises:
             ServerUnreachableError, WrongProtocolError, RequestTimeoutError: there is no answer.
-        AnswerError: it does not let this client know.
+            AnswerError: it does not let this client know.
         """
         notes: list[str] = []
         refusals: list[AnswerError] = []
@@ -138,7 +138,7 @@ class Watcher:
             response = self._client.get(self._page)
             if not response.is_success:
                 raise MetricsPageError(f"status {response.status_code}")
-            return read_page(response.text)
+            return read_page(response.content.decode(errors="replace"))  # whatever encoding it says
         except httpx.TimeoutException:
             reason = "no answer in time"
         except (httpx.HTTPError, MetricsPageError) as problem:
