@@ -1,12 +1,14 @@
 """What `--print-config` shows: the options as a file for `--config`, and where each is from."""
 
 import sys
+from decimal import Decimal
 from typing import Any
 
 import typer
 import yaml
 
 from triton_cli.option_sources import origin_of, settable
+from triton_cli.tables import one_line
 from triton_cli.triton_options import Switch, is_switch
 
 
@@ -16,12 +18,12 @@ def options_as_yaml(ctx: typer.Context) -> str:
     shown = {id(param): param for param in settable(ctx.command).values()}
     for param in shown.values():
         panels.setdefault(param.rich_help_panel, []).extend(
-            _lines(param, ctx.params[param.name], origin_of(ctx, param))
+            _lines(param, ctx.params[param.name], one_line(origin_of(ctx, param)))
         )
     parameters: list[Any] = ctx.command.params
     for param in parameters:
         if param.param_type_name == "argument" and ctx.params[param.name] is not None:
-            panels[param.rich_help_panel].append(f"# {ctx.params[param.name]}: an argument  # command line")
+            panels[param.rich_help_panel].append(f"# {one_line(ctx.params[param.name])}: an argument  # command line")
     return "\n".join(f"# {panel}\n" + "".join(f"{line}\n" for line in lines) for panel, lines in panels.items())
 
 
@@ -39,7 +41,7 @@ def _lines(param: Any, value: Any, origin: str) -> list[str]:
 
 
 def _scalar(value: object) -> str:
-    """Numbers plain, texts always in quotes: then none of them is anything else to YAML."""
+    """Numbers in plain digits, texts always in quotes: then none of them is anything else to YAML."""
     if isinstance(value, int | float):
-        return str(value)
+        return format(Decimal(str(value)), "f")
     return yaml.safe_dump(str(value), default_style='"', allow_unicode=True, width=sys.maxsize).rstrip()

@@ -117,6 +117,17 @@ def test_command_line_before_environment_before_file_before_default(monkeypatch:
     assert 'pin-model:  # environment TCLI_PIN_MODEL\n  - "b"\n  - "c"\n' in lists
 
 
+def test_small_and_large_numbers_and_odd_names_are_read_back():
+    folder = Path("a\nhttp-port: 7")
+    folder.mkdir()
+    (folder / "x.yaml").write_text("id: y")
+    arguments = ("--idle-unload-secs", "0.00001", "--load-wait-secs", "1e17", "--config", f"{folder}/x.yaml")
+    Path("shown.yaml").write_text(options_as_yaml(parsed(*arguments)))
+    read_back = parsed("--config", "shown.yaml").params
+    assert (read_back["idle_unload_secs"], read_back["load_wait_secs"]) == (1e-5, 1e17)
+    assert (read_back["server_id"], read_back["http_port"]) == ("y", 8000)
+
+
 @pytest.mark.parametrize(("line", "message"), [
     ("http-prot: 1", "http-prot: found 'http-prot', expected an option of this command; fix: did you mean 'http-port'?"),
     ("print-config: true", "found 'print-config', expected an option .*; fix: remove it: it only counts on the command line"),
