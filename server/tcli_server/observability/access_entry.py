@@ -46,7 +46,7 @@ class AccessEntry:
         self._protocol = protocol
         self._client = client
         self._method = method
-        self._path = path
+        self._path = path if len(path) <= _LONGEST else path[: _LONGEST + 1]
         self._time = time.time()
         self._began_ns = time.monotonic_ns()
         self._total_ns = 0
@@ -81,8 +81,8 @@ class AccessEntry:
         request = self._request
         if request is not None:
             self._request = None  # it may hold much, and lines may wait
-            self._id, self._model = request.id, request.model_name
-            self._version = self._version or request.model_version
+            self._id, self._model = _short(request.id), _short(request.model_name)
+            self._version = _short(self._version or request.model_version)
             if request.compute_start_ns:  # else it came from a cache, or never came to an instance
                 self._queue_ns = max(0, request.compute_start_ns - request.queue_ns)
                 # An instance may not have finished with a request that has ended.
@@ -118,9 +118,9 @@ class AccessEntry:
             "total_us": self._total_ns // 1000,
         }
         if self._model:
-            fields |= {"model": _short(self._model), "version": _short(self._version)}
+            fields |= {"model": self._model, "version": self._version}
             if self._id:
-                fields["id"] = _short(self._id)
+                fields["id"] = self._id
         if self._queue_ns is not None and self._compute_ns is not None:
             fields |= {"queue_us": self._queue_ns // 1000, "compute_us": self._compute_ns // 1000}
         try:

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tcli_server import Engine
 from tcli_server.errors import UnavailableError
 from tcli_server.observability.access_log import MOST_WAITING, AccessLog, AccessLogOptions
 from tcli_server.protocols.grpc import GrpcOptions
+from tcli_server.request import InferenceRequest
 from tcli_server.serving import ServeOptions, Server, check_services
 
 PATIENCE = 60
@@ -308,6 +310,22 @@ def test_a_reader_that_does_not_keep_up_costs_lines_and_no_time_or_memory(caplog
             written += 1
     closing.join(PATIENCE)
     assert f"the access log has lost {lost.count} lines: more requests than could be written" in caplog.text
+
+
+def test_lines_that_wait_hold_nothing_long_that_clients_sent():
+    reader, writer = os.pipe()
+    log = AccessLog(AccessLogOptions(f"/dev/fd/{writer}"), Lost())
+    tracemalloc.start()
+    for number in range(500):
+        entry = log.begin("HTTP", "127.0.0.1:1", b"POST", b"/%d/" % number + bytes(100_000), 0)
+        entry.follow(InferenceRequest(f"{number}" + "m" * 100_000, {}, id=f"{number}" + "i" * 100_000))
+        entry.end("404")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for end in (reader, writer):
+        os.close(end)
+    log.close()
+    assert held < 10e6
 
 
 def test_a_full_disk_fails_no_request_and_is_counted_and_told(
