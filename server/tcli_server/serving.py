@@ -419,7 +419,9 @@ class Server:
     def _open_access_log(self, options: AccessLogOptions) -> AccessLog:
         metrics = self.engine.custom_metrics
         lost = "tcli_access_log_lost_lines"
-        family = metrics.open(lost, "Lines of the access log that could not be written", MetricKind.COUNTER)
+        family = metrics.open(
+            lost, "Lines of the access log that could not be written", MetricKind.COUNTER, of_server=True
+        )
         return AccessLog(options, metrics.open_series(family, {}, None).increment)
 
     async def _close_services(self, timeout: float) -> bool:

@@ -23,7 +23,10 @@ Labels = tuple[tuple[str, str], ...]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_SERVERS_OWN = ("nv_inference_", "nv_cache_", "nv_cpu_", "nv_gpu_", "nv_energy_", "nv_model_", "nv_pinned_")
+_SERVERS_OWN = (
+    *("nv_inference_", "nv_cache_", "nv_cpu_", "nv_gpu_", "nv_energy_", "nv_model_", "nv_pinned_", "nv_rate_limiter_"),
+    "tcli_",
+)
 
 
 class MetricKind(Enum):
@@ -140,14 +143,19 @@ class CustomMetrics:
         self._lock = threading.Lock()
         self._families: dict[str, Family] = {}
 
-    def open(self, name: str, description: str, kind: MetricKind) -> Family:
+    def open(self, name: str, description: str, kind: MetricKind, of_server: bool = False) -> Family:
         """Hold a family; one that is there keeps its description.
+
+        Args:
+            of_server: it is one of the server's own, whose names are no model's.
 
         Raises:
             InvalidArgumentError: the name is none of Prometheus', or one of the server's.
             AlreadyExistsError: a family of another kind has the name, or shows some of its samples under it.
         """
         _check_name(name)
+        if not of_server and name.startswith(_SERVERS_OWN):
+            raise InvalidArgumentError(f"metric family '{name}': names with this beginning are the server's own")
         with self._lock:
             family = self._families.get(name)
             if family is None:
@@ -226,8 +234,6 @@ def _check_name(name: str) -> None:
         raise InvalidArgumentError(
             f"metric family '{name}': expected a name of letters, digits, '_' and ':', the first no digit"
         )
-    if name.startswith(_SERVERS_OWN):
-        raise InvalidArgumentError(f"metric family '{name}': names with this beginning are the server's own")
 
 
 def _check_labels(family: Family, labels: Mapping[str, str]) -> None:

@@ -168,7 +168,9 @@ def test_a_family_that_is_made_again_begins_anew():
         del family
 
 
-@pytest.mark.parametrize("name", ["", "1st", "with space", "a-b", "nv_inference_count", "nv_gpu_mine", "x\ny 1"])
+@pytest.mark.parametrize(
+    "name", ["", "1st", "with space", "a-b", "nv_inference_count", "nv_gpu_mine", "tcli_batch_size", "x\ny 1"]
+)
 def test_names_are_prometheus_and_not_the_server_s(name: str):
     with pytest.raises(TritonModelException, match="metric family"):
         MetricFamily(name, "", COUNTER)
