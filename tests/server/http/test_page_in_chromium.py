@@ -145,6 +145,32 @@ def test_programs_ask_the_same(page: Page, tmp_path: Path, monkeypatch: pytest.M
     assert "[100.]" in printed(shown["Python, tritonclient"])
 
 
+def test_an_answer_is_shown_as_it_is_and_at_once(page: Page):
+    """Texts with brackets and blanks, of which none is lost and for which no pattern is looked at for long, and long numbers."""
+    blanks = "[" + " " * 15_000
+    answer = {
+        "outputs": [
+            {"name": "x", "shape": [2, 1], "data": ["[ 1,\n 2 ]", blanks]},
+            {"name": "n", "data": [[2**63 - 1], []]},
+        ]
+    }
+    page.run(f"import('/ui/answer.js').then(one => one.showAnswer({json.dumps(json.dumps(answer))}))")
+    shown = text(page, "#body")
+    assert json.loads(shown) == answer
+    assert '"shape": [2, 1],\n' in shown
+
+
+def test_a_long_request_is_sent_and_no_program_is_written_for_it(page: Page):
+    choose(page, "identity")
+    page.run(
+        "(() => { const box = document.querySelector('#request'); const asked = JSON.parse(box.value);"
+        " asked.id = 'x'.repeat(1_000_000); box.value = JSON.stringify(asked); })()"
+    )
+    page.run("document.querySelector('#send').click()")
+    page.until("document.querySelector('#outcome').textContent.startsWith('Answered')")
+    assert "too long" in text(page, "#programs")
+
+
 def test_a_refusal_is_told_in_the_servers_words(page: Page):
     choose(page, "identity")
     wrong = {"inputs": [{"name": HOSTILE, "shape": [1], "datatype": "FP32", "data": [1]}]}
@@ -196,6 +222,16 @@ def test_models_are_loaded_and_unloaded_by_keyboard(page: Page):
     page.until("document.querySelector('[aria-label=\"Unload later\"]')?.disabled === false")
     press("Unload")
     page.until("document.querySelector('[aria-label=\"Load later\"]')?.disabled === false")
+
+
+def test_a_long_reason_leaves_names_and_buttons_their_room(page: Page):
+    page.until("document.querySelectorAll('#model-rows tr').length === 4")
+    sizes = (
+        "[document.querySelector('#model-rows td').offsetWidth > 200,"
+        " ...[...document.querySelectorAll('#model-rows .control button')].map(one => one.offsetHeight < 40)]"
+    )
+    page.run("document.querySelector('#model-rows .state').append('because of this '.repeat(100))")
+    assert page.run(sizes) == [True] * 5
 
 
 def test_it_fits_a_telephone(server: Server, browser: Chromium):

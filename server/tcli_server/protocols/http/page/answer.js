@@ -30,8 +30,34 @@ function shortened(value) {
     const shown = value.slice(0, MOST_SHOWN).map(shortened);
     return value.length > MOST_SHOWN ? [...shown, `… ${value.length} in all`] : shown;
   }
-  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, shortened(one)]));
+  if (value && typeof value === "object" && !(value instanceof Exact)) return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, shortened(one)]));
   return value;
+}
+
+// As JSON, arrays of plain values in one line.
+function written(value, indent = "") {
+  if (value instanceof Exact) return value.text;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const within = indent + " ";
+  const isList = Array.isArray(value);
+  const parts = isList ? value.map((one) => written(one, within))
+    : Object.entries(value).map(([key, one]) => `${JSON.stringify(key)}: ${written(one, within)}`);
+  const [open, close] = isList ? "[]" : "{}";
+  if (isList && !value.some((one) => one && typeof one === "object" && !(one instanceof Exact))) return `[${parts.join(", ")}]`;
+  return `${open}\n${within}${parts.join(",\n" + within)}\n${indent}${close}`;
+}
+
+// A number of more digits than this language keeps, as the server wrote it.
+class Exact {
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+function parsed(text) {
+  if (!/\d{16}/.test(text)) return JSON.parse(text); // a reviver takes its time
+  return JSON.parse(text, (_, value, context) =>
+    typeof value === "number" && context?.source && context.source !== String(value) ? new Exact(context.source) : value);
 }
 
 export function clearAnswer() {
@@ -52,12 +78,12 @@ export function showPicture(picture) {
 export function showAnswer(text) {
   let answer = null;
   try {
-    answer = JSON.parse(text);
+    answer = parsed(text);
   } catch {
     // shown as it is
   }
   const tables = (answer?.outputs ?? []).map((output) => [output, classesOf(output)]).filter(([, classes]) => classes);
   $("classes").replaceChildren(...tables.map(([output, classes]) => tableOf(output, classes)));
-  const shown = answer ? JSON.stringify(shortened(answer), null, 1).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, inner) => `[${inner.replace(/\s*\n\s*/g, " ")}]`) : text;
+  const shown = answer ? written(shortened(answer)) : text;
   show($("body"), shown.length > MOST_TEXT ? shown.slice(0, MOST_TEXT) + "…" : shown);
 }

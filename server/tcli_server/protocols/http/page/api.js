@@ -2,7 +2,11 @@
 
 let token = "";
 
+const PATIENCE_MS = 10000;
+
 export class ServerError extends Error {}
+
+export class UnheardError extends ServerError {}
 
 export function useToken(text) {
   token = text;
@@ -10,6 +14,11 @@ export function useToken(text) {
 
 export function hasToken() {
   return token !== "";
+}
+
+// For what is asked again and again: not to wait for ever for a server that answers nothing.
+export function patience() {
+  return AbortSignal.timeout(PATIENCE_MS);
 }
 
 export function modelPath(name) {
@@ -20,18 +29,21 @@ export function address(path) {
   return new URL(path, document.baseURI).href;
 }
 
+async function heard(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw new UnheardError(error.name === "TimeoutError" ? "The server does not answer." : "The server cannot be reached.");
+  }
+}
+
 // The answer; throws ServerError with the server's own words where it is none of success.
-export async function ask(path, { method = "GET", body, headers = {} } = {}) {
+export async function ask(path, { method = "GET", body, headers = {}, signal } = {}) {
   if (/[^!-~]/.test(token)) throw new ServerError("The token has characters that no token has: copy it anew.");
   if (token) headers = { ...headers, Authorization: "Bearer " + token };
-  let response;
-  try {
-    response = await fetch(address(path), { method, body, headers, cache: "no-store", redirect: "error" });
-  } catch {
-    throw new ServerError("The server cannot be reached.");
-  }
+  const response = await heard(fetch(address(path), { method, body, headers, signal, cache: "no-store", redirect: "error" }));
   if (response.ok) return response;
-  const text = await response.text();
+  const text = await heard(response.text());
   let said = text;
   try {
     said = JSON.parse(text).error ?? text;
@@ -42,5 +54,5 @@ export async function ask(path, { method = "GET", body, headers = {} } = {}) {
 }
 
 export async function askJson(path, options) {
-  return (await ask(path, options)).json();
+  return JSON.parse(await heard((await ask(path, options)).text()));
 }

@@ -1,6 +1,6 @@
 // The page: asks the server every two seconds while somebody looks, and shows what it tells.
 
-import { ask, askJson, modelPath, useToken } from "./api.js";
+import { UnheardError, ask, askJson, modelPath, patience, useToken } from "./api.js";
 import { Charts } from "./charts.js";
 import { $ } from "./dom.js";
 import { ModelTable } from "./models.js";
@@ -27,10 +27,10 @@ function health(words, good) {
 
 async function server() {
   try {
-    const { name, version } = await askJson("v2");
+    const { name, version } = await askJson("v2", { signal: patience() });
     document.title = `${name}: models`;
     $("server").textContent = `${name} ${version}`;
-    await ask("v2/health/ready").then(() => health("ready", true), () => health("not ready", false));
+    await ask("v2/health/ready", { signal: patience() }).then(() => health("ready", true), () => health("not ready", false));
   } catch (error) {
     health(error.message, false);
   }
@@ -39,7 +39,9 @@ async function server() {
 async function watch() {
   const { name } = table;
   if (!name) return;
-  const stats = await askJson(modelPath(name) + "/stats").catch(() => null);
+  const stats = await askJson(modelPath(name) + "/stats", { signal: patience() }).catch((error) => {
+    if (error instanceof UnheardError) health(error.message, false);
+  });
   if (stats && name === table.name) charts.add(stats);
 }
 
@@ -58,11 +60,13 @@ async function everything() {
 
 let turns = 0;
 async function turn() {
-  if (!document.hidden) {
+  try {
+    if (document.hidden) return;
     turns += 1;
     await Promise.all([watch(), ...(turns % INDEX_EVERY ? [] : [everything()])]);
+  } finally {
+    setTimeout(turn, EVERY_MS);
   }
-  setTimeout(turn, EVERY_MS);
 }
 
 $("access").addEventListener("submit", (event) => {

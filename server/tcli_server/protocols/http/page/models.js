@@ -1,6 +1,6 @@
 // The table of models: choose one, load and unload.
 
-import { ask, askJson } from "./api.js";
+import { ask, askJson, patience } from "./api.js";
 import { $, element, show } from "./dom.js";
 
 const MOST_ROWS = 200;
@@ -19,7 +19,7 @@ export class ModelTable {
   }
 
   async refresh() {
-    const index = await askJson("v2/repository/index", { method: "POST" });
+    const index = await askJson("v2/repository/index", { method: "POST", signal: patience() });
     const before = JSON.stringify(this.row(this.name));
     this.index = index;
     show($("models-problem"), this.problem ?? "");

@@ -12,7 +12,9 @@ const ARRAYS = {
 // { bytes, box, preview }: the input's bytes, the part that was taken, and the picture as the model gets it.
 export async function pictureInput(file, form) {
   if (form.kind === "bytes") {
-    const content = new Uint8Array(await file.arrayBuffer());
+    const content = new Uint8Array(await file.arrayBuffer().catch(() => {
+      throw new Error("This browser cannot read the file; a folder is none.");
+    }));
     const bytes = new Uint8Array(4 + content.length);
     new DataView(bytes.buffer).setUint32(0, content.length, true);
     bytes.set(content, 4);

@@ -8,6 +8,8 @@ import { pictureForm } from "./picture_form.js";
 import { jsonPrograms, picturePrograms, showPrograms } from "./programs.js";
 import { binaryRequest, exampleRequest } from "./request.js";
 
+const MOST_OF_A_PROGRAM = 100000; // a shell takes no word of 128 KiB, and nobody reads one
+
 export class TryOut {
   constructor() {
     this.model = null;
@@ -82,14 +84,15 @@ export class TryOut {
 
   showJsonPrograms() {
     const text = $("request").value.trim();
-    let right = Boolean(this.model && text);
+    let instead = this.model && text ? "" : "Shown as soon as the request is JSON.";
+    if (text.length > MOST_OF_A_PROGRAM) instead = "The request is too long to be written into a program.";
     try {
-      JSON.parse(text);
+      if (!instead) JSON.parse(text);
     } catch {
-      right = false;
+      instead = "Shown as soon as the request is JSON.";
     }
-    if (right) showPrograms($("programs"), jsonPrograms(this.model.path, this.model.row.name, text));
-    else $("programs").replaceChildren(element("p", { className: "quiet" }, "Shown as soon as the request is JSON."));
+    if (instead) $("programs").replaceChildren(element("p", { className: "quiet" }, instead));
+    else showPrograms($("programs"), jsonPrograms(this.model.path, this.model.row.name, text));
   }
 
   async sendJson() {
