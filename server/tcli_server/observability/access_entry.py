@@ -7,8 +7,12 @@ from functools import lru_cache
 
 import orjson
 
+from tcli_server.errors import CancelledError
 from tcli_server.observability.log import escaped
 from tcli_server.request import InferenceRequest, InferenceResponse, Reply
+
+GONE = "499"
+"""The status of an HTTP request whose client did not wait: nginx', as HTTP has none."""
 
 _LONGEST = 1000
 """Characters of a path, an id or a name in a line."""
@@ -26,11 +30,13 @@ class AccessEntry:
         status: HTTP's, or the name of gRPC's; empty until it is known.
         failed: the request was not answered as it wanted.
         bytes_out: of the body or messages that were sent.
+        left: the client has ended its side of an HTTP connection: if the request is cancelled now, it is because of that.
     """
 
     __slots__ = (
-        "_began_ns", "_client", "_compute_ns", "_ended", "_id", "_method", "_model", "_path", "_protocol", "_put",
-        "_queue_ns", "_reply", "_request", "_time", "_total_ns", "_version", "bytes_in", "bytes_out", "failed", "status",
+        "_began_ns", "_client", "_compute_ns", "_ended", "_id", "_is_cancelled", "_method", "_model", "_path", "_protocol",
+        "_put", "_queue_ns", "_reply", "_request", "_time", "_total_ns", "_version", "bytes_in", "bytes_out", "failed",
+        "left", "status",
     )  # fmt: skip
 
     def __init__(
@@ -55,11 +61,11 @@ class AccessEntry:
         self._id = self._model = self._version = ""
         self._queue_ns: int | None = None
         self._compute_ns: int | None = None
-        self._ended = False
+        self._ended = self._is_cancelled = False
         self.bytes_in = bytes_in
         self.bytes_out = 0
         self.status = ""
-        self.failed = False
+        self.failed = self.left = False
 
     def follow(self, request: InferenceRequest) -> None:
         """It is an inference, which is about to be submitted, with its `reply`."""
@@ -89,6 +95,8 @@ class AccessEntry:
                 self._compute_ns = max(0, min(request.compute_end_ns or end_ns, end_ns) - request.compute_start_ns)
         if status:
             self.status, self.failed = status, failed
+        elif self._is_cancelled:  # whatever was sent to whom nobody reads it
+            self.status, self.failed = GONE, True
         self._put(self)
 
     def line(self, is_json: bool) -> bytes:
@@ -101,6 +109,8 @@ class AccessEntry:
         assert reply is not None
         if response.model_version:
             self._version = response.model_version
+        if self.left and isinstance(response.error, CancelledError):
+            self._is_cancelled = True
         if response.final:
             self._reply = None  # a circle
         reply(response)

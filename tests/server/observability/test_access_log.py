@@ -210,8 +210,9 @@ def test_a_client_that_does_not_wait_is_told_apart(logged: Logged):
     with socket.create_connection(("127.0.0.1", logged.server.http_port)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
         connection.sendall(head + body)
+        client = f"127.0.0.1:{connection.getsockname()[1]}"
         until(lambda: not model.idle)
-    assert logged.line(path="/v2/models/slow/infer")["status"] == "499"
+    assert logged.line(client=client)["status"] == "499"
     with logged.grpc() as client:
         done = threading.Event()
         until(lambda: model.idle)
@@ -220,6 +221,27 @@ def test_a_client_that_does_not_wait_is_told_apart(logged: Logged):
         call.cancel()
         assert done.wait(PATIENCE)
     assert logged.line(id="gone-grpc")["status"] == "CANCELLED"
+
+
+def test_a_client_that_ends_its_side_while_its_request_waits_did_not_wait_either(logged: Logged):
+    body = (BODY % "left").encode()
+    model = logged.server.engine.model("slow")
+    instance, leave = model.instances[0].instance, threading.Event()
+    run, instance.run = instance.run, lambda *given: leave.wait(PATIENCE) and run(*given)
+    with logged.grpc() as first, socket.create_connection(("127.0.0.1", logged.server.http_port)) as connection:
+        done = threading.Event()
+        first.async_infer("slow", [numbers()], lambda **_: done.set())
+        until(lambda: not model.idle and not model.pending)
+        connection.sendall(
+            b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        until(lambda: model.pending)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")  # some read on
+        leave.set()
+        assert done.wait(PATIENCE)
+    instance.run = run
+    assert logged.line(id="left")["status"] == "499"
 
 
 class Lost:

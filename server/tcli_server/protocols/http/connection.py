@@ -10,7 +10,7 @@ from collections import deque
 from http import HTTPStatus
 from typing import cast
 
-from tcli_server.observability.access_entry import AccessEntry
+from tcli_server.observability.access_entry import GONE, AccessEntry
 from tcli_server.observability.log import LOG
 from tcli_server.protocols.client_address import client_address
 from tcli_server.protocols.http.errors import error_body
@@ -30,9 +30,6 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 _STATUS_LINES[503] += b"Retry-After: 1\r\n"
 _CLOSE = b"Connection: close\r\n"
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"
-
-_GONE = "499"
-"""The status of a request whose client did not wait, in the access log: nginx', as HTTP has none."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -59,12 +56,14 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = False
         self._since = time.monotonic()  # when began what `check` waits for
         self._unsent = 0
-        self._address: str | None = None
+        self._address = ""  # of the client, for the access log
 
     # --- asyncio's callbacks ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        if self._shared.access is not None:  # now: a connection that was reset has none any more
+            self._address = client_address(transport)
         connections, allowed = self._shared.connections, self._shared.max_connections
         if len(connections) >= allowed:
             self._reader.turned_away = (
@@ -87,7 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange, self._current = self._current, None
         if exchange is not None:
             if exchange.access is not None:
-                exchange.access.end(_GONE, failed=True)
+                exchange.access.end(GONE, failed=True)
             exchange.on_room = None
             _tell_gone(exchange, True)
             if not exchange.keeps_body:
@@ -156,13 +155,6 @@ class Connection(asyncio.BufferedProtocol):
         if self._current is not None or self._something_else or self._unread:
             return False
         return not (self._writing_paused or self._reading_paused)
-
-    @property
-    def _client(self) -> str:
-        """The address and port of who is connected."""
-        if self._address is None:
-            self._address = client_address(self._transport)
-        return self._address
 
     # --- what the reader tells ---
 
@@ -250,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
         access = self._shared.access
         if access is not None:
             size = len(exchange.body)
-            exchange.access = access.begin("HTTP", self._client, exchange.method, exchange.path, size)
+            exchange.access = access.begin("HTTP", self._address, exchange.method, exchange.path, size)
         try:
             self._shared.handler(exchange)
         except Exception as error:  # a defect must answer this request and leave the connection usable
@@ -385,7 +377,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write(head + body)
         if self._shared.access is not None:
             method, path = self._reader.denied or (b"-", b"-")  # else there is no request that could be named
-            entry = self._shared.access.begin("HTTP", self._client, method, path, 0)
+            entry = self._shared.access.begin("HTTP", self._address, method, path, 0)
             _note_status(entry, status)
             entry.bytes_out = len(body)
             entry.end()
@@ -399,6 +391,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _half_closed(self, exchange: Exchange) -> None:
         if exchange is self._current:
+            if exchange.access is not None:
+                exchange.access.left = True
             _tell_gone(exchange, False)
         if exchange is self._current and self._transport is not None:  # it is worked on, and may be for long
             if not (self._begun or exchange.http_1_0):
