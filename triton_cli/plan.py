@@ -12,6 +12,7 @@ from triton_cli.console import fail
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _MOST_RATE = 1e8
+_MOST_PRICE = 1e9
 
 
 @app.command()
@@ -25,7 +26,7 @@ def plan(
     ],
     slo: Annotated[str, typer.Option(metavar="CONDITIONS", help="What latencies have to be, such as 'p99<=50ms'.")],
     price_per_hour: Annotated[
-        float | None, typer.Option(metavar="N", min=0, help="Of one replica, in any currency.")
+        float | None, typer.Option(metavar="N", min=0, max=_MOST_PRICE, help="Of one replica, in any currency.")
     ] = None,
     spare: Annotated[
         int, typer.Option(metavar="N", min=0, max=1000, help="Replicas that may be lost at the same time.")

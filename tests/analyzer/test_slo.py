@@ -36,6 +36,7 @@ def test_what_can_be_written(text: str, conditions: list[Condition]):
         ("p99<=0ms", 5, "no limit '0ms'", "a number above 0"),
         ("p99<=-5ms", 5, "no limit '-5ms'", "a number above 0"),
         ("p99<=50", 7, "the unit is missing", "such as 50ms"),
+        ("p99<=1e300s", 5, "1e300s is out of range", "at most"),
         ("p99<=50 min", 8, "no unit 'min'", "us, ms or s"),
         ("avg<=5ms, p99<=50ms,p99<60ms", 20, "p99 has a limit already", "one limit"),
     ],

@@ -88,6 +88,7 @@ def test_the_same_for_people(folder: Path):
         (("--from", "grid", "--rate", "500", "--slo", "p99<=90ms"), "has no service times: it is of --search grid"),
         (("--from", "coreless", "--rate", "50", "--slo", "p99<=90ms"), "does not say how many cores"),
         (("--from", "m", "--rate", "0", "--slo", "p99<=90ms"), "--rate"),
+        (("--from", "m", "--rate", "5", "--slo", "p99<=9ms", "--price-per-hour", "inf"), "--price-per-hour"),
         (
             ("--from", "m", "--rate", "5", "--slo", "p99<=90ms", "--batch-sizes", "64"),
             "batches of 1 to 8 were measured",

@@ -9,6 +9,9 @@ import numpy as np
 SMALLEST_PERCENTILE = 50.0
 LARGEST_PERCENTILE = 99.9
 
+_LARGEST_MS = 1e9
+"""Eleven days: what nobody means, and single precision still has."""
+
 _UNITS_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _FORM = "like p99<=50ms: p50 to p99.9, or avg; <= or <; a number; us, ms or s"
 
@@ -122,15 +125,18 @@ def _condition(text: str, begin: int, part: str) -> Condition:
         raise _error(text, begin + at, f"no comparison {_word(part, at)}", "<= or <")
     at = comparison.end() + _blanks(part, comparison.end())
     number = re.compile(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+").match(part, at)
-    if number is None or not 0 < float(number[0]) < math.inf:
+    if number is None or not float(number[0]) > 0:
         raise _error(text, begin + at, f"no limit {_word(part, at)}", "a number above 0 and its unit, such as 50ms")
     at = number.end() + _blanks(part, number.end())
     unit = part[at:].rstrip()
     if unit not in _UNITS_MS:
         found = f"no unit '{unit}'" if unit else "the unit is missing"
         raise _error(text, begin + at, found, f"us, ms or s, such as {number[0]}ms")
+    limit_ms = float(number[0]) * _UNITS_MS[unit]
+    if limit_ms > _LARGEST_MS:
+        raise _error(text, begin + number.start(), f"{number[0]}{unit} is out of range", f"at most {_LARGEST_MS:g} ms")
     share = None if percentile is None else round(percentile / 100, 9)
-    return Condition(share, float(number[0]) * _UNITS_MS[unit], strict=comparison[0] == "<")
+    return Condition(share, limit_ms, strict=comparison[0] == "<")
 
 
 def _blanks(part: str, start: int = 0) -> int:
