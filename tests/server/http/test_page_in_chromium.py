@@ -18,6 +18,7 @@ from chromium import BROWSER, Chromium, Page, chromium
 from repositories import add_sub_config, write_model
 from tcli_client.preprocess import PictureFormat, Scaling, preprocess
 from tcli_server import Engine, EngineOptions
+from tcli_server.protocols.security import SecurityOptions
 from tcli_server.serving import ServeOptions, Server
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -232,6 +233,26 @@ def test_a_long_reason_leaves_names_and_buttons_their_room(page: Page):
     )
     page.run("document.querySelector('#model-rows .state').append('because of this '.repeat(100))")
     assert page.run(sizes) == [True] * 5
+
+
+def test_where_a_token_is_needed_it_is_asked_for(browser: Chromium, tmp_path: Path):
+    (tmp_path / "tokens").write_text("me all token-of-an-administrator")
+    (tmp_path / "tokens").chmod(0o600)
+    (tmp_path / "models").mkdir()
+    security = SecurityOptions(auth_token_file=str(tmp_path / "tokens"))
+    options = ServeOptions(
+        http_address="127.0.0.1", http_port=0, allow_grpc=False, allow_metrics=False, security=security
+    )
+    with Server(Engine(tmp_path / "models"), options) as server:
+        page = browser.open(f"http://127.0.0.1:{server.http_port}/")
+        page.until("document.querySelector('#token')?.checkVisibility()")
+        assert text(page, "#health").startswith("401 ")
+        page.run(
+            "(() => { const field = document.querySelector('#token'); field.focus(); field.value = 'token-of-an-administrator'; })()"
+        )
+        page.press("Enter", "\r")
+        page.until("document.querySelector('#health').textContent === 'ready'")
+        page.close()
 
 
 def test_it_fits_a_telephone(server: Server, browser: Chromium):

@@ -4,7 +4,12 @@ let token = "";
 
 const PATIENCE_MS = 10000;
 
-export class ServerError extends Error {}
+export class ServerError extends Error {
+  constructor(text, status = 0) {
+    super(text);
+    this.wantsToken = status === 401;
+  }
+}
 
 export class UnheardError extends ServerError {}
 
@@ -50,7 +55,7 @@ export async function ask(path, { method = "GET", body, headers = {}, signal } =
   } catch {
     // no JSON: shown as it is
   }
-  throw new ServerError(response.status + " " + (said || response.statusText));
+  throw new ServerError(response.status + " " + (said || response.statusText), response.status);
 }
 
 export async function askJson(path, options) {

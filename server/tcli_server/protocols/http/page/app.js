@@ -1,6 +1,6 @@
 // The page: asks the server every two seconds while somebody looks, and shows what it tells.
 
-import { UnheardError, ask, askJson, modelPath, patience, useToken } from "./api.js";
+import { UnheardError, ask, askJson, hasToken, modelPath, patience, useToken } from "./api.js";
 import { Charts } from "./charts.js";
 import { $ } from "./dom.js";
 import { ModelTable } from "./models.js";
@@ -32,6 +32,7 @@ async function server() {
     $("server").textContent = `${name} ${version}`;
     await ask("v2/health/ready", { signal: patience() }).then(() => health("ready", true), () => health("not ready", false));
   } catch (error) {
+    if (error.wantsToken && !hasToken()) $("access-details").open = true;
     health(error.message, false);
   }
 }
