@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 
 from tcli_server.observability.log import LOG
 from tcli_server.observability.metrics import CONTENT_TYPE, exposition
+from tcli_server.observability.undisturbed import without_collections
 from tcli_server.protocols.http.asker import Asker
 from tcli_server.protocols.http.exchange import Exchange
 from tcli_server.protocols.http.guard import HttpGuard
@@ -40,7 +41,8 @@ class MetricsApplication:
         if asker.gone:
             return
         try:
-            status, body = 200, exposition(self._collector.collect())
+            with without_collections():
+                status, body = 200, exposition(self._collector.collect())
         except Exception as error:  # the scraper waits for an answer, whatever happens
             LOG.exception("the metrics cannot be shown")
             status, body = 500, f"{type(error).__name__}: {error}\n".encode()

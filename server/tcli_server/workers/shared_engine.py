@@ -15,6 +15,7 @@ from tcli_server.errors import ServerError
 from tcli_server.models.registry import UNLOADED, State
 from tcli_server.observability.log import LOG, LogOptions
 from tcli_server.observability.metrics import engine_families
+from tcli_server.observability.undisturbed import without_collections
 from tcli_server.tracing.tracer import Changes
 from tcli_server.workers.channel import Channel
 from tcli_server.workers.messages import (
@@ -183,7 +184,8 @@ class SharedEngine(Engine):
             if self._last is not None:
                 return self._last
             statistics = super().statistics().SerializeToString()
-            report = Report(next(self._report_numbers), statistics, list(engine_families(self)))
+            with without_collections():
+                report = Report(next(self._report_numbers), statistics, list(engine_families(self)))
             if last:
                 self._last = report
             return report

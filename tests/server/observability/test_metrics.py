@@ -1,10 +1,12 @@
 """The metrics port, read by Prometheus' own parser."""
 
 import dataclasses
+import gc
 import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ import onnx_models
 from repositories import write_model
 from tcli_server import Engine, InferenceRequest, InferenceResponse, ServerError
 from tcli_server.hardware.gpu import GpuUsage, gpu_count
+from tcli_server.observability.custom_metrics import MetricKind
 from tcli_server.observability.metrics import ServerCollector
 from tcli_server.observability.system import SystemUsage
 from tcli_server.serving import ServeOptions, Server
@@ -68,6 +71,27 @@ def test_every_family_of_a_loaded_model_is_there_from_the_start(counted: Server)
     for reason in ("REJECTED", "CANCELED", "BACKEND", "OTHER"):
         assert found["nv_inference_request_failure", tuple(sorted((*MODEL, ("reason", reason))))] == 0
     assert found["nv_model_load_duration_secs", MODEL] > 0
+
+
+def test_a_long_page_has_nobody_wait_while_python_looks_for_garbage(loopback: ServeOptions, tmp_path: Path):
+    looked: list[str] = []
+
+    def looks(_: str, __: dict[str, int]) -> None:
+        looked.append(threading.current_thread().name)
+
+    with Server(Engine(tmp_path), loopback) as server:
+        metrics = server.engine.custom_metrics
+        family = metrics.open("many", "Many", MetricKind.GAUGE)
+        for number in range(5000):
+            metrics.open_series(family, {"number": str(number)}, None)
+        gc.callbacks.append(looks)
+        try:
+            page = scrape(server)
+        finally:
+            gc.callbacks.remove(looks)
+    assert page.count("\nmany{") == 5000
+    assert not [name for name in looked if name.startswith("metrics")]
+    assert gc.isenabled()
 
 
 def test_types_are_triton_s_and_names_have_no_total_behind_them(counted: Server):
