@@ -1,6 +1,7 @@
 """Thousands of calls at once, and what is refused when it is too much: never silence, never a call that is lost."""
 
 import asyncio
+import dataclasses
 import socket
 import threading
 from collections import Counter
@@ -55,6 +56,26 @@ def test_four_thousand_calls_at_once_on_one_channel_are_all_answered(tmp_path: P
         assert ask_all_at_once(held.url, 4_000) == {"right": 4_000}
         statistics = held.server.engine.model("free").statistics
         assert (statistics.success_count, statistics.fail_count) == (4_000, 0)
+
+
+def test_limits_that_no_field_holds_are_none(tmp_path: Path, loopback: ServeOptions):
+    many = 10**20
+    options = dataclasses.replace(
+        loopback.grpc,
+        keepalive_time=many,
+        keepalive_timeout=many,
+        http2_max_ping_strikes=many,
+        max_connection_age=many,
+        max_connection_age_grace=many,
+        max_connections=many,
+        max_pending_calls=many,
+    )
+    with (
+        Server(Engine(tmp_path), dataclasses.replace(loopback, grpc=options)) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live
 
 
 def test_what_is_too_much_is_unavailable_and_never_run(tmp_path: Path, loopback: ServeOptions):

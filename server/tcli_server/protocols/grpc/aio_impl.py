@@ -162,7 +162,7 @@ def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
 
 
 def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
-    """The options in gRPC's words."""
+    """The options in gRPC's words; numbers that it has no room for are as good as the largest."""
     arguments = [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -190,7 +190,8 @@ def channel_arguments(options: GrpcOptions) -> list[tuple[str, int]]:
         arguments.append(("grpc.max_connection_age_ms", options.max_connection_age))
     if options.max_connection_age_grace:
         arguments.append(("grpc.max_connection_age_grace_ms", options.max_connection_age_grace))
-    return arguments
+    most = _INT32_MAX - 1  # with one more for connections gRPC ends the process
+    return [(name, min(value, most)) for name, value in arguments]
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]

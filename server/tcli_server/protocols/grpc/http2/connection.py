@@ -62,6 +62,9 @@ _CONFIGURATION = ngh2.Configuration(
     stream_reset_rate_limit=(10_000, 1_000),  # cancelling is cheap here, and a thousand deadlines may pass at once
 )
 
+_MOST_STREAMS = (1 << 31) - 1
+"""As many as HTTP/2 has numbers for."""
+
 
 class Connection(asyncio.BufferedProtocol):
     """Reads frames and hands their calls on."""
@@ -112,7 +115,7 @@ class Connection(asyncio.BufferedProtocol):
         shared.connections.add(self)
         self._h2.initiate_connection(
             {
-                ngh2.Setting.MAX_CONCURRENT_STREAMS: shared.options.max_pending_calls,
+                ngh2.Setting.MAX_CONCURRENT_STREAMS: min(shared.options.max_pending_calls, _MOST_STREAMS),
                 ngh2.Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
                 ngh2.Setting.MAX_FRAME_SIZE: _FRAME,
                 ngh2.Setting.MAX_HEADER_LIST_SIZE: MAX_METADATA_BYTES,
