@@ -135,11 +135,11 @@ class AccessEntry:
             fields |= {"queue_us": self._queue_ns // 1000, "compute_us": self._compute_ns // 1000}
         try:
             line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
-            if line.isascii():
-                return line
         except TypeError:  # a text that is no Unicode
-            pass
-        return f"{json.dumps(fields, separators=(',', ':'))}\n".encode()  # escapes whatever is no ASCII
+            line = b"\xff"
+        if not line.isascii():
+            line = f"{json.dumps(fields, separators=(',', ':'))}\n".encode()  # escapes whatever is no ASCII
+        return line.replace(b"\x7f", rb"\u007f")  # the one control character that JSON lets be
 
     def _text(self) -> bytes:
         line = (
