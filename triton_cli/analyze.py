@@ -6,9 +6,10 @@ import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from triton_cli.analyze_apply import NOT_APPLIED, apply_found, apply_written, has_ended, note_end
 from triton_cli.analyze_compare import compare
@@ -16,14 +17,25 @@ from triton_cli.analyze_failures import end_unmeasured, telling
 from triton_cli.analyze_settings import Asked, Settled, settle
 from triton_cli.analyze_together import analyze_several, chosen_models
 from triton_cli.analyze_what_if import answer_what_if
-from triton_cli.console import answer, err, fail, out, outlive_readers
+from triton_cli.console import EXIT_WRONG, answer, err, fail, out, outlive_readers
 from triton_cli.results_folder import ready_folder
 from triton_cli.signals import EXIT_INTERRUPTED, stop_on_signals
 
 if TYPE_CHECKING:
     from tcli_analyzer.analysis import Analysis
 
-app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[compare A B]", add_completion=False)
+
+class AnalyzeGroup(TyperGroup):
+    """Says how a model is named to who writes it where only `compare` can stand."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0]
+        if word not in self.commands and not word.startswith("-"):
+            fail(f"'{word}' is no command", f"a model is named by -m: tcli analyze -m {word}", EXIT_WRONG)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=AnalyzeGroup, rich_markup_mode=None, subcommand_metavar="[compare A B]", add_completion=False)
 app.command("compare")(compare)
 
 

@@ -155,6 +155,7 @@ def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
     ("arguments", "status", "message"),
     [
         (["-m", "nope"], 1, "models there: fixed"),
+        (["fixed"], 2, "a model is named by -m: tcli analyze -m fixed"),
         ([], 2, "models in model_repository: fixed"),
         (["-m", "fixed", "--model-repository", "nowhere"], 1, "tcli repo init"),
         (["-m", "fixed", "--batch-sizes", "1,x"], 2, "'x': expected whole numbers"),
