@@ -212,6 +212,11 @@ class HttpTransport(Transport):
         except httpx.ConnectError as problem:
             if "unable to get local issuer" in str(problem) or "self-signed" in str(problem):
                 raise ServerUnreachableError(UNTRUSTED.format(self.address), UNTRUSTED_FIX) from None
+            if "wrong version number" in str(problem).lower().replace("_", " "):  # OpenSSL's words for what is no TLS
+                raise WrongProtocolError(
+                    f"something answers at {self.address}, but not in TLS",
+                    f"if it speaks plain HTTP, use http://{self.address.host_and_port}",
+                ) from None
             raise ServerUnreachableError(f"no server answers at {self.address} ({_reason(problem)})") from None
         except httpx.ConnectTimeout:
             raise ServerUnreachableError(f"no server answers at {self.address} (timed out)") from None

@@ -179,6 +179,9 @@ def test_http_to_the_grpc_port_and_grpc_to_the_http_port(http_url, grpc_url):
     with connect(f"grpc://{http_url}") as transport, pytest.raises(WrongProtocolError, match="not in gRPC") as wrong:
         transport.metadata()
     assert f"http://{http_url}" in wrong.value.fix
+    with connect(f"https://{http_url}") as transport, pytest.raises(WrongProtocolError, match="not in TLS") as wrong:
+        transport.metadata()
+    assert f"use http://{http_url}" in wrong.value.fix
 
 
 def test_a_certificate_that_is_not_trusted(tmp_path, server):
