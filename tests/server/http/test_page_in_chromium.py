@@ -219,10 +219,25 @@ def test_models_are_loaded_and_unloaded_by_keyboard(page: Page):
         page.run(f"document.querySelector('[aria-label=\"{name} later\"]').focus()")
         page.press("Enter", "\r")
 
-    press("Load")
-    page.until("document.querySelector('[aria-label=\"Unload later\"]')?.disabled === false")
-    press("Unload")
-    page.until("document.querySelector('[aria-label=\"Load later\"]')?.disabled === false")
+    def load() -> None:
+        press("Load")
+        page.until("document.querySelector('[aria-label=\"Unload later\"]')?.disabled === false")
+
+    def unload() -> None:
+        press("Unload")
+        page.until("document.querySelector('[aria-label=\"Load later\"]')?.disabled === false")
+
+    load()
+    choose(page, "later")
+    page.run("document.querySelector('#request').value = 'what I wrote'")
+    unload()
+    page.until("document.querySelector('#send').disabled")
+    load()
+    page.until("!document.querySelector('#send').disabled")
+    assert page.run("document.querySelector('#request').value") == "what I wrote"
+    choose(page, "identity")
+    assert "INPUT0" in page.run("document.querySelector('#request').value")
+    unload()
 
 
 def test_a_long_reason_leaves_names_and_buttons_their_room(page: Page):

@@ -15,6 +15,9 @@ export class TryOut {
     this.model = null;
     this.turn = 0; // answers to what was asked before another model was chosen are dropped
     this.saved = "";
+    this.name = "";
+    this.example = "";
+    this.edited = ""; // what somebody has written for this model: kept while it is loaded anew
     $("json").addEventListener("submit", (event) => {
       event.preventDefault();
       this.sendJson();
@@ -38,6 +41,9 @@ export class TryOut {
 
   async choose(row) {
     const turn = ++this.turn;
+    if (row.name !== this.name) this.edited = "";
+    else if (this.model && $("request").value !== this.example) this.edited = $("request").value;
+    this.name = row.name;
     this.model = null;
     clearAnswer();
     show($("model-problem"), "");
@@ -75,9 +81,9 @@ export class TryOut {
       $("picture-note").textContent = bytes ? "The model gets its bytes as they are."
         : `The model gets ${form.width} × ${form.height} pixels, ${form.channels === 1 ? "grey" : form.bgr ? "BGR" : "RGB"}, as ${form.datatype}.`;
     }
-    const example = exampleRequest(metadata, config);
-    $("request").value = example;
-    $("request").placeholder = example ? "" : "The model takes more than is written by hand, or a type that JSON has not.";
+    this.example = exampleRequest(metadata, config);
+    $("request").value = this.edited || this.example;
+    $("request").placeholder = this.example ? "" : "The model takes more than is written by hand, or a type that JSON has not.";
     $("send").disabled = false;
     this.showJsonPrograms();
   }
