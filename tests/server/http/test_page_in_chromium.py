@@ -161,6 +161,12 @@ def test_an_answer_is_shown_as_it_is_and_at_once(page: Page):
     assert '"shape": [2, 1],\n' in shown
 
 
+def test_numbers_that_json_has_not_are_shown_like_others(page: Page):
+    answer = '{"outputs": [{"name": "NaN", "data": [NaN, -Infinity, 0.5, "a \\\\\\"NaN"]}]}'
+    page.run(f"import('/ui/answer.js').then(one => one.showAnswer({json.dumps(answer)}))")
+    assert '"name": "NaN",\n   "data": [NaN, -Infinity, 0.5, "a \\\\\\"NaN"]' in text(page, "#body")
+
+
 def test_a_long_request_is_sent_and_no_program_is_written_for_it(page: Page):
     choose(page, "identity")
     page.run(

@@ -47,17 +47,27 @@ function written(value, indent = "") {
   return `${open}\n${within}${parts.join(",\n" + within)}\n${indent}${close}`;
 }
 
-// A number of more digits than this language keeps, as the server wrote it.
+// A number as the server wrote it: one of more digits than this language keeps, or one that JSON has not.
 class Exact {
   constructor(text) {
     this.text = text;
   }
 }
 
+const NOT_IN_JSON = /"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN/g; // and the texts that may hold such words
+const MARK = "\0";
+
 function parsed(text) {
-  if (!/\d{16}/.test(text)) return JSON.parse(text); // a reviver takes its time
-  return JSON.parse(text, (_, value, context) =>
-    typeof value === "number" && context?.source && context.source !== String(value) ? new Exact(context.source) : value);
+  try {
+    return /\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text); // a reviver takes its time
+  } catch {
+    return JSON.parse(text.replace(NOT_IN_JSON, (word) => (word[0] === '"' ? word : JSON.stringify(MARK + word))), exact);
+  }
+}
+
+function exact(_, value, context) {
+  if (typeof value === "string" && value[0] === MARK) return new Exact(value.slice(1));
+  return typeof value === "number" && context?.source && context.source !== String(value) ? new Exact(context.source) : value;
 }
 
 export function clearAnswer() {
