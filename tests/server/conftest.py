@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared_numbers import shared_numbers
 from tcli_server.observability.log import LOG, change_log, log_options
 from tcli_server.serving import ServeOptions
 
@@ -12,6 +13,13 @@ from tcli_server.serving import ServeOptions
 def loopback() -> ServeOptions:
     """Free ports, loopback only, for a server that one test has to itself."""
     return ServeOptions(http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0)
+
+
+@pytest.fixture
+def key() -> Iterator[str]:
+    """The name of an object of shared memory, as of `shared_numbers`."""
+    with shared_numbers() as name:
+        yield name
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import orjson
@@ -14,10 +13,10 @@ import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
-import tritonclient.utils.shared_memory as shm
 from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
+from shared_numbers import NUMBERS
 from tcli_server import Engine
 from tcli_server.errors import InvalidArgumentError
 from tcli_server.hardware.descriptors import usable_descriptors
@@ -26,7 +25,6 @@ from tcli_server.protocols.shared_memory import SystemSharedMemory
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
 
-NUMBERS = np.arange(4, dtype=np.float32).reshape(1, 4)
 STATUS = {"http": ("400", "404", "500", "501"), "grpc": ("INVALID_ARGUMENT", "NOT_FOUND", "INTERNAL", "UNIMPLEMENTED")}
 INVALID, UNKNOWN, INTERNAL, DISABLED = range(4)
 
@@ -54,16 +52,6 @@ def client(request: pytest.FixtureRequest, sharing: Server) -> Iterator[tuple[An
     yield module, client
     client.unregister_system_shared_memory()
     client.close()
-
-
-@pytest.fixture
-def key() -> Iterator[str]:
-    """An object of 4096 bytes."""
-    name = f"/tcli-test-{uuid4().hex}"
-    handle = shm.create_shared_memory_region("mine", name, 4096)
-    shm.set_shared_memory_region(handle, [NUMBERS])
-    yield name
-    shm.destroy_shared_memory_region(handle)
 
 
 def path(key: str) -> Path:

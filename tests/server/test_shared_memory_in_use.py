@@ -8,26 +8,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
-import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 from conftest import LOOPBACK
 from decoupled_models import DecoupledServer, decoupled_server, response
 from held_models import HeldServer, held_server
+from shared_numbers import NUMBERS
 from tcli_server.errors import UnavailableError
 from tcli_server.protocols.counted_memory import CountedMemory
 from waiting import until
 
 SHARING = dataclasses.replace(LOOPBACK, allow_client_shm=True)
 MODULES = {"http": tritonclient.http, "grpc": tritonclient.grpc}
-NUMBERS = np.arange(4, dtype=np.float32).reshape(1, 4)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +38,6 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldServer]:
 def decoupled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DecoupledServer]:
     with decoupled_server(tmp_path_factory.mktemp("decoupled"), SHARING) as server:
         yield server
-
-
-@pytest.fixture
-def key() -> Iterator[str]:
-    name = f"/tcli-test-{uuid4().hex}"
-    handle = shm.create_shared_memory_region("mine", name, 4096)
-    shm.set_shared_memory_region(handle, [NUMBERS])
-    yield name
-    shm.destroy_shared_memory_region(handle)
 
 
 def connect(protocol: str, server: Any) -> Any:
