@@ -19,6 +19,7 @@ from triton_cli.console import err, fail, out
 from triton_cli.sample import sample_photo
 
 _MODEL = "efficientnet_lite0"
+_ANALYSIS_TIME = "40s"
 _READY_SECONDS = 60
 _STOP_SECONDS = 10
 
@@ -61,7 +62,7 @@ def demo(
         _run(
             *("analyze", "--model", _MODEL, "--model-repository", str(repository), "--output", str(analysis)),
             *("--batch-sizes", "1,4", "--instance-counts", "1,2", "--concurrency", "1,8"),
-            *("--max-time", "40s"),
+            *("--max-time", _ANALYSIS_TIME),
         )
     except KeyboardInterrupt:
         err().print("\ninterrupted: the server is stopped, what was written is kept")
