@@ -4,16 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_command
+
 COMMAND = [sys.executable, "-m", "triton_cli", "infer"]
 
 
 def infer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return forked_command.run("infer", *arguments, cwd=folder)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forked_command
+
 FREE_PORTS = (
     "--http-address",
     "127.0.0.1",
@@ -59,5 +61,4 @@ def serving(*options: object) -> Iterator[Serving]:
 
 
 def serve(*options: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "serve", *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=cwd, check=False)
+    return forked_command.run("serve", *options, cwd=cwd, timeout=PATIENCE)

@@ -2,17 +2,16 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import forked_command
 from stored_analyses import results, write_results
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "analyze", "-m", "m", "--what-if", "--batch-sizes", "4", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return forked_command.run("analyze", "-m", "m", "--what-if", "--batch-sizes", "4", *arguments, cwd=folder)
 
 
 @pytest.fixture

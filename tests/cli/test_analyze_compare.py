@@ -2,18 +2,17 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import forked_command
 from stored_analyses import MACHINE, gain, results, write_results
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "analyze", "compare", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return forked_command.run("analyze", "compare", *arguments, cwd=folder)
 
 
 def raced(*gains: tuple[str, str, dict[str, Any]], **more: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import forked_command
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
 from repositories import write_model
@@ -30,8 +31,7 @@ BOTH = ("--model", "quick", "--model", "slow")
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "analyze", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    return forked_command.run("analyze", *arguments, cwd=folder, timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import forked_command
 from stored_analyses import results, write_results
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "analyze", "--what-if", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return forked_command.run("analyze", "--what-if", *arguments, cwd=folder)
 
 
 def on_a_terminal(folder: Path, columns: int, *arguments: str) -> list[str]:

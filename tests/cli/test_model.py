@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+import forked_command
 import onnx_models
 from ensemble_models import ensemble, write_ensemble
 from repositories import write_model
@@ -36,8 +37,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ser
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "model", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
+    return forked_command.run("model", *arguments)
 
 
 def cells(ran: subprocess.CompletedProcess[str]) -> list[list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import forked_command
 import onnx_models
 from file_server import Answer, serve_files
 from hub_server import PAGE, Fault, Hub, Repository, serve_hub
@@ -47,10 +48,9 @@ class Tcli:
 
     def run(self, *arguments: object) -> tuple[int, str, str]:
         """The exit status, stdout and stderr."""
-        process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in stderr
-        return process.returncode, stdout, stderr
+        ran = forked_command.run(*arguments, cwd=self.folder, environment=self.environment, timeout=PATIENCE)
+        assert "Traceback" not in ran.stderr
+        return ran.returncode, ran.stdout, ran.stderr
 
 
 @pytest.fixture
@@ -172,8 +172,9 @@ def test_without_the_client_the_command_is_told_that_brings_it(tcli: Tcli, tmp_p
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "huggingface_hub.py").write_text("raise ImportError('not here')\n")
     tcli.environment["PYTHONPATH"] = f"{tmp_path / 'broken'}:{os.environ.get('PYTHONPATH', '')}"
-    status, _, stderr = tcli.run("repo", "add", "hf:org/name")
-    assert status == 1
+    process = tcli.start("repo", "add", "hf:org/name")
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
     assert stderr == 'error: hf:org/name: needs the hub\'s client: pip install "tcli[hub]"\n'
 
 

@@ -1,7 +1,6 @@
 """Names from files and servers are shown as they are: no markup, no emoji, nothing that a terminal obeys."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from PIL import Image
 
 import batching_models
 import colour_models
+import forked_command
 from tcli_server import Engine
 from tcli_server.serving import ServeOptions, Server
 
@@ -18,8 +18,7 @@ ODD = {"x[mask]": "x[mask]", "[bold]": "[bold]", "a:dog:b": "a:dog:b", "e\x1b[2J
 
 
 def tcli(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "triton_cli", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return forked_command.run(*arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import forked_command
 import onnx_models
 from decoupled_python_models import write_decoupled_models
 from python_models import write_python_model
@@ -49,7 +50,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def perf(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+    return forked_command.run("perf", *arguments)
 
 
 def test_a_range_of_concurrencies(where, tmp_path: Path):

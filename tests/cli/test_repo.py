@@ -20,6 +20,7 @@ import onnxruntime
 import pytest
 
 import batching_models
+import forked_command
 import onnx_models
 from ensemble_models import ensemble, tensor, write_ensemble
 from repositories import write_model
@@ -43,8 +44,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 @pytest.fixture(scope="module")
 def tcli(offline: dict[str, str]) -> Tcli:
     def run(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "triton_cli", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=offline, cwd=cwd)
+        return forked_command.run(*arguments, cwd=cwd, environment=offline)
 
     return run
 

@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+import forked_command
 import onnx_models
 from serve_command import serving
 
@@ -33,17 +34,8 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "triton_cli", *map(str, arguments)]
 
 
-def tcli(*arguments: str | Path, cwd: Path, **more: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-        env=environment(),
-        **more,
-    )
+def tcli(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    return forked_command.run(*arguments, cwd=cwd, environment=environment())
 
 
 def environment() -> dict[str, str]:
@@ -182,8 +174,9 @@ def large(file: Path, megabytes: int) -> Path:
 
 def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path):
     large(tmp_path / "net.onnx", 8)
-    result = tcli(
-        "repo", "add", "net.onnx", cwd=tmp_path,
+    result = subprocess.run(
+        command("repo", "add", "net.onnx"),
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, 4 << 20)),
     )  # fmt: skip
     assert result.returncode == 1

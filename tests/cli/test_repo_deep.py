@@ -2,18 +2,17 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import batching_models as graphs
+import forked_command
 from ensemble_models import ensemble, write_ensemble
 
 
 def deep(repository: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "triton_cli", "repo", "check", "--deep", "--model-repository", str(repository)]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    return forked_command.run("repo", "check", "--deep", "--model-repository", repository, *arguments, timeout=300)
 
 
 @pytest.fixture
@@ -84,8 +83,7 @@ def test_one_model_whose_batches_are_right(mixed: Path):
 
 
 def test_without_deep_nothing_is_run(mixed: Path):
-    command = [sys.executable, "-m", "triton_cli", "repo", "check", "--model-repository", str(mixed), "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = forked_command.run("repo", "check", "--model-repository", mixed, "--json")
     assert result.returncode == 0
     assert set(json.loads(result.stdout)) == {"models", "problems"}
 

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+import forked_command
 from image_models import pictures
 from serve_command import Serving, serving
 from tcli_client import Inference, Output, connect
@@ -21,9 +21,7 @@ COFFEE = Path(__file__).parents[2] / "examples" / "images" / "coffee.jpg"
 
 
 def tcli(*arguments: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "triton_cli", *map(str, arguments)]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    return forked_command.run(*arguments, environment={**os.environ, **variables})
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,19 @@
 """`tcli serve --rate-limit`: what it takes, what it refuses, and models that could never run."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+import forked_command
 from limited import resource, write_limited
 from serve_command import FREE_PORTS, serving
 
 
 def refused(*options: str) -> tuple[int, str]:
-    """Status and output; in a process of its own, as `serve` takes over signals and the log."""
-    command = [sys.executable, "-m", "triton_cli", "serve", *FREE_PORTS, *options]
-    environment = {**os.environ, "COLUMNS": "300"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    """Status and output."""
+    result = forked_command.run("serve", *FREE_PORTS, *options, environment={**os.environ, "COLUMNS": "300"})
     return result.returncode, " ".join((result.stdout + result.stderr).replace("│", " ").split())
 
 

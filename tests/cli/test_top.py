@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+import forked_command
 import onnx_models
 from repositories import write_model
 from tcli_client.watch import Activity, ModelActivity, PercentilesOf
@@ -46,9 +47,7 @@ def server(repository: Path) -> Iterator[Server]:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*TOP, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
-    )
+    return forked_command.run("top", *arguments)
 
 
 class Terminal:
