@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import batching_models
+import forked_command
 from analysis_runs import CONFIG, write_fixed_model
 from decoupled_python_models import write_decoupled_models
 from ensemble_models import ensemble, write_ensemble
@@ -33,8 +36,7 @@ QUICK = (
 
 
 def tcli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triton_cli", "analyze", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return forked_command.run("analyze", *arguments, cwd=folder)
 
 
 @pytest.fixture
@@ -43,35 +45,81 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_tells_the_plan_the_points_the_best_and_the_files(folder):
+SMALL = ("-m", "fixed", *QUICK, "--instance-counts", "1")
+
+
+@dataclass(frozen=True)
+class Done:
+    """An analysis that has ended.
+
+    Attributes:
+        folder: in which it ran.
+        ran: the command.
+    """
+
+    folder: Path
+    ran: "subprocess.CompletedProcess[str]"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Done:
+    """What others go on with are copies of the folder."""
+    folder = tmp_path_factory.mktemp("done")
+    write_fixed_model(folder / "model_repository")
     (folder / "also.yaml").write_text("markdown: true\nparquet: true\n")
-    ran = tcli(folder, "--model", "fixed", *QUICK, "--png", "--config", "also.yaml")
+    return Done(folder, tcli(folder, *SMALL, "--png", "--config", "also.yaml"))
+
+
+@pytest.fixture
+def measured(done, tmp_path: Path) -> Path:
+    """A folder in which all was measured, and the command was cut off before it said that it had ended."""
+    copy = tmp_path / "copy"
+    shutil.copytree(done.folder, copy)
+    journal = copy / "analysis" / "fixed" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if not line.startswith(b'{"ended"')))
+    return copy
+
+
+@pytest.fixture
+def ended(measured) -> Path:
+    """A folder in which an analysis has ended with a recommendation, also on a busy machine, where nothing is decided."""
+    output = measured / "analysis" / "fixed"
+    config = output / "recommended" / "fixed" / "config.pbtxt"
+    mark_ended(output / "journal.jsonl", analyze_apply._ending(config, AnalysisOptions("fixed")))
+    return measured
+
+
+def test_a_run_tells_the_plan_the_points_the_best_and_the_files(done):
+    ran = done.ran
     assert ran.returncode == 0, ran.stderr
     assert "points to measure, about" in ran.stdout
     assert "batch 4, 1 instance, concurrency 4:" in ran.stdout
     assert "Best configurations for the highest throughput" in ran.stdout
     assert "\x1b" not in ran.stdout
-    output = folder / "analysis" / "fixed"
+    output = done.folder / "analysis" / "fixed"
     names = {path.name for path in output.iterdir()}
     assert {"results.csv", "results.json", "report.html", "recommended", "variants", "latency"} <= names
     assert {"report.md", "plots", "results.parquet"} <= names
     config = output / "recommended" / "fixed" / "config.pbtxt"
-    assert str(config.relative_to(folder)) in ran.stdout
-    assert (folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == CONFIG
+    assert str(config.relative_to(done.folder)) in ran.stdout
+    assert (done.folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == CONFIG
 
 
-def test_json_is_all_that_is_on_stdout(folder):
-    ran = tcli(folder, "-m", "fixed", "--json", *QUICK, "--instance-counts", "1", "-o", "elsewhere")
+def test_json_is_all_that_is_on_stdout(measured):
+    (measured / "analysis" / "fixed").rename(measured / "elsewhere")
+    (measured / "elsewhere" / "results.json").unlink()
+    ran = tcli(measured, *SMALL, "--resume", "--json", "-o", "elsewhere")
     document = json.loads(ran.stdout)
     assert document["model"] == "fixed"
     assert len([point for point in document["points"] if point["stage"] == "search"]) == 2 + 3
-    assert document == json.loads((folder / "elsewhere" / "results.json").read_text())
+    assert document == json.loads((measured / "elsewhere" / "results.json").read_text())
     assert "points to measure" in ran.stderr
 
 
-def test_apply_puts_the_recommendation_into_the_repository(folder):
-    ran = tcli(folder, "-m", "fixed", *QUICK, "--instance-counts", "1", "--apply")
-    model = folder / "model_repository" / "fixed"
+def test_apply_puts_the_recommendation_into_the_repository(measured):
+    ran = tcli(measured, *SMALL, "--resume", "--apply")
+    model = measured / "model_repository" / "fixed"
     if "nothing is decided" in ran.stderr:  # on a busy machine
         assert ran.returncode == 1
         assert "Undecided: " in ran.stdout
@@ -82,54 +130,39 @@ def test_apply_puts_the_recommendation_into_the_repository(folder):
     if "Nothing to apply" in ran.stdout:
         assert (model / "config.pbtxt").read_text() == CONFIG
     else:
-        recommended = folder / "analysis" / "fixed" / "recommended" / "fixed" / "config.pbtxt"
+        recommended = measured / "analysis" / "fixed" / "recommended" / "fixed" / "config.pbtxt"
         assert (model / "config.pbtxt").read_text() == recommended.read_text()
         assert (model / "config.pbtxt.bak").read_text() == CONFIG
         assert (model / "2" / "model.onnx").is_file()
-        assert str(model.relative_to(folder) / "2") in ran.stdout
+        assert str(model.relative_to(measured) / "2") in ran.stdout
 
 
-def ended(folder: Path, *arguments: str) -> Path:
-    """An analysis that has ended with a recommendation, also on a busy machine, where nothing is decided; gives its results."""
-    tcli(folder, *arguments)
-    output = folder / "analysis" / "fixed"
-    if b'"ended"' not in (output / "journal.jsonl").read_bytes():
-        options = AnalysisOptions("fixed")
-        config = output / "recommended" / "fixed" / "config.pbtxt"
-        mark_ended(output / "journal.jsonl", analyze_apply._ending(config, options))
-    return output
-
-
-SMALL = ("-m", "fixed", *QUICK, "--instance-counts", "1")
-
-
-def test_what_has_ended_is_applied_without_measuring_again(folder):
-    output = ended(folder, *SMALL)
+def test_what_has_ended_is_applied_without_measuring_again(ended):
+    output = ended / "analysis" / "fixed"
     before = (output / "journal.jsonl").read_bytes()
-    ran = tcli(folder, *SMALL, "--resume", "--apply")
+    ran = tcli(ended, *SMALL, "--resume", "--apply")
     assert ran.returncode == 0, ran.stderr
     assert "Applied:" in ran.stdout
     recommended = output / "recommended" / "fixed" / "config.pbtxt"
-    assert (folder / "model_repository" / "fixed" / "config.pbtxt").read_text() == recommended.read_text()
+    assert (ended / "model_repository" / "fixed" / "config.pbtxt").read_text() == recommended.read_text()
     assert (output / "journal.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("change", ["a file", "an option"])
-def test_what_was_changed_since_it_ended_is_decided_anew(folder, change: str):
-    output = ended(folder, *SMALL)
-    recommended = output / "recommended" / "fixed" / "config.pbtxt"
+def test_what_was_changed_since_it_ended_is_decided_anew(ended, change: str):
+    recommended = ended / "analysis" / "fixed" / "recommended" / "fixed" / "config.pbtxt"
     if change == "a file":
         recommended.write_text("edited")
-    ran = tcli(folder, *SMALL, "--resume", "--apply", *(("--tie", "50") if change == "an option" else ()))
+    ran = tcli(ended, *SMALL, "--resume", "--apply", *(("--tie", "50") if change == "an option" else ()))
     assert "Best configurations" in ran.stdout
     assert "edited" not in recommended.read_text()
-    assert "edited" not in (folder / "model_repository" / "fixed" / "config.pbtxt").read_text()
+    assert "edited" not in (ended / "model_repository" / "fixed" / "config.pbtxt").read_text()
 
 
 def test_ctrl_c_keeps_what_was_measured(folder, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("tmp")
     command = [sys.executable, "-u", "-m", "triton_cli", "analyze", "-m", "fixed"]
-    command += ["--measurement-interval", "300", "--search", "grid", "--json"]
+    command += ["--measurement-interval", "300", "--max-time", "5s", "--search", "grid", "--json"]
     environment = os.environ | {"TMPDIR": str(temporary)}
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -213,7 +246,8 @@ def lengths(tmp_path: Path) -> Path:
 
 
 def test_sizes_that_cannot_be_1_are_found_and_said(lengths):
-    ran = tcli(lengths, "-m", "pool", *QUICK, "--instance-counts", "1")
+    least = ("--batch-sizes", "1", "--concurrency", "1", "--instance-counts", "1")
+    ran = tcli(lengths, "-m", "pool", "--measurement-interval", "20", "--max-time", "1s", "--search", "grid", *least)
     assert ran.returncode == 0, ran.stderr
     assert "--shape x:4" in " ".join(ran.stdout.split())
 
@@ -238,8 +272,7 @@ def test_repo_check_is_named_only_where_it_has_something_to_say(folder):
 def test_an_ensemble_is_refused_with_what_to_do(tmp_path: Path):
     steps = [("add_sub", {"INPUT0": "A", "INPUT1": "B"}, {"OUTPUT0": "S"})]
     write_ensemble(tmp_path, "pipe", ensemble(["A", "B"], ["S"], steps))
-    command = [sys.executable, "-m", "triton_cli", "analyze", "--model", "pipe", "--model-repository", str(tmp_path)]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    ran = tcli(tmp_path, "--model", "pipe", "--model-repository", str(tmp_path))
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "analyze the models that it is made of: add_sub" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import forked_command
 from analysis_runs import write_fixed_model
 
 QUICK = (
@@ -26,11 +28,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def piped(folder) -> str:
+    """What an analysis in `folder` prints to a pipe; others go on with what it measured."""
+    return tcli(folder, "analyze", "-m", "fixed", *QUICK, COLUMNS="40").stdout
+
+
 def tcli(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "triton_cli", *arguments]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment
-    )
+    return forked_command.run(*arguments, cwd=folder, environment=os.environ | environment)
 
 
 def in_terminal(folder: Path, columns: int, *arguments: str) -> str:
@@ -55,36 +60,43 @@ def result(shown: str) -> str:
     return shown[shown.index("Best configurations") : shown.index("config.pbtxt  ")]
 
 
+@pytest.mark.usefixtures("piped")
 def test_an_analysis_in_a_narrow_terminal_cuts_no_number(folder):
-    shown = result(in_terminal(folder, 40, "analyze", "-m", "fixed", *QUICK))
+    shown = result(in_terminal(folder, 40, "analyze", "-m", "fixed", "--resume", *QUICK))
     assert "…" not in shown
     assert all(heading in shown for heading in ("batch", "inst", "load", "infer/s", "p99 ms"))
     assert "(now)" in shown
 
 
+@pytest.mark.usefixtures("piped")
 def test_an_analysis_in_a_wide_terminal_has_every_column(folder):
-    shown = result(in_terminal(folder, 100, "analyze", "-m", "fixed", *QUICK))
+    shown = result(in_terminal(folder, 100, "analyze", "-m", "fixed", "--resume", *QUICK))
     assert all(heading in shown for heading in ("max batch", "instances", "load", "p50 ms", "avg batch", "clean"))
     assert "…" not in shown
 
 
-def test_a_pipe_has_every_column_whatever_the_terminal(folder):
-    shown = result(tcli(folder, "analyze", "-m", "fixed", *QUICK, COLUMNS="40").stdout)
+def test_a_pipe_has_every_column_whatever_the_terminal(piped):
+    shown = result(piped)
     assert all(heading in shown for heading in ("max batch", "instances", "load", "p50 ms", "avg batch", "clean"))
     assert "…" not in shown
 
 
+@pytest.mark.usefixtures("piped")
 def test_signs_that_the_encoding_lacks_are_escaped(folder):
-    ran = tcli(folder, "analyze", "-m", "fixed", *QUICK, PYTHONIOENCODING="ascii")
+    command = [sys.executable, "-m", "triton_cli", "analyze", "-m", "fixed", "--resume", *QUICK]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.isascii()
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.usefixtures("piped")
 @pytest.mark.parametrize("arguments", [("repo", "list"), ("repo", "list", "--json"), ("repo", "check"), ("analyze",)])
 def test_a_reader_that_has_enough_gets_no_traceback(folder, tmp_path, arguments):
     """And an analysis goes on: its results are written."""
-    more = ("-m", "fixed", "--output", str(tmp_path), *QUICK) if arguments == ("analyze",) else ()
+    more = ("-m", "fixed", "--output", str(tmp_path), "--resume", *QUICK) if arguments == ("analyze",) else ()
+    shutil.copy(folder / "analysis" / "fixed" / "journal.jsonl", tmp_path)
     command = [sys.executable, "-m", "triton_cli", *arguments, *more]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         running.stdout.close()
