@@ -84,10 +84,14 @@ class Recorder:
 
 @dataclass
 class Done:
-    """An analysis and everything around it."""
+    """An analysis and everything around it.
+
+    Attributes:
+        written: what `run` was given a folder for.
+    """
 
     analysis: Analysis
-    written: Written
+    written: Written | None
     recorder: Recorder
     repository: Path
     temporary: Path
@@ -100,12 +104,12 @@ def write_fixed_model(repository: Path, name: str = "fixed") -> Path:
     return repository
 
 
-def run(repository: Path, name: str, output: Path, recorder: Recorder | None = None, **more: object) -> Done:
-    """Analyze a small space with short windows, and write the output."""
+def run(repository: Path, name: str, output: Path | None, recorder: Recorder | None = None, **more: object) -> Done:
+    """Analyze a small space with short windows, and write the output if it is wanted, which takes a second."""
     options = AnalysisOptions(name, (repository,), **{**FAST, **more})
     recorder = recorder or Recorder()
     with Workspace(find_model([repository], name)) as workspace:
         temporary = workspace.current.parent
         analysis = analyze(options, workspace, recorder, threading.Event())
-        written = write_output(analysis, workspace, output)
+        written = write_output(analysis, workspace, output) if output is not None else None
     return Done(analysis, written, recorder, repository, temporary)

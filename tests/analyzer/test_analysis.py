@@ -151,10 +151,10 @@ def test_a_ragged_model_is_swept_up_to_the_batches_that_it_has(tmp_path):
         line for line in ragged_models.config(["OFFSETS"], max_batch_size=2).splitlines() if "SEEN" not in line
     )
     write_model(tmp_path / "models", "right", ragged_models.ragged(["OFFSETS"]), config)
-    finished = run(tmp_path / "models", "right", tmp_path / "third", space=FEW)
+    finished = run(tmp_path / "models", "right", None, space=FEW)
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {1, 2, 4}
     write_model(tmp_path / "models", "one", ragged_models.beside(), ONE)
-    finished = run(tmp_path / "models", "one", tmp_path / "other", space=FEW)
+    finished = run(tmp_path / "models", "one", None, space=FEW)
     assert {point.configuration.max_batch_size for point in finished.analysis.points} == {0}
     assert any("batches of its own kind" in note for note in finished.recorder.notes)
 

@@ -20,9 +20,9 @@ from tcli_analyzer.recommendation import Outcome, recommend
 FEW = replace(SMALL, instances=(1,))
 
 
-def analyze(tmp_path: Path, build, config: str, **more: object) -> Done:
+def analyze(tmp_path: Path, build, config: str, output: Path | None = None, **more: object) -> Done:
     repository = graphs.write(tmp_path / "models", "m", build, config)
-    return run(repository, "m", tmp_path / "out", **{"space": FEW, **more})
+    return run(repository, "m", output, **{"space": FEW, **more})
 
 
 def sizes(done: Done) -> set[int]:
@@ -45,7 +45,7 @@ def nameless(path: Path) -> Path:
 )
 def test_wrong_batches_are_named_and_never_recommended(tmp_path, build, dims, output_dims, says):
     """The owner's configuration batches: it is measured, to be compared with, but not kept."""
-    done = analyze(tmp_path, build, graphs.config_of("m", 8, dims, output_dims))
+    done = analyze(tmp_path, build, graphs.config_of("m", 8, dims, output_dims), tmp_path / "out")
     assert sizes(done) == {8, 1}
     found = done.analysis.recommendation
     assert found.chosen.configuration.max_batch_size == 1
@@ -61,7 +61,7 @@ def test_wrong_batches_are_named_and_never_recommended(tmp_path, build, dims, ou
 
 
 def test_right_batches_are_checked_and_swept(tmp_path):
-    done = analyze(tmp_path, graphs.pools_four, graphs.config_of("m", 2, "[ 9 ]", "[ -1 ]"))
+    done = analyze(tmp_path, graphs.pools_four, graphs.config_of("m", 2, "[ 9 ]", "[ -1 ]"), tmp_path / "out")
     assert sizes(done) == {2, 1, 4}
     assert any(
         note.startswith("checked: batches of 2, 3, 8 give what single items give") for note in done.analysis.notes
@@ -107,9 +107,8 @@ def test_points_that_fail_are_named_in_the_notes(tmp_path):
             super().measured(point, seconds_left)
             (tmp_path / "models" / "m" / "1" / "model.onnx").unlink(missing_ok=True)
 
-    done = analyze(
-        tmp_path, graphs.pools_four, graphs.config_of("m", 1, "[ 9 ]", "[ -1 ]"), recorder=Vanishing(), space=SMALL
-    )
+    config = graphs.config_of("m", 1, "[ 9 ]", "[ -1 ]")
+    done = analyze(tmp_path, graphs.pools_four, config, tmp_path / "out", recorder=Vanishing(), space=SMALL)
     assert {one.configuration.max_batch_size for one in done.analysis.points} == {1}
     assert {failure.configuration.label for failure in done.analysis.failures} >= {
         "batch 4, 1 instance",
@@ -172,9 +171,7 @@ def test_a_version_that_the_policy_chooses_stays_chosen(tmp_path):
     repository = graphs.write(tmp_path / "models", "m", graphs.pools_four, config)
     for version in ("2", "9", "10"):
         graphs.pools_four(repository / "m" / version / "model.onnx")
-    done = run(
-        repository, "m", tmp_path / "out", space=replace(SMALL, max_batch_sizes=(4,), instances=(1,), concurrency=(4,))
-    )
+    done = run(repository, "m", None, space=replace(SMALL, max_batch_sizes=(4,), instances=(1,), concurrency=(4,)))
     assert not done.analysis.failures
     batched = [one for one in done.analysis.points if not one.configuration.current]
     assert [list(one.configuration.config.version_policy.specific.versions) for one in batched] == [[9]]
@@ -191,9 +188,7 @@ def test_the_version_that_is_checked_is_the_newest_by_number(tmp_path):
         {"x": ["N", 4]},
         {"y": ["N", 4]},
     )
-    done = run(
-        repository, "m", tmp_path / "out", space=replace(SMALL, max_batch_sizes=(4,), instances=(1,), concurrency=(1,))
-    )
+    done = run(repository, "m", None, space=replace(SMALL, max_batch_sizes=(4,), instances=(1,), concurrency=(1,)))
     assert done.analysis.subject.wrong_batches == ""
     assert done.analysis.subject.check.difference == 0
 
@@ -224,5 +219,5 @@ def test_a_shape_is_found_for_models_of_other_backends(tmp_path):
     code = row_models.ROWS.replace("{body}", "x if x.shape[1] >= 4 else 1 / 0")
     config = row_models.python_config().replace("dims: [ 4 ]", "dims: [ -1 ]")
     python_models.write_python_model(tmp_path / "models", "m", code, config)
-    done = run(tmp_path / "models", "m", tmp_path / "out", space=replace(SMALL, instances=(1,), concurrency=(1,)))
+    done = run(tmp_path / "models", "m", None, space=replace(SMALL, instances=(1,), concurrency=(1,)))
     assert any("--shape x:4" in note for note in done.analysis.notes)
