@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from colour_models import write_colour_models
 from repositories import write_standard_models
 from tcli_server import Engine
+from tcli_server.hardware.cores import usable_cores
 from tcli_server.serving import ServeOptions, Server
 
 # Programs that tests start find the helpers here as the tests do.
@@ -30,6 +32,19 @@ def pytest_collection_finish() -> None:
     ends asks for it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait, for processes to start and for moments to come."""
+    return usable_cores() + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of long tests first, as one of them that is begun last keeps one core busy and the others idle; then those of many."""
+    tests = Counter(item.path for item in items)
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: (item.path not in long, -tests[item.path]))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,6 +30,8 @@ from tcli_server.errors import NotFoundError
 from tcli_server.hardware.cores import usable_cores
 from tcli_server.options import EngineOptions
 
+pytestmark = pytest.mark.long
+
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -13,6 +13,8 @@ from tcli_analyzer.prediction.scenario import Scenario, look_ahead, stored_table
 from tcli_analyzer.prediction.what_if import Question
 from tcli_analyzer.rate.slo import parse_slo
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):

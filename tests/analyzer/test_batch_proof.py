@@ -17,6 +17,8 @@ from tcli_analyzer.measuring.window import Windows
 from tcli_analyzer.point import Point
 from tcli_analyzer.recommendation import Outcome, recommend
 
+pytestmark = pytest.mark.long
+
 FEW = replace(SMALL, instances=(1,))
 
 

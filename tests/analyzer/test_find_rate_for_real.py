@@ -15,6 +15,8 @@ from tcli_analyzer.rate.slo import parse_slo
 from tcli_analyzer.rate.start import Start
 from tcli_server.repository import read_config
 
+pytestmark = pytest.mark.long
+
 CONFIG = """
 backend: "python"
 input { name: "INPUT0" data_type: TYPE_FP32 dims: [4] }

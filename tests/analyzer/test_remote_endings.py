@@ -28,6 +28,8 @@ from tcli_analyzer.remote.loaded import as_json
 from tcli_client import ClientError, connect
 from waiting import until
 
+pytestmark = pytest.mark.long
+
 QUICK = VisitOptions(seconds=0.05, warm_up_seconds=0.02)
 LONG = VisitOptions(seconds=600)
 RANDOM = RandomSource({"INPUT0": (16,), "INPUT1": (16,)})

@@ -19,6 +19,8 @@ from tcli_analyzer.searching.field import Field
 from tcli_analyzer.searching.quick import QuickOptions, QuickSearch
 from tcli_server.repository import read_config
 
+pytestmark = pytest.mark.long
+
 CONFIG = """
 platform: "onnxruntime_onnx"
 max_batch_size: 4

@@ -31,6 +31,8 @@ from tcli_analyzer.workspace import Workspace
 from tcli_server.engine import Engine
 from tcli_server.repository import model_folders
 
+pytestmark = pytest.mark.long
+
 MODELS = ("quick", "fixed")
 SPACE = SpaceValues(max_batch_sizes=(1, 4), instances=(1,), concurrency=(2,), engines=("onnxruntime",))
 TIMES = {"search_seconds": 12.0, "finals_seconds": 3.0, "patience_seconds": 0.0, "window_seconds": 0.02}

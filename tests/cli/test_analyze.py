@@ -21,6 +21,8 @@ from tcli_analyzer.journal import mark_ended
 from tcli_analyzer.options import AnalysisOptions
 from triton_cli import analyze_apply
 
+pytestmark = pytest.mark.long
+
 QUICK = (
     "--measurement-interval",
     "20",

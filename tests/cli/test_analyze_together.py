@@ -13,6 +13,8 @@ import onnx_models
 from ensemble_models import ensemble, write_ensemble
 from repositories import write_model
 
+pytestmark = pytest.mark.long
+
 QUICK = (
     "--measurement-interval",
     "20",

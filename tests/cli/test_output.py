@@ -15,6 +15,8 @@ import pytest
 import forked_command
 from analysis_runs import write_fixed_model
 
+pytestmark = pytest.mark.long
+
 QUICK = (
     *("--measurement-interval", "10", "--max-time", "3s", "--search", "grid", "--batch-sizes", "4"),
     *("--concurrency", "1", "--instance-counts", "1"),

@@ -17,6 +17,8 @@ import tritonclient.http
 
 from tcli_server.serving import Server
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTO = EXAMPLES / "images" / "coffee.jpg"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -29,6 +30,8 @@ from tcli_server.errors import ServerError
 from tcli_server.models.model import Model
 from tcli_server.serving import ServeOptions, Server
 from waiting import until
+
+pytestmark = pytest.mark.long
 
 LOOPBACK = ServeOptions(
     http_address="127.0.0.1", grpc_address="127.0.0.1", http_port=0, grpc_port=0, metrics_port=0, allow_grpc=False

@@ -16,6 +16,8 @@ from tcli_server import Engine, EngineOptions
 from tcli_server.errors import InvalidArgumentError, ServerError
 from waiting import until
 
+pytestmark = pytest.mark.long
+
 EXPLICIT = EngineOptions(model_control_mode="explicit")
 FIRST = ("first", {"INPUT0": "A", "INPUT1": "B"}, {"OUTPUT0": "S"})
 A = np.ones((1, 16), np.float32)
