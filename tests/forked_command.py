@@ -45,6 +45,17 @@ def run(
         subprocess.TimeoutExpired: it was.
     """
     command = ["tcli", *map(str, arguments)]
+    if sys.platform != "linux":  # elsewhere there is no fork, or one that libraries for graphics do not survive
+        return subprocess.run(
+            [sys.executable, "-m", "triton_cli", *command[1:]],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     asked = [os.fspath(cwd or Path.cwd()), dict(os.environ if environment is None else environment), command]
     ended, told = os.pipe()
     with (
