@@ -10,6 +10,7 @@ from tcli_server.request import FailureReason, InferenceRequest, InferenceRespon
 from tcli_server.scheduling import PlacedInstance
 from tcli_server.scheduling.answering import AnsweringExecutor, AnyExecutor
 from tcli_server.scheduling.execution import Executor, Outcome
+from tcli_server.scheduling.garbage import held_up_ns
 from tcli_server.scheduling.parking import ParkingSpace
 from tcli_server.scheduling.quickness import QUICK_NS, Quickness
 
@@ -106,11 +107,12 @@ class Worker:
 
     def run_here(self, batch: Sequence[InferenceRequest]) -> list[Outcome]:
         """Run a batch in the calling thread while this worker's own is parked; raises nothing."""
-        began_ns, processor_ns = time.monotonic_ns(), time.thread_time_ns()
+        held_ns, began_ns, processor_ns = held_up_ns(), time.monotonic_ns(), time.thread_time_ns()
         outcomes = self._executor.run(batch)
-        took_ns = time.monotonic_ns() - began_ns
+        held_ns = held_up_ns() - held_ns
+        took_ns = time.monotonic_ns() - began_ns - held_ns
         # The thread's own time is a system call: it is asked for again only where it could be far less.
-        used_ns = took_ns if took_ns <= QUICK_NS else time.thread_time_ns() - processor_ns
+        used_ns = took_ns if took_ns <= QUICK_NS else time.thread_time_ns() - processor_ns - held_ns
         self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, used_ns)
         return outcomes
 
@@ -144,9 +146,10 @@ class Worker:
     def _work(self) -> None:
         while (taken := self._take(self)) is not None:
             number, batch = taken
-            began_ns = time.thread_time_ns()  # not the time of day: others may hold the interpreter meanwhile
+            # Not the time of day: others may hold the interpreter meanwhile.
+            began_ns = time.thread_time_ns() - held_up_ns()
             outcomes = self._executor.run(batch)
-            took_ns = time.thread_time_ns() - began_ns
+            took_ns = time.thread_time_ns() - held_up_ns() - began_ns
             self._quickness.ran(batch, _all_answered(batch, outcomes), took_ns, took_ns)
             self._ran(self)
             self.send(number, outcomes)

@@ -1,5 +1,6 @@
 """Batches that are sure to be quick run in the thread that brings their requests; nothing else does, and nothing is lost."""
 
+import gc
 import itertools
 import threading
 import time
@@ -165,6 +166,24 @@ def test_values_that_take_much_longer_are_run_in_the_callers_thread_once_in_ten_
     clock_ns += 2 * 10**9
     until(lambda: bring_pairs(1) == 1)
     assert bring_pairs(5) == 0
+
+
+def test_what_pythons_collector_of_garbage_takes_makes_no_batch_slow():
+    looked_through = [[] for _ in range(200_000)]
+    collecting = threading.Event()
+    instance = Watched(lambda inputs: (gc.collect() if collecting.is_set() else None, inputs["X"])[1])
+    batcher, answers = warmed(instance)
+    collecting.set()
+
+    def three_in_a_row() -> bool:
+        for _ in range(3):
+            idle(batcher)
+            bring(batcher, answers, request())
+        answers.wait(len(instance.batches))
+        return instance.here[-3:] == [True, True, True]
+
+    until(three_in_a_row)
+    del looked_through
 
 
 def test_a_crowd_of_requests_is_the_workers_however_quick_each_is():
