@@ -66,7 +66,7 @@ class Collector:
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self._waiting: deque[Trace] = deque()
+        self._waiting: deque[tuple[Trace, int]] = deque()  # with its weight: the end of a response that is cut off may be noted yet
         self._weight = 0
         self._change = threading.Condition()
         self._closed = False
@@ -87,7 +87,7 @@ class Collector:
                 self._thread.start()
             if not self._weight or self._weight + weight <= exporter.most:
                 before, self._weight = self._weight, self._weight + weight
-                self._waiting.append(trace)
+                self._waiting.append((trace, weight))
                 if not before or before < exporter.enough <= self._weight:
                     self._change.notify()
                 return
@@ -133,10 +133,11 @@ class Collector:
             traces: list[Trace] = []
             weight = 0
             while self._waiting:
-                more = exporter.weight(self._waiting[0])
+                trace, more = self._waiting[0]
                 if traces and weight + more > exporter.enough:
                     break
-                traces.append(self._waiting.popleft())
+                self._waiting.popleft()
+                traces.append(trace)
                 weight += more
             return traces, weight
 

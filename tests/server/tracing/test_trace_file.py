@@ -51,6 +51,20 @@ def test_a_share_of_the_requests_in_files_of_so_many(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_response_that_is_cut_off_holds_up_no_later_trace(tmp_path: Path):
+    file = tmp_path / "trace.json"
+    tracer = Tracer(options_of(file))
+    for count in (1, 2):
+        request = InferenceRequest("telling", {})
+        trace = tracer.begin(request)
+        assert trace is not None
+        with trace.sending("GRPC"):  # its end is noted when the trace waits to be written already
+            request.cancel()
+            trace.close()
+        until(lambda: file.exists() and len(read_traces(file)) == count)  # noqa: B023
+    tracer.close()
+
+
 def test_models_with_files_of_different_numbers(tmp_path: Path):
     tracer = Tracer(options_of(tmp_path / "trace.json"))
     for model, frequency in (("often", 5), ("seldom", 6)):
