@@ -21,6 +21,7 @@ import tritonclient.grpc as triton
 
 import onnx_models
 from decoupled_python_models import SPEAK, SPEAK_CONFIG
+from h2_wire import STREAM, Wire, head, message
 from python_models import write_python_model
 from repositories import write_model
 from tcli_server import Engine
@@ -187,11 +188,18 @@ def test_calls_that_are_no_inferences_or_refused_are_lines_too(logged: Logged):
             with pytest.raises(grpc.RpcError):
                 channel.stream_unary(f"{GRPC}ServerReady")(iter([b"", b""]), timeout=PATIENCE)
             assert logged.line(path=f"{GRPC}ServerReady")["status"] == "INTERNAL"
+            with Wire(logged.server.grpc_port) as wire:  # refused before the stream is served
+                wire.call_later(head(STREAM), message(b"", compressed=True)[:3])
+                wire.call_later(head(STREAM), b"\0\xff\xff\xff\xff")
+                wire.flush()
+                assert [wire.answer(number).status for number in wire.answers] == [13, 8]
+            assert logged.line(path=STREAM.decode(), status="INTERNAL")["client"]
+            assert logged.line(path=STREAM.decode(), status="RESOURCE_EXHAUSTED")["client"]
     left = logged.line(path=watch)
     assert (left["status"], left["bytes_in"], left["bytes_out"]) == ("CANCELLED", 0, 2)
     told = logged.line(path=reflection)
     assert (told["status"], told["bytes_in"], told["bytes_out"]) == ("OK", 2, len(services))
-    assert logged.line(path=f"{GRPC}ModelStreamInfer", bytes_in=0)["status"] == "OK"
+    assert logged.line(path=f"{GRPC}ModelStreamInfer", bytes_in=0, status="OK")["bytes_out"] == 0
     refused = logged.line(path="/nobody/Nothing")
     assert (refused["status"], refused["client"].partition(":")[0]) == ("UNIMPLEMENTED", "127.0.0.1")
 

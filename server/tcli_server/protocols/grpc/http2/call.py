@@ -364,7 +364,7 @@ class StreamCall(Call):
         self._unread: deque[tuple[bool, Message]] = deque()
         self._unread_bytes = 0
         self._received = self._acknowledged = 0
-        self._finished = self._serving_ends = False
+        self._finished = self._serves = self._serving_ends = False
         self._written = 0
         self._wanted: asyncio.Future[None] | None = None  # who reads waits for a message
         self._space: asyncio.Future[None] | None = None  # who writes waits for the client
@@ -382,7 +382,7 @@ class StreamCall(Call):
             self._unread_bytes += _held(messages)
             self._charge(self._unread_bytes + self._reader.held)
         except MessageError as error:
-            self.refuse(error.status, str(error))
+            self._reject(error.status, str(error))
             return
         self._acknowledge()
         if self._unread:
@@ -392,7 +392,7 @@ class StreamCall(Call):
         if self.ended:
             return
         if self._reader.unfinished:
-            self.refuse(Status.INTERNAL, "the stream ended in the middle of a message")
+            self._reject(Status.INTERNAL, "the stream ended in the middle of a message")
             return
         self._finished = True
         _wake(self._wanted)
@@ -459,8 +459,16 @@ class StreamCall(Call):
             self._acknowledged += count
             self._carrier.acknowledge(self, count)
 
+    def _reject(self, status: Status, details: str) -> None:
+        """End with a status, as what comes cannot be read; who serves it hears of that only if that has begun."""
+        if self._serves:
+            self.refuse(status, details)
+        else:
+            self.turn_away(status, details)
+
     async def _serve(self) -> None:
         assert self._head.streaming is not None
+        self._serves = True
         status, details = Status.OK, ""
         try:
             error = await self._head.streaming(self)
