@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,11 +99,15 @@ def test_what_a_client_that_left_would_have_been_told_is_not_looked_up(held: Hel
     with connected(held) as stub:
         first = stub.RepositoryIndex.future(pb.RepositoryIndexRequest())
         assert begun.acquire(timeout=60)
-        left = [stub.RepositoryIndex.future(pb.RepositoryIndexRequest()) for _ in range(ABANDONED)]
+        large = pb.RepositoryIndexRequest(repository_name="n" * 500_000)
+        tracemalloc.start()
+        left = [stub.RepositoryIndex.future(large) for _ in range(ABANDONED)]
         answering = held.server._grpc._service._answering
         until(lambda: len(answering) == 1 + ABANDONED)
         cancel(left, None)
         until(lambda: len(answering) == 1)
+        until(lambda: tracemalloc.get_traced_memory()[0] < 2_000_000, "what they asked is kept")
+        tracemalloc.stop()
         go_on.set()
         assert (
             len(first.result().models) == len(stub.RepositoryIndex(pb.RepositoryIndexRequest(), timeout=60).models) == 2

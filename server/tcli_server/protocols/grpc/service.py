@@ -150,12 +150,14 @@ class Service:
             UnavailableError: too much is held.
         """
         loop, admission, size = asyncio.get_running_loop(), self._admission, len(data)
+        waiting = [data]  # where the client left, the pool may come to this much later
 
         def let_go(_: object) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody counts any more
                 loop.call_soon_threadsafe(admission.let_go, size)
 
         def ran(done: "Future[Any]") -> None:
+            waiting.clear()
             failed = done.cancelled() or done.exception() is not None
             if not failed and isinstance(done.result(), Future):
                 done.result().add_done_callback(let_go)
@@ -163,7 +165,7 @@ class Service:
                 let_go(done)
 
         admission.hold(size)
-        work = self._pool.submit(run, data)
+        work = self._pool.submit(lambda: run(waiting.pop()))
         work.add_done_callback(ran)
         answer = asyncio.wrap_future(work)
         return await (answer if tells else asyncio.shield(answer))
