@@ -131,6 +131,7 @@ def test_response_parameters_that_the_pattern_is_found_in_are_headers(server: Se
         "y": 1,
         LONG: 1,
         TOO_LONG: 2,
+        "x-too-large": "v" * 20_000,
         "x-large": "v" * 4000,
     } | {f"x-more-{number}": "v" * 4000 for number in range(9)}
     body = {

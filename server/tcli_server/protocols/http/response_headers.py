@@ -41,9 +41,11 @@ class ResponseHeaders:
         for name, value in parameters.items():
             if self._is_header(name) and _NAME.fullmatch(name) and name.lower() not in _OURS:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
-                left -= len(name) + len(text)
+                if not _VALUE.fullmatch(text):
+                    continue
+                line = f"{name}: {text}\r\n"
+                left -= len(line)
                 if left < 0:
                     break
-                if _VALUE.fullmatch(text):
-                    lines.append(f"{name}: {text}\r\n")
+                lines.append(line)
         return "".join(lines).encode("latin-1")
