@@ -153,6 +153,7 @@ def test_an_answer_is_shown_as_it_is_and_at_once(page: Page):
         "outputs": [
             {"name": "x", "shape": [2, 1], "data": ["[ 1,\n 2 ]", blanks]},
             {"name": "n", "data": [[2**63 - 1], []]},
+            {"name": "m", "data": ["\0NaN"]},
         ]
     }
     page.run(f"import('/ui/answer.js').then(one => one.showAnswer({json.dumps(json.dumps(answer))}))")
@@ -235,12 +236,16 @@ def test_models_are_loaded_and_unloaded_by_keyboard(page: Page):
 
     load()
     choose(page, "later")
+    example = page.run("document.querySelector('#request').value")
     page.run("document.querySelector('#request').value = 'what I wrote'")
     unload()
     page.until("document.querySelector('#send').disabled")
     load()
     page.until("!document.querySelector('#send').disabled")
     assert page.run("document.querySelector('#request').value") == "what I wrote"
+    page.run(f"document.querySelector('#request').value = {json.dumps(example)}")
+    choose(page, "later")
+    assert page.run("document.querySelector('#request').value") == example
     choose(page, "identity")
     assert "INPUT0" in page.run("document.querySelector('#request').value")
     unload()

@@ -55,7 +55,7 @@ class Exact {
 }
 
 const NOT_IN_JSON = /"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN/g; // and the texts that may hold such words
-const MARK = "\0";
+const MARK = "\0" + Math.random(); // what no text of an answer begins with
 
 function parsed(text) {
   try {
@@ -66,7 +66,7 @@ function parsed(text) {
 }
 
 function exact(_, value, context) {
-  if (typeof value === "string" && value[0] === MARK) return new Exact(value.slice(1));
+  if (typeof value === "string" && value.startsWith(MARK)) return new Exact(value.slice(MARK.length));
   return typeof value === "number" && context?.source && context.source !== String(value) ? new Exact(context.source) : value;
 }
 

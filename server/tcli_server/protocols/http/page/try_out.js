@@ -42,7 +42,7 @@ export class TryOut {
   async choose(row) {
     const turn = ++this.turn;
     if (row.name !== this.name) this.edited = "";
-    else if (this.model && $("request").value !== this.example) this.edited = $("request").value;
+    else if (this.model) this.edited = $("request").value === this.example ? "" : $("request").value;
     this.name = row.name;
     this.model = null;
     clearAnswer();
