@@ -117,7 +117,7 @@ def check_security(kind: str, security: Security) -> None:
             "let its gateway end TLS and ask who calls",
             EXIT_WRONG,
         )
-    if security.host is not None and not _HOST.fullmatch(security.host):
+    if security.host is not None and (security.host in _YAML_WORDS or not _HOST.fullmatch(security.host)):
         fail(
             f"--tls '{security.host}': expected a host's name in the certificate, in lowercase letters",
             "such as --tls models.example.com",

@@ -65,6 +65,7 @@ def test_nothing_is_overwritten_without_force(repository: Path, tmp_path: Path):
         (["--cpus", "nan"], "--cpus 'nan': expected 0.1 to 1024 cores"),
         (["--cpus", "10m"], "--cpus '10m': expected 0.1 to 1024 cores"),
         (["--tls", "https://a.b"], "--tls 'https://a.b': expected a host's name in the certificate"),
+        (["--tls", "on"], "--tls 'on': expected a host's name in the certificate"),
         (["--tls-clients"], "--tls-clients needs --tls"),
     ],
 )
