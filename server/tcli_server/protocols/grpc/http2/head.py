@@ -21,6 +21,9 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 _FIELD_OVERHEAD = 32
 """Bytes that a field counts for besides its name and value (RFC 9113, section 6.5.2)."""
 
+_LONGEST_PATH = 1024
+"""Bytes: none that can be called has as many, and the access log shows fewer."""
+
 _KEPT = 64
 _KEPT_BYTES = 1024
 
@@ -129,7 +132,8 @@ def _metadata(headers: Headers) -> Metadata:
 
 
 def _path(headers: Headers) -> bytes:
-    return next((value for name, value in headers if name == b":path"), b"")
+    """As much of it as anybody looks at: a call that is refused keeps it until its client ends it."""
+    return next((value[:_LONGEST_PATH] for name, value in headers if name == b":path"), b"")
 
 
 def _size(headers: Headers) -> int:
