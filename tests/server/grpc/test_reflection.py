@@ -1,7 +1,7 @@
 """gRPC's reflection, asked by the client of the package grpcio-reflection."""
 
+import asyncio
 import dataclasses
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,21 +129,19 @@ def test_it_is_off_unless_it_is_wanted(grpc_url: str):
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path, loopback: ServeOptions):
+def test_open_streams_do_not_hold_up_the_end(tmp_path: Path, loopback: ServeOptions):
+    """More than are told of it in one turn of the loop."""
     options = dataclasses.replace(loopback, grpc=GrpcOptions(reflection=True), exit_timeout_secs=60)
-    done = threading.Event()
-
-    def questions() -> Iterator[pb.ServerReflectionRequest]:
-        yield pb.ServerReflectionRequest(list_services="")
-        done.wait(60)
-
     server = Server(Engine(tmp_path), options)
     server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as opened:
-        stream = opened.stream_stream(V1, pb.ServerReflectionRequest.SerializeToString)(questions(), timeout=60)
-        assert next(stream)
-        assert server.shutdown()
-        with pytest.raises(grpc.RpcError) as raised:
-            next(stream)
-        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-        done.set()
+
+    async def ends() -> list[grpc.StatusCode]:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as opened:
+            streams = [opened.stream_stream(V1)(timeout=60) for _ in range(250)]
+            for stream in streams:
+                await stream.write(pb.ServerReflectionRequest(list_services="").SerializeToString())
+                assert await stream.read()
+            assert await asyncio.to_thread(server.shutdown)
+            return [await stream.code() for stream in streams]
+
+    assert asyncio.run(ends()) == [grpc.StatusCode.UNAVAILABLE] * 250

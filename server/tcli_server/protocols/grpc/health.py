@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tcli_server.errors import InternalError, ServerError, UnavailableError
 from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.rpc import Message, Rpcs, StreamCall, UnaryCall
+from tcli_server.protocols.grpc.waking import wake
 
 # HealthCheckResponse{status: SERVING} and {status: NOT_SERVING}: two bytes each, for which a package that pins the
 # versions of grpcio and protobuf is too much.
@@ -16,9 +17,6 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 _LOOK_SECS = 0.2
 """How often it is looked whether the state has changed, while anybody watches it."""
-
-_TOLD_PER_TURN = 100
-"""Watchers before others have their turn: any client may begin thousands."""
 
 
 class Health:
@@ -100,12 +98,4 @@ class Health:
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, set()
-        self._tell_some(list(waiting))
-
-    def _tell_some(self, waiting: "list[asyncio.Future[None]]") -> None:
-        for one in waiting[-_TOLD_PER_TURN:]:
-            if not one.done():  # else its client is gone
-                one.set_result(None)
-        del waiting[-_TOLD_PER_TURN:]
-        if waiting:
-            self._loop.call_soon(self._tell_some, waiting)
+        wake(list(waiting))

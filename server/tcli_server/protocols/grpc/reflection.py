@@ -16,6 +16,7 @@ from tcli_server.protocols.grpc.admission import SHUTTING_DOWN
 from tcli_server.protocols.grpc.described_files import HEALTH, REFLECTIONS
 from tcli_server.protocols.grpc.errors import Status
 from tcli_server.protocols.grpc.rpc import Message, Rpcs, StreamCall
+from tcli_server.protocols.grpc.waking import wake
 from tcli_server.protocols.texts import short
 
 _LARGEST = 1 << 14
@@ -43,17 +44,13 @@ class Reflection:
         self._request = self._message(f"{package}.ServerReflectionRequest")
         self._response = self._message(f"{package}.ServerReflectionResponse")
         self._closed = False
-        self._ends: set[asyncio.Future[None]] = (
-            set()
-        )  # of the streams there are; looked for in no list, as there may be thousands
+        self._ends: set[asyncio.Future[None]] = set()  # of the streams that there are
         self.rpcs = Rpcs({}, {f"/{file.package}.{file.service[0].name}/{_METHOD}": self._serve for file in REFLECTIONS})
 
     def close(self) -> None:
         """End the streams there are, and all that come: they would go on for as long as their clients like."""
         self._closed = True
-        for end in self._ends:
-            if not end.done():
-                end.set_result(None)
+        wake(list(self._ends))
 
     def _message(self, name: str) -> Any:
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
