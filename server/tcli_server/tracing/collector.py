@@ -66,9 +66,8 @@ class Collector:
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self._waiting: deque[tuple[Trace, int]] = (
-            deque()
-        )  # with its weight: the end of a response that is cut off may be noted yet
+        # With its weight as it came: the end of a response that was cut off may be noted yet.
+        self._waiting: deque[tuple[Trace, int]] = deque()
         self._weight = 0
         self._change = threading.Condition()
         self._closed = False
