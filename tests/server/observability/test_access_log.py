@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import httpx
+import ngh2
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -193,8 +194,12 @@ def test_calls_that_are_no_inferences_or_refused_are_lines_too(logged: Logged):
                 wire.call_later(head(STREAM), b"\0\xff\xff\xff\xff")
                 wire.flush()
                 assert [wire.answer(number).status for number in wire.answers] == [13, 8]
-            assert logged.line(path=STREAM.decode(), status="INTERNAL")["client"]
-            assert logged.line(path=STREAM.decode(), status="RESOURCE_EXHAUSTED")["client"]
+                number = wire.h2.send_request(head(STREAM))
+                begun = wire.h2.data_to_send()
+                wire.h2.reset_stream(number, ngh2.ErrorCode.CANCEL)
+                wire.socket.sendall(begun + wire.h2.data_to_send())
+                for status in ("INTERNAL", "RESOURCE_EXHAUSTED", "CANCELLED"):
+                    assert logged.line(path=STREAM.decode(), status=status)["client"]
     left = logged.line(path=watch)
     assert (left["status"], left["bytes_in"], left["bytes_out"]) == ("CANCELLED", 0, 2)
     told = logged.line(path=reflection)

@@ -77,7 +77,7 @@ class StreamCall(Protocol):
 
 
 Refused = Callable[[str, bytes, str], None]
-"""Told of a call that was refused before anything of it began: the client, the path, and the name of the status."""
+"""Told of a call that was refused, or left, before anything of it began: the client, the path, and the name of the status."""
 
 Unary = Callable[[Message, UnaryCall], None]
 """Begins to work on a request, or answers it at once; must not block. What it raises is a defect, and answered as one."""

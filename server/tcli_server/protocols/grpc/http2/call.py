@@ -139,9 +139,14 @@ class Call:
 
     def turn_away(self, status: Status, details: str) -> None:
         """The same, before anybody works on it."""
-        if self._shared.refused is not None and not self.ended:
-            self._shared.refused(self.client, self._head.path, status.name)
+        if not self.ended:
+            self._note(status)
         self.refuse(status, details)
+
+    def _note(self, status: Status) -> None:
+        """Have it noted, as nobody who works on it will."""
+        if self._shared.refused is not None:
+            self._shared.refused(self.client, self._head.path, status.name)
 
     def _expire(self) -> None:
         self._deadline = None
@@ -489,7 +494,9 @@ class StreamCall(Call):
             self.refuse(status, details)
 
     def _leave(self) -> None:
-        pass  # `_end` cancels it
+        """`_end` cancels who serves it, and what has not begun hears of nothing."""
+        if not self._serves:
+            self._note(Status.CANCELLED)
 
     def _end(self) -> None:
         super()._end()
