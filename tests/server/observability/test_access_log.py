@@ -239,6 +239,7 @@ def test_a_client_that_does_not_wait_is_told_apart(logged: Logged):
 def test_a_client_that_ends_its_side_while_its_request_waits_did_not_wait_either(logged: Logged):
     body = (BODY % "left").encode()
     model = logged.server.engine.model("slow")
+    until(lambda: model.idle)  # what was cancelled before may still run
     instance, leave = model.instances[0].instance, threading.Event()
     run, instance.run = instance.run, lambda *given: leave.wait(PATIENCE) and run(*given)
     with logged.grpc() as first, socket.create_connection(("127.0.0.1", logged.server.http_port)) as connection:
