@@ -6,6 +6,7 @@ import gzip
 import random
 import socket
 import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -330,6 +331,17 @@ def test_who_keeps_too_many_calls_open_loses_the_connection_and_nobody_else_does
         modest.h2.send_data(stream, b"", end_stream=True)
         modest.flush()
         assert (modest.answer(stream).status, len(modest.answers[stream].messages)) == (0, 1)
+
+
+def test_of_refused_calls_that_are_not_ended_little_is_kept(wire: Wire):
+    tracemalloc.start()
+    calls = [wire.call(head(b"/%03d%b" % (number, b"x" * 14_000)), end=False) for number in range(400)]
+    while any(wire.answers[call].status is None for call in calls):
+        assert wire.read()
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert {wire.answers[call].status for call in calls} == {12}
+    assert held < 3_000_000
 
 
 def test_streams_that_are_left_are_no_work_for_the_garbage_collector(server: Server):
