@@ -57,12 +57,21 @@ def test_thousands_of_requests_behind_one_inference_are_all_answered(wire: socke
         data += received
 
 
-def test_head_is_answered_without_a_body(wire: socket.socket):
-    wire.sendall(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\n\r\nGET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+def test_head_is_answered_as_get_is_without_a_body(wire: socket.socket):
+    wire.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+    length = read_response(wire)[1]["content-length"]
+    paths = (b"/v2", b"/v2/models/add_sub/infer", b"/v2/health/live")
+    wire.sendall(b"".join(b"HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths))
     data = b""
-    while data.count(b"HTTP/1.1 ") < 2:
+    while data.count(b"\r\n\r\n") < len(paths):
         data += wire.recv(65536)
-    assert data.index(b"\r\n\r\nHTTP/1.1 200 OK") > data.index(b"405 Method Not Allowed")
+    metadata, inference, live, rest = data.split(b"\r\n\r\n")
+    assert metadata.startswith(b"HTTP/1.1 200 ")
+    assert f"Content-Length: {length}" in metadata.decode()
+    assert inference.startswith(b"HTTP/1.1 405 ")
+    assert b"Allow: POST" in inference
+    assert live.startswith(b"HTTP/1.1 200 ")
+    assert rest == b""
 
 
 def test_chunked_requests(wire: socket.socket):

@@ -31,7 +31,10 @@ def route(method: str, pattern: str, handler: RouteHandler) -> Route:
 
 
 class Router:
-    """Finds the first route whose pattern matches; 405 where only the method is wrong, 404 where nothing matches."""
+    """Finds the first route whose pattern matches; 405 where only the method is wrong, 404 where nothing matches.
+
+    HEAD is answered as GET is, and the connection leaves out the body.
+    """
 
     def __init__(self, routes: list[Route]) -> None:
         self._routes = routes
@@ -62,13 +65,14 @@ class Router:
 
     def _match(self, exchange: Exchange) -> tuple[RouteHandler, str, str] | None:
         path = _QUERY.split(exchange.path, 1)[0].decode("latin-1")
+        method = b"GET" if exchange.method == b"HEAD" else exchange.method
         allowed: list[bytes] = []
         for candidate in self._routes:
             match = candidate.pattern.fullmatch(path)
             if match is None:
                 continue
-            allowed.append(candidate.method)
-            if candidate.method == exchange.method:
+            allowed += [b"GET", b"HEAD"] if candidate.method == b"GET" else [candidate.method]
+            if candidate.method == method:
                 groups = match.groupdict()
                 return candidate.handler, unquote(groups.get("model") or ""), groups.get("version") or ""
         if allowed:
