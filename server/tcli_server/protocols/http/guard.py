@@ -19,8 +19,9 @@ _APIS = {
     Api.LOGGING: r"/v2/logging",
 }
 _PATTERNS = [(api, re.compile(pattern.encode(), re.DOTALL)) for api, pattern in _APIS.items()]
-_OPEN = re.compile(rb"/v2/health/(?:live|ready)|/|/ui/.*", re.DOTALL)
-"""Probes, and the web page, which has no data and sends the token that it is given with all it asks."""
+_OPEN = re.compile(rb"/v2/health/(?:live|ready)|/v2/openapi\.json|/|/ui/.*", re.DOTALL)
+"""Probes, the description of the API, which is no secret, and the web page, which has no data and sends the token that it is given
+with all it asks."""
 
 _QUERY = re.compile(rb"[?#]")
 _CACHED_PATHS = 1024
