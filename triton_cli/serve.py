@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from triton_cli import serve_settings as settings
-from triton_cli.console import answer, fail
+from triton_cli.console import answer, fail, outlive_readers
 from triton_cli.model_source import served_repository
 from triton_cli.option_sources import config_option
 from triton_cli.serve_alone import run_alone
@@ -563,6 +563,7 @@ def serve(
     if print_config:
         _print_config(ctx, WorkerSetup((), engine_options, options, log_options, workers))
         return
+    outlive_readers()
     repositories = settings.repositories(model_repository, must_exist=bool(exit_on_error))
     if workers == 1:
         run_alone(stop, repositories, engine_options, options, log_options)

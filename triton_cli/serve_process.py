@@ -16,7 +16,10 @@ _Result = TypeVar("_Result")
 
 
 class StopSignal:
-    """SIGINT and SIGTERM: the first one stops the server, further ones are ignored, as Triton does."""
+    """SIGINT and SIGTERM: the first one stops the server, further ones are ignored, as Triton does.
+
+    SIGHUP, which a process gets when its terminal closes, is another one, unless whoever started it, such as nohup, has it ignored.
+    """
 
     def __init__(self) -> None:
         self._received = False
@@ -25,6 +28,8 @@ class StopSignal:
         self._news: SimpleQueue[Future[Any] | None] = SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._receive)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self._received:

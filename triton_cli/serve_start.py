@@ -1,12 +1,11 @@
 """What `tcli serve` says of its start, with one process and with several."""
 
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from triton_cli.console import fail, warn
+from triton_cli.console import answer, fail, warn
 
 if TYPE_CHECKING:
     from tcli_server.observability.log import LogOptions
@@ -64,8 +63,7 @@ def show_loaded(
         places = ", ".join(str(path) for path in repositories)
         warn(f"no models in {places}: scaffold two with 'tcli repo init {repositories[0]}'")
     table, failed = start_table(index, options, placeholders)
-    sys.stdout.write(table)
-    sys.stdout.flush()
+    answer(table)
     return failed
 
 
@@ -81,8 +79,7 @@ def show_addresses(server: "Server | Supervisor", options: "ServeOptions") -> No
     """Show where each service listens."""
     from triton_cli.serve_view import address_lines
 
-    sys.stdout.write(address_lines(server, options))
-    sys.stdout.flush()
+    answer(address_lines(server, options))
 
 
 def in_options(message: str) -> str:

@@ -1,10 +1,13 @@
 """`tcli serve` as a user runs it: a process, its output, its signals and its exit status."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -76,12 +79,31 @@ def test_requests_in_flight_are_answered_and_a_second_signal_changes_nothing(tmp
         deadline = time.monotonic() + PATIENCE
         while not re.search(r"nv_inference_pending_request_count\S+ 2\n", httpx.get(metrics).text):
             assert time.monotonic() < deadline
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGHUP)  # its terminal closes
         status, errors = server.end()
         for client in clients:
             client.join(PATIENCE)
     assert (status, answers) == (0, [[[1.0] * 4]] * 3)
     assert errors.count("Signal") == 1
+
+
+def test_it_outlives_who_reads_its_output_and_under_nohup_its_terminal(repository: Path):
+    nobody, output = os.pipe()
+    os.close(nobody)
+    command = ["nohup", sys.executable, "-m", "triton_cli", "serve", *FREE_PORTS, "--model-repository", str(repository)]
+    with subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as process:
+        os.close(output)
+        try:
+            started = (re.search(r"Started HTTPService at (\S+)", line) for line in process.stderr)
+            address = next(found[1] for found in started if found)
+            process.send_signal(signal.SIGHUP)
+            assert httpx.get(f"http://{address}/v2/health/ready").status_code == 200
+            process.terminate()
+            _, errors = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Signal (1)" not in errors
 
 
 @pytest.mark.parametrize("workers", [1, 2])

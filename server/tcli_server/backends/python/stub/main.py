@@ -42,7 +42,7 @@ def main(arguments: list[int]) -> None:
     faulthandler.enable()
     if hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # the server says when to end
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the server says when to end
         signal.signal(number, signal.SIG_IGN)
     channels = Channel(socket.socket(fileno=orders)), Channel(socket.socket(fileno=calls))
     link = Link(channels[1], ReadMemory(requests), WrittenMemory(responses, limit))
