@@ -21,24 +21,37 @@ EXIT_WRONG = 2
 @cache
 def out() -> "Console":
     """The console for a command's answer (stdout)."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, emoji=False)
+    return _console(stderr=False)
 
 
 @cache
 def err() -> "Console":
     """The console for progress, warnings and errors (stderr)."""
+    return _console(stderr=True)
+
+
+def _console(stderr: bool) -> "Console":
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    console.on_broken_pipe = partial(_on_broken_pipe, console)  # type: ignore[method-assign]
+    return console
+
+
+def _on_broken_pipe(console: "Console") -> None:
+    silence(console)
+    if not _outlives_readers:
+        raise SystemExit(1)
+
+
+_outlives_readers = False
 
 
 def outlive_readers() -> None:
-    """From now on the command goes on when nobody reads what it says any more, as after `| head`: what is to be written, such as
-    a table of results, still is."""
-    for console in (out(), err()):
-        console.on_broken_pipe = partial(silence, console)  # type: ignore[method-assign]
+    """From now on the command goes on when nobody reads what it says any more, as after `| head`: what is to be done, such as
+    writing a table of results or serving, still is."""
+    global _outlives_readers
+    _outlives_readers = True
 
 
 def silence(console: "Console") -> None:
