@@ -8,6 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from tcli_server.version import VERSION
 from triton_cli.app import COMMANDS, app
 
 INTERRUPTED = """
@@ -58,3 +59,16 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: str):
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert " ".join(shown.output.split("\n\n")[1].split()) == COMMANDS[command]
+
+
+@pytest.mark.parametrize("group", [(), ("repo",), ("model",), ("deploy",)])
+def test_lists_of_commands_say_all_in_80_columns(group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*group, "--help"]).output
+    assert "..." not in shown.partition("Commands:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_it_says_which_version_it_is():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"tcli {VERSION}\n")
