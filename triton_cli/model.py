@@ -131,7 +131,7 @@ def config(
 
 @app.command()
 def stats(
-    name: Annotated[str, typer.Argument(metavar="[MODEL]", help="One model. [default: all]", show_default=False)] = "",
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="One model. [default: all]", show_default=False)] = "",
     version: Version = "",
     json: AsJson = False,
     protocol: Protocol = None,

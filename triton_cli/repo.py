@@ -40,7 +40,7 @@ def repo() -> None:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="Where the repository is to be.")] = DEFAULT_REPOSITORY,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Where the repository is to be.")] = DEFAULT_REPOSITORY,
     force: Annotated[bool, typer.Option("--force", help="Write both models anew where they exist.")] = False,
     source: Annotated[
         str | None,
@@ -191,7 +191,7 @@ def list_models(
 
 @app.command()
 def check(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Check this model only.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Check this model only.")] = None,
     model_repository: Annotated[
         list[Path] | None,
         typer.Option(

@@ -17,7 +17,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def top(
     url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="host:port, or a URL. Ports: 8000 for HTTP, 8001 for gRPC.")
+        str, typer.Argument(metavar="URL", help="host:port, or a URL. Ports: 8000 for HTTP, 8001 for gRPC.")
     ] = "localhost",
     metrics_url: Annotated[
         str,

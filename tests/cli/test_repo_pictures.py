@@ -134,6 +134,8 @@ def test_add_pictures(tmp_path: Path):
     assert ran.stdout.endswith(f"next: tcli serve --model-repository {folder}\n")
     checked = tcli("repo", "check", "--model-repository", folder)
     assert (checked.returncode, checked.stdout) == (0, "3 models checked: no problems\n")
+    listed = tcli("repo", "list", "--model-repository", folder).stdout.splitlines()
+    assert [row.split()[2] for row in listed[1:]] == ["onnxruntime", "ensemble", "image"]
     again = tcli("repo", "add-pictures", "efficientnet_lite0", "--name", "eyes", "--model-repository", folder)
     assert again.returncode == 1
     assert "replace them with --force" in again.stderr

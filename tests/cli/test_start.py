@@ -59,6 +59,7 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says(command: str):
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert " ".join(shown.output.split("\n\n")[1].split()) == COMMANDS[command]
+    assert "[[" not in shown.output
 
 
 @pytest.mark.parametrize("group", [(), ("repo",), ("model",), ("deploy",)])

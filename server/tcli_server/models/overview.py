@@ -12,6 +12,7 @@ from tcli_server.errors import NotFoundError
 from tcli_server.models.check import check_model
 from tcli_server.models.draft import Draft
 from tcli_server.repository import ModelFolder, model_folders
+from tcli_server.repository.ensemble_rules import ENSEMBLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class ModelOverview:
     """One model of a repository, its configuration completed as far as possible.
 
     Attributes:
-        backend: empty where nothing tells what runs the model.
+        backend: `ensemble` where other models run; empty where nothing tells what runs the model.
         placeholder: whether its weights are random because the real ones could not be had.
         problem_count: how many problems `check_model` finds.
     """
@@ -59,7 +60,7 @@ def _overview(folder: ModelFolder) -> ModelOverview:
         name=folder.name,
         path=folder.path,
         versions=_versions(folder),
-        backend=config.backend,
+        backend=config.backend or (ENSEMBLE if config.platform == ENSEMBLE else ""),
         max_batch_size=config.max_batch_size,
         inputs=tuple(_tensor(tensor) for tensor in config.input),
         outputs=tuple(_tensor(tensor) for tensor in config.output),
