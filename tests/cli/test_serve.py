@@ -320,7 +320,7 @@ def test_mistakes_are_told_in_a_line_or_two(repository: Path):
     mistakes = {
         (): "model repository 'model_repository' does not exist",
         ("--model-repository", "nowhere"): "model repository 'nowhere' does not exist",
-        ("--model-repository", "s3://bucket/models"): "model repository 's3:/bucket/models' is in object storage",
+        ("--model-repository", "s3://bucket/models"): "model repository 's3://bucket/models' is in object storage",
         (
             "--model-repository",
             "models",

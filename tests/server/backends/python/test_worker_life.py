@@ -6,6 +6,7 @@ import sys
 import tarfile
 import threading
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,13 @@ class TritonPythonModel:
 """
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    write_python_model(folder := tmp_path_factory.mktemp("models"), "m", PROCESS)
+    with Engine(folder) as engine:
+        yield engine
+
+
 def process_of(engine: Engine, name: str = "m") -> int:
     return int(engine.infer(name, {"INPUT0": SIXTEEN}).outputs["OUTPUT0"][0])
 
@@ -60,6 +68,13 @@ def test_a_killed_worker_is_replaced(tmp_path: Path):
         assert process_of(engine) != killed
         assert engine.ready()
         assert counts(engine) == (2, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_signals_to_all_processes_of_a_server_are_the_servers(started: Engine, number: signal.Signals):
+    process = process_of(started)
+    os.kill(process, number)
+    assert process_of(started) == process
 
 
 def test_a_worker_that_ends_in_the_middle_tells_its_clients_how(tmp_path: Path):
