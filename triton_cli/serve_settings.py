@@ -44,7 +44,10 @@ def repositories(given: list[Path] | None, must_exist: bool) -> list[Path]:
     for path in chosen:
         if str(path).startswith(_OBJECT_STORAGE):
             address = str(path).replace(":/", "://", 1)  # of which a path makes one slash
-            fail(f"model repository '{address}' is in object storage, which is not supported", "copy it to a local folder")
+            fail(
+                f"model repository '{address}' is in object storage, which is not supported",
+                "copy it to a local folder",
+            )
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder on the way cannot be searched
             continue
         message = f"model repository '{path}' {_why_no_folder(path)}"
