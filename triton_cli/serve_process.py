@@ -4,11 +4,12 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -26,6 +27,11 @@ class StopSignal:
         # What the main thread waits for: a signal (None) or the end of the start. A handler may interrupt its `get`, and
         # this is the one queue whose `put` is allowed there.
         self._news: SimpleQueue[Future[Any] | None] = SimpleQueue()
+        # Python rings at each signal, whichever thread gets it. Without, one that came just before the main thread began to wait
+        # would be acted on when something else wakes that, which may be never.
+        self._ear, self._bell = socket.socketpair()
+        self._bell.setblocking(False)
+        signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
@@ -53,21 +59,32 @@ class StopSignal:
             except BaseException as error:
                 started.set_exception(error)
 
-        started.add_done_callback(self._news.put)
+        started.add_done_callback(self._tell)
         threading.Thread(target=work, name="start", daemon=True).start()
-        if self._news.get() is None:
+        if self._next() is None:
             abandon()
             leave(0)
         return started.result()
 
     def stop(self) -> None:
         """Have `wait` return as if a signal was received."""
-        self._news.put(None)
+        self._tell(None)
 
     def wait(self) -> None:
         """Return once a signal was received, or `stop` called."""
-        while self._news.get() is not None:
+        while self._next() is not None:
             pass
+
+    def _tell(self, news: "Future[Any] | None") -> None:
+        self._news.put(news)
+        with contextlib.suppress(BlockingIOError):  # it rings already
+            self._bell.send(b"\0")
+
+    def _next(self) -> "Future[Any] | None":
+        while True:
+            with contextlib.suppress(Empty):
+                return self._news.get_nowait()
+            self._ear.recv(1 << 12)
 
 
 @contextlib.contextmanager

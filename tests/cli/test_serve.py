@@ -1,6 +1,7 @@
 """`tcli serve` as a user runs it: a process, its output, its signals and its exit status."""
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -85,6 +86,18 @@ def test_requests_in_flight_are_answered_and_a_second_signal_changes_nothing(tmp
             client.join(PATIENCE)
     assert (status, answers) == (0, [[[1.0] * 4]] * 3)
     assert errors.count("Signal") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a signal to one thread")
+def test_a_signal_that_another_thread_gets_ends_it_too(repository: Path):
+    # As one that comes just before the main thread begins to wait, of which that is not told either.
+    with serving("--model-repository", repository) as server:
+        httpx.get(f"http://{server.url('HTTP')}/v2/health/ready")
+        number = server.process.pid
+        other = max(int(thread.name) for thread in Path(f"/proc/{number}/task").iterdir())
+        assert ctypes.CDLL(None).tgkill(number, other, signal.SIGTERM) == 0
+        _, errors = server.process.communicate(timeout=PATIENCE)
+    assert (server.process.returncode, errors.count("Signal")) == (0, 1)
 
 
 def test_it_outlives_who_reads_its_output_and_under_nohup_its_terminal(repository: Path):
