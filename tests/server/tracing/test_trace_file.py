@@ -4,7 +4,8 @@ import logging
 import os
 import resource
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,20 +118,31 @@ def test_what_is_kept_of_a_long_id_is_short(tmp_path: Path):
     assert found["request_id"] == "x" * 1024
 
 
-def test_tensors_that_one_trace_cannot_hold_are_left_out(tmp_path: Path):
-    tracer = Tracer(options_of(tmp_path / "trace.json", level=TraceLevel.TENSORS))
-    large = np.zeros(MOST_BYTES, np.int8)
-    request = InferenceRequest("telling", {"LARGE": large, "SMALL": np.arange(3), "HALF": large[: MOST_BYTES // 2]})
+@contextmanager
+def traced_tensors(
+    path: Path, inputs: dict[str, np.ndarray]
+) -> Iterator[tuple[InferenceRequest, list[dict[str, str]]]]:
+    """A traced request, and the tensors that are in the file in the end."""
+    tracer = Tracer(options_of(path, level=TraceLevel.TENSORS))
+    request = InferenceRequest("telling", inputs)
     request.queue_ns = 1
     trace = tracer.begin(request)
     assert trace is not None
-    for number in range(MOST_BYTES // 1024):
-        request.send(InferenceResponse("telling", "1", outputs={"OUT": np.full(1, number)}), final=False)
-    request.finish()
+    told: list[dict[str, str]] = []
+    yield request, told
     trace.close()
     tracer.close()
-    ((_, found),) = read_traces(tmp_path / "trace.json").items()
-    told = [tensor for _, tensor in found["tensors"]]
+    ((_, found),) = read_traces(path).items()
+    told += [tensor for _, tensor in found["tensors"]]
+
+
+def test_tensors_that_one_trace_cannot_hold_are_left_out(tmp_path: Path):
+    large = np.zeros(MOST_BYTES, np.int8)
+    inputs = {"LARGE": large, "SMALL": np.arange(3), "HALF": large[: MOST_BYTES // 2]}
+    with traced_tensors(tmp_path / "trace.json", inputs) as (request, told):
+        for number in range(MOST_BYTES // 1024):
+            request.send(InferenceResponse("telling", "1", outputs={"OUT": np.full(1, number)}), final=False)
+        request.finish()
     assert [(tensor["data"], tensor["shape"]) for tensor in told[:2]] == [("", f"{MOST_BYTES}"), ("0,1,2", "3")]
     assert told[2]["data"] == ",".join("0" * (MOST_BYTES // 2))
     outputs = [tensor["data"] for tensor in told[3:]]
@@ -139,31 +151,17 @@ def test_tensors_that_one_trace_cannot_hold_are_left_out(tmp_path: Path):
 
 
 def test_tensors_are_as_they_were(tmp_path: Path):
-    tracer = Tracer(options_of(tmp_path / "trace.json", level=TraceLevel.TENSORS))
-    request = InferenceRequest("telling", {"IN": np.arange(2)})
-    request.queue_ns = 1
-    trace = tracer.begin(request)
-    assert trace is not None
     outputs = {"OUT": np.arange(2)}
-    request.send(InferenceResponse("telling", "1", outputs=outputs))
-    outputs["OUT"][:] = 7  # whoever asked may do so
-    trace.close()
-    tracer.close()
-    ((_, found),) = read_traces(tmp_path / "trace.json").items()
-    assert [tensor["data"] for _, tensor in found["tensors"]] == ["0,1", "0,1"]
+    with traced_tensors(tmp_path / "trace.json", {"IN": np.arange(2)}) as (request, told):
+        request.send(InferenceResponse("telling", "1", outputs=outputs))
+        outputs["OUT"][:] = 7  # whoever asked may do so
+    assert [tensor["data"] for tensor in told] == ["0,1", "0,1"]
 
 
 def test_no_tensors_of_a_request_that_nobody_wants_any_more(tmp_path: Path):
-    tracer = Tracer(options_of(tmp_path / "trace.json", level=TraceLevel.TENSORS))
-    request = InferenceRequest("telling", {"IN": np.arange(2)})
-    request.queue_ns = 1
-    trace = tracer.begin(request)
-    assert trace is not None
-    request.cancel()
-    trace.close()
-    tracer.close()
-    ((_, found),) = read_traces(tmp_path / "trace.json").items()
-    assert found["tensors"] == []
+    with traced_tensors(tmp_path / "trace.json", {"IN": np.arange(2)}) as (request, told):
+        request.cancel()
+    assert told == []
 
 
 def test_workers_write_files_of_their_own(tmp_path: Path):
